@@ -1,0 +1,158 @@
+"""Goldwire's own line format: a whole fact or a steward's decision as one JSON object."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from goldwire.capture.build import decision_from, fact_from
+from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, Rejected
+from goldwire.capture.mapping import MEBIBYTE
+from goldwire.capture.values import RefusedError
+
+
+class ExternalRef(Struct, forbid_unknown_fields=True):
+    """A record, as the wire names it."""
+
+    system: str
+    id: str
+
+
+class _To(Struct, forbid_unknown_fields=True, rename="camel"):
+    """Where an edge leads."""
+
+    external_id: ExternalRef | None = None
+    entity_id: str | None = None
+
+
+class _NativeEdge(Struct, forbid_unknown_fields=True):
+    """One edge, as in an event."""
+
+    rel: str
+    to: _To
+    op: Literal["added", "removed"] = "added"
+
+
+class NativeFact(Struct, forbid_unknown_fields=True, rename="camel"):
+    """One fact."""
+
+    system: str
+    external_id: str
+    entity_type: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+    edges: list[_NativeEdge] = field(default_factory=list)
+    observed_at: str | None = None
+    confidence: float = 1.0
+    entity_id: str | None = None
+    deleted: bool = False
+
+
+class NativeDecision(Struct, forbid_unknown_fields=True, rename="camel"):
+    """One decision of a steward."""
+
+    decision: Literal["merge", "unmerge", "approve", "withdraw", "override", "release", "delete"]
+    entity_id: str | None = None
+    record: ExternalRef | None = None
+    into_entity_id: str | None = None
+    into_record: ExternalRef | None = None
+    attribute: str | None = None
+    value: Any = msgspec.UNSET
+    decided_at: str | None = None
+    by: str = ""
+    reason: str = ""
+
+
+class NativeReader:
+    """Reads lines of Goldwire's own format.
+
+    Args:
+        now: POSIX seconds; when facts were observed and decisions made that give no time.
+        max_value_bytes: a value with more bytes is rejected.
+    """
+
+    def __init__(self, now: float, max_value_bytes: int = MEBIBYTE) -> None:
+        self._now = now
+        self._limit = max_value_bytes
+        self._fact = msgspec.json.Decoder(NativeFact)
+        self._decision = msgspec.json.Decoder(NativeDecision)
+
+    def read(self, line: bytes, origin: str) -> Fact | Decision | Rejected:
+        """Return what one line says, or why it says nothing."""
+        try:
+            # Decisions are few: a line is tried as one only when the word stands in it as a key.
+            if b'"decision"' in line and _is_decision(line):
+                return self._read_decision(line, origin)
+            return self._read_fact(line, origin)
+        except msgspec.ValidationError as error:
+            reason, _, place = str(error).partition(" - at `")
+            return Rejected(origin, place.rstrip("`").removeprefix("$").lstrip("."), _plain_reason(reason))
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            return Rejected(origin, "", not_json(error))
+        except RefusedError as refused:
+            place, _, reason = str(refused).partition(": ")
+            return Rejected(origin, place, reason)
+
+    def _read_fact(self, line: bytes, origin: str) -> Fact:
+        native = self._fact.decode(line)
+        return fact_from(
+            system=native.system,
+            external_id=native.external_id,
+            entity_type=native.entity_type,
+            attributes=native.attributes,
+            edges=[_edge(edge) for edge in native.edges],
+            observed_at=native.observed_at,
+            confidence=native.confidence,
+            entity_id=native.entity_id,
+            deleted=native.deleted,
+            origin=origin,
+            now=self._now,
+            max_value_bytes=self._limit,
+        )
+
+    def _read_decision(self, line: bytes, origin: str) -> Decision:
+        native = self._decision.decode(line)
+        return decision_from(
+            native.decision,
+            entity_id=native.entity_id,
+            record=_ref(native.record),
+            into_entity_id=native.into_entity_id,
+            into_record=_ref(native.into_record),
+            attribute=native.attribute,
+            value=native.value,
+            decided_at=native.decided_at,
+            by=native.by,
+            reason=native.reason,
+            origin=origin,
+            now=self._now,
+            max_value_bytes=self._limit,
+        )
+
+
+def not_json(error: Exception) -> str:
+    """Say what is wrong with a line that is no JSON, without its content."""
+    if isinstance(error, UnicodeError):
+        return "is not UTF-8; save the file as UTF-8"
+    if isinstance(error, RecursionError):
+        return "is nested too deeply"
+    return f"is no valid JSON object: {error}"
+
+
+def _is_decision(line: bytes) -> bool:
+    decoded = msgspec.json.decode(line)
+    return isinstance(decoded, dict) and "decision" in decoded
+
+
+def _plain_reason(reason: str) -> str:
+    if reason.startswith("Invalid enum value"):
+        return "is none of the words known here; see the documentation of the line format"
+    return reason[:1].lower() + reason[1:]
+
+
+def _ref(ref: ExternalRef | None) -> ExternalId | None:
+    return None if ref is None else ExternalId(ref.system, ref.id)
+
+
+def _edge(edge: _NativeEdge) -> Edge:
+    return Edge(edge.rel, _ref(edge.to.external_id), edge.to.entity_id, removed=edge.op == "removed")

@@ -1,0 +1,68 @@
+"""The rejects file: one JSON line for each row that could not be taken, with the place and the reason, never the values."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import msgspec
+
+from goldwire.capture.fact import Rejected
+from goldwire.errors import GoldwireError, InputError, StoreFullError
+
+
+class RejectsFile:
+    """Writes rejects; the file comes into being with the first of them.
+
+    Args:
+        path: where; an earlier file is replaced.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        """How many were written."""
+        self._file: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, rejected: Rejected) -> None:
+        """Append one.
+
+        Raises:
+            InputError: the file cannot be written.
+            StoreFullError: there is no room for it.
+        """
+        try:
+            if self._file is None:
+                self._file = self.path.open("wb")
+            self._file.write(msgspec.json.encode(rejected) + b"\n")
+        except OSError as error:
+            raise self._told(error) from error
+        self.count += 1
+
+    def close(self) -> None:
+        """Flush and close; safe to call twice.
+
+        Raises:
+            InputError, StoreFullError: as in `write`.
+        """
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise self._told(error) from error
+
+    def _told(self, error: OSError) -> GoldwireError:
+        kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else InputError
+        return kind(
+            f"{self.path}: the rejects file cannot be written: {error.strerror or error}; mend that, then repeat the command: "
+            "what was taken already changes nothing then"
+        )
