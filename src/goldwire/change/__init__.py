@@ -1,0 +1,1 @@
+"""Facts become golden records: identity, survivorship, merge and unmerge, and what changed."""
