@@ -1,0 +1,1 @@
+"""The durable log of versions, with entity heads, control table, open deliveries and counters."""

@@ -1,0 +1,345 @@
+"""The store's port: what the log, the control table and the open deliveries can be asked for.
+
+Engines implement it synchronously and in batches; the relay calls it through a bounded thread, the simulation in line.
+Positions (`seq`) start at 1 and have no gaps: they are given inside the commit under a lock, so a reader can neither skip a
+position nor meet a lower one later (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct, field
+
+from goldwire.change.port import ChangeKind, Workspace
+
+Presence = Literal["in", "out", "gone"]
+"""`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""
+
+OpenState = Literal["retrying", "pending", "parked", "dead", "discarded"]
+"""`pending` waits behind a retrying one of its entity, `parked` behind a dead one; `discarded` is a dead letter that a person
+gave up: it stays dead in the ledger and no longer parks its entity."""
+
+DELIVERED, FILTERED, SUPERSEDED, OPEN = b"DFSO"
+"""Outcome codes of a settlement, one byte for each position (`OPEN`: see the open deliveries)."""
+
+
+class LogRow(NamedTuple):
+    """One committed change."""
+
+    seq: int
+    entity_id: str
+    entity_type: str
+    version: int
+    kind: ChangeKind
+    committed_at: str
+    """RFC 3339, UTC; never earlier than the row before it, whatever the clock did."""
+    correlation_id: str
+    state: bytes
+    changed: str
+    merged_into: str | None
+
+
+class Control(NamedTuple):
+    """What one target was last sent of one entity, and what it answered."""
+
+    entity_id: str
+    version: int
+    seq: int
+    presence: Presence
+    hash: bytes
+    """32 bytes: `hash` of the last settled event; the next one's `previousHash`."""
+    previous_hash: bytes | None
+    """That event's own `previousHash`, and `base_version` the version its delta was made against (None: sent in full):
+    with them the event can be sealed again, byte for byte."""
+    base_version: int | None
+    revision: int
+    """Contract revision that sealed it."""
+    remote_id: str | None
+    """The target's own id of the record."""
+    settled_at: str
+    outcome: Literal["delivered", "duplicate"]
+
+
+class OpenDelivery(NamedTuple):
+    """A delivery that the cursor passed without an end: it retries, waits, or is dead."""
+
+    seq: int
+    entity_id: str
+    entity_type: str
+    version: int
+    state: OpenState
+    attempts: int
+    """How often it was sent."""
+    strikes: int
+    """How many of these count towards giving up: only those since which the target has taken something else."""
+    ambiguous: bool
+    """The last attempt may have had its effect: look up, or resend the identical event, before anything newer."""
+    first_attempt_at: str | None
+    last_attempt_at: str | None
+    due_at: float
+    """POSIX seconds."""
+    reason: str
+    """What the target said last; never a value of the record."""
+
+
+class Cursor(NamedTuple):
+    """Where a target stands."""
+
+    target: str
+    epoch: int
+    """Rises with each claim; a settlement of an older epoch is refused."""
+    start: int
+    """Positions up to here never concerned this target."""
+    position: int
+    """Every position in (start, position] is settled or open."""
+    bound: int
+    """Positions up to here may have been sent; the end of the declared window, >= position. Coalescing looks no further, so a
+    crash repeats the identical events."""
+    delivered: int
+    filtered: int
+    superseded: int
+    stopped: str | None
+    """Why it was stopped, or None while it may run."""
+    mode: Literal["latest", "every"] | None
+    """How the window up to `bound` is worked on to its end, also when the configuration has changed; None before the first."""
+
+
+class Settlement(Struct, gc=False):
+    """All that one chunk did to one target: applied in one transaction, or not at all."""
+
+    target: str
+    epoch: int
+    position_from: int
+    position_to: int
+    """The cursor moves from the first to the second; equal when only open deliveries were worked on."""
+    codes: bytes
+    """One code for each position in (from, to]."""
+    controls: list[Control] = field(default_factory=list)
+    """At most one for each entity: the last."""
+    opened: list[OpenDelivery] = field(default_factory=list)
+    """Inserted; its position has the code OPEN."""
+    updated: list[OpenDelivery] = field(default_factory=list)
+    """Open deliveries whose state, attempts, reason or due time changed."""
+    closed: list[tuple[int, int]] = field(default_factory=list)
+    """Open deliveries that ended: (seq, DELIVERED | FILTERED | SUPERSEDED). The row goes, the code is recorded."""
+    stop: str | None = None
+    """Stop the target with this reason."""
+
+
+class Counts(NamedTuple):
+    """The ledger's terms for one target; `committed` counts positions after the target's start."""
+
+    committed: int
+    delivered: int
+    filtered: int
+    superseded: int
+    dead: int
+    parked: int
+    pending: int
+
+
+class Revision(NamedTuple):
+    """One applied revision of a target's contract and of the model it was compiled with."""
+
+    revision: int
+    effective_after: int
+    """It seals the positions above this one (up to the next revision's)."""
+    applied_at: str
+    document: bytes
+    """Canonical JSON of all that the contract is compiled from; secrets only as references."""
+
+
+Mode = Literal["latest", "every"]
+"""How a window is worked on: only the newest version of each entity in it, or each version."""
+
+Start = Literal["snapshot", "beginning", "now"]
+"""Where a new target begins: the heads at a fixed position and then the log; the whole log; only what comes."""
+
+
+class Store(Protocol):
+    """The one place where state lives. One writer at a time; any number of readers."""
+
+    def close(self) -> None:
+        """Release everything."""
+        ...
+
+    # --- ingest
+    def ingest(self, now: float) -> AbstractContextManager[Workspace]:
+        """One transaction: commits when the block ends, rolls back when it raises.
+
+        Args:
+            now: POSIX seconds; becomes `committed_at` unless the log is already later.
+
+        Raises:
+            StoreBusyError: another writer holds the store for longer than the busy timeout.
+            StoreFullError: no room; rolled back.
+        """
+        ...
+
+    # --- the log
+    def position(self) -> int:
+        """The newest position, 0 when empty."""
+        ...
+
+    def read(self, after: int, upto: int, limit: int) -> list[LogRow]:
+        """Rows with after < seq <= upto in order, at most `limit`."""
+        ...
+
+    def read_latest(self, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
+        """Like `read`, without rows that have a newer one of their entity at or below `horizon`.
+
+        Returns:
+            the rows, and the position up to which the log was looked at (all between are superseded).
+        """
+        ...
+
+    def rows(self, seqs: Collection[int]) -> dict[int, LogRow]:
+        """Single rows by position."""
+        ...
+
+    def versions(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], LogRow]:
+        """Single rows by (entity id, version)."""
+        ...
+
+    def history(self, entity_id: str) -> list[LogRow]:
+        """All versions of one entity, oldest first."""
+        ...
+
+    def find_entity(self, system: str, external_id: str) -> str | None:
+        """The entity that a record belongs to."""
+        ...
+
+    def heads(self, entity_type: str | None = None) -> Iterator[LogRow]:
+        """The newest row of every entity, in order of entity id, streamed."""
+        ...
+
+    # --- targets
+    def lock_target(self, target: str) -> AbstractContextManager[None]:
+        """Hold a target for this process; the operating system releases it however the process ends.
+
+        Raises:
+            StoreBusyError: another process holds it.
+        """
+        ...
+
+    def claim(self, target: str, start: Start) -> Cursor:
+        """Take a target over: create it on first sight (with `start`), raise its epoch, return where it stands.
+
+        A `snapshot` begins at 0 with `bound` at the newest position: everything older than a head is superseded.
+        """
+        ...
+
+    def cursors(self) -> list[Cursor]:
+        """Where every known target stands, by name."""
+        ...
+
+    def declare(self, target: str, epoch: int, bound: int, mode: Mode) -> None:
+        """Say, before anything of it is sent, that positions up to `bound` may be sent, and in which mode.
+
+        Raises:
+            FencedError: a newer epoch exists.
+        """
+        ...
+
+    def settle(self, settlement: Settlement) -> None:
+        """Apply a settlement in one transaction: control rows, open deliveries, codes, counters, cursor.
+
+        What is opened behind a letter that was discarded or redriven since the relay looked gets the state that now fits.
+
+        Raises:
+            FencedError: a newer epoch exists; nothing was applied.
+            StoreCorruptError: `position_from` is not the cursor, the codes do not fit the positions, a control row would go
+                back in version, or a closed delivery is not open.
+        """
+        ...
+
+    def controls(self, target: str, entity_ids: Collection[str]) -> dict[str, Control]:
+        """Control rows of these entities."""
+        ...
+
+    def all_controls(self, target: str) -> Iterator[Control]:
+        """Every control row of a target, in order of entity id, streamed."""
+        ...
+
+    def lanes(self, target: str, entity_ids: Collection[str]) -> dict[str, list[OpenDelivery]]:
+        """Open deliveries (not discarded ones) of these entities, each list in order of seq."""
+        ...
+
+    def due(self, target: str, now: float, limit: int) -> list[OpenDelivery]:
+        """The first open delivery of each entity whose first is `retrying` and due, soonest first."""
+        ...
+
+    def next_due(self, target: str) -> float | None:
+        """When the next one is due, POSIX seconds; None when nothing retries."""
+        ...
+
+    def dead_letters(self, target: str | None = None, limit: int = 1000) -> list[tuple[str, OpenDelivery]]:
+        """Dead and discarded deliveries with their target, oldest first."""
+        ...
+
+    def redrive(self, target: str, seqs: Collection[int], now: float) -> int:
+        """Make these dead letters `retrying`, due now with no strikes; what is parked behind becomes `pending`.
+
+        A discarded letter is given up for good: newer versions of its entity have gone their way since, among them perhaps a
+        deletion that the target never needed to hear of.
+
+        Returns:
+            how many.
+        """
+        ...
+
+    def discard(self, target: str, seqs: Collection[int], now: float) -> int:
+        """Give these dead letters up: they stay dead in the ledger; the next one of the entity becomes `retrying`, due now."""
+        ...
+
+    def stop(self, target: str, reason: str | None) -> None:
+        """Stop a target, or with None let it run again."""
+        ...
+
+    def rewind(self, target: str, position: int) -> None:
+        """Set a cursor back, so that later positions are worked on again; the control table keeps older versions out.
+
+        Codes and open deliveries above `position` are withdrawn from the counters, so that the ledger still balances. Raises
+        the epoch: a relay that runs meanwhile is fenced.
+
+        Raises:
+            InputError: an open delivery above `position` may have arrived without an answer, or what followed a discarded one
+                may have. It has to end first, since only an identical repeat keeps the chain whole.
+        """
+        ...
+
+    # --- the ledger
+    def counts(self, target: str) -> Counts:
+        """The ledger from the counters that settlements keep."""
+        ...
+
+    def recount(self, target: str) -> Counts:
+        """The ledger from the rows alone: codes of all settlements, open deliveries, log.
+
+        Raises:
+            StoreCorruptError: the settlements do not cover (start, position] exactly once.
+        """
+        ...
+
+    # --- revisions
+    def apply_revision(self, target: str, document: bytes, now: float) -> Revision:
+        """Record a contract revision unless it equals the newest; it takes effect above what may have been sent.
+
+        That is above `bound`, once a relay has declared it, and above the cursor before.
+        """
+        ...
+
+    def revisions(self, target: str) -> Sequence[Revision]:
+        """All revisions of a target, oldest first."""
+        ...
+
+    def save_document(self, name: str, document: bytes, now: float) -> int:
+        """Keep an applied configuration document; return its number (unchanged when it equals the newest)."""
+        ...
+
+    def documents(self, name: str) -> list[tuple[int, str, bytes]]:
+        """Kept documents: number, when, bytes; oldest first."""
+        ...

@@ -1,0 +1,62 @@
+"""Hold a target for one process: a lock file beside the store, which the operating system releases however the process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from goldwire.errors import InputError, StoreBusyError
+
+_PLAIN_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+class TargetLocks:
+    """The lock files of one store; for a store in memory, which no other process sees, a set."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._held: set[str] = set()
+
+    def file(self, target: str) -> Path:
+        """Return a target's lock file: `STORE.TARGET.lock`, with a hash where the name is no plain file name."""
+        name = target
+        if not _PLAIN_NAME.fullmatch(target):
+            plain = re.sub(r"[^a-z0-9_-]+", "-", target.lower())[:40]
+            name = f"{plain}~{hashlib.sha256(target.encode()).hexdigest()[:12]}"
+        return Path(f"{self._path}.{name}.lock")
+
+    @contextmanager
+    def hold(self, target: str) -> Iterator[None]:
+        """See `Store.lock_target`."""
+        if self._path == ":memory:":
+            if target in self._held:
+                raise _busy(target)
+            self._held.add(target)
+            try:
+                yield
+            finally:
+                self._held.discard(target)
+            return
+        file = self.file(target)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise InputError(f"{file}: the lock file cannot be opened ({error.strerror}): mend its permissions") from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _busy(target) from error
+            # The file stays: removing it would let two processes lock two files of one name.
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def _busy(target: str) -> StoreBusyError:
+    return StoreBusyError(f"target {target}: another relay is working on it: stop that one, then repeat the command")

@@ -1,0 +1,221 @@
+"""What a full disk, a locked or damaged file, another schema and a killed process do to a SQLite store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import pytest
+
+from goldwire.changelog import sqlite_open
+from goldwire.changelog.port import Settlement
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
+from goldwire.testing.store_setting import NOON, balanced, change, claimed, commit, control
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "goldwire.db"
+
+
+def _run(script: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)], stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_reopened_store_holds_what_was_committed(place: Path) -> None:
+    with closing(SqliteStore(place)) as store:
+        commit(store, ("a", 1))
+        claimed(store)
+    with closing(SqliteStore(place)) as store:
+        assert [row.entity_id for row in store.read(0, 9, 9)] == ["a"]
+        assert store.cursors()[0].target == "t"
+
+
+def test_a_store_in_memory_works_and_ends_with_its_object() -> None:
+    with closing(SqliteStore(":memory:")) as store, store.lock_target("t"):
+        commit(store, ("a", 1))
+        with pytest.raises(StoreBusyError), store.lock_target("t"):
+            pass
+    with closing(SqliteStore(":memory:")) as store:
+        assert store.position() == 0
+
+
+def test_a_store_is_durable_and_fast_by_its_settings(place: Path) -> None:
+    with closing(SqliteStore(place, busy_timeout_seconds=1.5)) as store:
+        ask = store._database.execute
+        found = {name: ask(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "page_size")}
+        assert found == {"journal_mode": "wal", "synchronous": 2, "page_size": 16384}
+        assert ask("PRAGMA busy_timeout").fetchone()[0] == 1500
+    with closing(SqliteStore(place, durable=False)) as store:
+        assert store._database.execute("PRAGMA synchronous").fetchone()[0] == 0
+
+
+def test_a_full_store_says_so_and_stays_whole(place: Path) -> None:
+    with closing(SqliteStore(place)) as store:
+        commit(store, ("a", 1))
+        claimed(store)
+        pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+        store._database.execute(f"PRAGMA max_page_count = {pages + 5}")
+        with pytest.raises(StoreFullError, match=r"goldwire\.db.*free room"), store.ingest(NOON) as workspace:
+            workspace.commit_changes([change(f"e{number}", 1, state=b"x" * 20_000) for number in range(100)])
+        assert store.position() == 1
+        assert balanced(store).pending == 1
+        store._database.execute(f"PRAGMA max_page_count = {pages + 10_000}")
+        commit(store, ("a", 2))
+        assert store.position() == 2
+
+
+def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(place: Path) -> None:
+    with closing(SqliteStore(place)) as store, closing(SqliteStore(place, busy_timeout_seconds=0.05)) as other:
+        with store.ingest(NOON) as workspace:
+            workspace.commit_changes([change("a", 1)])
+            with pytest.raises(StoreBusyError, match=r"goldwire\.db.*wait for it"):
+                commit(other, ("b", 1))
+            with pytest.raises(StoreBusyError):
+                other.claim("t", "now")
+            assert other.read(0, 9, 9) == []
+        commit(other, ("b", 1))
+        assert store.position() == 2
+
+
+def test_a_file_that_is_no_database_is_named(place: Path) -> None:
+    place.write_bytes(b"this is no database, whatever its name says" * 1000)
+    with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"):
+        SqliteStore(place)
+
+
+def test_a_damaged_store_is_named_when_the_damage_is_met(place: Path) -> None:
+    with closing(SqliteStore(place)) as store, store.ingest(NOON) as workspace:
+        workspace.commit_changes([change(f"e{number}", 1, state=os.urandom(2000)) for number in range(200)])
+    size = place.stat().st_size
+    with place.open("r+b") as file:
+        file.seek(16384)
+        file.write(os.urandom(size - 16384))
+    with closing(sqlite3.connect(place)) as connection, pytest.raises(sqlite3.DatabaseError):
+        connection.execute("SELECT * FROM log").fetchall()
+    with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"), closing(SqliteStore(place)) as store:
+        store.read(0, 1000, 1000)
+
+
+def test_another_applications_database_is_refused_and_left_alone(place: Path) -> None:
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("CREATE TABLE customers (name TEXT)")
+    before = place.read_bytes()
+    with pytest.raises(InputError, match=r"goldwire\.db.*no Goldwire store"):
+        SqliteStore(place)
+    assert place.read_bytes() == before
+
+
+def test_a_store_of_a_newer_goldwire_is_refused_and_left_alone(place: Path) -> None:
+    SqliteStore(place).close()
+    with closing(sqlite3.connect(place)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(InputError, match=r"newer Goldwire \(schema 9999.*upgrade"):
+        SqliteStore(place)
+    with closing(sqlite3.connect(place)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        SqliteStore(tmp_path / "nowhere" / "goldwire.db")
+
+
+def test_a_directory_in_the_files_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened"):
+        SqliteStore(tmp_path)
+
+
+def test_an_old_sqlite_is_refused_with_both_versions() -> None:
+    with pytest.raises(GoldwireError, match=r"3\.35\.0.*3\.34\.1"):
+        sqlite_open.check_version((3, 34, 1))
+    sqlite_open.check_version((3, 35, 0))
+
+
+def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
+    script = """
+        import sys
+        from goldwire.changelog.sqlite import SqliteStore
+        store = SqliteStore(sys.argv[1])
+        store.claim(sys.argv[2], "now")
+        store.close()
+    """
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_run(script, place, f"t{number}")) for number in range(3)]
+        assert [process.wait(60) for process in processes] == [0, 0, 0]
+    with closing(SqliteStore(place)) as store:
+        assert [cursor.target for cursor in store.cursors()] == ["t0", "t1", "t2"]
+
+
+def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None:
+    script = """
+        import sys
+        from goldwire.changelog.sqlite import SqliteStore
+        from goldwire.testing.store_setting import commit
+        store = SqliteStore(sys.argv[1], durable=False)
+        for number in range(100):
+            commit(store, *[(f"e{number}-{part}", 1) for part in range(7)])
+        store.close()
+    """
+    with closing(SqliteStore(place)) as store, _run(script, place) as writer:
+        epoch = store.claim("t", "beginning").epoch
+        position = 0
+        give_up = time.monotonic() + 60
+        while position < 700 and time.monotonic() < give_up:
+            rows = store.read(position, position + 1000, 50)
+            assert [row.seq for row in rows] == list(range(position + 1, position + 1 + len(rows)))
+            if rows:
+                store.declare("t", epoch, rows[-1].seq, "every")
+                controls = [control(row.entity_id, 1, row.seq) for row in rows]
+                store.settle(Settlement("t", epoch, position, rows[-1].seq, b"D" * len(rows), controls))
+                position = rows[-1].seq
+        assert writer.wait(60) == 0
+        assert position == 700
+        assert balanced(store).delivered == 700
+
+
+@pytest.mark.parametrize("step", ["ingest:before-commit", "settle:after-controls", "settle:before-commit"])
+def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path, step: str) -> None:
+    script = """
+        import sys, time
+        from goldwire.changelog.sqlite import SqliteStore
+        from goldwire.testing.store_setting import claimed, commit, control, settle
+        reached = []
+        def wait_at(step):
+            if step == sys.argv[2] and reached:
+                print("here", flush=True)
+                time.sleep(60)
+        store = SqliteStore(sys.argv[1], checkpoint=wait_at)
+        commit(store, *[(f"e{number}", 1) for number in range(3000)])
+        with store.lock_target("t"):
+            claimed(store)
+            settle(store, 0, b"D" * 1000, controls=[control(f"e{number}", 1, number + 1) for number in range(1000)])
+            reached.append(True)
+            if sys.argv[2].startswith("ingest"):
+                commit(store, *[(f"e{number}", 2) for number in range(3000)])
+            else:
+                settle(store, 1000, b"D" * 2000, controls=[control(f"e{n}", 1, n + 1) for n in range(1000, 3000)])
+    """
+    with _run(script, place, step) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        with closing(SqliteStore(place)) as store, pytest.raises(StoreBusyError), store.lock_target("t"):
+            pass
+        process.send_signal(signal.SIGKILL)
+    with closing(SqliteStore(place)) as store, store.lock_target("t"):
+        assert store.position() == 3000
+        assert balanced(store)[:2] == (3000, 1000)
+        assert len(list(store.all_controls("t"))) == 1000
+        assert store._database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        commit(store, ("e0", 2))
+        assert store.position() == 3001

@@ -1,0 +1,93 @@
+"""The schema is declared once: what a new store gets, what the revisions say, and what a statement uses agree."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from goldwire.changelog import sqlite_queries
+from goldwire.changelog.migrations import NEWEST, REVISIONS
+from goldwire.changelog.schema import metadata
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite_migrate import APPLICATION_ID, alembic_config, migrate
+
+QUERIES = {
+    name: value
+    for name, value in vars(sqlite_queries).items()
+    if name.isupper() and isinstance(value, str) and not name.endswith("_COLUMNS")
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    SqliteStore(tmp_path / "goldwire.db").close()
+    return tmp_path / "goldwire.db"
+
+
+@pytest.fixture
+def raw(place: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+        yield connection
+
+
+def test_a_new_store_is_at_the_newest_revision_and_says_whose_it_is(raw: sqlite3.Connection) -> None:
+    assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
+    assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+
+
+def test_a_new_store_has_exactly_the_declared_tables(place: Path) -> None:
+    engine = create_engine(f"sqlite:///{place}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing(raw: sqlite3.Connection) -> None:
+    before = raw.execute("SELECT * FROM sqlite_master").fetchall()
+    migrate(raw)
+    migrate(raw)
+    assert raw.execute("SELECT * FROM sqlite_master").fetchall() == before
+
+
+def test_the_listed_revisions_are_those_in_the_folder() -> None:
+    script = ScriptDirectory.from_config(alembic_config())
+    assert [revision.revision for revision in script.walk_revisions()] == list(reversed(REVISIONS))
+    assert script.get_heads() == [NEWEST]
+
+
+def test_an_up_to_date_store_opens_without_the_slow_imports(place: Path) -> None:
+    script = (
+        "import sys; from goldwire.changelog.sqlite import SqliteStore; SqliteStore(sys.argv[1]).close();"
+        "sys.exit(bool({'sqlalchemy', 'alembic'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(place)], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(QUERIES))
+def test_no_statement_reads_a_whole_table_by_accident(raw: sqlite3.Connection, name: str) -> None:
+    statement = sqlite_queries.many(QUERIES[name], 10)
+    numbered = [int(number) for number in re.findall(r"\?(\d+)", statement)]
+    parameters = [None] * (max(numbered) if numbered else statement.count("?"))
+    plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    allowed = {
+        "LOG_SIZE": ["SCAN log USING COVERING INDEX log_version"],
+        "CURSORS": ["SCAN target_cursor USING INDEX sqlite_autoindex_target_cursor_1"],
+        # Backwards by the primary key, to the first row.
+        "NEWEST_ROW": ["SCAN log"],
+        # Each lists dead letters, by an index that holds nothing else.
+        "DEAD_LETTERS": ["SCAN o USING INDEX open_delivery_dead"],
+        "DEAD_LETTERS_OF": ["SCAN o USING INDEX open_delivery_dead"],
+    }
+    scans = [step for step in plan if step.startswith("SCAN") and "CONSTANT" not in step]
+    assert scans in ([], allowed.get(name, [])), plan

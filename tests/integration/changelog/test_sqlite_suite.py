@@ -1,0 +1,20 @@
+"""The SQLite engine is subjected to the published suite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.testing.store_suite import StoreSuite
+
+
+class TestSqliteStore(StoreSuite):
+    def make_store(self, place: Path, checkpoint: Callable[[str], None] | None = None) -> SqliteStore:
+        return SqliteStore(place, durable=False, checkpoint=checkpoint)
+
+    def tamper(self, place: Path, statement: str) -> None:
+        with closing(sqlite3.connect(place)) as connection, connection:
+            connection.execute(statement)
