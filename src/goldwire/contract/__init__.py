@@ -1,0 +1,1 @@
+"""What one target may see, and in what shape: selection, projection and masks, compiled once."""

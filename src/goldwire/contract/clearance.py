@@ -1,0 +1,113 @@
+"""The check that makes a contract safe: nothing classified is visible without a mask or a clearance for its tag."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+from goldwire.change.model import Attribute, EntityType, Model
+from goldwire.contract.spec import ContractSpec, Mask, mask_name
+from goldwire.errors import ContractError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that names the closest known name, or lists some of them."""
+    names = sorted(known)
+    close = get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"known: {', '.join(names[:12])}" if names else "none is defined"
+
+
+class Clearance:
+    """What one target is cleared for, under one contract."""
+
+    def __init__(self, contract: str, spec: ContractSpec, model: Model, target: str, cleared: Collection[str]) -> None:
+        """Take what the checks need.
+
+        Raises:
+            ContractError: the target is cleared for a tag that the model does not declare.
+        """
+        self._contract = contract
+        self._spec = spec
+        self._model = model
+        self._target = target
+        self._cleared = frozenset(cleared)
+        for tag in sorted(self._cleared.difference(model.tags)):
+            raise ContractError(
+                f"target {target!r} has clearance for tag {tag!r}, which is not declared under `tags`; "
+                f"{nearest(tag, model.tags)}"
+            )
+
+    def mask_of(self, name: str, attribute: Attribute) -> Mask | None:
+        """Return the mask of an attribute: its own, or else the one of its tags.
+
+        Raises:
+            ContractError: its tags ask for different masks.
+        """
+        masks = self._spec.masks
+        if name in masks:
+            return masks[name]
+        wanted = {tag: masks[tag] for tag in attribute.tags if tag in masks}
+        if len(set(wanted.values())) > 1:
+            asked = " and ".join(f"{tag!r} ({mask_name(mask)})" for tag, mask in sorted(wanted.items()))
+            raise ContractError(
+                f"contract {self._contract!r}: attribute {name!r} has the tags {asked}, whose masks differ; "
+                f"name one for it: `masks: {{{name}: …}}`"
+            )
+        return next(iter(wanted.values()), None)
+
+    def remaining(self, name: str, attribute: Attribute, mask: Mask | None) -> tuple[str, ...]:
+        """Return the tags that an attribute's value still carries after its mask, sorted."""
+        left = []
+        for tag in sorted(set(attribute.tags)):
+            declared = self._model.tags.get(tag)
+            if declared is None:
+                raise ContractError(
+                    f"attribute {name!r} has tag {tag!r}, which is not declared under `tags`; {nearest(tag, self._model.tags)}"
+                )
+            if mask is None or mask_name(mask) not in declared.cleared_by:
+                left.append(tag)
+        return tuple(left)
+
+    def attribute_faults(self, entity_type: str, name: str, tags: Iterable[str], mask: Mask | None) -> list[str]:
+        """Return a sentence for each of these remaining tags that the target has no clearance for."""
+        faults: list[str] = []
+        for tag in tags:
+            if tag in self._cleared:
+                continue
+            allowed = self._model.tags[tag].cleared_by
+            masked = f", and the mask `{mask_name(mask)}` does not clear it" if mask else ""
+            hide = f"mask it (`masks: {{{name}: {allowed[0]}}}`; {', '.join(allowed)} would do) or leave it out" if (
+                allowed
+            ) else "leave it out (no mask clears this tag)"  # fmt: skip
+            faults.append(
+                f"attribute {name!r} of {entity_type} has tag {tag!r}, for which target {self._target!r} has no "
+                f"clearance{masked}: either give the target clearance for {tag!r}, or {hide} of `attributes`"
+            )
+        return faults
+
+    def relation_faults(self, entity_type: str, name: str, tags: Iterable[str]) -> list[str]:
+        """Return a sentence for each tag of a relation that the target has no clearance for."""
+        return [
+            f"relation {name!r} of {entity_type} has tag {tag!r}, for which target {self._target!r} has no "
+            f"clearance: either give the target clearance for {tag!r}, or leave the relation out of `edges`"
+            for tag in sorted(set(tags))
+            if tag not in self._cleared
+        ]
+
+    def where_faults(self, types: Iterable[EntityType], names: Iterable[str]) -> list[str]:
+        """Return a sentence for each of these attributes whose value `where` must not decide on (docs/adr/0010)."""
+        faults: list[str] = []
+        kinds = list(types)
+        for name in names:
+            if name in self._spec.reveals:
+                continue
+            tags = {tag for kind in kinds if name in kind.attributes for tag in kind.attributes[name].tags}
+            faults.extend(
+                f"`where` looks at attribute {name!r} with tag {tag!r}, for which target {self._target!r} has no "
+                f"clearance: that a record is sent would tell the target something about its value. Either give the target "
+                f"clearance for {tag!r}, or leave the attribute out of `where`; to accept it, list it under `reveals`"
+                for tag in sorted(tags - self._cleared)
+            )
+        return faults
