@@ -1,0 +1,1 @@
+"""The sealed event: envelope, canonical form, hash chain, headers, verification."""

@@ -1,0 +1,84 @@
+"""What travels beside an event: the headers of wire.md, made from the event alone, so that a resend carries the same."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Literal
+
+from goldwire.event.sealed import SealedEvent
+
+ID_CHARACTERS_MAX = 128
+"""The most that Service Bus takes as a message id or a session id, and Event Hubs as a partition key."""
+
+KeyPart = Literal["entityId", "entityType"]
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def message_id(event: SealedEvent, replay_id: str | None = None) -> str:
+    """Return `{entityType}:{entityId}:{version}`, or a stable hash of it where that is longer than 128 characters.
+
+    Args:
+        event: the event.
+        replay_id: names a deliberate replay; without it a broker's duplicate detection would swallow the message.
+    """
+    found = f"{event.entity_type}:{event.entity_id}:{event.version}"
+    if replay_id is None:
+        return short(found)
+    return short(f"{short(found)}~{replay_id}")
+
+
+def partition_key(event: SealedEvent, parts: Sequence[KeyPart] = ("entityId",)) -> str:
+    """Return what keeps an entity's events on one partition or in one session, hashed where longer than 128 characters.
+
+    Args:
+        event: the event.
+        parts: what it is made of, joined by colons.
+    """
+    return short(":".join(event.entity_id if part == "entityId" else event.entity_type for part in parts))
+
+
+def short(text: str) -> str:
+    """Return a text of at most 128 characters as it is, a longer one as `sha256:` and hex."""
+    return text if len(text) <= ID_CHARACTERS_MAX else "sha256:" + sha256(text.encode()).hexdigest()
+
+
+def traceparent(event: SealedEvent) -> str:
+    """Return the W3C trace context of an event.
+
+    A correlation id that is itself a traceparent gives the trace; any other gives a trace id by hash, so that everything that
+    one request committed is one trace. The span id is that of the message.
+    """
+    given = event.correlation_id
+    trace, flags = sha256(given.encode()).hexdigest()[:32], "01"
+    if _TRACEPARENT.fullmatch(given):
+        trace, flags = given[3:35], given[-2:]
+    span = sha256(f"{given}\0{message_id(event)}".encode()).hexdigest()[:16]
+    return f"00-{trace}-{span}-{flags}"
+
+
+def headers(
+    event: SealedEvent, *, replay_id: str | None = None, key_parts: Sequence[KeyPart] = ("entityId",)
+) -> dict[str, str]:
+    """Return the headers of an event by their name in wire.md; what an event does not have is left out.
+
+    Args:
+        event: the event.
+        replay_id: names a deliberate replay.
+        key_parts: what the partition key is made of.
+    """
+    found = {
+        "messageId": message_id(event, replay_id),
+        "correlationId": event.correlation_id,
+        "contentType": "application/json",
+        "subject": f"{event.entity_type}.{event.event_type}",
+        "partitionKey": partition_key(event, key_parts),
+        "traceparent": traceparent(event),
+    }
+    if event.classification:
+        found["classification"] = event.classification
+    if event.retention_days is not None:
+        found["retention-days"] = str(event.retention_days)
+    return found

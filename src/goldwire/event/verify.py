@@ -1,0 +1,157 @@
+"""Verifies what a target received, from the events alone: every hash, and each entity's chain.
+
+A chain proves that nothing between two of its events was lost or altered. It cannot know of events after the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from goldwire.event.chain import UnreadableError, read
+from goldwire.event.envelope import Header
+
+Kind = Literal["unreadable", "altered", "missing", "reordered", "restarted", "version"]
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    line: int
+    """1 is the first."""
+    kind: Kind
+    entity_id: str | None
+    version: int | None
+    text: str
+    """A sentence; never a value of the record."""
+
+
+class Verified(Struct):
+    """What a verification counted."""
+
+    events: int = 0
+    entities: int = 0
+    repeated: int = 0
+    """Identical resends, which are no fault."""
+    findings: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything holds."""
+        return self.findings == 0
+
+
+class _Chain:
+    """What was seen of one entity."""
+
+    __slots__ = ("awaited", "hash", "line", "seen", "version")
+
+    def __init__(self) -> None:
+        self.hash: str | None = None
+        self.version = 0
+        self.line = 0
+        self.seen: set[int] = set()
+        self.awaited: dict[str, int] = {}
+        """By hash, the line of the event that named it as its predecessor before it was seen."""
+
+
+class Verifier:
+    """Verifies one target's events, from one file or several in order.
+
+    Attributes:
+        result: the counts so far.
+    """
+
+    def __init__(self, *, from_the_start: bool = True) -> None:
+        """Begin.
+
+        Args:
+            from_the_start: the events begin with each entity's first; otherwise (a rotated file) a chain may begin anywhere.
+        """
+        self.result = Verified()
+        self._from_the_start = from_the_start
+        self._chains: dict[str, _Chain] = {}
+
+    def check(self, lines: Iterable[bytes]) -> Iterator[Finding]:
+        """Yield what is wrong, while it reads; empty lines are skipped.
+
+        Args:
+            lines: one event each, JSON; numbered from 1 in each call.
+        """
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text:
+                for finding in self._event(number, text):
+                    self.result.findings += 1
+                    yield finding
+
+    def _event(self, line: int, text: bytes) -> Iterator[Finding]:
+        self.result.events += 1
+        try:
+            header, holds = read(text)
+        except UnreadableError as error:
+            yield Finding(line, "unreadable", None, None, f"cannot be read as an event: {error}")
+            return
+        if not holds:
+            yield Finding(line, "altered", header.entityId, header.version, "its content does not have the hash that it states")
+        chain = self._chains.get(header.entityId)
+        if chain is None:
+            chain = self._chains[header.entityId] = _Chain()
+            self.result.entities += 1
+        short = int(header.hash[7:23], 16)
+        if short in chain.seen:
+            self.result.repeated += 1
+            return
+        chain.seen.add(short)
+        yield from self._link(line, header, chain)
+
+    def _link(self, line: int, header: Header, chain: _Chain) -> Iterator[Finding]:
+        finding = _broken(line, header, chain, from_the_start=self._from_the_start)
+        if finding is not None:
+            yield finding
+        elif chain.hash is not None and header.version <= chain.version:
+            yield Finding(line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}")
+        if header.version >= chain.version:
+            chain.hash, chain.version, chain.line = header.hash, header.version, line
+
+
+def _broken(line: int, header: Header, chain: _Chain, *, from_the_start: bool) -> Finding | None:
+    """Return what is wrong between an event and the one before it, and remember which predecessor is missing."""
+    entity, version, previous = header.entityId, header.version, header.previousHash
+    waiting = chain.awaited.pop(header.hash, None)
+    if waiting is not None:
+        return Finding(
+            line, "reordered", entity, version, f"it belongs before line {waiting}, which names it as its predecessor"
+        )
+    if previous == chain.hash:
+        return None
+    if chain.hash is not None and version < chain.version:
+        return Finding(line, "reordered", entity, version, f"version {chain.version} came before it, in line {chain.line}")
+    if previous is None:
+        return Finding(
+            line, "restarted", entity, version, f"it begins a new chain, though line {chain.line} has an event before it"
+        )
+    if chain.hash is None and not from_the_start:
+        return None
+    chain.awaited[previous] = line
+    before = "the first event" if chain.hash is None else f"the event in line {chain.line}"
+    return Finding(
+        line, "missing", entity, version,
+        f"its predecessor is not {before}: at least one event between is missing or was altered"
+        if chain.hash is not None
+        else "it names a predecessor, and there is none: the beginning is missing",
+    )  # fmt: skip
+
+
+def verify(lines: Iterable[bytes], *, from_the_start: bool = True) -> tuple[Verified, list[Finding]]:
+    """Verify one stream of events as a whole.
+
+    Args:
+        lines: one event each, JSON.
+        from_the_start: see `Verifier`.
+    """
+    verifier = Verifier(from_the_start=from_the_start)
+    findings = list(verifier.check(lines))
+    return verifier.result, findings

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+
+from goldwire.contract.compiled import CompiledContract
+from goldwire.contract.spec import Truncate
+from goldwire.event.schema import event_schema
+from goldwire.event.seal import seal
+from goldwire.event.sealed import SealedEvent
+from goldwire.testing.states import control_after, golden_state, log_row
+
+Make = Callable[..., CompiledContract]
+ANNA = {"name": "Anna Schmidt", "email": "anna@acme.com", "city": "Ulm", "vip": True}
+
+
+def full(contract: CompiledContract, **state: Any) -> dict[str, Any]:
+    event = seal(contract, log_row(golden_state(ANNA, **state)), None, None)
+    assert isinstance(event, SealedEvent)
+    parsed: dict[str, Any] = json.loads(event.body)
+    return parsed
+
+
+def accepts(contract: CompiledContract, event: dict[str, Any]) -> bool:
+    schema = event_schema(contract)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema).is_valid(event)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {}, {"attributes": ("city",)}, {"edges": "none", "external_ids": "none"}, {"external_ids": ("crm",)},
+        {"masks": {"name": "hash", "email": "partial", "city": "redact"}},
+        {"masks": {"name": "tokenise", "city": Truncate(2)}}, {"payload": "delta"}, {"kinds": ("EntityChanged",)},
+    ],
+)  # fmt: skip
+def test_the_schema_takes_what_the_contract_lets_out(make: Make, spec: dict[str, Any]) -> None:
+    contract = make(**spec)
+    owes = [{"rel": "owes", "to": {"externalId": {"system": "erp", "id": "7"}}}]
+    assert accepts(contract, full(contract, edges=owes))
+
+
+@pytest.mark.parametrize("reason", ["deleted", "merged", "erased", "deselected"])
+def test_the_schema_takes_deletions(make: Make, reason: Any) -> None:
+    contract = make(deselect=True, golden=True)
+    first = seal(contract, log_row(golden_state(ANNA)), None, None)
+    assert isinstance(first, SealedEvent)
+    if reason == "deselected":
+        row = log_row(golden_state(ANNA, status="provisional"), version=2)
+    else:
+        row = log_row(golden_state({}), version=2, kind=reason, merged_into="e2" if reason == "merged" else None)
+    gone = seal(contract, row, control_after(first), None)
+    assert isinstance(gone, SealedEvent)
+    assert accepts(contract, json.loads(gone.body))
+
+
+def test_a_clear_value_where_a_mask_belongs_does_not_fit(make: Make) -> None:
+    clear = full(make())
+    for mask in ("redact", "hash", "tokenise", "partial", Truncate(3)):
+        contract = make(masks={"name": mask})
+        assert accepts(contract, full(contract))
+        assert not accepts(contract, clear)
+
+
+def test_an_attribute_that_the_contract_does_not_show_does_not_fit(make: Make) -> None:
+    assert not accepts(make(attributes=("city",)), full(make()))
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("version", 0), ("version", "1"), ("hash", "x"), ("previousHash", "x"), ("payload", "delta"), ("specVersion", "2"),
+        ("eventType", "EntityDeleted"), ("entityType", "Other"), ("timestamp", "yesterday"), ("externalIds", [{"id": 1}]),
+        ("surplus", 1),
+    ],
+)  # fmt: skip
+def test_an_event_that_is_not_as_the_wire_says_does_not_fit(make: Make, member: str, value: object) -> None:
+    contract = make()
+    event = full(contract)
+    assert accepts(contract, event)
+    assert not accepts(contract, {**event, member: value})
+    without = dict(event)
+    if without.pop(member, None) is not None:
+        assert not accepts(contract, without)
+
+
+def test_the_schema_describes_what_is_classified(make: Make) -> None:
+    [customer] = [one for one in event_schema(make())["oneOf"] if one["title"] == "Customer changed"]
+    attributes = customer["properties"]["changes"]["properties"]["attributes"]["properties"]
+    assert attributes["email"]["description"] == "Classified: contact, pii."
+    assert "description" not in attributes["city"]
