@@ -1,0 +1,1 @@
+"""One file per target kind; each passes `goldwire.testing.TargetSuite`."""

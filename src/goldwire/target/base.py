@@ -1,0 +1,97 @@
+"""The target port: what a target kind declares, and what it answers for each item it was given.
+
+A target never retries, sleeps, or logs outcomes: it reports what happened to each item, and the relay decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, runtime_checkable
+
+from msgspec import Struct
+
+from goldwire.event.sealed import SealedEvent
+
+
+class Item(Struct, gc=False, frozen=True):
+    """One event to be sent. Within one `send` there is at most one item of an entity."""
+
+    event: SealedEvent
+    remote_id: str | None = None
+    """The target's own id of the record, as it answered last time."""
+    attempt: int = 1
+
+
+class Delivered(Struct, frozen=True):
+    """The target holds it, durably."""
+
+    remote_id: str | None = None
+
+
+class Duplicate(Struct, frozen=True):
+    """The target already held this version or a newer one; it changed nothing."""
+
+    remote_id: str | None = None
+
+
+class Throttled(Struct, frozen=True):
+    """Not written: the target asks to wait."""
+
+    wait_seconds: float | None = None
+
+
+class Unavailable(Struct, frozen=True):
+    """Certainly not written: the target cannot be reached or refuses everything for now."""
+
+    reason: str
+
+
+class Rejected(Struct, frozen=True):
+    """Not written, and never will be as it is: a dead letter. The reason never holds a value of the record."""
+
+    reason: str
+
+
+class Unknown(Struct, frozen=True):
+    """It may or may not have been written: a time-out, a broken connection, a 5xx."""
+
+    reason: str
+
+
+Outcome = Delivered | Duplicate | Throttled | Unavailable | Rejected | Unknown
+
+DELIVERED = Delivered()
+"""For targets without ids of their own: one object, so that a whole batch costs nothing."""
+
+
+class Target(Protocol):
+    """An open connection to one target."""
+
+    batch_limit: ClassVar[int]
+    """The most items that one `send` takes."""
+
+    async def open(self) -> None:
+        """Connect and make ready.
+
+        Raises:
+            ConfigError: a setting is wrong; the text names it.
+            OSError: not reachable now; the relay tries again.
+        """
+        ...
+
+    async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """Send and answer for each item, in order. Any exception but ConfigError counts as Unknown for all of them."""
+        ...
+
+    async def close(self) -> None:
+        """Flush and disconnect; safe to call twice, and after a failed `open`."""
+        ...
+
+
+@runtime_checkable
+class LooksUp(Protocol):
+    """A target that can say which version of an entity it holds: it resolves ambiguous outcomes without a resend."""
+
+    async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
+        """For each item the version the target holds of that entity now (a tombstone's too), or None."""
+        ...

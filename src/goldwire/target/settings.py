@@ -1,0 +1,158 @@
+"""What a target kind declares of itself: settings with help, and a repr that never shows a secret.
+
+A kind writes one Struct; the form, the JSON Schema, the documentation and the redaction all come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+HIDDEN = "***"
+"""What stands in the place of a secret."""
+
+
+def about(
+    description: str,
+    *,
+    examples: Sequence[Any] = (),
+    secret: bool = False,
+    url: bool = False,
+    advanced: bool = False,
+    **limits: Any,
+) -> Meta:
+    """Return what a setting's annotation carries.
+
+    Args:
+        description: one sentence for a form's help; units named.
+        examples: values that are valid.
+        secret: never shown; of a mapping the values only.
+        url: a secret of which scheme, host and port may be shown.
+        advanced: most users never touch it.
+        limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
+    """
+    schema = {"writeOnly": True} if secret or url else None
+    return Meta(
+        description=description,
+        examples=list(examples) or None,
+        extra={"secret": secret or url, "url": url, "advanced": advanced},
+        extra_json_schema=schema,
+        **limits,
+    )
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every kind's settings. References such as `${env:NAME}` are resolved before they get here."""
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in redacted(self).items())
+        return f"{type(self).__name__}({shown})"
+
+    def __rich_repr__(self) -> Any:
+        yield from redacted(self).items()
+
+
+class SettingHelp(Struct, frozen=True):
+    """One setting as a form or a page of the documentation shows it."""
+
+    name: str
+    type: str
+    required: bool
+    default: Any
+    description: str
+    examples: list[Any]
+    secret: bool
+    advanced: bool
+
+
+def redacted(settings: Settings) -> dict[str, Any]:
+    """Return the settings by name, with each secret replaced: fit for a log or a page."""
+    extras = _extras(type(settings))
+    shown = {}
+    for name in settings.__struct_fields__:
+        value = getattr(settings, name)
+        extra = extras.get(name, {})
+        shown[name] = _hide(value, url=bool(extra.get("url"))) if extra.get("secret") else value
+    return shown
+
+
+def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
+    """Return the names of the settings that are secret."""
+    return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("secret"))
+
+
+def help_of(settings_type: type[Settings]) -> list[SettingHelp]:
+    """Return the help of each setting, in the order in which the kind declares them."""
+    metas = _metas(settings_type)
+    hints = get_type_hints(settings_type)
+    entries = []
+    for field in msgspec.structs.fields(settings_type):
+        meta = metas.get(field.name) or Meta()
+        default: Any = None
+        if field.default is not msgspec.NODEFAULT:
+            default = field.default
+        elif field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        hint = hints[field.name]
+        extra = meta.extra or {}
+        entries.append(
+            SettingHelp(
+                name=field.encode_name,
+                type=hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", ""),
+                required=field.required,
+                default=default,
+                description=meta.description or "",
+                examples=list(meta.examples or []),
+                secret=bool(extra.get("secret")),
+                advanced=bool(extra.get("advanced")),
+            )
+        )
+    return entries
+
+
+def _hide(value: Any, *, url: bool) -> Any:
+    if value is None or value in ("", (), [], {}):
+        return value
+    if isinstance(value, Mapping):
+        return dict.fromkeys(value, HIDDEN)
+    return origin_of(value) + HIDDEN if url and isinstance(value, str) else HIDDEN
+
+
+def origin_of(url: str) -> str:
+    """Return scheme, host and port of a URL with a slash, e.g. `https://example.com/`; the rest may be secret."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    if not parts.scheme:
+        return ""
+    if "@" in url and "@" not in parts.netloc:
+        # A password with a sign that is not percent-encoded ends the host too early: what stands there may be part of it.
+        return f"{parts.scheme}://"
+    place = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{place}{f':{port}' if port else ''}/"
+
+
+@lru_cache
+def _extras(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
+    return {name: meta.extra or {} for name, meta in _metas(settings_type).items()}
+
+
+@lru_cache
+def _metas(settings_type: type[Settings]) -> dict[str, Meta]:
+    """Return the outermost `Meta` of each annotation, also where it stands inside a union with None."""
+    found = {}
+    for name, hint in get_type_hints(settings_type, include_extras=True).items():
+        for candidate in (hint, *get_args(hint)):
+            if get_origin(candidate) is Annotated:
+                metas = [part for part in candidate.__metadata__ if isinstance(part, Meta)]
+                if metas:
+                    found[name] = metas[0]
+                    break
+    return found

@@ -1,0 +1,160 @@
+"""What a database's error means: this item, this moment, or this configuration.
+
+The error's own text is never passed on, because it quotes values.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from sqlalchemy.exc import DBAPIError
+
+_MARIADB_ITEM = {1048, 1062, 1138, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 3819, 4025, 4078}
+_MARIADB_CONFIG = {1044, 1045, 1049, 1698}
+_MARIADB_CLIENT_ERRORS = (2000, 2999)
+_POSTGRES_CONFIG = ("28", "3D")
+_POSTGRES_ITEM = ("22", "23", "42804", "42846", "44")
+_SQLITE_CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: ([\w. ,]{1,200}))?")
+
+_CONFIG_TEXT = re.compile(
+    r'password authentication failed|no password supplied|(database|role) "[^"]*" does not exist'
+    r"|unable to open database file|file is not a database"
+)
+
+
+class Blame(enum.Enum):
+    """Who is at fault."""
+
+    ITEM = "item"
+    """This row is refused, others may pass."""
+    MOMENT = "moment"
+    """Not now: a lock, a lost connection, a full disk, a table that is gone."""
+    CONFIG = "config"
+    """The credentials or the database's name are wrong."""
+
+
+def blame(error: DBAPIError) -> Blame:
+    """Sort an error."""
+    state, code, text = _state(error), _code(error), str(error.orig)
+    if state is not None:
+        in_config, in_item = state.startswith(_POSTGRES_CONFIG), state.startswith(_POSTGRES_ITEM)
+    elif code is not None:
+        in_config, in_item = code in _MARIADB_CONFIG, code in _MARIADB_ITEM
+    else:
+        # A failed login at PostgreSQL has no code, and SQLite has few.
+        in_config = _CONFIG_TEXT.search(text) is not None
+        in_item = type(error).__name__ in ("IntegrityError", "DataError", "InterfaceError")
+    if in_config:
+        return Blame.CONFIG
+    return Blame.ITEM if in_item else Blame.MOMENT
+
+
+def reason(error: DBAPIError) -> str:
+    """Describe an error without what it quotes: code, column and constraint at most."""
+    diagnosis = getattr(error.orig, "diag", None)
+    state, code = _state(error), _code(error)
+    parts = []
+    column = getattr(diagnosis, "column_name", None)
+    constraint = getattr(diagnosis, "constraint_name", None)
+    if column:
+        parts.append(f"column {column}")
+    if constraint:
+        parts.append(f"constraint {constraint}")
+    if state is not None:
+        parts.append(f"SQLSTATE {state} ({_WORDS.get(state, type(error.orig).__name__)})")
+    elif code is not None:
+        parts.append(f"error {code} ({_WORDS.get(code, type(error.orig).__name__)})")
+    else:
+        found = _SQLITE_CONSTRAINT.search(str(error.orig))
+        if found:
+            parts.append(f"{found[1]} constraint" + (f" on {found[2]}" if found[2] else ""))
+        else:
+            parts.append(_sqlite_words(str(error.orig)) or type(error.orig).__name__)
+    return ", ".join(parts)
+
+
+def answered(error: DBAPIError) -> bool:
+    """Tell whether the database itself said no; else the connection broke, and it may have done what it was told."""
+    if error.connection_invalidated:
+        return False
+    state, code = _state(error), _code(error)
+    if state is not None:
+        return not state.startswith(("08", "57P"))
+    if code is not None:
+        return not _MARIADB_CLIENT_ERRORS[0] <= code <= _MARIADB_CLIENT_ERRORS[1]
+    return type(error.orig).__module__.startswith("sqlite3")
+
+
+def _state(error: DBAPIError) -> str | None:
+    if _code(error) is not None:
+        return None  # MariaDB's own numbers say more than its states
+    state = getattr(error.orig, "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def _code(error: DBAPIError) -> int | None:
+    if type(error.orig).__module__.startswith("pymysql"):
+        arguments = getattr(error.orig, "args", ())
+        if arguments and isinstance(arguments[0], int):
+            return arguments[0]
+    return None
+
+
+def _sqlite_words(text: str) -> str | None:
+    for words in (
+        "database is locked",
+        "database or disk is full",
+        "attempt to write a readonly database",
+        "disk I/O error",
+        "unable to open database file",
+        "file is not a database",
+        "no such table",
+        "no such column",
+        "string or blob too big",
+        "cannot store",
+    ):
+        if words in text:
+            return words
+    return None
+
+
+_WORDS: dict[str | int, str] = {
+    "22001": "too long",
+    "22003": "out of range",
+    "22007": "no valid date or time",
+    "22008": "date or time out of range",
+    "22P02": "no valid form for the column's type",
+    "22021": "a character that the database's encoding lacks",
+    "23502": "may not be empty",
+    "23503": "a row that it refers to is missing",
+    "23505": "another row has this value",
+    "23514": "a check fails",
+    "40001": "serialisation failure",
+    "40P01": "deadlock",
+    "42501": "permission denied",
+    "42P01": "the table is gone",
+    "42703": "a column is gone",
+    "42804": "wrong type for the column",
+    "53100": "disk full",
+    "55P03": "lock not available",
+    "57P01": "the server shuts down",
+    "57P03": "the server starts up",
+    1021: "disk full",
+    1048: "may not be empty",
+    1062: "another row has this value",
+    1142: "permission denied",
+    1146: "the table is gone",
+    1205: "lock not available",
+    1213: "deadlock",
+    1264: "out of range",
+    1292: "no valid date or time",
+    1364: "a column without default needs a value",
+    1366: "no valid form for the column's type",
+    1406: "too long",
+    1452: "a row that it refers to is missing",
+    2003: "cannot connect",
+    2006: "connection lost",
+    2013: "connection lost",
+    4025: "a check fails",
+}
