@@ -1,0 +1,48 @@
+"""The contracts of one target: which revision seals which position."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from goldwire.changelog.port import Revision
+from goldwire.contract.compiled import CompiledContract
+from goldwire.errors import ConfigError
+
+Compile = Callable[[Revision], CompiledContract]
+
+
+class ContractBook:
+    """Compiled revisions by the positions they seal. A position keeps its revision for ever, so a resend is identical."""
+
+    def __init__(self, target: str, compile_revision: Compile) -> None:
+        self._target = target
+        self._compile = compile_revision
+        self._known: dict[int, CompiledContract] = {}
+        self._after: list[int] = []
+        self._revisions: list[Revision] = []
+
+    def refresh(self, revisions: Sequence[Revision]) -> None:
+        """Take note of what has been applied since.
+
+        Raises:
+            ConfigError: nothing was ever applied to this target.
+        """
+        if not revisions:
+            raise ConfigError(f"target {self._target}: no contract was applied yet; run `goldwire apply`")
+        self._revisions = list(revisions)
+        self._after = [revision.effective_after for revision in revisions]
+
+    def at(self, seq: int) -> CompiledContract:
+        """Return the contract that seals this position; the first one also seals what was before it."""
+        # Of several revisions with the same start the newest counts, hence the last index below seq.
+        revision = self._revisions[max(bisect_left(self._after, seq) - 1, 0)]
+        contract = self._known.get(revision.revision)
+        if contract is None:
+            contract = self._known[revision.revision] = self._compile(revision)
+        return contract
+
+    def last_position_of(self, seq: int, upto: int) -> int:
+        """Return the last position, at most `upto`, that the contract of `seq` seals."""
+        following = bisect_left(self._after, seq)
+        return min(upto, self._after[following]) if following < len(self._after) else upto

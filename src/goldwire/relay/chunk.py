@@ -1,0 +1,169 @@
+"""One chunk of the log on its way to one target: sealed, sent in waves, and gathered into one settlement.
+
+A wave holds at most one event of an entity, so a lane has one event in flight. What a wave could not deliver is opened: it
+goes on by itself (`goldwire.relay.lanes`) while the stream moves on; later rows of that entity wait behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from goldwire.changelog.port import (
+    DELIVERED,
+    FILTERED,
+    OPEN,
+    SUPERSEDED,
+    Control,
+    LogRow,
+    OpenDelivery,
+    Settlement,
+)
+from goldwire.clock import timestamp
+from goldwire.contract.compiled import CompiledContract
+from goldwire.event.seal import seal
+from goldwire.event.sealed import SealedEvent
+from goldwire.relay.sender import Sender
+from goldwire.relay.verdict import Judge, first_attempt, settled
+from goldwire.target.base import Delivered, Duplicate, Item, Outcome
+
+Bases = Mapping[str, bytes]
+"""Entity id to the golden state that its next delta is made against."""
+
+
+def wants_base(contract: CompiledContract, held: Control | None) -> bool:
+    """Say whether the next event of an entity may be a delta, for which the state at the held version is needed."""
+    return contract.delta and held is not None and held.presence == "in" and held.revision == contract.revision
+
+
+class Chunk:
+    """The work on the positions (after, upto] of the log.
+
+    Args:
+        rows: the log rows in order; positions without a row are superseded.
+        controls: what the target holds of their entities, and
+        lanes: which of these have open deliveries.
+        contract: seals all of these positions.
+        unclear_upto: positions up to here may have been sent by a relay that ended before it could settle them.
+    """
+
+    def __init__(
+        self,
+        after: int,
+        upto: int,
+        rows: Sequence[LogRow],
+        controls: dict[str, Control],
+        lanes: Mapping[str, Sequence[OpenDelivery]],
+        contract: CompiledContract,
+        unclear_upto: int = 0,
+    ) -> None:
+        self._after = after
+        self._upto = upto
+        self.rows = rows
+        self._contract = contract
+        self._unclear_upto = unclear_upto
+        self._held = controls
+        self._moved: dict[str, Control] = {}
+        self._blocked = {entity_id: lane[0].state == "dead" for entity_id, lane in lanes.items()}
+        self._codes = bytearray(bytes([SUPERSEDED]) * (upto - after))
+        self._opened: list[OpenDelivery] = []
+
+    def wanted_bases(self, rows: Sequence[LogRow]) -> list[tuple[str, int]]:
+        """Return (entity id, version) of the states that deltas of these rows are made against."""
+        contract = self._contract
+        wanted = []
+        for row in rows:
+            held = self._held.get(row.entity_id)
+            if held is not None and wants_base(contract, held):
+                wanted.append((row.entity_id, held.version))
+        return wanted
+
+    def wave(self, rows: Sequence[LogRow], bases: Bases) -> tuple[list[LogRow], list[Item], list[LogRow]]:
+        """Seal the first event of each entity.
+
+        Returns:
+            rows to send with their items, and the rows that have to wait for a later wave.
+        """
+        contract, held_by, codes, offset = self._contract, self._held, self._codes, self._after + 1
+        sending: list[LogRow] = []
+        items: list[Item] = []
+        later: list[LogRow] = []
+        in_flight: set[str] = set()
+        for row in rows:
+            entity_id = row.entity_id
+            if entity_id in in_flight:
+                later.append(row)
+                continue
+            if entity_id in self._blocked:
+                self._wait_behind(row)
+                continue
+            held = held_by.get(entity_id)
+            if held is not None and row.version <= held.version:
+                continue  # the fence: the target already took this version or a newer one
+            sealed = seal(contract, row, held, bases.get(entity_id))
+            if isinstance(sealed, SealedEvent):
+                in_flight.add(entity_id)
+                sending.append(row)
+                items.append(Item(sealed, held.remote_id if held is not None else None))
+            else:
+                codes[row.seq - offset] = FILTERED
+                if held is not None and held.presence != sealed:
+                    self._move(held._replace(presence=sealed))
+        return sending, items, later
+
+    async def send(
+        self,
+        rows: Sequence[LogRow],
+        items: Sequence[Item],
+        sender: Sender,
+        judge: Judge,
+        now: Callable[[], float],
+    ) -> None:
+        """Send a wave and note what became of it."""
+        sent_at = timestamp(now())
+        outcomes = await sender.send(items)
+        settled_at = timestamp(now())
+        revision, codes, offset = self._contract.revision, self._codes, self._after + 1
+        failed: list[tuple[LogRow, Outcome | None]] = []
+        taken = 0
+        for row, item, outcome in zip(rows, items, outcomes, strict=True):
+            if isinstance(outcome, Delivered | Duplicate):
+                codes[row.seq - offset] = DELIVERED
+                self._move(settled(row, item.event, outcome, revision, self._held.get(row.entity_id), settled_at))
+                taken += 1
+            else:
+                failed.append((row, outcome))
+        if taken:
+            judge.saw_life()
+            judge.delivered(taken)
+        for row, outcome in failed:
+            self._open(judge.judge(self._first_attempt(row), outcome, sent_at))
+
+    def settlement(self, target: str, epoch: int, stop: str | None) -> Settlement:
+        """Return all that the chunk did."""
+        return Settlement(
+            target=target,
+            epoch=epoch,
+            position_from=self._after,
+            position_to=self._upto,
+            codes=bytes(self._codes),
+            controls=list(self._moved.values()),
+            opened=self._opened,
+            stop=stop,
+        )
+
+    def _move(self, control: Control) -> None:
+        self._held[control.entity_id] = control
+        self._moved[control.entity_id] = control
+
+    def _open(self, delivery: OpenDelivery) -> None:
+        self._codes[delivery.seq - self._after - 1] = OPEN
+        self._opened.append(delivery)
+        self._blocked[delivery.entity_id] = delivery.state == "dead"
+
+    def _wait_behind(self, row: LogRow) -> None:
+        dead = self._blocked[row.entity_id]
+        self._codes[row.seq - self._after - 1] = OPEN
+        self._opened.append(self._first_attempt(row)._replace(state="parked" if dead else "pending"))
+
+    def _first_attempt(self, row: LogRow) -> OpenDelivery:
+        return first_attempt(row)._replace(ambiguous=row.seq <= self._unclear_upto)

@@ -1,0 +1,144 @@
+"""A target behind a guard: whatever it raises, forgets or answers in a wrong type, the relay can go on.
+
+Targets are written by third parties. One that errs must cost its own items some attempts, never the process of all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from math import inf
+
+from msgspec.structs import replace
+
+from goldwire.errors import ConfigError, GoldwireError
+from goldwire.relay.observer import Observer
+from goldwire.target.base import (
+    DELIVERED,
+    Delivered,
+    Duplicate,
+    Item,
+    LooksUp,
+    Outcome,
+    Rejected,
+    Target,
+    Throttled,
+    Unavailable,
+    Unknown,
+)
+
+_OUTCOMES = frozenset((Delivered, Duplicate, Throttled, Unavailable, Rejected, Unknown))
+
+
+class Connection:
+    """One target, with a limit on how long it may take.
+
+    Args:
+        target: the target itself.
+        timeout_seconds: for each of its verbs.
+        observer: told of what the relay goes on without.
+    """
+
+    def __init__(self, target: Target, timeout_seconds: float, observer: Observer) -> None:
+        self._target = target
+        self._timeout_seconds = timeout_seconds
+        self._observer = observer
+        self.batch_limit = target.batch_limit
+        self.looks_up = isinstance(target, LooksUp)
+
+    async def open(self) -> bool:
+        """Connect; False when the target cannot be reached now.
+
+        Raises:
+            GoldwireError: waiting mends nothing: mostly a ConfigError, because a setting is wrong.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._target.open()
+        except GoldwireError:
+            raise
+        except Exception as error:  # noqa: BLE001 - not only OSError: a client library has errors of its own
+            self._observer.event("target not reachable", error=type(error).__name__)
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Disconnect. What fails here is reported and not raised, or it would hide why the relay ends."""
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._target.close()
+        except Exception as error:  # noqa: BLE001 - all that was settled is safe already
+            self._observer.event("close failed", error=type(error).__name__)
+
+    async def send(self, items: Sequence[Item]) -> list[Outcome]:
+        """Send and return an outcome for each item, each of a type that it may have.
+
+        Raises:
+            ConfigError: the target found a setting wrong.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                answers = list(await self._target.send(items))
+        except ConfigError:
+            raise
+        except TimeoutError:
+            return [Unknown(f"no answer within {self._timeout_seconds:g} s")] * len(items)
+        except asyncio.CancelledError:
+            if _cancelled_from_outside():
+                raise
+            return [Unknown("the target cancelled its own work")] * len(items)
+        except Exception as error:  # noqa: BLE001 - a third party's target may raise anything; the items' fate is unknown
+            return [Unknown(f"the target raised {type(error).__name__}")] * len(items)
+        if len(answers) != len(items):
+            return [Unknown(f"the target answered {len(answers)} outcomes for {len(items)} items")] * len(items)
+        return [answer if answer is DELIVERED else _sound(answer) for answer in answers]
+
+    async def held_versions(self, items: Sequence[Item]) -> list[int | None]:
+        """Ask which versions the target holds; None for each where it cannot say, so that the event is sent again.
+
+        Raises:
+            ConfigError: the target found a setting wrong.
+        """
+        assert isinstance(self._target, LooksUp)
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                versions = list(await self._target.held_versions(items))
+            if len(versions) != len(items) or not all(version is None or type(version) is int for version in versions):
+                raise TypeError  # noqa: TRY301 - an answer that is none is one more way to fail
+        except ConfigError:
+            raise
+        except asyncio.CancelledError:
+            if _cancelled_from_outside():
+                raise
+            versions = self._no_look_up("CancelledError", items)
+        except Exception as error:  # noqa: BLE001 - as for a send
+            versions = self._no_look_up(type(error).__name__, items)
+        return versions
+
+    def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
+        self._observer.event("look-up failed", error=error, items=len(items))
+        return [None] * len(items)
+
+
+def _cancelled_from_outside() -> bool:
+    """Whether somebody cancelled this task; else it was work of the target's own that was cancelled."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _sound(answer: Outcome) -> Outcome:
+    """Return an outcome as the relay may keep it; what the type checker promises, a third party's code need not hold."""
+    if type(answer) not in _OUTCOMES:
+        return Unknown(f"the target answered {type(answer).__name__}, which is no outcome")
+    if isinstance(answer, Delivered | Duplicate):
+        if answer.remote_id is None or type(answer.remote_id) is str:
+            return answer
+        return Unknown("the target answered a remote id that is no text")
+    if isinstance(answer, Throttled):
+        return answer if _is_a_wait(answer.wait_seconds) else Throttled()
+    return answer if type(answer.reason) is str else replace(answer, reason="the target gave no reason")
+
+
+def _is_a_wait(wait_seconds: object) -> bool:
+    # A wait of nothing, asked for again and again, would let the relay run hot.
+    return isinstance(wait_seconds, int | float) and 0.0 < wait_seconds < inf

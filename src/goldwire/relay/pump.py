@@ -1,0 +1,371 @@
+"""The relay of one target: reads the log through its contract, sends, settles, and goes on until it is told to stop.
+
+The loop alternates between lanes that are due and the next chunk of the log. It awaits the store and the target once a chunk;
+what happens to each event of a chunk is plain code in `chunk` and `lanes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from math import inf
+from random import Random
+from typing import Any, TypeVar
+
+from goldwire.changelog.port import Control, Cursor, LogRow, OpenDelivery, Settlement, Start, Store
+from goldwire.clock import Clock, seconds, timestamp
+from goldwire.errors import FencedError, TargetStoppedError
+from goldwire.event.seal import seal
+from goldwire.event.sealed import SealedEvent
+from goldwire.relay.book import ContractBook
+from goldwire.relay.chunk import Chunk, wants_base
+from goldwire.relay.connection import Connection
+from goldwire.relay.lanes import LaneWork
+from goldwire.relay.ledger import balances
+from goldwire.relay.observer import Observer
+from goldwire.relay.pacing import Breaker, DeadLetterCap, backoff_seconds
+from goldwire.relay.sender import Sender
+from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.stop import Stop
+from goldwire.relay.verdict import ASKED_TO_WAIT, Judge, settled
+from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Target
+
+T = TypeVar("T")
+
+STANDING_SECONDS = 1.0
+"""How often a relay reports where its target stands, and looks whether it was stopped."""
+
+WINDOW_CHUNKS = 16
+"""How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
+
+
+class StoreCall:
+    """How the relay reaches the synchronous store: in line, or through an executor of one thread."""
+
+    def __init__(self, executor: Any = None) -> None:
+        self._executor = executor
+
+    async def __call__(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a store call and return what it returns."""
+        if self._executor is None:
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
+
+
+class Relay:
+    """Delivers the log to one target, in order per entity, at least once.
+
+    Args:
+        name: the target's name.
+        store: the log and this target's control table.
+        target: not yet open; the relay opens and closes it.
+        book: the target's contracts.
+        settings: pace and limits.
+        start: where a target that the store has never seen begins.
+        clock, random: time and jitter.
+        call: how the store is reached.
+        observer: where attempts and settlements are reported.
+        progress: called with the cursor after each settlement.
+    """
+
+    def __init__(
+        self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
+        clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
+        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._name = name
+        self._store = store
+        self._book = book
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._start: Start = start
+        self._call = call or StoreCall()
+        self._progress = progress
+        self._breaker = Breaker(settings, random)
+        self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
+        self._stop = Stop()
+        self._connection = Connection(target, settings.timeout_seconds, observer)
+        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
+        self._cursor: Cursor
+        self._unclear_upto = 0
+        self._reported_at = -STANDING_SECONDS
+        self._lanes_probe = True
+
+    def stop(self) -> None:
+        """Ask for a graceful stop: what is in flight ends and is settled, nothing new is sent."""
+        self._stop.ask()
+
+    async def run(self, *, until_caught_up: bool = False) -> Cursor:
+        """Deliver until stopped, or until nothing is pending; return where the target stands then.
+
+        Raises:
+            TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
+            StoreBusyError: another process delivers to this target.
+            FencedError: another process took it over.
+            ConfigError: the target found a setting wrong.
+        """
+        with self._store.lock_target(self._name):
+            self._cursor = await self._call(self._store.claim, self._name, self._start)
+            self._refuse_if_stopped()
+            # A target that was only now created was never sent anything.
+            self._unclear_upto = self._cursor.bound if self._cursor.epoch > 1 else self._cursor.start
+            self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
+            try:
+                if await self._open():
+                    await self._loop(until_caught_up=until_caught_up)
+            finally:
+                await self._connection.close()
+                self._observer.event("relay stopped", position=self._cursor.position)
+        return self._cursor
+
+    async def _open(self) -> bool:
+        failures = 0
+        while not self._stop.asked:
+            if await self._connection.open():
+                return True
+            failures += 1
+            await self._pause(backoff_seconds(self._settings, failures, self._random))
+        return False
+
+    async def _loop(self, *, until_caught_up: bool) -> None:
+        await self._refresh_book()
+        while not self._stop.asked:
+            await self._report_standing()
+            # While the target is on probation lanes and log take turns, so that one bad event cannot hold the probe for ever.
+            self._lanes_probe = self._breaker.closed or not self._lanes_probe
+            worked = self._lanes_probe and await self._work_lanes()
+            if not self._stop.asked and (self._breaker.closed or not worked):
+                worked = await self._work_log() or worked
+            if self._judge.stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._judge.stop}")
+            if not worked and not await self._wait(until_caught_up=until_caught_up):
+                return
+
+    async def _wait(self, *, until_caught_up: bool) -> bool:
+        """Sleep until there may be something to do; False when there is nothing left and that ends the run."""
+        due = await self._call(self._store.next_due, self._name)
+        delay = self._settings.poll_seconds
+        if self._breaker.resting(self._clock.monotonic()):
+            delay = self._breaker.rest_seconds(self._clock.monotonic())
+        elif due is not None:
+            delay = min(max(due - self._clock.now(), 0.0), delay)
+        elif until_caught_up and await self._call(self._store.position) == self._cursor.position:
+            return False
+        await self._pause(max(delay, 0.001))
+        return True
+
+    async def _pause(self, delay_seconds: float) -> None:
+        await self._stop.unless(self._clock.sleep(delay_seconds))
+
+    # --- the log
+
+    async def _work_log(self) -> bool:
+        cursor = self._cursor
+        limit = self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        if not await self._window():
+            return False
+        after, bound = cursor.position, self._cursor.bound
+        upto = self._book.last_position_of(after + 1, bound)
+        if self._cursor.mode == "latest":
+            rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
+        else:
+            rows = await self._call(self._store.read, after, upto, limit)
+            upto = rows[-1].seq
+        entities = {row.entity_id for row in rows}
+        controls = await self._call(self._store.controls, self._name, entities)
+        lanes = await self._call(self._store.lanes, self._name, entities)
+        await self._refuse_if_taken_over()
+        chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
+        await self._send_waves(chunk)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, self._judge.stop), rows)
+        return True
+
+    async def _window(self) -> bool:
+        """Make sure that something above the cursor is declared; False when the log has nothing more."""
+        cursor = self._cursor
+        if cursor.position < cursor.bound and cursor.mode is not None:
+            return True
+        newest = max(await self._call(self._store.position), cursor.bound)
+        if newest <= cursor.position:
+            return False
+        mode = self._settings.mode
+        if mode == "every":
+            newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
+        await self._call(self._store.declare, self._name, cursor.epoch, newest, mode)
+        self._cursor = cursor._replace(bound=newest, mode=mode)
+        await self._refresh_book()
+        return True
+
+    async def _refresh_book(self) -> None:
+        """Read the contracts again: after each window that was declared, since a later one takes effect above it.
+
+        Read any earlier, they could miss one that was applied just before the window and seals it.
+        """
+        self._book.refresh(await self._call(self._store.revisions, self._name))
+
+    async def _send_waves(self, chunk: Chunk) -> None:
+        rows = chunk.rows
+        own = None
+        while rows:
+            wanted = chunk.wanted_bases(rows)
+            bases: dict[str, bytes] = {}
+            if wanted:
+                own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
+                bases = await self._bases(wanted, own)
+            sending, items, rows = chunk.wave(rows, bases)
+            if items:
+                await chunk.send(sending, items, self._sender, self._judge, self._clock.now)
+
+    async def _bases(self, wanted: Collection[tuple[str, int]], own: dict[tuple[str, int], bytes]) -> dict[str, bytes]:
+        bases = {key[0]: own[key] for key in wanted if key in own}
+        missing = {key for key in wanted if key not in own}
+        if missing:
+            found = await self._call(self._store.versions, missing)
+            bases.update({entity_id: row.state for (entity_id, _), row in found.items()})
+        return bases
+
+    # --- lanes
+
+    async def _work_lanes(self) -> bool:
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        limit = self._settings.chunk_size if self._breaker.closed else self._settings.batch_size
+        due = await self._due(limit)
+        if not due:
+            return False
+        lanes = await self._call(self._store.lanes, self._name, {delivery.entity_id for delivery in due})
+        cursor = self._cursor
+        latest = self._settings.mode == "latest"
+        work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
+        chosen, marked = work.choose()
+        await self._settle(marked, ())
+        rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
+        held = await self._call(self._store.controls, self._name, set(lanes))
+        ready = await self._seal_lanes(work, chosen, rows, held)
+        sent_at = timestamp(self._clock.now())
+        outcomes = await self._resend([(delivery, item) for delivery, item in ready])
+        if taken := sum(isinstance(outcome, Delivered | Duplicate) for outcome in outcomes):
+            self._judge.saw_life()
+            self._judge.delivered(taken)
+        settled_at = timestamp(self._clock.now())
+        for (delivery, item), outcome in zip(ready, outcomes, strict=True):
+            row = rows[delivery.seq]
+            if isinstance(outcome, Delivered | Duplicate):
+                revision = self._book.at(row.seq).revision
+                work.delivered(delivery, settled(row, item.event, outcome, revision, held.get(row.entity_id), settled_at))
+            else:
+                work.failed(self._judge.judge(delivery, outcome, sent_at))
+        await self._settle(work.settlement(self._judge.stop), tuple(rows.values()))
+        return True
+
+    async def _due(self, limit: int) -> list[OpenDelivery]:
+        now = self._clock.now()
+        due = await self._call(self._store.due, self._name, now, limit)
+        if due:
+            return due
+        soonest = await self._call(self._store.next_due, self._name)
+        if soonest is None or soonest <= now + self._settings.backoff_limit_seconds:
+            return due
+        # So far off because the target asked for it, or else because the clock was ahead and was set back since.
+        waiting = await self._call(self._store.due, self._name, inf, limit)
+        return [row for row in waiting if row.reason != ASKED_TO_WAIT or (row.last_attempt_at or "") > timestamp(now)]
+
+    async def _seal_lanes(
+        self, work: LaneWork, chosen: list[OpenDelivery], rows: dict[int, LogRow], held_by: dict[str, Control]
+    ) -> list[tuple[OpenDelivery, Item]]:
+        wanted = []
+        for delivery in chosen:
+            held = held_by.get(delivery.entity_id)
+            if held is not None and wants_base(self._book.at(delivery.seq), held):
+                wanted.append((delivery.entity_id, held.version))
+        bases = await self._bases(wanted, {}) if wanted else {}
+        ready = []
+        for delivery in chosen:
+            row, held = rows[delivery.seq], held_by.get(delivery.entity_id)
+            if held is not None and row.version <= held.version:
+                work.superseded(delivery)
+                continue
+            sealed = seal(self._book.at(row.seq), row, held, bases.get(row.entity_id))
+            if isinstance(sealed, SealedEvent):
+                ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
+            else:
+                changed = held is not None and held.presence != sealed
+                work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
+        return ready
+
+    async def _resend(self, ready: list[tuple[OpenDelivery, Item]]) -> list[Outcome | None]:
+        """Send again, except what a look-up shows to have arrived the first time."""
+        items = [item for _, item in ready]
+        arrived = await self._look_up({index: items[index] for index, (delivery, _) in enumerate(ready) if delivery.ambiguous})
+        missing = [index for index in range(len(items)) if index not in arrived]
+        outcomes: list[Outcome | None] = [arrived.get(index) for index in range(len(items))]
+        if missing:
+            for index, outcome in zip(missing, await self._sender.send([items[i] for i in missing]), strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    async def _look_up(self, unclear: dict[int, Item]) -> dict[int, Outcome]:
+        if not unclear or not self._connection.looks_up or not self._breaker.closed:
+            return {}
+        versions = await self._connection.held_versions(list(unclear.values()))
+        return {
+            index: Duplicate(item.remote_id)
+            for (index, item), version in zip(unclear.items(), versions, strict=True)
+            if version is not None and version >= item.event.version
+        }
+
+    # --- settling
+
+    async def _settle(self, settlement: Settlement, rows: Collection[LogRow]) -> None:
+        if settlement.position_to == settlement.position_from and not (
+            settlement.controls or settlement.updated or settlement.closed or settlement.stop
+        ):
+            return
+        await self._call(self._store.settle, settlement)
+        codes = settlement.codes + bytes([code for _, code in settlement.closed])
+        delivered, filtered, superseded = codes.count(b"D"), codes.count(b"F"), codes.count(b"S")
+        self._cursor = self._cursor._replace(
+            position=settlement.position_to,
+            delivered=self._cursor.delivered + delivered,
+            filtered=self._cursor.filtered + filtered,
+            superseded=self._cursor.superseded + superseded,
+        )
+        dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
+        self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
+        now = self._clock.now()
+        for committed_at in {row.committed_at: None for row in rows}:
+            self._observer.latency(now - seconds(committed_at))
+        if self._progress is not None:
+            self._progress(self._cursor)
+
+    async def _report_standing(self) -> None:
+        """Tell the metrics where the target stands, now and then, and notice a stop that a person asked for."""
+        now = self._clock.monotonic()
+        if now - self._reported_at < STANDING_SECONDS:
+            return
+        self._reported_at = now
+        cursors = await self._call(self._store.cursors)
+        stopped = next(cursor.stopped for cursor in cursors if cursor.target == self._name)
+        counts = await self._call(self._store.counts, self._name)
+        self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
+        self._cursor = self._cursor._replace(stopped=stopped)
+        self._refuse_if_stopped()
+
+    async def _refuse_if_taken_over(self) -> None:
+        """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.
+
+        A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
+        """
+        cursors = await self._call(self._store.cursors)
+        if any(cursor.target == self._name and cursor.epoch != self._cursor.epoch for cursor in cursors):
+            raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")
+
+    def _refuse_if_stopped(self) -> None:
+        if self._cursor.stopped is not None:
+            raise TargetStoppedError(
+                f"target {self._name} is stopped: {self._cursor.stopped}. Mend the cause, then `goldwire resume {self._name}`"
+            )

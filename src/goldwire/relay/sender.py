@@ -1,0 +1,104 @@
+"""Sends items in batches, some at once, within the target's pace; what could not be sent yet comes back untouched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from aiolimiter import AsyncLimiter
+
+from goldwire.clock import Clock
+from goldwire.errors import ConfigError
+from goldwire.relay.connection import Connection
+from goldwire.relay.observer import Observer
+from goldwire.relay.pacing import Breaker
+from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.stop import Stop
+from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
+
+
+class Sender:
+    """One target's way out. Items of one call are of different entities, so their order among themselves is free."""
+
+    def __init__(
+        self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer, stop: Stop
+    ) -> None:
+        self._connection = connection
+        self._settings = settings
+        self._breaker = breaker
+        self._clock = clock
+        self._observer = observer
+        self._stop = stop
+        self._batch_size = min(settings.batch_size, connection.batch_limit)
+        self._limiter: AsyncLimiter | None = None
+        if settings.rate_limit_per_second is not None:
+            # A batch is let through as a whole, so the bucket must hold one, also after the division's rounding.
+            period = max(1.0, self._batch_size / settings.rate_limit_per_second)
+            self._limiter = AsyncLimiter(max(settings.rate_limit_per_second * period, self._batch_size), period)
+
+    async def send(self, items: Sequence[Item]) -> list[Outcome | None]:
+        """Send all, as far as the breaker and a stop allow.
+
+        Returns:
+            an outcome for each item, or None where it was not attempted.
+
+        Raises:
+            ConfigError: the target found a setting wrong; nothing more may be sent.
+        """
+        outcomes: list[Outcome | None] = [None] * len(items)
+        if len(items) <= self._batch_size:
+            await self._send_batch(items, 0, outcomes)
+            return outcomes
+        starts = iter(range(0, len(items), self._batch_size))
+
+        async def work() -> None:
+            for start in starts:
+                await self._send_batch(items, start, outcomes)
+
+        batches = -(-len(items) // self._batch_size)
+        if self._settings.concurrency == 1:
+            await work()
+            return outcomes
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._settings.concurrency, batches)):
+                    group.create_task(work())
+        except BaseExceptionGroup as errors:
+            # Not `except*`: it would wrap the error that callers look for into a group again.
+            wrong, others = errors.split(ConfigError)
+            if wrong is None or others is not None:
+                raise
+            raise wrong.exceptions[0] from None
+        return outcomes
+
+    async def _send_batch(self, items: Sequence[Item], start: int, outcomes: list[Outcome | None]) -> None:
+        batch = items[start : start + self._batch_size]
+        if not await self._admitted(len(batch)):
+            return
+        started = self._clock.monotonic()
+        answers = await self._connection.send(batch)
+        now = self._clock.monotonic()
+        self._note(answers, now)
+        self._observer.attempt(batch, answers, now - started)
+        outcomes[start : start + len(batch)] = answers
+
+    async def _admitted(self, count: int) -> bool:
+        """Wait for the rate limit; False when a stop or the breaker keeps this send back.
+
+        A probing breaker lets one send through, the one that finds nobody else probing. It is asked again after the wait:
+        another send may have been told meanwhile to leave the target alone.
+        """
+        if self._limiter is not None and self._breaker.admits(self._clock.monotonic()):
+            await self._stop.unless(self._limiter.acquire(count))
+        return not self._stop.asked and self._breaker.enter(self._clock.monotonic())
+
+    def _note(self, answers: Sequence[Outcome], now: float) -> None:
+        throttled = [answer for answer in answers if type(answer) is Throttled]
+        if throttled:
+            self._breaker.asked_to_wait(
+                now, max((t.wait_seconds for t in throttled if t.wait_seconds is not None), default=None)
+            )
+        elif any(type(answer) in (Delivered, Duplicate, Rejected) for answer in answers):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed(now)

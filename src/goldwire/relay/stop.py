@@ -1,0 +1,34 @@
+"""A graceful stop: asked for once, and heard by whatever waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+
+class Stop:
+    """Whether the relay is to end, and a way to wait that ends with it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._event.is_set()
+
+    def ask(self) -> None:
+        """Ask for a stop."""
+        self._event.set()
+
+    async def unless(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for this, but no longer than until a stop is asked for."""
+        tasks = asyncio.ensure_future(waiting), asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            # `wait` and no `await task`: that could not tell the task's cancellation from our own, and would swallow ours.
+            await asyncio.wait(tasks)

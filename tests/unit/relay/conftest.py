@@ -1,0 +1,142 @@
+"""A relay on a real store and a scripted target, under virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import msgspec
+import pytest
+
+from goldwire.canonical import canonical
+from goldwire.change.model import Attribute, EntityType, Model
+from goldwire.change.port import Change
+from goldwire.changelog.port import Revision
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.contract.compiled import CompiledContract, compile_contract
+from goldwire.contract.spec import ContractSpec
+from goldwire.relay.book import ContractBook
+from goldwire.relay.metrics import Recorder
+from goldwire.relay.observer import Observer
+from goldwire.relay.pump import Relay, StoreCall
+from goldwire.relay.settings import DeliverySettings
+from goldwire.target.base import DELIVERED, Item, Outcome
+from goldwire.testing.virtual import VirtualClock, VirtualLoop
+
+MODEL = Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
+Answer = Callable[[Item], Outcome]
+
+
+class ScriptedTarget:
+    """Takes everything, unless a test gave it another answer; keeps what it was sent, in order."""
+
+    batch_limit: ClassVar[int] = 100
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, int]] = []
+        self.bodies: list[dict[str, Any]] = []
+        self.batches: list[int] = []
+        self.answer: Answer = lambda _: DELIVERED
+        self.delay_seconds = 0.0
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.closed = 0
+
+    async def open(self) -> None:
+        pass
+
+    async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        self.batches.append(len(items))
+        if self.delay_seconds:
+            await asyncio.sleep(self.delay_seconds)
+        self.in_flight -= 1
+        for item in items:
+            self.sent.append((item.event.entity_id, item.event.version))
+            self.bodies.append(msgspec.json.decode(item.event.body))
+        return [self.answer(item) for item in items]
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class World:
+    """One store, one target, and a relay whenever a test wants one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.store = SqliteStore(path, durable=False)
+        self.loop = VirtualLoop()
+        self.clock = VirtualClock(self.loop)
+        self.target = ScriptedTarget()
+        self.versions: dict[str, int] = {}
+        self.relay: Relay | None = None
+        self.call: StoreCall | None = None
+        self.contract(ContractSpec(golden=False))
+
+    def contract(self, spec: ContractSpec) -> Revision:
+        return self.store.apply_revision("t", canonical(msgspec.to_builtins(spec)), self.clock.now())
+
+    def commit(self, *changes: tuple[str, dict[str, Any] | None]) -> None:
+        """Commit (entity, attributes) in one batch; None deletes."""
+        with self.store.ingest(self.clock.now()) as workspace:
+            for entity_id, attributes in changes:
+                version = self.versions[entity_id] = self.versions.get(entity_id, 0) + 1
+                kind = "live" if attributes is not None else "deleted"
+                state = golden_state(attributes or {})
+                workspace.commit_changes([Change(entity_id, "Customer", version, kind, state, "", "run-1", b"{}")])
+
+    def run(self, *, until_caught_up: bool = True, start: str = "beginning", **settings: Any) -> None:
+        self.loop.run_until_complete(self.running(until_caught_up=until_caught_up, start=start, **settings))
+
+    async def running(self, *, until_caught_up: bool = True, start: str = "beginning", **settings: Any) -> None:
+        self.relay = Relay(
+            "t",
+            self.store,
+            self.target,
+            ContractBook("t", compiled),
+            DeliverySettings(**{"mode": "every", **settings}),
+            clock=self.clock,
+            random=Random(7),
+            observer=Observer("t", Recorder()),
+            start=start,
+            call=self.call,
+        )
+        await self.relay.run(until_caught_up=until_caught_up)
+
+    def balanced(self) -> bool:
+        counts = self.store.counts("t")
+        return counts == self.store.recount("t") and counts.committed == sum(counts[1:])
+
+
+def compiled(revision: Revision) -> CompiledContract:
+    spec = msgspec.json.decode(revision.document, type=ContractSpec)
+    return compile_contract("c", spec, MODEL, "t", (), {}, revision.revision)
+
+
+def golden_state(attributes: dict[str, Any]) -> bytes:
+    entry = {"confidence": 1, "lastSeen": "2026-01-01T00:00:00.000000Z", "provenance": "crm"}
+    return canonical(
+        {
+            "approval": "approved",
+            "attributes": {name: {**entry, "value": value} for name, value in attributes.items()},
+            "confidence": 1,
+            "edges": [],
+            "externalIds": [],
+            "status": "golden",
+        }
+    )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path / "log.db")
+    asyncio.set_event_loop(made.loop)
+    yield made
+    made.store.close()
+    made.loop.close()
+    asyncio.set_event_loop(None)
