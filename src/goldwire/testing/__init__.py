@@ -1,0 +1,1 @@
+"""The published suites, the fakes and the simulation."""

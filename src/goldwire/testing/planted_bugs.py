@@ -1,0 +1,140 @@
+"""The planted bugs by name: in which module which passage becomes which. Each breaks a promise as somebody once did."""
+
+from __future__ import annotations
+
+PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
+    "settle-before-send": (
+        "goldwire.relay.pump",
+        "await chunk.send(sending, items, self._sender, self._judge, self._clock.now)",
+        (
+            "asyncio.ensure_future(self._sender.send(items)); await chunk.send(sending, items, type('Blind', (), {'send': "
+            "lambda _, sent: asyncio.sleep(0, [Delivered()] * len(sent))})(), self._judge, self._clock.now)"
+        ),
+    ),
+    "fence-without-deletes": (
+        "goldwire.target.memory",
+        "versions[entity_id] = event.version",
+        "versions[entity_id] = 0 if event.deleted else event.version",
+    ),
+    "lane-keyed-by-target": (
+        "goldwire.changelog.sqlite_queries",
+        "AND f.entity_id = o.entity_id AND f.seq < o.seq AND f.state <> 'discarded')\nORDER BY o.due_at LIMIT 1",
+        "AND f.seq < o.seq AND f.state <> 'discarded')\nORDER BY o.due_at LIMIT 1",
+    ),
+    "cursor-past-a-failure": ("goldwire.relay.chunk", "for row, outcome in failed:", "for row, outcome in failed[:0]:"),
+    "two-of-an-entity-in-flight": ("goldwire.relay.chunk", "in_flight.add(entity_id)", "in_flight.add(row.correlation_id)"),
+    "blocked-entity-overtaken": ("goldwire.relay.chunk", "if entity_id in self._blocked:", "if entity_id is None:"),
+    "failure-does-not-block": (
+        "goldwire.relay.chunk",
+        'self._blocked[delivery.entity_id] = delivery.state == "dead"',
+        "pass",
+    ),
+    "stale-predecessor": ("goldwire.relay.chunk", "self._held[control.entity_id] = control", "pass"),
+    "no-fence-after-rewind": (
+        "goldwire.relay.chunk",
+        "if held is not None and row.version <= held.version:",
+        "if held is None and row.version < 0:",
+    ),
+    "delta-against-the-version-before": (
+        "goldwire.relay.chunk",
+        "wanted.append((row.entity_id, held.version))",
+        "wanted.append((row.entity_id, row.version - 1))",
+    ),
+    "resend-not-marked": (
+        "goldwire.relay.lanes",
+        "marked.append(head._replace(ambiguous=True))",
+        "marked.append(head)",
+    ),
+    "coalesced-over-an-unclear-outcome": (
+        "goldwire.relay.lanes",
+        "place = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)",
+        "place = len(lane) - 1",
+    ),
+    "next-in-lane-forgotten": (
+        "goldwire.relay.lanes",
+        'if waiting and waiting[0].state != "dead":',
+        'if waiting and waiting[0].state == "":',
+    ),
+    "dead-letter-parks-nobody": (
+        "goldwire.relay.lanes",
+        'if judged.state == "dead":',
+        'if judged.state == "":',
+    ),
+    "crash-taken-for-a-clean-end": (
+        "goldwire.relay.chunk",
+        "ambiguous=row.seq <= self._unclear_upto",
+        "ambiguous=False",
+    ),
+    "unknown-taken-for-refused": (
+        "goldwire.relay.verdict",
+        "ambiguous=delivery.ambiguous or type(outcome) is Unknown,",
+        "ambiguous=False,",
+    ),
+    "time-out-taken-for-success": (
+        "goldwire.relay.connection",
+        'return [Unknown(f"no answer within',
+        'return [Duplicate()] * len(batch) or [Unknown(f"no answer within',
+    ),
+    "outcomes-of-the-wrong-items": (
+        "goldwire.relay.sender",
+        "outcomes[start : start + len(batch)] = answers",
+        "outcomes[start : start + len(batch)] = answers[::-1]",
+    ),
+    "coalescing-beyond-the-window": (
+        "goldwire.relay.pump",
+        "self._store.read_latest, after, upto, bound, limit)",
+        "self._store.read_latest, after, upto, 2**62, limit)",
+    ),
+    "look-up-believes-any-version": (
+        "goldwire.relay.pump",
+        "if version is not None and version >= item.event.version",
+        "if version is not None",
+    ),
+    "contract-changes-what-was-sent": (
+        "goldwire.changelog.sqlite_documents",
+        "found.cursor.bound",
+        "found.cursor.position",
+    ),
+    "settlement-in-two-transactions": (
+        "goldwire.changelog.sqlite_settle",
+        'database.checkpoint("settle:after-open")',
+        """[database.connection.execute(s) for s in ('COMMIT', 'BEGIN IMMEDIATE')]; database.checkpoint("settle:after-open")""",
+    ),
+    "log-and-heads-in-two-transactions": (
+        "goldwire.changelog.sqlite_heads",
+        'self._database.checkpoint("ingest:after-log")',
+        """[self._database.execute(s) for s in ('COMMIT', 'BEGIN IMMEDIATE')]; self._database.checkpoint("ingest:after-log")""",
+    ),
+    "rewind-keeps-the-counters": (
+        "goldwire.changelog.sqlite_queries",
+        "delivered = delivered - ?, filtered",
+        "delivered = delivered - 0 * ?, filtered",
+    ),
+    "log-time-follows-the-clock": (
+        "goldwire.changelog.sqlite_heads",
+        "timestamp(now) if row is None else max(timestamp(now), row[1])",
+        "timestamp(now)",
+    ),
+    "contracts-read-before-the-window": (
+        "goldwire.relay.pump",
+        "self._cursor = cursor._replace(bound=newest, mode=mode)\n        await self._refresh_book()",
+        "self._cursor = cursor._replace(bound=newest, mode=mode)",
+    ),
+    "parked-behind-a-discarded-letter": (
+        "goldwire.changelog.sqlite_settle",
+        "for lane in lanes_of(database, number, waiting).values():",
+        "for lane in lanes_of(database, number, ()).values():",
+    ),
+    "cancelled-send-taken-for-not-sent": (
+        "goldwire.relay.connection",
+        'return [Unknown("the target cancelled its own work")]',
+        'return [Unavailable("the target cancelled its own work")]',
+    ),
+    "retry-waits-for-a-clock-set-back": (
+        "goldwire.relay.pump",
+        'return [row for row in waiting if row.reason != ASKED_TO_WAIT or (row.last_attempt_at or "") > timestamp(now)]',
+        "return due",
+    ),
+    "leaving-the-filter-unsaid": ("goldwire.event.seal", "if contract.deselect:", "if contract.deselect is None:"),
+    "tombstone-not-sent": ("goldwire.event.seal", "if not contract.deleted_sent:", "if row.kind == 'merged':"),
+}

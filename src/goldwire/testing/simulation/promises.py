@@ -1,0 +1,152 @@
+"""The promises, checked after a seed has run: nothing lost, targets equal to the golden state, ledgers balanced, log whole."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from goldwire.capture.fact import Decision, Fact
+from goldwire.change.mastering import Mastering
+from goldwire.changelog.port import LogRow, Revision
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.contract.compiled import CompiledContract
+from goldwire.errors import StoreCorruptError
+from goldwire.event.seal import seal
+from goldwire.event.sealed import SealedEvent
+from goldwire.relay.book import ContractBook
+from goldwire.relay.ledger import ledger
+from goldwire.target.base import Target
+from goldwire.target.memory import MemoryTarget
+from goldwire.target.sql import SqlTarget
+from goldwire.testing.simulation.witness import Witness
+from goldwire.testing.simulation.workload import MODEL
+from goldwire.testing.virtual import VirtualLoop
+from goldwire.testing.workspace import MemoryWorkspace
+
+SQL_ATTRIBUTES = ("name", "email", "city")
+"""What a table of the simulation has columns for."""
+
+Rows = dict[str, dict[str, Any]]
+"""Rows of a table by entity id; empty for a target that is none."""
+
+
+class Ran(Protocol):
+    """What a scenario leaves behind to be checked."""
+
+    path: Path
+    """Its store."""
+    findings: list[str]
+    """Where broken promises are reported."""
+    batches: list[list[Fact | Decision]]
+    committed: list[int]
+    """Indexes of batches, in the order in which they were committed."""
+    witnesses: dict[str, Witness]
+    inner: dict[str, Target]
+    """The real targets behind the faults."""
+
+    loop: VirtualLoop
+
+    def compile(self, name: str, revision: Revision) -> CompiledContract:
+        """Compile a target's contract as its revision says."""
+        ...
+
+
+def check_ledgers(scenario: Ran) -> None:
+    """Every ledger balances, and a recount from the rows agrees, also right after a crash."""
+    store = SqliteStore(scenario.path, durable=False)
+    try:
+        for cursor in store.cursors():
+            try:
+                accounts = ledger(store, cursor.target, recount=True)
+            except StoreCorruptError as error:
+                scenario.findings.append(f"{cursor.target}: {error}")
+                continue
+            if not accounts.balanced:
+                scenario.findings.append(f"{cursor.target}: the ledger does not balance: {accounts}")
+    finally:
+        store.close()
+
+
+def check_everything(scenario: Ran) -> None:
+    """All that must hold once the faults are over and everything was caught up with."""
+    check_ledgers(scenario)
+    store = SqliteStore(scenario.path, durable=False)
+    try:
+        heads = list(store.heads())
+        _check_log(scenario, store, heads)
+        _check_mastering(scenario, heads)
+        for cursor in store.cursors():
+            counts = store.counts(cursor.target)
+            if counts.pending:
+                scenario.findings.append(f"{cursor.target}: {counts.pending} pending although it was caught up with")
+            _check_target(scenario, store, cursor.target, heads)
+    finally:
+        store.close()
+
+
+def _check_log(scenario: Ran, store: SqliteStore, heads: list[LogRow]) -> None:
+    rows = store.read(0, store.position(), 1_000_000)
+    if [row.seq for row in rows] != list(range(1, len(rows) + 1)):
+        scenario.findings.append("the log has gaps")
+    if any(earlier.committed_at > later.committed_at for earlier, later in pairwise(rows)):
+        scenario.findings.append("the log's times go backwards")
+    for head in heads:
+        versions = [row.version for row in store.history(head.entity_id)]
+        if versions != list(range(1, head.version + 1)):
+            scenario.findings.append(f"{head.entity_id}: versions {versions} are not 1 to {head.version}")
+
+
+def _check_mastering(scenario: Ran, heads: list[LogRow]) -> None:
+    """Crashes must leave the golden records that a quiet run of the same batches makes; one may have come twice."""
+    workspace = MemoryWorkspace()
+    mastering = Mastering(MODEL)
+    for index in scenario.committed:
+        mastering.apply(scenario.batches[index], workspace, f"batch-{index}")
+    expected = {entity.entity_id: (entity.kind, msgspec.json.decode(entity.state)) for entity in workspace.heads.values()}
+    found = {head.entity_id: (head.kind, msgspec.json.decode(head.state)) for head in heads}
+    for entity_id in sorted(expected.keys() | found.keys()):
+        if expected.get(entity_id) != found.get(entity_id):
+            scenario.findings.append(f"{entity_id}: the golden record is not what a run without crashes makes")
+
+
+def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogRow]) -> None:
+    book = ContractBook(name, lambda revision: scenario.compile(name, revision))
+    book.refresh(store.revisions(name))
+    witness, inner = scenario.witnesses[name], scenario.inner[name]
+    rows: Rows = {}
+    if isinstance(inner, SqlTarget):
+        rows = {row["id"]: row for row in scenario.loop.run_until_complete(inner.rows())}
+    blocked = store.lanes(name, {head.entity_id for head in heads})
+    given_up = {letter.entity_id for target, letter in store.dead_letters() if target == name}
+    told_of_leaving = all(book.at(revision.effective_after + 1).deselect for revision in store.revisions(name))
+    for entity_id, lane in blocked.items():
+        if lane[0].state != "dead":
+            scenario.findings.append(f"{name}: {entity_id} waits for ever: the first of its lane is {lane[0].state}")
+    for head in heads:
+        if head.entity_id in blocked or head.entity_id in given_up:
+            continue
+        shown = seal(book.at(head.seq), head, None, None)
+        wanted = msgspec.json.decode(shown.body)["changes"]["attributes"] if isinstance(shown, SealedEvent) else None
+        if wanted is None and head.kind == "live" and not told_of_leaving:
+            continue
+        held = witness.record(head.entity_id)
+        if held != wanted:
+            scenario.findings.append(f"{name}: {head.entity_id} at version {head.version} is not what the target holds")
+        if not _holds(inner, rows, head.entity_id, wanted):
+            scenario.findings.append(
+                f"{name}: {head.entity_id} lives at the target, or was lost or changed there, against the golden record"
+            )
+
+
+def _holds(inner: Target, rows: Rows, entity_id: str, wanted: dict[str, Any] | None) -> bool:
+    """Say whether the real target holds a record as it should, or does not hold it as it should not."""
+    if isinstance(inner, MemoryTarget):
+        last = inner.events.get(entity_id)
+        return (last is not None and not last.deleted) == (wanted is not None)
+    row = rows.get(entity_id)
+    if row is None or wanted is None:
+        return row is None and wanted is None
+    return all(row[name] == wanted.get(name, {}).get("value") for name in SQL_ATTRIBUTES)

@@ -1,0 +1,117 @@
+"""What a simulation masters: a small world of people whom three systems know, drawn from the seed."""
+
+from __future__ import annotations
+
+from random import Random
+
+from goldwire.canonical import canonical
+from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
+from goldwire.change.model import Attribute, EntityType, Golden, MatchRule, Model, Relation, Tag
+from goldwire.clock import timestamp
+from goldwire.contract.spec import ContractSpec, Mask
+from goldwire.testing.virtual import EPOCH
+
+KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
+SYSTEMS = ("crm", "billing", "shop")
+KEYS = {"hash": b"simulation-hash-key-of-32-bytes!!", "tokenise": b"simulation-token-key-of-32-bytes!"}
+
+MODEL = Model(
+    types={
+        "Customer": EntityType(
+            attributes={
+                "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=SYSTEMS),
+                "email": Attribute(tags=("pii",)),
+                "city": Attribute(survivorship=("highest_confidence", "longest")),
+                "limit": Attribute(survivorship=("most_frequent", "most_recent")),
+                "note": Attribute(),
+            },
+            relations={"knows": Relation()},
+            match=(MatchRule(name="email", equal=("email",)),),
+            golden=Golden(required=("name",)),
+        )
+    },
+    tags={"pii": Tag(retention_days=30)},
+)
+
+_VALUES = {
+    "name": ("Ann", "Bob", "Cem", "Dee", None),
+    "email": ("a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org", None),
+    "city": ("Rome", "Oslo", "Kyiv", "Lima", None),
+    "limit": (0, 10, 2.5, 1000),
+    "note": ("hash", "é\u2028", "", {"a": [1, None]}),
+}
+
+
+def contracts(target: str, random: Random) -> ContractSpec:
+    """Return a contract that a target may have: each target keeps its character, the rest is drawn."""
+    if target == "every":
+        return ContractSpec(golden=False, approval="any", edges="all", external_ids="all", deselect=True)
+    attributes = tuple(name for name in _VALUES if random.random() < 0.8) or ("city",)
+    masks: tuple[Mask, ...] = ("hash", "tokenise", "redact", "partial")
+    masked = {"pii": random.choice(masks)}
+    return ContractSpec(
+        golden=random.random() < 0.5,
+        approval=random.choice(("any", ("approved",))),
+        where=random.choice((None, None, 'has(a.city) && a.city != "Oslo"')),
+        reveals=("city",),
+        attributes=attributes,
+        masks=masked if {"name", "email"} & set(attributes) else {},
+        payload=random.choice(("delta", "full")) if target == "latest" else "full",
+        deselect=random.random() < 0.7,
+    )
+
+
+class Workload:
+    """An endless stream of facts and decisions about a handful of records."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
+        self._time = EPOCH - 1_000.0
+
+    def batch(self) -> list[Fact | Decision]:
+        """Return the next few entries, at times not in order."""
+        return [self._entry() for _ in range(self._random.randint(1, 6))]
+
+    def _entry(self) -> Fact | Decision:
+        random = self._random
+        self._time += random.choice((0.0, 1.0, 5.0))
+        at = timestamp(self._time - random.choice((0.0, 0.0, 0.0, 20.0)))
+        record = random.choice(self._records)
+        if random.random() < 0.8:
+            return self._fact(record, at)
+        kind = random.choice(KINDS)
+        other = random.choice(self._records)
+        named = kind in ("override", "release")
+        attribute = random.choice(tuple(_VALUES)) if named else None
+        value = canonical(random.choice(_VALUES[attribute])) if attribute and kind == "override" else None
+        return Decision(
+            kind,
+            at,
+            record=record,
+            into_record=other if kind == "merge" else None,
+            attribute=attribute,
+            value=value,
+            origin="simulation",
+        )
+
+    def _fact(self, record: ExternalId, at: str) -> Fact:
+        random = self._random
+        if random.random() < 0.08:
+            return Fact(record.system, record.id, "Customer", {}, at, deleted=True, origin="simulation")
+        names = [name for name in _VALUES if random.random() < 0.5]
+        edges = (
+            (Edge("knows", to_external=random.choice(self._records), removed=random.random() < 0.3),)
+            if random.random() < 0.2
+            else ()
+        )
+        return Fact(
+            record.system,
+            record.id,
+            "Customer",
+            {name: canonical(random.choice(_VALUES[name])) for name in names},
+            at,
+            confidence=random.choice((0.5, 0.9, 1.0)),
+            edges=edges,
+            origin="simulation",
+        )

@@ -1,0 +1,23 @@
+"""`StoreSuite`: the tests that a store must pass on every engine before anything may stand on it.
+
+Subject an engine to it with one class in a test file:
+
+    class TestMyStore(StoreSuite):
+        def make_store(self, place, checkpoint=None):
+            return MyStore(place, checkpoint=checkpoint)
+
+        def tamper(self, place, statement):
+            run_sql(place, statement)
+"""
+
+from __future__ import annotations
+
+from goldwire.testing.store_suite_ingest import IngestSuite
+from goldwire.testing.store_suite_lanes import LaneSuite
+from goldwire.testing.store_suite_ledger import LedgerSuite
+from goldwire.testing.store_suite_log import LogSuite
+from goldwire.testing.store_suite_settle import SettleSuite
+
+
+class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite):
+    """Everything that the rooms above and beside the changelog rely on."""

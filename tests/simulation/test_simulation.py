@@ -1,0 +1,49 @@
+"""The whole path under random faults, and again with bugs planted in it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from goldwire.testing.planted_bugs import PLANTED_BUGS
+from goldwire.testing.simulation import run_seeds
+
+SEEDS = int(os.environ.get("GOLDWIRE_TEST_SEEDS", "120"))
+
+
+def test_every_promise_holds_under_faults():
+    assert run_seeds(SEEDS, start=10_000, workers=2).failures == ()
+
+
+@pytest.mark.optional
+@pytest.mark.timeout(3_600)
+def test_every_promise_holds_in_two_thousand_seeds():
+    assert run_seeds(2_000, workers=os.cpu_count() or 1).failures == ()
+
+
+def test_a_seed_does_the_same_thing_every_time():
+    def bodies(seed: int) -> bytes:
+        code = (
+            "import tempfile, hashlib, pathlib; from goldwire.changelog.sqlite import SqliteStore;"
+            "from goldwire.testing.simulation.scenario import Scenario;"
+            "d = pathlib.Path(tempfile.mkdtemp()); SqliteStore(d / 't.db', durable=False).close();"
+            f"s = Scenario({seed}, d / 't.db', d); s.run();"
+            "print(s.loop.time(), s.committed, [sorted(w._seen.items()) for w in s.witnesses.values()])"
+        )
+        env = {**os.environ, "PYTHONHASHSEED": "random"}
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=env).stdout
+
+    assert bodies(7) == bodies(7)
+    assert bodies(7) != bodies(8)
+
+
+def test_there_are_at_least_fifteen_planted_bugs():
+    assert len(PLANTED_BUGS) >= 15
+
+
+@pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
+def test_the_planted_bug_is_caught(name: str):
+    command = [sys.executable, "-m", "goldwire.testing.planted", name, "--seeds", "1500"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "caught by seed" in ran.stdout, ran.stdout + ran.stderr
