@@ -1,0 +1,75 @@
+"""The command `goldwire`: puts the groups of commands together, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Annotated
+
+import typer
+
+from goldwire import __version__
+from goldwire.app.commands import (
+    apply,
+    dead,
+    demo,
+    detokenise,
+    entity,
+    ingest,
+    init,
+    ledger,
+    measure,
+    resume,
+    run,
+    schema,
+    status,
+    targets,
+    verify,
+)
+from goldwire.app.output import complain, say
+from goldwire.errors import GoldwireError, StoreFullError
+
+app = typer.Typer(
+    name="goldwire",
+    help="Delivers golden-record changes in order, at least once and masked, and proves what every target holds.",
+    epilog="Exit codes: 0 done, 10 done with rejects, 2 configuration or command line wrong, 3 input unusable, 4 store busy, "
+    "5 no room, 6 store damaged, 7 target stopped, 8 fenced, 9 proof failed, 11 not found, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume)
+_NOW_AND_THEN = (verify, schema, targets, detokenise, demo, measure)
+
+for group in (*_EVERY_DAY, *_NOW_AND_THEN):
+    group.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"goldwire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
+    try:
+        app()
+    except GoldwireError as error:
+        complain(str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        place = error.filename or ("standard output, or a file" if full else "the operating system")
+        fix = "; free room, then repeat the command" if full else ""
+        complain(f"{place}: {error.strerror or type(error).__name__}{fix}")
+        sys.exit(StoreFullError.exit_code if full else GoldwireError.exit_code)

@@ -1,0 +1,1 @@
+"""The commands of `goldwire`, one file for each group."""

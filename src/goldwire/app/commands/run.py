@@ -1,0 +1,142 @@
+"""`goldwire run`: delivers the log to the targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from goldwire.app.output import complain, note, progress, say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.app.wiring import House
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)
+
+
+def run(
+    *,
+    target: Annotated[list[str] | None, typer.Option("--target", "-t", help="Only this target; may be repeated.")] = None,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End when nothing is pending, instead of waiting for more.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option("--metrics-port", min=1, max=65535, help="Serve metrics to Prometheus on 127.0.0.1.")
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Deliver the log to every target, in order per entity, at least once.
+
+    Ctrl-C or SIGTERM ends gracefully: what is in flight is settled. A target that has to stop does not hold up the others; the
+    exit code is then that of its error.
+    """
+    from goldwire.app.logs import set_up_logs
+    from goldwire.app.running import run_targets
+    from goldwire.app.wiring import House
+    from goldwire.relay.metrics import Recorder
+
+    with House.of(config) as house:
+        set_up_logs(house.loaded.config.log)
+        names = [name for name in target or sorted(house.loaded.config.targets) if house.target_config(name)]
+        _check(house, names)
+        recorder = Recorder()
+        if metrics_port is not None:
+            _serve_metrics(metrics_port, recorder)
+        with progress(quiet=as_json) as display:
+            newest = house.store.position()
+            tasks = {name: display.add_task(name, total=newest, note="") for name in names}
+
+            def moved(name: str, cursor: Any) -> None:
+                done = f"{cursor.delivered:,} delivered"
+                display.update(tasks[name], completed=cursor.position, total=max(newest, cursor.bound), note=done)
+
+            ended = run_targets(
+                house,
+                names,
+                until_caught_up=until_caught_up,
+                recorder=recorder,
+                progress=moved,
+                failed=lambda name, error: complain(str(error) if name in str(error) else f"{name}: {error}"),
+                waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.told}. Ctrl-C ends"),
+            )
+        result = _result(house, names, {one.target: one.error for one in ended})
+    show(result, as_json=as_json, render=lambda: _render(result))
+    codes = [one.error.exit_code for one in ended if one.error is not None]
+    if codes:
+        raise typer.Exit(codes[0])
+
+
+def _serve_metrics(port: int, recorder: Any) -> None:
+    from prometheus_client import start_http_server
+
+    from goldwire.errors import ConfigError
+
+    try:
+        start_http_server(port, "127.0.0.1", registry=recorder.registry)
+    except OSError as error:
+        raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
+
+
+def _check(house: House, names: list[str]) -> None:
+    """Refuse targets whose contract was never applied, before any of them begins; warn of contracts not applied yet."""
+    from goldwire.app.applying import differs
+    from goldwire.errors import ConfigError
+
+    fresh = [name for name in names if not house.store.revisions(name)]
+    if fresh:
+        raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
+    for name in names:
+        if differs(house, name):
+            note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
+
+
+def _result(house: House, names: list[str], errors: dict[str, Any]) -> list[dict[str, Any]]:
+    from goldwire.app.waiting import behind
+
+    cursors = {cursor.target: cursor for cursor in house.store.cursors()}
+    result = []
+    for name in names:
+        begun, error = name in cursors, errors[name]
+        waits = behind(house.store, name) if begun else None
+        result.append(
+            {
+                "target": name,
+                "position": cursors[name].position if begun else 0,
+                **(house.store.counts(name)._asdict() if begun else {}),
+                "state": _state(error) if error else "behind" if waits else "caught up",
+                "last_failure": waits.reason or None if waits else None,
+                "error": str(error) if error else None,
+            }
+        )
+    return result
+
+
+def _state(error: Exception) -> str:
+    """Say in a word how a relay ended that had to."""
+    from goldwire import errors
+
+    words: dict[type[Exception], str] = {
+        errors.TargetStoppedError: "stopped",
+        errors.StoreBusyError: "busy",
+        errors.FencedError: "taken over",
+    }
+    return words.get(type(error), "failed")
+
+
+def _render(result: list[dict[str, Any]]) -> None:
+    if not result:
+        say("no targets are configured")
+        return
+    terms = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
+    rows = [(one["target"], *[one.get(term) for term in terms], one["state"] if one["error"] else "") for one in result]
+    table(("target", *terms, ""), rows)
+    for one in result:
+        if one["last_failure"]:
+            say(f"{one['target']}: the last attempt failed: {one['last_failure']}")
+        if one.get("dead"):
+            say(f"{one['target']}: `goldwire dead list {one['target']}` tells what was given up, and why")

@@ -1,0 +1,100 @@
+"""Drives the installed command `goldwire` as a user would, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+GOLDWIRE = Path(sys.executable).parent / "goldwire"
+
+
+class Shell:
+    """A folder, an environment, and the command."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {**os.environ, "COLUMNS": "200", "GOLDWIRE_CONFIG": "goldwire.yaml"}
+        self.running: list[subprocess.Popen[str]] = []
+
+    def run(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command that must exit with this code; whatever it is, there is never a traceback."""
+        done = subprocess.run(
+            [str(GOLDWIRE), *words],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+        return done
+
+    def fails(self, *words: str, code: int) -> str:
+        """Run a command that must fail, and return what it says of it."""
+        done = self.run(*words, code=code)
+        assert done.stderr.startswith("goldwire: "), done.stderr
+        return done.stderr
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """Run a command with --json: standard output is one document and nothing else."""
+        return json.loads(self.run(*words, "--json", code=code).stdout)
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command and leave it running."""
+        process = subprocess.Popen(
+            [str(GOLDWIRE), *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.running.append(process)
+        return process
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def edit(self, old: str, new: str) -> None:
+        """Change the configuration."""
+        path = self.folder / "goldwire.yaml"
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Read what a `file` target wrote."""
+        return [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    folder = tmp_path / "a folder with spaces"
+    folder.mkdir()
+    shell = Shell(folder)
+    yield shell
+    for process in shell.running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def started(shell: Shell) -> Shell:
+    """A shell after `goldwire init` and `goldwire apply`."""
+    shell.run("init")
+    shell.run("apply")
+    return shell

@@ -1,0 +1,181 @@
+"""Targets that answer nonsense, are down or are held by another: told clearly, tried again, and nothing lost."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+TARGET = """\
+  shop:
+    kind: webhook
+    contract: everything
+    clearance: [pii]
+    settings:
+      url: {url}
+      {more}
+    delivery: {{ mode: every, backoff_seconds: 0.05, backoff_limit_seconds: 0.2, max_attempts: 3, breaker_failures: 2 }}
+
+log:
+"""
+
+
+@pytest.fixture
+def receiver() -> Iterator[str]:
+    """The address of a real server in a process of its own, which misbehaves as the path says."""
+    process = subprocess.Popen([sys.executable, "-m", "goldwire.testing.receiver"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    yield process.stdout.readline().split()[-1]
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def set_up(shell: Any, url: str, more: str = "answer: status") -> None:
+    shell.run("init")
+    shell.edit("log:\n", TARGET.format(url=url, more=more))
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+
+
+def tried_until(shell: Any, said: str) -> str:
+    """Run until the target was told of this way, end the run as a person would, and return all that it printed."""
+    relay = shell.start("run", "--until-caught-up", "-t", "shop")
+    give_up = time.monotonic() + 60
+    while said not in (shell.json("status")["targets"][-1]["last_failure"] or ""):
+        assert time.monotonic() < give_up
+        assert relay.poll() is None, relay.communicate()
+    relay.send_signal(signal.SIGTERM)
+    output, errors = relay.communicate(timeout=60)
+    assert relay.returncode == 0, errors
+    assert "Traceback" not in errors
+    return str(output + errors)
+
+
+def recovers(shell: Any, url: str, to: str) -> None:
+    """The address is mended: everything that was held back arrives, and the ledger balances."""
+    [before] = shell.json("ledger", "-t", "shop", "--recount")
+    assert (before["delivered"], before["dead"], before["pending"], before["balanced"]) == (0, 0, 4, True)
+    shell.edit(url, to)
+    shell.run("run", "--until-caught-up", "-t", "shop")
+    [after] = shell.json("ledger", "-t", "shop", "--recount")
+    assert (after["delivered"], after["pending"], after["balanced"]) == (4, 0, True)
+
+
+def test_a_page_in_place_of_an_answer_is_no_delivery(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/html")
+    told = tried_until(shell, "a web page answers, no receiver: HTTP 200 (text/html); mend `url`")
+    assert "Welcome" not in told
+    recovers(shell, f"{receiver}/html", f"{receiver}/")
+
+
+def test_garbage_in_place_of_results_is_no_delivery(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/garbage", "answer: results")
+    assert "no results in the answer: HTTP 200" in tried_until(shell, "no results in the answer: HTTP 200")
+    recovers(shell, f"{receiver}/garbage", f"{receiver}/results")
+
+
+def test_a_target_that_fails_as_a_whole_kills_no_event(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/status/500")
+    assert "HTTP 500" in tried_until(shell, "HTTP 500")
+    recovers(shell, f"{receiver}/status/500", f"{receiver}/")
+
+
+def test_who_waits_for_a_target_that_is_down_is_told_what_for(shell: Any, receiver: str, free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}/hook"
+    set_up(shell, url)
+    shell.edit("level: warning", "level: error")
+    relay = shell.start("run", "--until-caught-up", "-t", "shop")
+    assert relay.stderr is not None
+    said = relay.stderr.readline()
+    assert said.startswith("goldwire: waiting for shop: 4 pending; the last attempt failed: the receiver cannot be reached")
+    relay.send_signal(signal.SIGINT)
+    output, _ = relay.communicate(timeout=60)
+    assert relay.returncode == 0
+    assert "shop: the last attempt failed: the receiver cannot be reached: the connection was refused" in output
+    assert "the connection was refused" in shell.run("status").stdout
+    recovers(shell, url, f"{receiver}/")
+
+
+def test_one_target_that_is_down_holds_up_no_other(shell: Any, free_port: int) -> None:
+    set_up(shell, f"http://127.0.0.1:{free_port}/hook")
+    relay = shell.start("run", "--until-caught-up")
+    give_up = time.monotonic() + 60
+    while [one["state"] for one in shell.json("status")["targets"]] != ["caught up", "caught up", "behind"]:
+        assert time.monotonic() < give_up
+    relay.send_signal(signal.SIGTERM)
+    relay.communicate(timeout=60)
+    assert len(shell.events("out/events.jsonl")) == 4
+
+
+def test_a_target_that_another_run_holds_is_busy_and_not_stopped(started: Any) -> None:
+    started.run("ingest", "crm", "data/crm.csv")
+    holding = started.start("run", "-t", "events")
+    give_up = time.monotonic() + 60
+    while not started.json("ledger"):
+        assert time.monotonic() < give_up
+    second = started.run("run", "--until-caught-up", code=4)
+    rows = {line.split()[0]: line.split()[-1] for line in second.stdout.splitlines() if line.startswith(("events", "partners"))}
+    assert (rows["events"], rows["partners"]) == ("busy", "0")
+    assert "target events: another relay is working on it" in second.stderr
+    states = {one["target"]: one["state"] for one in started.json("run", "--until-caught-up", code=4)}
+    assert states == {"events": "busy", "partners": "caught up"}
+    assert {one["state"] for one in started.json("status")["targets"]} == {"caught up"}
+    holding.send_signal(signal.SIGTERM)
+    holding.communicate(timeout=60)
+    assert holding.returncode == 0
+
+
+def test_a_certificate_file_starts_at_the_configurations_folder_like_every_path(shell: Any) -> None:
+    set_up(shell, "https://127.0.0.1:9/hook", "ca_file: certificates/own.pem")
+    shell.write("certificates/own.pem", "no certificate\n")
+    (shell.folder / "elsewhere").mkdir()
+    shell.folder = shell.folder / "elsewhere"
+    said = shell.run("run", "--until-caught-up", "-t", "shop", "-c", "../goldwire.yaml", code=2).stderr
+    assert "target 'shop': ca_file holds no certificate in PEM form" in said
+
+
+def test_a_killed_run_goes_on_where_it_was(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/slow/0.2")
+    rows = [f"N-{n},Name {n},n{n}@x.example,,Rome,,2026-04-01T00:00:00Z" for n in range(200)]
+    shell.write("many.csv", "id,full_name,e_mail,phone,city,segment,updated_at\n" + "\n".join(rows) + "\n")
+    shell.run("ingest", "crm", "many.csv")
+    relay = shell.start("run", "--until-caught-up")
+    give_up = time.monotonic() + 60
+    while not (shell.folder / "out/events.jsonl").exists() or not (shell.folder / "out/events.jsonl").stat().st_size:
+        assert time.monotonic() < give_up
+    relay.kill()
+    relay.communicate(timeout=60)
+    shell.run("run", "--until-caught-up")
+    for one in shell.json("ledger", "--recount"):
+        assert one["balanced"]
+        assert (one["committed"], one["delivered"], one["pending"]) == (204, 204, 0)
+    assert len(shell.events("out/events.jsonl")) == 204
+    assert shell.json("verify", "out/events.jsonl")["whole"]
+
+
+def test_a_second_signal_ends_at_once_and_what_was_not_settled_is_sent_again(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/hang")
+    relay = shell.start("run", "-t", "shop")
+    give_up = time.monotonic() + 60
+    while not shell.json("ledger"):
+        assert time.monotonic() < give_up
+    relay.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    relay.send_signal(signal.SIGINT)
+    _, errors = relay.communicate(timeout=10)
+    assert relay.returncode == 130
+    assert "Traceback" not in errors
+    recovers(shell, f"{receiver}/hang", f"{receiver}/")

@@ -1,0 +1,130 @@
+"""The demo keeps every promise it makes: real customers, a real SIGKILL, and a proof that can fail."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from goldwire.app.demo.folder import DemoFolder
+from goldwire.app.demo.proof import compare_warehouse, verify_chains
+from goldwire.app.wiring import House
+
+TERMS = ("delivered", "filtered", "superseded", "dead", "parked", "pending")
+
+
+def test_the_demo_proves_what_it_claims(shell: Any) -> None:
+    found = shell.json("demo", "a demo")
+    folder = DemoFolder(shell.folder / "a demo")
+    assert found["kept"]
+    assert all(promise["kept"] for promise in found["promises"])
+    assert len(found["promises"]) >= 10
+    assert_mastered(found)
+    assert_killed_and_nothing_lost(found, folder)
+    assert_masked(found["sample"], folder)
+    assert_steward_heard(found["fates"])
+    assert_the_proof_can_fail(folder)
+
+
+def assert_mastered(found: dict[str, Any]) -> None:
+    assert [(one["facts"], one["rejected"]) for one in found["intakes"]] == [(5000, 0), (5000, 0)]
+    assert found["precision_by_rules"] >= 0.995
+    assert found["recall_by_rules"] >= 0.995
+    assert found["by_rules"]["pairs_true"] == 5000
+    moves, steward = found["second_wave"]
+    assert (moves["facts"], moves["rejected"], steward["rejected"]) == (200, 4, 0)
+
+
+def assert_killed_and_nothing_lost(found: dict[str, Any], folder: DemoFolder) -> None:
+    crash = found["crash"]
+    assert crash["exit_signal"] == signal.SIGKILL
+    assert 0 < crash["partner_had"] < crash["partner_has"]
+    at_kill = {one["target"]: one for one in crash["at_kill"]}
+    assert at_kill["partner"]["pending"] > 0
+    ledgers = {one["target"]: one for one in found["ledgers"]}
+    assert ledgers.keys() == {"eventlog", "partner", "warehouse"}
+    for one in [*at_kill.values(), *ledgers.values()]:
+        assert one["committed"] == sum(one[term] for term in TERMS)
+        assert one["balanced"]
+        assert one["recount_agrees"]
+    arrived = [json.loads(line)["event"] for line in folder.arrivals.read_text().splitlines()]
+    assert len({event["hash"] for event in arrived}) == ledgers["partner"]["delivered"]
+    logged = folder.eventlog.read_text().splitlines()
+    assert len(logged) == len(set(logged)) == ledgers["eventlog"]["delivered"]
+    with sqlite3.connect(folder.warehouse) as connection:
+        rows = connection.execute("SELECT count(*) FROM customer WHERE NOT goldwire_deleted").fetchone()[0]
+    connection.close()
+    assert rows == found["warehouse"]["golden_records"] == found["warehouse"]["rows_equal"]
+
+
+def assert_masked(sample: dict[str, Any], folder: DemoFolder) -> None:
+    masked = {name: one["value"] for name, one in sample["changes"]["attributes"].items()}
+    assert (masked["given_name"], masked["date_of_birth"]) == ("m***a", "1915")
+    assert masked["surname"].startswith("hmac-sha256:")
+    assert masked["soc_sec_id"].startswith("tok_")
+    assert "address_1" not in masked
+    received = folder.arrivals.read_text()
+    assert "neumann" not in received
+    assert "5304218" not in received
+
+
+def assert_steward_heard(fates: list[dict[str, Any]]) -> None:
+    assert all(fate["as_decided"] for fate in fates)
+    told = {(fate["decision"], fate["partner"].partition(",")[0], fate["warehouse"].partition(",")[0]) for fate in fates}
+    assert told >= {
+        ("merge", "merged", "marked deleted"),
+        ("unmerge", "changed", "row"),
+        ("delete", "deleted", "marked deleted"),
+        ("withdraw", "deselected", "marked deleted"),
+    }
+
+
+def assert_the_proof_can_fail(folder: DemoFolder) -> None:
+    with House.of(folder.config) as house:
+        assert compare_warehouse(house, folder).unexpected == 0
+        change(folder, "UPDATE customer SET suburb = 'elsewhere' WHERE id = (SELECT min(id) FROM customer WHERE suburb > '')")
+        found = compare_warehouse(house, folder)
+        assert found.rows_equal == found.golden_records - 1
+        change(folder, "DELETE FROM customer WHERE id = (SELECT max(id) FROM customer WHERE NOT goldwire_deleted)")
+        assert compare_warehouse(house, folder).unexpected == 1
+        lines = folder.eventlog.read_bytes().splitlines(keepends=True)
+        folder.eventlog.write_bytes(b"".join(lines[:-1]))
+        cut = verify_chains(house, folder)[0]
+        assert (cut.findings, cut.ends_as_settled) == (0, False), "the chain alone cannot know of its last event"
+        folder.eventlog.write_bytes(b"".join(lines).replace(b'"nsw"', b'"vic"', 1))
+        assert verify_chains(house, folder)[0].findings > 0
+
+
+def change(folder: DemoFolder, statement: str) -> None:
+    connection = sqlite3.connect(folder.warehouse)
+    assert connection.execute(statement).rowcount == 1
+    connection.commit()
+    connection.close()
+
+
+def test_the_demo_reads_well_in_a_pipe_and_the_commands_it_ends_with_work(shell: Any) -> None:
+    shell.environment["COLUMNS"] = "60"
+    text = shell.run("demo").stdout
+    table_and_text = [line for line in text.splitlines() if not line.startswith("  ")]
+    assert max(map(len, table_and_text)) <= 100
+    assert "BROKEN" not in text
+    assert "BALANCE" not in text
+    commands = [line.strip() for line in text.partition("and go on:")[2].splitlines() if line.strip()]
+    assert len(commands) >= 4
+    for command in commands:
+        done = subprocess.run(shlex.split(command), cwd=shell.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+    assert re.search(r"killed with signal 9 when the partner had \d+ of \d+ events", text)
+    assert (shell.folder / "demo-out" / "hash.key").stat().st_mode & 0o077 == 0
+
+
+def test_the_demo_leaves_a_folder_alone_that_is_not_its_own(shell: Any) -> None:
+    mine = Path(shell.folder / "mine")
+    shell.write("mine/precious.txt", "mine")
+    assert "mine" in shell.fails("demo", "mine", code=3)
+    assert [file.name for file in mine.iterdir()] == ["precious.txt"]

@@ -1,0 +1,217 @@
+"""The documentation keeps to what is so: links, metrics, words, examples."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import rfc8785
+import yaml
+
+from goldwire.app.config import Config
+from goldwire.relay.metrics import METRICS, Metric
+from goldwire.target import registry
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+DECISIONS = sorted((DOCS / "adr").glob("[0-9]*.md"))
+
+WORDS = (
+    "change", "event", "golden record", "entity", "target", "target kind", "filter", "mask", "contract", "relay", "delivery",
+    "attempt", "pending", "delivered", "filtered", "superseded", "dead", "parked", "replay", "redrive", "tombstone", "lag",
+    "control table", "partition key",
+)  # fmt: skip
+FORBIDDEN = re.compile(r"\b(sinks?|destinations?|sync runs?|providers?|plugins?|plug-ins?)\b", re.IGNORECASE)
+
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for found, text in FENCE.findall(page.read_text(encoding="utf-8")) if found == language]
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    plain = (re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    broken = []
+    for link in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        goal = (page.parent / path).resolve() if path else page
+        if not goal.exists() or (anchor and anchor not in anchors(goal)):
+            broken.append(link)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_no_page_uses_a_word_that_has_another_name_here(page: Path) -> None:
+    assert not FORBIDDEN.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_every_python_example_compiles(page: Path) -> None:
+    for number, text in enumerate(blocks(page, "python"), 1):
+        compile(text, f"{short(page)}, example {number}", "exec", dont_inherit=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_every_json_example_is_json(page: Path) -> None:
+    for text in blocks(page, "json"):
+        json.loads(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_every_configuration_shown_has_known_fields_only(page: Path, tmp_path: Path) -> None:
+    sections = {field.encode_name: field.type for field in msgspec.structs.fields(Config)}
+    for text in blocks(page, "yaml"):
+        for name, section in yaml.safe_load(text).items():
+            msgspec.convert(section, sections[name], str_keys=True)
+            if name == "targets":
+                _check_settings(section, tmp_path)
+
+
+def _check_settings(targets: dict[str, Any], folder: Path) -> None:
+    for name, target in targets.items():
+        if target["kind"] in registry.kinds():
+            text = re.sub(r"\$\{env:\w+SECRET\}", "whsec_" + "MDEyMzQ1Njc4OWFiY2RlZg==", json.dumps(target.get("settings", {})))
+            settings = json.loads(re.sub(r"\$\{env:\w+URL\}", f"sqlite:///{folder}/shown.db", text))
+            registry.parse_settings(target["kind"], name, settings)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_documented(metric: Metric) -> None:
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    row = next((line for line in page.splitlines() if f"`{metric.name}`" in line), "")
+    assert metric.meaning in row
+    assert metric.kind in row
+    assert all(label in row for label in metric.labels)
+
+
+def terms() -> set[str]:
+    """The terms of the glossary, without what stands in brackets."""
+    heads = re.findall(r"^(\*\*.+?):", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    return {term for head in heads for term in re.findall(r"\*\*([^*]+)\*\*", head)}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_every_word_of_the_house_is_in_the_glossary(word: str) -> None:
+    assert word in terms()
+
+
+def test_the_glossary_is_in_order() -> None:
+    found = re.findall(r"^\*\*([^*]+)\*\*", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found == sorted(found, key=str.casefold)
+
+
+def test_every_decision_is_in_the_index() -> None:
+    index = (DOCS / "adr" / "README.md").read_text(encoding="utf-8")
+    missing = [page.name for page in DECISIONS if f"({page.name})" not in index]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=short)
+def test_a_decision_says_why_what_and_what_follows(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith(f"# {int(page.name[:4])}. ")
+    assert re.findall(r"^\*\*(Context|Decision|Consequence)s?\.\*\*", text, re.MULTILINE) == [
+        "Context",
+        "Decision",
+        "Consequence",
+    ]
+
+
+@pytest.mark.parametrize("kind", registry.kinds())
+def test_every_target_kind_and_each_of_its_settings_is_documented(kind: str) -> None:
+    page = (DOCS / "targets" / f"{kind}.md").read_text(encoding="utf-8")
+    settings = msgspec.structs.fields(registry.settings_type(kind))
+    missing = [field.encode_name for field in settings if f"`{field.encode_name}`" not in page]
+    assert not missing
+
+
+@pytest.mark.parametrize("section", [field.encode_name for field in msgspec.structs.fields(Config)])
+def test_every_section_of_the_configuration_is_told_of(section: str) -> None:
+    told = re.compile(rf"`{section}`|^{section}:", re.MULTILINE)
+    assert any(told.search(page.read_text(encoding="utf-8")) for page in PAGES if page.name != "configuration.md")
+
+
+def test_the_events_shown_in_the_wire_format_have_the_hashes_they_state() -> None:
+    events = [event for text in blocks(DOCS / "wire-format.md", "json") if "hash" in (event := json.loads(text))]
+    assert events
+    for event in events:
+        stated = event.pop("hash")
+        assert stated == "sha256:" + hashlib.sha256(rfc8785.dumps(event)).hexdigest()
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    seen: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen or page.suffix != ".md" or not page.exists():
+            continue
+        seen.add(page)
+        links = (link.partition("#")[0] for link in LINK.findall(prose(page)) if not re.match(r"[a-z]+:", link))
+        waiting += [(page.parent / link).resolve() for link in links if link]
+    assert [short(page) for page in PAGES if page not in seen] == []
+
+
+def test_the_target_that_the_how_to_builds_passes_the_suite(tmp_path: Path) -> None:
+    for text in blocks(DOCS / "how-to-add-a-target.md", "python"):
+        name = text.splitlines()[0].removeprefix("# ")
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    assert {path.name for path in tmp_path.iterdir()} == {"folder.py", "test_folder.py"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", ".", "."]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": "."}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
+
+
+def shown(text: str) -> str:
+    """Output without what differs from one run to the next: moments of committing, hashes, blanks at the ends of lines."""
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "MOMENT", text)
+    return "\n".join(line.rstrip() for line in re.sub(r"sha256:[0-9a-f]{64}", "HASH", text).strip().splitlines())
+
+
+def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
+    here = tmp_path
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "COLUMNS": "200", "LAST": str(tmp_path / "last")}
+    output = ""
+    for language, text in FENCE.findall((DOCS / "tutorial.md").read_text(encoding="utf-8")):
+        if language == "sh":
+            done = subprocess.run(
+                ["bash", "-c", f'{text}\npwd > "$LAST"'],
+                cwd=here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            )  # fmt: skip
+            output = done.stdout
+            assert done.returncode == 0, output
+            here = Path((tmp_path / "last").read_text(encoding="utf-8").strip())
+        elif language == "text":
+            assert shown(output) == shown(text)

@@ -1,0 +1,140 @@
+"""The house rules that a program can check."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldwire.app.cli import app
+from goldwire.app.pages import pages
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+FORBIDDEN_NAMES = {
+    "util",
+    "utils",
+    "helper",
+    "helpers",
+    "common",
+    "manager",
+    "sink",
+    "destination",
+    "job",
+    "provider",
+    "plugin",
+}
+LIMIT_LINES = 400
+LIMIT_FUNCTION_LINES = 50
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_a_room_imports_only_the_rooms_above_it() -> None:
+    code = "from importlinter.cli import lint_imports_command as lint; lint()"
+    done = subprocess.run([sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_a_source_file_has_one_duty_and_says_it_first(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) < LIMIT_LINES
+    tree = ast.parse(text)
+    if not is_generated(path):
+        assert ast.get_docstring(tree), "the docstring opens with the module's duty"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body_lines = (node.end_lineno or 0) - node.body[0].lineno + 1
+            assert body_lines <= LIMIT_FUNCTION_LINES, f"{node.name} has {body_lines} lines"
+
+
+def is_generated(path: Path) -> bool:
+    return "migrations" in path.parts
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_names_say_what_a_thing_is(path: Path) -> None:
+    names = {part.lower() for part in path.relative_to(ROOT / "src").with_suffix("").parts}
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names |= set(re.findall(r"[A-Z]?[a-z]+", node.name.replace("_", " ")))
+    assert not {name.lower() for name in names} & FORBIDDEN_NAMES
+
+
+def test_a_test_file_is_no_package() -> None:
+    assert not [short(path) for path in TESTS if path.name == "__init__.py"]
+
+
+def test_nothing_of_our_own_is_mocked() -> None:
+    mocking = re.compile(r"unittest\.mock|\bmonkeypatch\.setattr|mocker\.")
+    found = [short(path) for path in TESTS if path != Path(__file__) and mocking.search(path.read_text(encoding="utf-8"))]
+    assert not found
+
+
+def test_every_lint_exception_gives_its_reason_once_in_its_file() -> None:
+    comment = re.compile(r"#\s*(?:noqa:|type:\s*ignore\[)\s*([A-Za-z0-9-]+)[^#\n]*?\]?(\s+[-#]\s+\w.*)?$", re.MULTILINE)
+    found = []
+    for path in SOURCES:
+        said = comment.findall(path.read_text(encoding="utf-8"))
+        reasoned = {code for code, reason in said if reason}
+        found += [f"{short(path)}: {code}" for code, _ in said if code not in reasoned]
+    assert found == []
+
+
+@pytest.fixture(scope="module")
+def made_pages() -> dict[str, str]:
+    return pages(app)
+
+
+@pytest.mark.parametrize("name", ["commands.md", "configuration.md", "errors.md", "metrics.md", "goldwire.schema.json"])
+def test_a_page_made_from_the_code_is_up_to_date(name: str, made_pages: dict[str, str]) -> None:
+    page = ROOT / "docs" / name
+    assert page.exists(), "run `make docs`"
+    assert page.read_text(encoding="utf-8") == made_pages[name], "run `make docs`"
+
+
+def test_every_error_of_ours_is_on_the_page_of_errors(made_pages: dict[str, str]) -> None:
+    classes = re.compile(r"^class (\w+)\((?:\w+\.)?(?:GoldwireError|ConfigError|InputError)\)", re.MULTILINE)
+    named = {name for path in SOURCES for name in classes.findall(path.read_text(encoding="utf-8"))}
+    assert named
+    assert {name for name in named if f"`{name}`" not in made_pages["errors.md"]} == set()
+
+
+def test_every_setting_error_and_metric_says_what_it_means(made_pages: dict[str, str]) -> None:
+    silent = [
+        f"{name}: {line}"
+        for name, text in made_pages.items()
+        for line in text.splitlines()
+        if line.startswith("| `") and re.search(r"\|\s*\|$", line) and name != "commands.md"
+    ]
+    assert not silent
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in readme
+    assert "make test" in readme
+
+
+def test_nothing_names_a_path_of_one_machine() -> None:
+    machine = re.compile(r"/work/|/tmp/w\b|\.library\b")
+    paths = [
+        *SOURCES,
+        *TESTS,
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "scripts").iterdir(),
+        ROOT / "README.md",
+        ROOT / "Makefile",
+    ]
+    found = [
+        short(path) for path in paths if path.is_file() and path != Path(__file__) and machine.search(path.read_text("utf-8"))
+    ]
+    assert not found
