@@ -6,7 +6,7 @@ A target never retries, sleeps, or logs outcomes: it reports what happened to ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
@@ -20,6 +20,8 @@ class Item(Struct, gc=False, frozen=True):
     remote_id: str | None = None
     """The target's own id of the record, as it answered last time."""
     attempt: int = 1
+    replay_id: str | None = None
+    """Names the deliberate replay this belongs to: part of the message id, or a broker would swallow it as a duplicate."""
 
 
 class Delivered(Struct, frozen=True):
@@ -94,4 +96,28 @@ class LooksUp(Protocol):
 
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """For each item the version the target holds of that entity now (a tombstone's too), or None."""
+        ...
+
+
+class Finding(Struct, frozen=True):
+    """One thing that a check of a target found out."""
+
+    subject: str
+    """What was looked at, in a word or two, e.g. `partitions`."""
+    state: Literal["ok", "note", "fix"]
+    """`fix`: as it is, it will not work or is not safe; `note`: worth knowing, or could not be told."""
+    text: str
+    """What is so, and with `fix` what to do. Holds no secret and no value of a record."""
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A target that can say more about its own set-up than that it opens. Nothing is written."""
+
+    async def check(self) -> Sequence[Finding]:
+        """Look at rights and settings of what is behind the open target.
+
+        Raises:
+            OSError: not reachable now.
+        """
         ...

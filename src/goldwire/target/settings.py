@@ -24,6 +24,8 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
+    place: bool = False,
+    pinned: str | None = None,
     **limits: Any,
 ) -> Meta:
     """Return what a setting's annotation carries.
@@ -34,13 +36,15 @@ def about(
         secret: never shown; of a mapping the values only.
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
+        place: says where events go; with another value it is another place, and nothing is pinned.
+        pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,
         examples=list(examples) or None,
-        extra={"secret": secret or url, "url": url, "advanced": advanced},
+        extra={"secret": secret or url, "url": url, "advanced": advanced, "place": place, "pinned": pinned},
         extra_json_schema=schema,
         **limits,
     )
@@ -84,6 +88,31 @@ def redacted(settings: Settings) -> dict[str, Any]:
 def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
     """Return the names of the settings that are secret."""
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("secret"))
+
+
+def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
+    """Return the pinned settings that differ though the place is the same, each with the reason why it must not.
+
+    Args:
+        settings_type: of the kind.
+        before: the settings as they were applied last, as plain values.
+        after: as they are configured now.
+    """
+    extras = _extras(settings_type)
+    defaults = {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
+    differing = {
+        field.name
+        for field in msgspec.structs.fields(settings_type)
+        if _plain(before, field.encode_name, defaults) != _plain(after, field.encode_name, defaults)
+    }
+    if any(extras.get(name, {}).get("place") for name in differing):
+        return {}
+    return {name: extras[name]["pinned"] for name in sorted(differing) if extras.get(name, {}).get("pinned")}
+
+
+def _plain(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:
+    value = settings.get(name, defaults.get(name))
+    return list(value) if isinstance(value, list | tuple) else value
 
 
 def help_of(settings_type: type[Settings]) -> list[SettingHelp]:

@@ -1,0 +1,179 @@
+"""What a broker's message says, whatever the broker: key, id, properties and body, as the event itself or as CloudEvents 1.0.
+
+Each backplane target puts these where its protocol has a place for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Literal
+
+from msgspec import Struct
+
+from goldwire.event.headers import KeyPart, message_id, partition_key, traceparent
+from goldwire.target.base import Item
+from goldwire.target.settings import Settings, about
+
+Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
+
+STRUCTURED = "application/cloudevents+json; charset=utf-8"
+"""Content type of the structured mode (CloudEvents JSON format 1.0, section 3)."""
+
+MOVES = "an entity's events would go to another partition than those before, and lose their order"
+
+
+class BackplaneSettings(Settings, frozen=True, kw_only=True):
+    """What every backplane target can be told about its messages."""
+
+    key: Annotated[
+        tuple[KeyPart, ...],
+        about(
+            "What the partition key (session id) is made of, joined by colons; it must tell entities apart.",
+            examples=[["entityType", "entityId"]],
+            pinned=MOVES,
+            min_length=1,
+        ),
+    ] = ("entityId",)
+    envelope: Annotated[
+        Envelope,
+        about(
+            "`event`: the body is the event as sealed. `cloudevents-structured`: a CloudEvents 1.0 object with the event as "
+            "`data`. `cloudevents-binary`: the body is the event, the CloudEvents attributes are properties of the message."
+        ),
+    ] = "event"
+    cloudevents_source: Annotated[
+        str | None,
+        about("`source` of CloudEvents, a URI reference; without it `/goldwire/` and the target's name.", advanced=True),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if "entityId" not in self.key:
+            raise ValueError("key must hold entityId, or the events of all entities would share one partition")
+
+
+class Message(Struct, frozen=True, gc=False):
+    """One event, ready for a protocol. Made from the item alone, so that a resend is the same message."""
+
+    key: str
+    """Partition key or session id; never empty, at most 128 characters."""
+    id: str
+    correlation_id: str
+    content_type: str
+    subject: str
+    properties: dict[str, str]
+    """What has no place of its own in any protocol, by the names of the wire format; empty in CloudEvents' binary mode."""
+    attributes: dict[str, str]
+    """CloudEvents attributes without `datacontenttype`, in binary mode; else empty. A protocol adds its prefix."""
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Message(id={self.id!r}, bytes={len(self.body)})"
+
+    def __rich_repr__(self) -> list[tuple[str, str | int]]:
+        return [("id", self.id), ("bytes", len(self.body))]
+
+
+def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message]:
+    """Return what makes messages for a target.
+
+    Args:
+        name: the target's.
+        settings: its key and envelope.
+    """
+    source = settings.cloudevents_source or f"/goldwire/{name}"
+    envelope, parts = settings.envelope, settings.key
+
+    def render(item: Item) -> Message:
+        event = item.event
+        properties = {"traceparent": traceparent(event)}
+        if event.classification:
+            properties["classification"] = event.classification
+        if event.retention_days is not None:
+            properties["retention-days"] = str(event.retention_days)
+        plain = Message(
+            key=partition_key(event, parts),
+            id=message_id(event, item.replay_id),
+            correlation_id=event.correlation_id,
+            content_type="application/json",
+            subject=f"{event.entity_type}.{event.event_type}",
+            properties=properties,
+            attributes={},
+            body=event.body,
+        )
+        return plain if envelope == "event" else _cloudevent(plain, item, source, binary=envelope == "cloudevents-binary")
+
+    return render
+
+
+def cloudevents_attributes(message: Message, item: Item, source: str) -> dict[str, str]:
+    """Return the attributes of an event as CloudEvents 1.0 names them, but for `datacontenttype`.
+
+    Extensions are the documented ones: `partitionkey` (partitioning), `traceparent` (distributed tracing); `correlationid`,
+    `classification` and `retentiondays` carry the wire format's headers. Names are lower-case letters and digits (section 3.1.1
+    of the specification).
+    """
+    found = {
+        "specversion": "1.0",
+        "id": message.id,
+        "source": source,
+        "type": f"goldwire.{item.event.event_type}",
+        "subject": message.subject,
+        "time": item.event.timestamp,
+        "partitionkey": message.key,
+        "correlationid": message.correlation_id,
+    }
+    found.update({name.replace("-", ""): value for name, value in message.properties.items()})
+    return {name: value for name, value in found.items() if value}
+
+
+def _cloudevent(plain: Message, item: Item, source: str, *, binary: bool) -> Message:
+    attributes = cloudevents_attributes(plain, item, source)
+    content_type, body = plain.content_type, plain.body
+    if not binary:
+        head = json.dumps({**attributes, "datacontenttype": content_type}, ensure_ascii=False, separators=(",", ":"))
+        # The event's own bytes stay as they were sealed: a reader may verify its hash from `data`.
+        body = b"".join((head[:-1].encode(), b',"data":', body, b"}"))
+        content_type = STRUCTURED
+    return Message(
+        key=plain.key,
+        id=plain.id,
+        correlation_id=plain.correlation_id,
+        content_type=content_type,
+        subject=plain.subject,
+        properties={} if binary else plain.properties,
+        attributes=attributes if binary else {},
+        body=body,
+    )
+
+
+def too_large(message_bytes: int, limit_bytes: int, fix: str) -> str:
+    """Return the reason of a message that is too large: its size, the limit and the fix."""
+    return f"the message has {message_bytes:,} bytes, more than the {limit_bytes:,} that fit; {fix}"
+
+
+def headers_of(message: Message) -> Sequence[tuple[str, str]]:
+    """Return all that goes beside key and body in a protocol that knows nothing but headers, such as Kafka.
+
+    CloudEvents' Kafka binding 1.0.2: `content-type`, and in binary mode the prefix `ce_`.
+    """
+    if message.attributes:
+        return [("content-type", message.content_type), *((f"ce_{name}", text) for name, text in message.attributes.items())]
+    content = "contentType" if message.content_type != STRUCTURED else "content-type"
+    return [
+        ("messageId", message.id),
+        ("correlationId", message.correlation_id),
+        (content, message.content_type),
+        ("subject", message.subject),
+        *message.properties.items(),
+    ]
+
+
+def application_properties_of(message: Message) -> dict[str, str]:
+    """Return AMQP's application properties; id, subject, content type and correlation id have places of their own.
+
+    CloudEvents' AMQP binding 1.0.2: the prefix `cloudEvents_`, which also JMS accepts.
+    """
+    if message.attributes:
+        return {f"cloudEvents_{name}": text for name, text in message.attributes.items()}
+    return dict(message.properties)
