@@ -2,8 +2,8 @@
 
 The wire is all of `amqp/`; it knows nothing of hubs and queues. A server gives it a `Router`, which finds the `Node` of an
 address. A node answers an attach with an `Attachment`, whose endpoint then lives as long as the link does. There are three
-kinds: `OutgoingEndpoint` (the peer sends to the client), `IncomingEndpoint` (the client sends to the peer) and `RequestEndpoint`
-(a pair of links that carries requests and their answers, such as `$management`).
+kinds: `OutgoingEndpoint` (the peer sends to the client), `IncomingEndpoint` (the client sends to the peer) and
+`RequestEndpoint` (a pair of links that carries requests and their answers, such as `$management`).
 
 All calls come from one asyncio event loop; an endpoint need not lock. What is not `async` must not block for long.
 """
@@ -176,7 +176,9 @@ class Request(Struct, frozen=True):
     operation: str
     """The application property `operation`."""
     kind: str = ""
-    """The application property `type`, or the entity type."""
+    """The application property `type`."""
+    permits: Callable[[str, frozenset[Right]], bool] = lambda _, __: True
+    """Says whether the client holds one of the rights on an address, for nodes that serve several entities."""
 
 
 class Reply(Struct, frozen=True):

@@ -24,7 +24,7 @@ HEADER, DELIVERY_ANNOTATIONS, MESSAGE_ANNOTATIONS = 0x70, 0x71, 0x72
 PROPERTIES, APPLICATION_PROPERTIES = 0x73, 0x74
 DATA, SEQUENCE, VALUE, FOOTER = 0x75, 0x76, 0x77, 0x78
 
-_NAMES: dict[Any, int] = {
+_NAMES: dict[str, int] = {
     "amqp:header:list": HEADER,
     "amqp:delivery-annotations:map": DELIVERY_ANNOTATIONS,
     "amqp:message-annotations:map": MESSAGE_ANNOTATIONS,
@@ -112,6 +112,7 @@ def sections(payload: bytes) -> Iterable[tuple[int, int, int]]:
     Raises:
         DecodeError: the bytes hold no message.
     """
+    code: Any
     position, size = 0, len(payload)
     while position < size:
         if payload[position] != 0:
@@ -120,7 +121,7 @@ def sections(payload: bytes) -> Iterable[tuple[int, int, int]]:
             code, start = payload[position + 2], position + 3
         else:
             descriptor, start = decode(payload, position + 1)
-            code = _NAMES.get(descriptor, descriptor) if isinstance(descriptor, str) else descriptor
+            code = _NAMES.get(descriptor) if isinstance(descriptor, str) else descriptor
         if not isinstance(code, int) or not HEADER <= code <= FOOTER:
             raise DecodeError(f"{code} is no section of a message")
         position = skip(payload, start)

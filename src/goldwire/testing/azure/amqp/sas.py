@@ -1,0 +1,106 @@
+"""Shared access signatures, verified as the service does: signature, expiry, audience, and the policy's rights.
+
+A token reads `SharedAccessSignature sr=URI&sig=SIGNATURE&se=EXPIRY&skn=POLICY`. The signature is the HMAC-SHA-256, in base64,
+of the encoded URI, a line feed and the expiry (POSIX seconds), under the policy's key. Source:
+https://learn.microsoft.com/azure/event-hubs/authenticate-shared-access-signature
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Sequence
+from urllib.parse import unquote
+
+from msgspec import Struct
+
+from goldwire.testing.azure.amqp.claims import Claim, covers, path_of
+from goldwire.testing.azure.amqp.endpoint import AmqpError, Right
+
+SAS_KIND = "servicebus.windows.net:sastoken"
+JWT_KIND = "jwt"
+ALL_RIGHTS = frozenset(Right)
+
+_PREFIX = "SharedAccessSignature "
+
+
+class Policy(Struct, frozen=True):
+    """A shared access policy."""
+
+    name: str
+    key: str
+    rights: frozenset[Right] = ALL_RIGHTS
+    """`MANAGE` implies the others."""
+    path: str = ""
+    """The entity that it belongs to; empty: the namespace."""
+
+    def __repr__(self) -> str:
+        """Show everything but the key."""
+        return f"Policy({self.name!r}, {self.path!r})"
+
+
+JwtVerifier = Callable[[str, str], Claim]
+"""Takes a token and its audience; returns what it gives, or raises an `AmqpError`."""
+
+
+class SasAuthority:
+    """Believes tokens that a policy's key signed.
+
+    Args:
+        policies: the namespace's and its entities'.
+        now: POSIX seconds.
+        jwt: verifies tokens of Entra; without it none is believed.
+    """
+
+    def __init__(self, policies: Sequence[Policy], now: Callable[[], float], jwt: JwtVerifier | None = None) -> None:
+        self._policies = {policy.name: policy for policy in policies}
+        self._now = now
+        self._jwt = jwt
+
+    def verify(self, token: str, kind: str, audience: str) -> Claim:
+        """Return what a token gives on its audience.
+
+        Raises:
+            AmqpError: it is not believed.
+        """
+        if kind == JWT_KIND and self._jwt is not None:
+            return self._jwt(token, audience)
+        if kind != SAS_KIND:
+            raise _refusal(f"InvalidTokenType: tokens of type {kind!r} are not taken here.")
+        return self._verify_sas(token, path_of(audience))
+
+    def verify_plain(self, name: str, key: str) -> Claim:
+        """Return what a policy gives to who knows its key, for as long as the connection lasts.
+
+        Raises:
+            AmqpError: there is no such policy, or its key is another.
+        """
+        policy = self._policies.get(name)
+        if policy is None or not hmac.compare_digest(policy.key.encode(), key.encode()):
+            raise _refusal("InvalidSignature: no policy has this name and key.")
+        return Claim(path_of(policy.path), policy.rights, float("inf"))
+
+    def _verify_sas(self, token: str, audience: str) -> Claim:
+        if not token.startswith(_PREFIX):
+            raise _refusal("MalformedToken: it does not begin with SharedAccessSignature.")
+        fields = dict(part.partition("=")[::2] for part in token.removeprefix(_PREFIX).split("&"))
+        policy = self._policies.get(unquote(fields.get("skn", "")))
+        uri, signature, expiry = fields.get("sr", ""), unquote(fields.get("sig", "")), fields.get("se", "")
+        if policy is None:
+            raise _refusal("InvalidSignature: the policy of the token does not exist.")
+        digest = hmac.new(policy.key.encode(), f"{uri}\n{expiry}".encode(), hashlib.sha256).digest()
+        if not hmac.compare_digest(base64.b64encode(digest).decode(), signature):
+            raise _refusal("InvalidSignature: The token has an invalid signature.")
+        if not expiry.isdecimal() or int(expiry) <= self._now():
+            raise _refusal("ExpiredToken: The token is expired.")
+        scope, path = path_of(uri), path_of(policy.path)
+        if not covers(scope, audience):
+            raise _refusal("InvalidAudience: The token was made for another entity.")
+        if not covers(path, scope) and not covers(scope, path):
+            raise _refusal("InvalidAudience: The policy belongs to another entity.")
+        return Claim(max((audience, path), key=len), policy.rights, float(expiry))
+
+
+def _refusal(text: str) -> AmqpError:
+    return AmqpError("amqp:unauthorized-access", text)
