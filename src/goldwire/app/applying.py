@@ -61,7 +61,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
             number = before[-1].revision + (change == "changed") if before else 1
             known = {cursor.target: cursor for cursor in store.cursors()}
             after = before[-1].effective_after if before and change == "unchanged" else 0
-            after = known[name].bound if change == "changed" and name in known else after
+            after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
             store.save_document(_settings_name(name), settings, now)

@@ -138,8 +138,8 @@ class Chunk:
         for row, outcome in failed:
             self._open(judge.judge(self._first_attempt(row), outcome, sent_at))
 
-    def settlement(self, target: str, epoch: int, stop: str | None) -> Settlement:
-        """Return all that the chunk did."""
+    def settlement(self, target: str, epoch: int, reach: int, stop: str | None) -> Settlement:
+        """Return all that the chunk did, and up to where may be sent after it."""
         return Settlement(
             target=target,
             epoch=epoch,
@@ -148,6 +148,7 @@ class Chunk:
             codes=bytes(self._codes),
             controls=list(self._moved.values()),
             opened=self._opened,
+            reach=reach,
             stop=stop,
         )
 
@@ -166,4 +167,4 @@ class Chunk:
         self._opened.append(self._first_attempt(row)._replace(state="parked" if dead else "pending"))
 
     def _first_attempt(self, row: LogRow) -> OpenDelivery:
-        return first_attempt(row)._replace(ambiguous=row.seq <= self._unclear_upto)
+        return first_attempt(row)._replace(ambiguous=row.seq <= self._unclear_upto, revision=self._contract.revision)
