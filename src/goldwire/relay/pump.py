@@ -188,7 +188,7 @@ class Relay:
         chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), rows)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
         await self._refresh_book()
         return True
 
@@ -263,9 +263,12 @@ class Relay:
         ready = await self._seal_lanes(work, chosen, rows, held)
         sent_at = timestamp(self._clock.now())
         outcomes = await self._resend([(delivery, item) for delivery, item in ready])
-        if taken := sum(isinstance(outcome, Delivered | Duplicate) for outcome in outcomes):
+        taken = [
+            rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
+        ]
+        if taken:
             self._judge.saw_life()
-            self._judge.delivered(taken)
+            self._judge.delivered(len(taken))
         settled_at = timestamp(self._clock.now())
         for (delivery, item), outcome in zip(ready, outcomes, strict=True):
             row = rows[delivery.seq]
@@ -274,7 +277,7 @@ class Relay:
                 work.delivered(delivery, control)
             else:
                 work.failed(self._judge.judge(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._judge.stop), tuple(rows.values()))
+        await self._settle(work.settlement(self._judge.stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -335,7 +338,7 @@ class Relay:
 
     # --- settling
 
-    async def _settle(self, settlement: Settlement, rows: Collection[LogRow]) -> None:
+    async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
         if settlement.position_to == settlement.position_from and not (
             settlement.controls or settlement.updated or settlement.closed or settlement.stop
         ):
@@ -353,7 +356,7 @@ class Relay:
         dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
         self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
         now = self._clock.now()
-        for committed_at in {row.committed_at: None for row in rows}:
+        for committed_at in {row.committed_at: None for row in taken}:
             self._observer.latency(now - seconds(committed_at))
         if self._progress is not None:
             self._progress(self._cursor)

@@ -4,6 +4,7 @@ import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, FencedError, StoreBusyError, TargetStoppedError
+from goldwire.relay.metrics import LATENCY
 from goldwire.relay.pump import StoreCall
 from goldwire.target.base import DELIVERED, Rejected, Throttled, Unavailable, Unknown
 
@@ -432,3 +433,13 @@ def test_a_retry_that_crashed_is_repeated_under_the_contract_it_was_sealed_with(
     assert [names_in(body) for body in world.target.bodies] == [{"city", "name"}, {"city"}, {"city"}]
     assert world.target.bodies[1] == world.target.bodies[2]
     assert world.balanced()
+
+
+def test_latency_counts_only_what_the_target_took(world):
+    refused = iter([Unavailable("refused")])
+    world.target.answer = lambda _: next(refused, DELIVERED)
+    world.commit(("a", {"city": "Rome"}))
+    world.run(backoff_seconds=8.0)
+    count, total = (world.recorder.registry.get_sample_value(LATENCY.name + end, {"target": "t"}) for end in ("_count", "_sum"))
+    assert count == 1
+    assert total > 1.0
