@@ -28,6 +28,8 @@ class Applied(Struct, frozen=True):
     """Of kind, settings, start and delivery: these count from the next `goldwire run` on."""
     sealed_before: int = 0
     """Positions not dealt with yet that the revision before still seals: whoever tightens a contract must know of them."""
+    warnings: tuple[str, ...] = ()
+    """What is allowed, and does something that its author may not expect."""
 
     @property
     def takes_effect(self) -> str:
@@ -59,7 +61,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
             number = before[-1].revision + (change == "changed") if before else 1
             known = {cursor.target: cursor for cursor in store.cursors()}
             after = before[-1].effective_after if before and change == "unchanged" else 0
-            after = known[name].bound if change == "changed" and name in known else after
+            after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
             store.save_document(_settings_name(name), settings, now)
@@ -67,10 +69,23 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         contract = house.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
-        done.append(Applied(name, contract, change, number, after, settings_change, left))
+        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, name)))
     if not check:
         store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
     return done
+
+
+def _warnings(house: House, name: str) -> tuple[str, ...]:
+    config = house.target_config(name)
+    where = preview(house.loaded, name).where
+    if where is None or not where.uses_changed or config.delivery.mode == "every":
+        return ()
+    text = (
+        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, but with "
+        "`mode: latest` a version that a newer one supersedes is never looked at, and what it changed may go unsent; "
+        "set `delivery: {mode: every}`"
+    )
+    return (text,)
 
 
 def differs(house: House, name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Self
 
 from msgspec import Struct, field
 
+from goldwire.app.output import counted
 from goldwire.app.wiring import House
 from goldwire.capture.fact import Decision, Fact, Rejected
 from goldwire.capture.read import read_file
@@ -165,7 +166,7 @@ class _Intake:
         if batch:
             self._commit(batch)
         if broken is not None:
-            taken = f"; the {self.result.rows:,} rows before it were dealt with" if self.result.rows else ""
+            taken = f"; dealt with before it: {counted(self.result.rows, 'row')}" if self.result.rows else ""
             raise InputError(f"{broken}{taken}") from broken
 
     def _commit(self, batch: list[Fact | Decision]) -> None:

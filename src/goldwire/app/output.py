@@ -30,6 +30,11 @@ def show(result: Any, *, as_json: bool, render: Callable[[], None]) -> None:
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Write a number with its noun: `1 row`, `2,000 rows`; `plural` is for a noun that takes more than an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def say(text: str) -> None:
     """Write a line for people to standard output, as it is."""
     sys.stdout.write(text + "\n")

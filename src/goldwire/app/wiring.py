@@ -123,11 +123,16 @@ class House:
             self._documents[name] = document(self.loaded, name)
         return self._documents[name]
 
-    def book(self, name: str) -> ContractBook:
-        """Return the contracts of a target: every revision that was ever applied, compiled when it is needed."""
+    def book(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractBook:
+        """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
+
+        Args:
+            name: the target.
+            where_failed: told why, each time that a `where` has no result.
+        """
         from goldwire.relay.book import ContractBook  # noqa: PLC0415 - see above
 
-        return ContractBook(name, Applied(self.loaded, name).compile)
+        return ContractBook(name, Applied(self.loaded, name).compile, where_failed)
 
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.
@@ -169,15 +174,16 @@ class House:
         from goldwire.relay.pump import Relay  # noqa: PLC0415
 
         config = self.target_config(name)
+        observer = Observer(name, recorder)
         return Relay(
             name,
             self.store,
             self.target(name),
-            self.book(name),
+            self.book(name, observer.where_failed),
             config.delivery,
             clock=self.clock,
             random=SystemRandom(),
-            observer=Observer(name, recorder),
+            observer=observer,
             start=config.start,
             call=call,
             progress=progress,

@@ -121,7 +121,7 @@ def read_csv(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Reject
                 yield Rejected(origin, _damaged_field(header, row), "is not UTF-8; save the file as UTF-8")
             elif len(row) != width:
                 yield Rejected(
-                    origin, "", f"has {len(row)} cells where the header has {width}; quote cells that hold the delimiter"
+                    origin, "", f"the header has {width} cells and this row {len(row)}; quote cells that hold the delimiter"
                 )
             else:
                 yield mapper.fact(dict(zip(header, row, strict=True)), origin)

@@ -76,13 +76,15 @@ class OpenDelivery(NamedTuple):
     strikes: int
     """How many of these count towards giving up: only those since which the target has taken something else."""
     ambiguous: bool
-    """The last attempt may have had its effect: look up, or resend the identical event, before anything newer."""
+    """An attempt may have had its effect: look up, or resend the identical event, before anything newer."""
     first_attempt_at: str | None
     last_attempt_at: str | None
     due_at: float
     """POSIX seconds."""
     reason: str
     """What the target said last; never a value of the record."""
+    revision: int
+    """Contract revision that sealed it last, and seals it again while it is `ambiguous`; otherwise the newest one does."""
 
 
 class Cursor(NamedTuple):
@@ -95,9 +97,10 @@ class Cursor(NamedTuple):
     """Positions up to here never concerned this target."""
     position: int
     """Every position in (start, position] is settled or open."""
+    reach: int
+    """Positions up to here may have been sent, >= position. Contract revisions take effect above it."""
     bound: int
-    """Positions up to here may have been sent; the end of the declared window, >= position. Coalescing looks no further, so a
-    crash repeats the identical events."""
+    """The end of the declared window, >= reach. Coalescing looks no further, so a crash repeats the identical events."""
     delivered: int
     filtered: int
     superseded: int
@@ -125,6 +128,8 @@ class Settlement(Struct, gc=False):
     """Open deliveries whose state, attempts, reason or due time changed."""
     closed: list[tuple[int, int]] = field(default_factory=list)
     """Open deliveries that ended: (seq, DELIVERED | FILTERED | SUPERSEDED). The row goes, the code is recorded."""
+    reach: int = 0
+    """What follows is declared along with it: positions up to here may be sent from now on."""
     stop: str | None = None
     """Stop the target with this reason."""
 
@@ -236,8 +241,24 @@ class Store(Protocol):
         """Where every known target stands, by name."""
         ...
 
-    def declare(self, target: str, epoch: int, bound: int, mode: Mode) -> None:
-        """Say, before anything of it is sent, that positions up to `bound` may be sent, and in which mode.
+    def declare(self, target: str, epoch: int, bound: int, mode: Mode, reach: int | None = None) -> None:
+        """Say, before anything of it is sent, how far the relay looks, in which mode, and what may be sent now.
+
+        Args:
+            target: its name.
+            epoch: the relay's own.
+            bound: the window's end; neither it nor `reach` ever shrinks by this.
+            mode: how the window is worked on.
+            reach: positions up to here may be sent now; None: the whole window.
+
+        Raises:
+            FencedError: a newer epoch exists.
+            StoreCorruptError: `reach` lies beyond the window.
+        """
+        ...
+
+    def release(self, target: str, epoch: int) -> None:
+        """Say that nothing above the cursor was sent, nor will be by this relay: it ends, and has settled all it did.
 
         Raises:
             FencedError: a newer epoch exists.
@@ -251,8 +272,8 @@ class Store(Protocol):
 
         Raises:
             FencedError: a newer epoch exists; nothing was applied.
-            StoreCorruptError: `position_from` is not the cursor, the codes do not fit the positions, a control row would go
-                back in version, or a closed delivery is not open.
+            StoreCorruptError: `position_from` is not the cursor, it goes beyond what was declared, the codes do not fit the
+                positions, a control row would go back in version, or a closed delivery is not open.
         """
         ...
 
@@ -326,10 +347,7 @@ class Store(Protocol):
 
     # --- revisions
     def apply_revision(self, target: str, document: bytes, now: float) -> Revision:
-        """Record a contract revision unless it equals the newest; it takes effect above what may have been sent.
-
-        That is above `bound`, once a relay has declared it, and above the cursor before.
-        """
+        """Record a contract revision unless it equals the newest; it takes effect above the target's `reach`."""
         ...
 
     def revisions(self, target: str) -> Sequence[Revision]:

@@ -109,6 +109,7 @@ target_cursor = Table(
     Column("epoch", BIG, nullable=False),
     Column("start_after", BIG, nullable=False),
     Column("position", BIG, nullable=False),
+    Column("reach", BIG, nullable=False),
     Column("bound", BIG, nullable=False),
     Column("delivered", BIG, nullable=False),
     Column("filtered", BIG, nullable=False),
@@ -152,6 +153,7 @@ open_delivery = Table(
     Column("last_attempt_at", Text),
     Column("due_at", Float, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("revision", BIG, nullable=False),
     Index("open_delivery_lane", "target_no", "entity_id", "seq"),
     Index(
         "open_delivery_due",

@@ -20,10 +20,8 @@ class SqliteDocuments(Part):
             if row is not None and row[3] == document:
                 return Revision._make(row)
             found = find_target(database, target)
-            bound = 0 if found is None else found.cursor.bound
-            if found is not None and found.cursor.mode is None:
-                bound = found.cursor.position  # no relay declared its window, so nothing of it was sent
-            revision = Revision(1 if row is None else row[0] + 1, bound, timestamp(now), document)
+            sent = 0 if found is None else found.cursor.reach
+            revision = Revision(1 if row is None else row[0] + 1, sent, timestamp(now), document)
             database.execute(query.INSERT_REVISION, (target, *revision))
             return revision
 

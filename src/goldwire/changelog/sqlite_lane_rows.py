@@ -20,7 +20,7 @@ def update_open(database: Database, target: str, number: int, deliveries: list[O
     rows = [
         (
             row.state, row.attempts, row.strikes, row.ambiguous, row.first_attempt_at, row.last_attempt_at, row.due_at,
-            row.reason, number, row.seq,
+            row.reason, row.revision, number, row.seq,
         )
         for row in deliveries
     ]  # fmt: skip

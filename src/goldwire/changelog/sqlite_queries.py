@@ -183,7 +183,7 @@ SAVE_CARRIED_OUT = "INSERT INTO carried_out (decision) VALUES (?) ON CONFLICT DO
 
 # --- targets
 
-CURSOR_COLUMNS = "target, epoch, start_after, position, bound, delivered, filtered, superseded, stopped, mode"
+CURSOR_COLUMNS = "target, epoch, start_after, position, reach, bound, delivered, filtered, superseded, stopped, mode"
 
 CURSORS = f"SELECT {CURSOR_COLUMNS} FROM target_cursor ORDER BY target"
 """Where every target stands."""
@@ -192,31 +192,34 @@ CURSOR = f"SELECT {CURSOR_COLUMNS}, no FROM target_cursor WHERE target = ?"
 """Where one target stands, and its number."""
 
 INSERT_CURSOR = """
-INSERT INTO target_cursor (no, target, epoch, start_after, position, bound, delivered, filtered, superseded)
-SELECT coalesce(max(no), 0) + 1, ?, 1, ?, ?, ?, 0, 0, 0 FROM target_cursor
+INSERT INTO target_cursor (no, target, epoch, start_after, position, reach, bound, delivered, filtered, superseded)
+SELECT coalesce(max(no), 0) + 1, ?, 1, ?, ?, ?, ?, 0, 0, 0 FROM target_cursor
 """
 """A target met for the first time."""
 
 RAISE_EPOCH = "UPDATE target_cursor SET epoch = epoch + 1 WHERE no = ?"
 """A target is taken over."""
 
-DECLARE = "UPDATE target_cursor SET bound = max(bound, ?), mode = ? WHERE no = ?"
+DECLARE = "UPDATE target_cursor SET bound = max(bound, ?), mode = ?, reach = max(reach, ?) WHERE no = ?"
 """Widen the window; it never shrinks."""
+
+RELEASE = "UPDATE target_cursor SET reach = position WHERE no = ?"
+"""Nothing above the cursor was sent."""
 
 STOP = "UPDATE target_cursor SET stopped = ? WHERE no = ?"
 """Stop a target, or with NULL let it run."""
 
 ADVANCE = """
-UPDATE target_cursor SET position = ?, delivered = delivered + ?, filtered = filtered + ?, superseded = superseded + ?,
-  stopped = coalesce(?, stopped) WHERE no = ?
+UPDATE target_cursor SET position = ?, reach = max(reach, ?),
+  delivered = delivered + ?, filtered = filtered + ?, superseded = superseded + ?, stopped = coalesce(?, stopped) WHERE no = ?
 """
 """A settlement's effect on its cursor."""
 
 REWIND = """
-UPDATE target_cursor SET position = ?, bound = max(bound, ?), epoch = epoch + 1,
+UPDATE target_cursor SET position = ?, epoch = epoch + 1,
   delivered = delivered - ?, filtered = filtered - ?, superseded = superseded - ? WHERE no = ?
 """
-"""Set a cursor back, with what is withdrawn from its counters."""
+"""Set a cursor back, with what is withdrawn from its counters. What may have been sent stays as it was."""
 
 # --- control rows
 
@@ -248,18 +251,18 @@ WHERE excluded.version >= c.version
 
 OPEN_COLUMNS = (
     "o.seq, o.entity_id, o.entity_type, o.version, o.state, o.attempts, o.strikes, o.ambiguous, o.first_attempt_at,"
-    " o.last_attempt_at, o.due_at, o.reason"
+    " o.last_attempt_at, o.due_at, o.reason, o.revision"
 )
 
 INSERT_OPEN = """
 INSERT INTO open_delivery (target_no, seq, entity_id, entity_type, version, state, attempts, strikes, ambiguous,
-  first_attempt_at, last_attempt_at, due_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  first_attempt_at, last_attempt_at, due_at, reason, revision) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 """A delivery that the cursor passes without an end."""
 
 UPDATE_OPEN = """
 UPDATE open_delivery SET state = ?, attempts = ?, strikes = ?, ambiguous = ?, first_attempt_at = ?, last_attempt_at = ?,
-  due_at = ?, reason = ? WHERE target_no = ? AND seq = ?
+  due_at = ?, reason = ?, revision = ? WHERE target_no = ? AND seq = ?
 """
 """What changes about an open delivery; which version it is does not."""
 
@@ -356,7 +359,7 @@ SELECT count(*) FROM open_delivery o WHERE o.target_no = ?1 AND o.seq > ?2 AND o
   SELECT 1 FROM entity e CROSS JOIN log l ON l.entity_no = e.no
   WHERE e.entity_id = o.entity_id AND l.version > o.version AND l.seq > ?3 AND l.seq <= ?4)
 """
-"""How many deliveries that a rewind would bring back have a successor in the declared window, which may have arrived."""
+"""How many deliveries that a rewind would bring back have a successor that may have arrived without being settled."""
 
 DELETE_OPEN_ABOVE = "DELETE FROM open_delivery WHERE target_no = ? AND seq > ?"
 """Withdraw open deliveries."""

@@ -30,7 +30,7 @@ class SqliteSettlements(Part):
             ended = [settlement.codes.count(code) for code in ENDS]
             for _, code in settlement.closed:
                 ended[ENDS.index(code)] += 1
-            database.execute(query.ADVANCE, (settlement.position_to, *ended, settlement.stop, number))
+            database.execute(query.ADVANCE, (settlement.position_to, settlement.reach, *ended, settlement.stop, number))
 
     def _save_controls(self, settlement: Settlement, number: int) -> None:
         if not settlement.controls:
@@ -81,8 +81,10 @@ def _check(cursor: Cursor, settlement: Settlement) -> None:
     begin, end, codes = settlement.position_from, settlement.position_to, settlement.codes
     if begin != cursor.position:
         raise _contradiction(settlement, f"it starts at {begin}, the cursor is at {cursor.position}")
-    if end > cursor.bound:
-        raise _contradiction(settlement, f"it reaches {end}, but only positions up to {cursor.bound} were declared")
+    if end > cursor.reach:
+        raise _contradiction(settlement, f"it goes to {end}, but only positions up to {cursor.reach} were declared")
+    if settlement.reach > cursor.bound:
+        raise _contradiction(settlement, f"it declares {settlement.reach}, but the window ends at {cursor.bound}")
     if len(codes) != end - begin:
         raise _contradiction(settlement, f"it has {len(codes)} codes for {end - begin} positions")
     if sum(map(codes.count, (*ENDS, OPEN))) != len(codes):

@@ -81,7 +81,7 @@ class SqliteTargets(Part):
                 newest = database.execute(query.NEWEST_POSITION).fetchone()[0]
                 begin = newest if start == "now" else 0
                 bound = 0 if start == "beginning" else newest
-                database.execute(query.INSERT_CURSOR, (target, begin, begin, bound))
+                database.execute(query.INSERT_CURSOR, (target, begin, begin, begin, bound))
             else:
                 database.execute(query.RAISE_EPOCH, (found.no,))
             return known_target(database, target).cursor
@@ -91,12 +91,22 @@ class SqliteTargets(Part):
         with self._database.reading():
             return [Cursor._make(row) for row in self._database.execute(query.CURSORS)]
 
-    def declare(self, target: str, epoch: int, bound: int, mode: Mode) -> None:
+    def declare(self, target: str, epoch: int, bound: int, mode: Mode, reach: int | None = None) -> None:
         """See `Store.declare`."""
         with self._database.writing("declare"):
             found = known_target(self._database, target)
             fence(found.cursor, epoch)
-            self._database.execute(query.DECLARE, (bound, mode, found.no))
+            reach = bound if reach is None else reach
+            if reach > max(bound, found.cursor.bound):
+                raise StoreCorruptError(f"target {target}: position {reach} was declared, beyond its window's end at {bound}")
+            self._database.execute(query.DECLARE, (bound, mode, reach, found.no))
+
+    def release(self, target: str, epoch: int) -> None:
+        """See `Store.release`."""
+        with self._database.writing("release"):
+            found = known_target(self._database, target)
+            fence(found.cursor, epoch)
+            self._database.execute(query.RELEASE, (found.no,))
 
     def stop(self, target: str, reason: str | None) -> None:
         """See `Store.stop`."""
@@ -149,7 +159,7 @@ class SqliteTargets(Part):
                     f"target {target}: {unclear} deliveries above position {position} may have arrived without an answer; "
                     "let the target run until they have ended (redrive or discard the dead ones), then rewind"
                 )
-            span = (number, position, cursor.position, cursor.bound)
+            span = (number, position, cursor.position, cursor.reach)
             overtaken = database.execute(query.DISCARDED_BEFORE_UNCLEAR, span).fetchone()[0]
             if overtaken:
                 raise InputError(
@@ -163,7 +173,7 @@ class SqliteTargets(Part):
             database.execute(query.DELETE_OPEN_ABOVE, (number, position))
             database.checkpoint("rewind:after-withdrawal")
             withdrawn = [codes.get(code, 0) + ends.get(code, 0) for code in (DELIVERED, FILTERED, SUPERSEDED)]
-            database.execute(query.REWIND, (position, cursor.position, *withdrawn, number))
+            database.execute(query.REWIND, (position, *withdrawn, number))
 
 
 def _withdraw_settlements(database: Database, number: int, position: int) -> dict[int, int]:

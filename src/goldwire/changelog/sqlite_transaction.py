@@ -22,7 +22,9 @@ def translated(error: sqlite3.Error, path: str) -> GoldwireError:
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"{path}: another process is writing to it: wait for it or stop it, then repeat the command")
     if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}:
-        return StoreFullError(f"{path}: cannot be written ({error}): free room on its disk; nothing of this was committed")
+        return StoreFullError(
+            f"{path}: cannot be written ({error}): free room on its disk, then repeat the command; nothing is lost"
+        )
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreCorruptError(f"{path}: damaged, or no SQLite database ({error}): restore a copy of the store")
     if code == sqlite3.SQLITE_CONSTRAINT:

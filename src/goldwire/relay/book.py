@@ -13,11 +13,18 @@ Compile = Callable[[Revision], CompiledContract]
 
 
 class ContractBook:
-    """Compiled revisions by the positions they seal. A position keeps its revision for ever, so a resend is identical."""
+    """Compiled revisions by the positions they seal. What may have been sent keeps its own, so a resend is identical.
 
-    def __init__(self, target: str, compile_revision: Compile) -> None:
+    Args:
+        target: its name.
+        compile_revision: makes a revision ready to seal with.
+        where_failed: told why, each time that a `where` has no result.
+    """
+
+    def __init__(self, target: str, compile_revision: Compile, where_failed: Callable[[str], None] | None = None) -> None:
         self._target = target
         self._compile = compile_revision
+        self._where_failed = where_failed
         self._known: dict[int, CompiledContract] = {}
         self._after: list[int] = []
         self._revisions: list[Revision] = []
@@ -36,13 +43,26 @@ class ContractBook:
     def at(self, seq: int) -> CompiledContract:
         """Return the contract that seals this position; the first one also seals what was before it."""
         # Of several revisions with the same start the newest counts, hence the last index below seq.
-        revision = self._revisions[max(bisect_left(self._after, seq) - 1, 0)]
-        contract = self._known.get(revision.revision)
-        if contract is None:
-            contract = self._known[revision.revision] = self._compile(revision)
-        return contract
+        return self._compiled(self._revisions[max(bisect_left(self._after, seq) - 1, 0)])
+
+    @property
+    def newest(self) -> int:
+        """The revision that was applied last."""
+        return self._revisions[-1].revision
+
+    def revision(self, number: int) -> CompiledContract:
+        """Return the contract of a revision that was applied."""
+        return self._compiled(next(revision for revision in self._revisions if revision.revision == number))
 
     def last_position_of(self, seq: int, upto: int) -> int:
         """Return the last position, at most `upto`, that the contract of `seq` seals."""
         following = bisect_left(self._after, seq)
         return min(upto, self._after[following]) if following < len(self._after) else upto
+
+    def _compiled(self, revision: Revision) -> CompiledContract:
+        contract = self._known.get(revision.revision)
+        if contract is None:
+            contract = self._known[revision.revision] = self._compile(revision)
+            if self._where_failed is not None and contract.where is not None:
+                contract.where.failed = self._where_failed
+        return contract

@@ -66,6 +66,8 @@ class Chunk:
         self._blocked = {entity_id: lane[0].state == "dead" for entity_id, lane in lanes.items()}
         self._codes = bytearray(bytes([SUPERSEDED]) * (upto - after))
         self._opened: list[OpenDelivery] = []
+        self.taken: list[LogRow] = []
+        """What the target took."""
 
     def wanted_bases(self, rows: Sequence[LogRow]) -> list[tuple[str, int]]:
         """Return (entity id, version) of the states that deltas of these rows are made against."""
@@ -124,22 +126,23 @@ class Chunk:
         settled_at = timestamp(now())
         revision, codes, offset = self._contract.revision, self._codes, self._after + 1
         failed: list[tuple[LogRow, Outcome | None]] = []
-        taken = 0
+        taken: list[LogRow] = []
         for row, item, outcome in zip(rows, items, outcomes, strict=True):
             if isinstance(outcome, Delivered | Duplicate):
                 codes[row.seq - offset] = DELIVERED
                 self._move(settled(row, item.event, outcome, revision, self._held.get(row.entity_id), settled_at))
-                taken += 1
+                taken.append(row)
             else:
                 failed.append((row, outcome))
         if taken:
             judge.saw_life()
-            judge.delivered(taken)
+            judge.delivered(len(taken))
+            self.taken += taken
         for row, outcome in failed:
             self._open(judge.judge(self._first_attempt(row), outcome, sent_at))
 
-    def settlement(self, target: str, epoch: int, stop: str | None) -> Settlement:
-        """Return all that the chunk did."""
+    def settlement(self, target: str, epoch: int, reach: int, stop: str | None) -> Settlement:
+        """Return all that the chunk did, and up to where may be sent after it."""
         return Settlement(
             target=target,
             epoch=epoch,
@@ -148,6 +151,7 @@ class Chunk:
             codes=bytes(self._codes),
             controls=list(self._moved.values()),
             opened=self._opened,
+            reach=reach,
             stop=stop,
         )
 
@@ -166,4 +170,4 @@ class Chunk:
         self._opened.append(self._first_attempt(row)._replace(state="parked" if dead else "pending"))
 
     def _first_attempt(self, row: LogRow) -> OpenDelivery:
-        return first_attempt(row)._replace(ambiguous=row.seq <= self._unclear_upto)
+        return first_attempt(row)._replace(ambiguous=row.seq <= self._unclear_upto, revision=self._contract.revision)

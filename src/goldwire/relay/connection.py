@@ -90,7 +90,7 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - a third party's target may raise anything; the items' fate is unknown
             return [Unknown(f"the target raised {type(error).__name__}")] * len(items)
         if len(answers) != len(items):
-            return [Unknown(f"the target answered {len(answers)} outcomes for {len(items)} items")] * len(items)
+            return [Unknown(f"the target's outcomes do not match the items: {len(answers)} for {len(items)}")] * len(items)
         return [answer if answer is DELIVERED else _sound(answer) for answer in answers]
 
     async def held_versions(self, items: Sequence[Item]) -> list[int | None]:

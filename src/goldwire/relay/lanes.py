@@ -32,12 +32,15 @@ class LaneWork:
         self._updated: dict[int, OpenDelivery] = {}
         self._controls: dict[str, Control] = {}
 
-    def choose(self) -> tuple[list[OpenDelivery], Settlement]:
+    def choose(self, revision: int) -> tuple[list[OpenDelivery], Settlement]:
         """Pick the delivery of each lane that is to be sent now.
 
+        Args:
+            revision: the newest of the target's contract; it seals what certainly had no effect so far.
+
         Returns:
-            the deliveries as they were, and the settlement that supersedes older ones and marks the chosen as ambiguous. It
-            must be committed before anything is sent.
+            the deliveries as they were, each with the revision that is to seal it, and the settlement that supersedes older
+            ones and marks the chosen as ambiguous. It must be committed before anything is sent.
         """
         chosen: list[OpenDelivery] = []
         marked: list[OpenDelivery] = []
@@ -48,6 +51,8 @@ class LaneWork:
                 closed += [(delivery.seq, SUPERSEDED) for delivery in lane[:place]]
                 lane = self._lanes[entity_id] = lane[place:]  # noqa: PLW2901 - the lane that is left
             head = lane[0]._replace(state="retrying")
+            if not head.ambiguous:
+                head = head._replace(revision=revision)
             chosen.append(head)
             marked.append(head._replace(ambiguous=True))
         return chosen, self._settlement(updated=marked, closed=closed)

@@ -57,6 +57,12 @@ LATENCY = Metric(
     "From commit to settled, once for all changes committed and settled together.",
 )
 SEND = Metric("goldwire_send_seconds", "histogram", ("target",), "How long one send took.")
+WHERE_ERRORS = Metric(
+    "goldwire_where_errors_total",
+    "counter",
+    ("target",),
+    "Evaluations of `where` that ended in an error, such as a text compared with a number; those records are not selected.",
+)
 STOPPED = Metric(
     "goldwire_target_stopped",
     "gauge",
@@ -65,7 +71,7 @@ STOPPED = Metric(
 )
 BALANCED = Metric("goldwire_ledger_balanced", "gauge", ("target",), "1 while the ledger balances.")
 
-METRICS = (DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, STOPPED, BALANCED)
+METRICS = (DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, BALANCED)
 
 _LATENCY_BUCKETS = (
     0.01,

@@ -40,6 +40,7 @@ class Observer:
         self._recorder = recorder
         self._log = (log or structlog.get_logger("goldwire.relay")).bind(target=target)
         self._standard = logging.getLogger("goldwire.relay")
+        self._where_errors: set[str] = set()
 
     def attempt(self, items: Sequence[Item], outcomes: Sequence[Outcome], duration_seconds: float) -> None:
         """One send came back: a line for it, and one more for each way in which items were not taken."""
@@ -80,6 +81,13 @@ class Observer:
             (metrics.STOPPED, int(stopped)),
         ):
             self._recorder.gauge(metric, self._target, value=value)
+
+    def where_failed(self, reason: str) -> None:
+        """A `where` had no result for a record; each kind of reason is logged once, the count is a metric."""
+        self._recorder.count(metrics.WHERE_ERRORS, self._target)
+        if reason not in self._where_errors and self._standard.isEnabledFor(logging.WARNING):
+            self._where_errors.add(reason)
+            self._log.warning("where has no result; such records are not selected", reason=reason)
 
     def event(self, name: str, **fields: Any) -> None:
         """Something about the relay itself: started, resting, stopped."""

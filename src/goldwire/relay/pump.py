@@ -109,12 +109,15 @@ class Relay:
         with self._store.lock_target(self._name):
             self._cursor = await self._call(self._store.claim, self._name, self._start)
             self._refuse_if_stopped()
-            # A target that was only now created was never sent anything.
-            self._unclear_upto = self._cursor.bound if self._cursor.epoch > 1 else self._cursor.start
+            self._unclear_upto = self._cursor.reach
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
             try:
                 if await self._open():
                     await self._loop(until_caught_up=until_caught_up)
+                await self._call(self._store.release, self._name, self._cursor.epoch)
+            except TargetStoppedError:  # raised between two settlements only
+                await self._call(self._store.release, self._name, self._cursor.epoch)
+                raise
             finally:
                 await self._connection.close()
                 self._observer.event("relay stopped", position=self._cursor.position)
@@ -162,26 +165,31 @@ class Relay:
     # --- the log
 
     async def _work_log(self) -> bool:
-        cursor = self._cursor
         limit = self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
         if self._breaker.resting(self._clock.monotonic()):
             return False
         if not await self._window():
             return False
-        after, bound = cursor.position, self._cursor.bound
+        cursor = self._cursor
+        after, bound = cursor.position, cursor.bound
         upto = self._book.last_position_of(after + 1, bound)
-        if self._cursor.mode == "latest":
+        if cursor.mode == "latest":
             rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
         else:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq
+        if upto > cursor.reach:
+            await self._declare(bound, upto)
+            return True
         entities = {row.entity_id for row in rows}
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
         await self._refuse_if_taken_over()
         chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
         await self._send_waves(chunk)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, self._judge.stop), rows)
+        reach = min(upto + self._settings.chunk_size, bound)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
+        await self._refresh_book()
         return True
 
     async def _window(self) -> bool:
@@ -195,15 +203,21 @@ class Relay:
         mode = self._settings.mode
         if mode == "every":
             newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
-        await self._call(self._store.declare, self._name, cursor.epoch, newest, mode)
-        self._cursor = cursor._replace(bound=newest, mode=mode)
-        await self._refresh_book()
+        self._cursor = cursor._replace(mode=mode)
+        await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
         return True
 
-    async def _refresh_book(self) -> None:
-        """Read the contracts again: after each window that was declared, since a later one takes effect above it.
+    async def _declare(self, bound: int, reach: int) -> None:
+        cursor = self._cursor
+        assert cursor.mode is not None, "a window has a mode"
+        await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
+        self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
+        await self._refresh_book()
 
-        Read any earlier, they could miss one that was applied just before the window and seals it.
+    async def _refresh_book(self) -> None:
+        """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
+
+        Read any earlier, they could miss one that was applied just before and seals some of it.
         """
         self._book.refresh(await self._call(self._store.revisions, self._name))
 
@@ -241,25 +255,29 @@ class Relay:
         cursor = self._cursor
         latest = self._settings.mode == "latest"
         work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
-        chosen, marked = work.choose()
+        await self._refresh_book()
+        chosen, marked = work.choose(self._book.newest)
         await self._settle(marked, ())
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready = await self._seal_lanes(work, chosen, rows, held)
         sent_at = timestamp(self._clock.now())
         outcomes = await self._resend([(delivery, item) for delivery, item in ready])
-        if taken := sum(isinstance(outcome, Delivered | Duplicate) for outcome in outcomes):
+        taken = [
+            rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
+        ]
+        if taken:
             self._judge.saw_life()
-            self._judge.delivered(taken)
+            self._judge.delivered(len(taken))
         settled_at = timestamp(self._clock.now())
         for (delivery, item), outcome in zip(ready, outcomes, strict=True):
             row = rows[delivery.seq]
             if isinstance(outcome, Delivered | Duplicate):
-                revision = self._book.at(row.seq).revision
-                work.delivered(delivery, settled(row, item.event, outcome, revision, held.get(row.entity_id), settled_at))
+                control = settled(row, item.event, outcome, delivery.revision, held.get(row.entity_id), settled_at)
+                work.delivered(delivery, control)
             else:
                 work.failed(self._judge.judge(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._judge.stop), tuple(rows.values()))
+        await self._settle(work.settlement(self._judge.stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -280,7 +298,7 @@ class Relay:
         wanted = []
         for delivery in chosen:
             held = held_by.get(delivery.entity_id)
-            if held is not None and wants_base(self._book.at(delivery.seq), held):
+            if held is not None and wants_base(self._book.revision(delivery.revision), held):
                 wanted.append((delivery.entity_id, held.version))
         bases = await self._bases(wanted, {}) if wanted else {}
         ready = []
@@ -289,7 +307,7 @@ class Relay:
             if held is not None and row.version <= held.version:
                 work.superseded(delivery)
                 continue
-            sealed = seal(self._book.at(row.seq), row, held, bases.get(row.entity_id))
+            sealed = seal(self._book.revision(delivery.revision), row, held, bases.get(row.entity_id))
             if isinstance(sealed, SealedEvent):
                 ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
             else:
@@ -320,7 +338,7 @@ class Relay:
 
     # --- settling
 
-    async def _settle(self, settlement: Settlement, rows: Collection[LogRow]) -> None:
+    async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
         if settlement.position_to == settlement.position_from and not (
             settlement.controls or settlement.updated or settlement.closed or settlement.stop
         ):
@@ -330,6 +348,7 @@ class Relay:
         delivered, filtered, superseded = codes.count(b"D"), codes.count(b"F"), codes.count(b"S")
         self._cursor = self._cursor._replace(
             position=settlement.position_to,
+            reach=max(self._cursor.reach, settlement.reach),
             delivered=self._cursor.delivered + delivered,
             filtered=self._cursor.filtered + filtered,
             superseded=self._cursor.superseded + superseded,
@@ -337,7 +356,7 @@ class Relay:
         dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
         self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
         now = self._clock.now()
-        for committed_at in {row.committed_at: None for row in rows}:
+        for committed_at in {row.committed_at: None for row in taken}:
             self._observer.latency(now - seconds(committed_at))
         if self._progress is not None:
             self._progress(self._cursor)

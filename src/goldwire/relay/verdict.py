@@ -30,6 +30,7 @@ def first_attempt(row: LogRow) -> OpenDelivery:
         last_attempt_at=None,
         due_at=0.0,
         reason="",
+        revision=0,
     )
 
 

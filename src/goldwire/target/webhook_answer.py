@@ -86,7 +86,7 @@ def _results(reply: Reply, count: int) -> list[Outcome]:
     except msgspec.DecodeError:
         return [Unknown(f"no results in the answer: {reply.described()}")] * count
     if len(results) != count:
-        return [Unknown(f"{len(results)} results for {count} events: {reply.described()}")] * count
+        return [Unknown(f"the results do not match the events, {len(results)} for {count}: {reply.described()}")] * count
     return [_result(result) for result in results]
 
 

@@ -92,7 +92,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "contract-changes-what-was-sent": (
         "goldwire.changelog.sqlite_documents",
-        "found.cursor.bound",
+        "found.cursor.reach",
         "found.cursor.position",
     ),
     "settlement-in-two-transactions": (
@@ -117,8 +117,13 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "contracts-read-before-the-window": (
         "goldwire.relay.pump",
-        "self._cursor = cursor._replace(bound=newest, mode=mode)\n        await self._refresh_book()",
-        "self._cursor = cursor._replace(bound=newest, mode=mode)",
+        "reach=max(cursor.reach, reach))\n        await self._refresh_book()",
+        "reach=max(cursor.reach, reach))",
+    ),
+    "repeat-sealed-by-the-newest-contract": (
+        "goldwire.relay.lanes",
+        "if not head.ambiguous:\n                head = head._replace(revision=revision)",
+        "head = head._replace(revision=revision)",
     ),
     "parked-behind-a-discarded-letter": (
         "goldwire.changelog.sqlite_settle",

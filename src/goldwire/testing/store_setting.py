@@ -100,7 +100,7 @@ def control(entity_id: str, version: int, seq: int, **other: Any) -> Control:
 
 def opened(seq: int, entity_id: str, state: OpenState = "retrying", **other: Any) -> OpenDelivery:
     """Return an open delivery, due at once."""
-    row = OpenDelivery(seq, entity_id, "Customer", 1, state, 1, 1, False, None, None, NOON, "refused")  # noqa: FBT003 - the tuple's own order
+    row = OpenDelivery(seq, entity_id, "Customer", 1, state, 1, 1, False, None, None, NOON, "refused", 1)  # noqa: FBT003 - the tuple's own order
     return row._replace(**other)
 
 

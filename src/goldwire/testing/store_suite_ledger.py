@@ -216,9 +216,11 @@ class LedgerSuite(StoreSetting):
 
     def test_a_revision_takes_effect_above_what_may_have_been_sent(self, store: Store) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 11)])
-        claimed(store, bound=7)
-        settle(store, 0, b"DDD")
-        assert store.apply_revision("t", b"one", NOON).effective_after == 7
+        epoch = store.claim("t", "beginning").epoch
+        store.declare("t", epoch, 9, "latest", 5)
+        assert store.apply_revision("t", b"one", NOON).effective_after == 5
+        settle(store, 0, b"DDD", reach=7)
+        assert store.apply_revision("t", b"two", NOON).effective_after == 7
         assert store.apply_revision("u", b"one", NOON).effective_after == 0
 
     def test_documents_are_numbered_and_an_unchanged_one_is_not_kept_twice(self, store: Store) -> None:

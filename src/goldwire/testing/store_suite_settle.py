@@ -36,7 +36,7 @@ class SettleSuite(StoreSetting):
     def test_a_new_target_starts_where_it_is_told(self, store: Store, start: Any, begin: int, bound: int) -> None:
         _three(store)
         cursor = store.claim("t", start)
-        assert cursor == Cursor("t", 1, begin, begin, bound, 0, 0, 0, None, None)
+        assert cursor == Cursor("t", 1, begin, begin, begin, bound, 0, 0, 0, None, None)
         assert store.cursors() == [cursor]
 
     def test_a_claim_of_a_known_target_only_raises_its_epoch(self, store: Store) -> None:
@@ -72,12 +72,37 @@ class SettleSuite(StoreSetting):
         store.declare("t", epoch, 1, "every")
         assert store.cursors()[0].bound == 2
 
-    def test_nothing_is_settled_beyond_the_declared_window(self, store: Store) -> None:
+    def test_nothing_is_settled_beyond_what_was_declared(self, store: Store) -> None:
         _three(store)
         claimed(store, bound=2)
         with pytest.raises(StoreCorruptError, match="declared"):
             settle(store, 0, b"DDD")
         settle(store, 0, b"DD")
+
+    def test_a_settlement_declares_what_follows_but_only_inside_the_window(self, store: Store) -> None:
+        _three(store)
+        epoch = store.claim("t", "beginning").epoch
+        store.declare("t", epoch, 2, "latest", 1)
+        with pytest.raises(StoreCorruptError, match="it goes to 2, but only positions up to 1"):
+            settle(store, 0, b"SD")
+        with pytest.raises(StoreCorruptError, match="the window ends at 2"):
+            settle(store, 0, b"S", reach=3)
+        settle(store, 0, b"S", reach=2)
+        assert store.cursors()[0][3:6] == (1, 2, 2)
+        settle(store, 1, b"D")
+        with pytest.raises(StoreCorruptError, match="beyond its window"):
+            store.declare("t", epoch, 2, "latest", 3)
+
+    def test_who_ends_with_all_settled_releases_what_it_did_not_send(self, store: Store) -> None:
+        _three(store)
+        epoch = claimed(store)
+        settle(store, 0, b"D")
+        store.release("t", epoch)
+        assert store.cursors()[0][3:6] == (1, 1, 3)
+        assert store.apply_revision("t", b"new", NOON).effective_after == 1
+        assert store.claim("t", "beginning").reach == 1
+        with pytest.raises(FencedError, match="target t"):
+            store.release("t", epoch)
 
     def test_a_settlement_moves_the_cursor_and_counts(self, store: Store) -> None:
         _three(store)

@@ -76,6 +76,7 @@ class World:
         self.versions: dict[str, int] = {}
         self.relay: Relay | None = None
         self.call: StoreCall | None = None
+        self.recorder = Recorder()
         self.contract(ContractSpec(golden=False))
 
     def contract(self, spec: ContractSpec) -> Revision:
@@ -102,7 +103,7 @@ class World:
             DeliverySettings(**{"mode": "every", **settings}),
             clock=self.clock,
             random=Random(7),
-            observer=Observer("t", Recorder()),
+            observer=Observer("t", self.recorder),
             start=start,
             call=self.call,
         )

@@ -4,6 +4,8 @@ import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, FencedError, StoreBusyError, TargetStoppedError
+from goldwire.relay.metrics import LATENCY
+from goldwire.relay.pump import StoreCall
 from goldwire.target.base import DELIVERED, Rejected, Throttled, Unavailable, Unknown
 
 
@@ -338,3 +340,106 @@ def test_a_look_up_saves_a_resend_where_the_target_can_answer(world):
     world.run()
     assert world.target.sent == [("a", 1)]
     assert world.store.counts("t").delivered == 1
+
+
+# --- a tightened contract
+
+
+def names_in(body: dict) -> set[str]:
+    return set(body["changes"]["attributes"])
+
+
+@pytest.mark.parametrize("mode", ["every", "latest"])
+def test_a_tightened_contract_seals_a_backlog_that_was_not_sent_yet(world, mode):
+    world.commit(*[(f"e{number}", {"city": "Rome", "name": "Ann"}) for number in range(50)])
+    world.target.delay_seconds = 1.0
+    task = world.loop.create_task(world.running(mode=mode, chunk_size=10, start="snapshot"))
+    world.loop.run_until_complete(asyncio.sleep(1.5))
+    revision = world.contract(ContractSpec(golden=False, attributes=("city",)))
+    world.loop.run_until_complete(task)
+    assert revision.effective_after == 20
+    assert [names_in(body) for body in world.target.bodies] == [{"city", "name"}] * 20 + [{"city"}] * 30
+    assert world.balanced()
+
+
+def test_a_contract_tightened_while_the_relay_rests_seals_all_that_is_left(world):
+    world.commit(*[(f"e{number}", {"city": "Rome", "name": "Ann"}) for number in range(50)])
+    world.target.delay_seconds = 1.0
+    task = world.loop.create_task(world.running(mode="latest", chunk_size=10))
+    world.loop.run_until_complete(asyncio.sleep(1.5))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    assert world.contract(ContractSpec(golden=False, attributes=("city",))).effective_after == 20
+    assert len(world.target.bodies) == 20
+    world.run(mode="latest")
+    assert [names_in(body) for body in world.target.bodies[20:]] == [{"city"}] * 30
+
+
+def test_a_window_full_of_superseded_rows_is_declared_before_it_is_sent(world):
+    world.commit(*[("a", {"city": str(number)}) for number in range(50)], ("b", {"city": "x"}))
+    world.run(mode="latest", chunk_size=10)
+    assert world.target.sent == [("a", 50), ("b", 1)]
+    assert world.balanced()
+
+
+@pytest.mark.parametrize("again", [Unavailable("refused"), Rejected("no"), Throttled(1.0)])
+def test_what_certainly_had_no_effect_is_sealed_by_the_newest_contract(world, again):
+    answers = iter([again])
+    world.target.answer = lambda _: next(answers, DELIVERED)
+    world.commit(("a", {"city": "Rome", "name": "Ann"}))
+    task = world.loop.create_task(world.running(backoff_seconds=60.0))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    revision = world.contract(ContractSpec(golden=False, attributes=("city",)))
+    world.store.redrive("t", [1], world.clock.now())
+    world.loop.run_until_complete(task)
+    world.run()
+    assert [names_in(body) for body in world.target.bodies] == [{"city", "name"}, {"city"}]
+    assert world.store.controls("t", {"a"})["a"].revision == revision.revision
+
+
+def test_what_may_have_arrived_is_repeated_under_its_own_contract_and_what_waits_behind_it_under_the_newest(world):
+    answers = iter([Unknown("timed out")])
+    world.target.answer = lambda _: next(answers, DELIVERED)
+    world.commit(("a", {"city": "Rome", "name": "Ann"}), ("a", {"city": "Oslo", "name": "Ann"}))
+    task = world.loop.create_task(world.running(backoff_seconds=60.0))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    world.contract(ContractSpec(golden=False, attributes=("city",)))
+    world.loop.run_until_complete(task)
+    first, repeated, last = world.target.bodies
+    assert repeated == first
+    assert names_in(last) == {"city"}
+    assert last["previousHash"] == first["hash"]
+
+
+def test_a_retry_that_crashed_is_repeated_under_the_contract_it_was_sealed_with(world):
+    class Killed(StoreCall):
+        async def __call__(self, function, *args):
+            if function.__name__ == "settle" and len(world.target.bodies) == 2:
+                raise KeyboardInterrupt
+            return await super().__call__(function, *args)
+
+    answers = iter([Rejected("no")])
+    world.target.answer = lambda _: next(answers, DELIVERED)
+    world.commit(("a", {"city": "Rome", "name": "Ann"}))
+    world.run()
+    world.contract(ContractSpec(golden=False, attributes=("city",)))
+    world.store.redrive("t", [1], world.clock.now())
+    world.call = Killed()
+    with pytest.raises(KeyboardInterrupt):
+        world.run()
+    world.contract(ContractSpec(golden=False, attributes=("name",)))
+    world.call = None
+    world.run()
+    assert [names_in(body) for body in world.target.bodies] == [{"city", "name"}, {"city"}, {"city"}]
+    assert world.target.bodies[1] == world.target.bodies[2]
+    assert world.balanced()
+
+
+def test_latency_counts_only_what_the_target_took(world):
+    refused = iter([Unavailable("refused")])
+    world.target.answer = lambda _: next(refused, DELIVERED)
+    world.commit(("a", {"city": "Rome"}))
+    world.run(backoff_seconds=8.0)
+    count, total = (world.recorder.registry.get_sample_value(LATENCY.name + end, {"target": "t"}) for end in ("_count", "_sum"))
+    assert count == 1
+    assert total > 1.0

@@ -42,9 +42,11 @@ def apply(
         for r in results:
             if r.sealed_before:
                 note(
-                    f"goldwire: {r.target}: up to position {r.effective_after} the revision before still holds, for "
-                    f"{r.sealed_before:,} positions that it has not dealt with; so it does for dead letters that are redriven"
+                    f"goldwire: {r.target}: up to position {r.effective_after} the revision before still holds, because "
+                    f"{r.sealed_before:,} of these may be on their way already"
                 )
+        for warning in dict.fromkeys(warning for r in results for warning in r.warnings):
+            note(f"goldwire: {warning}")
         for name in left:
             note(f"goldwire: {name} is no longer configured; its control table is kept")
 

@@ -9,7 +9,7 @@ import typer
 
 from goldwire.app.exits import DONE_WITH_REJECTS
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.app.output import note, progress, say, show
+from goldwire.app.output import counted, note, progress, say, show
 
 if TYPE_CHECKING:
     from goldwire.app.config import Config
@@ -70,7 +70,7 @@ def ingest(
             task = display.add_task("rows", total=total, note="")
 
             def moved(counts: Ingested) -> None:
-                display.update(task, completed=counts.rows, note=f"{counts.versions:,} versions")
+                display.update(task, completed=counts.rows, note=counted(counts.versions, "version"))
 
             result = ingest_files(
                 house,
@@ -113,8 +113,9 @@ def _told_apart(words: list[str], config: Config, folder: Path) -> tuple[str | N
 
 def _render(result: Ingested, rejects: Path | None) -> None:
     say(
-        f"{result.rows:,} rows: {result.facts:,} facts and {result.decisions:,} decisions taken, {result.rejected:,} rejected; "
-        f"{result.versions:,} versions committed, the log is at position {result.position:,}"
+        f"{counted(result.rows, 'row')}: {counted(result.facts, 'fact')} and {counted(result.decisions, 'decision')} taken, "
+        f"{result.rejected:,} rejected; {counted(result.versions, 'version')} committed, "
+        f"the log is at position {result.position:,}"
     )
     for one in result.first_rejects[:SHOWN_REJECTS]:
         note(f"  {one.origin}: {one.field + ': ' if one.field else ''}{one.reason}")

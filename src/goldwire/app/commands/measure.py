@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from goldwire.app.options import JsonOption
-from goldwire.app.output import complain, progress, say, show
+from goldwire.app.output import complain, counted, progress, say, show
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def simulate(
     for failure in result.failures:
         complain(f"seed {failure.seed}: {failure.finding}")
     broken = len(result.failures)
-    said = f"{result.seeds:,} runs from seed {result.start}: " + (
+    said = f"{counted(result.seeds, 'run')} from seed {result.start}: " + (
         f"{broken} broke a promise" if broken else "every promise held"
     )
     show(result, as_json=as_json, render=lambda: say(said))

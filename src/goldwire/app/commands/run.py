@@ -11,6 +11,7 @@ from goldwire.app.output import complain, note, progress, say, show, table
 
 if TYPE_CHECKING:
     from goldwire.app.wiring import House
+    from goldwire.errors import GoldwireError
 
 
 def register(app: typer.Typer) -> None:
@@ -61,7 +62,7 @@ def run(
                 until_caught_up=until_caught_up,
                 recorder=recorder,
                 progress=moved,
-                failed=lambda name, error: complain(str(error) if name in str(error) else f"{name}: {error}"),
+                failed=_Complaints().of,
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.told}. Ctrl-C ends"),
             )
         result = _result(house, names, {one.target: one.error for one in ended})
@@ -69,6 +70,23 @@ def run(
     codes = [one.error.exit_code for one in ended if one.error is not None]
     if codes:
         raise typer.Exit(codes[0])
+
+
+class _Complaints:
+    """Tells why targets ended, each thing once: a store without room ends all of them with the same words."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def of(self, target: str, error: GoldwireError) -> None:
+        """Tell of one target, unless the same was told of another."""
+        from goldwire.errors import StoreBusyError, StoreCorruptError, StoreFullError
+
+        of_all = isinstance(error, StoreBusyError | StoreCorruptError | StoreFullError)
+        told = str(error) if of_all or target in str(error) else f"{target}: {error}"
+        if told not in self._told:
+            self._told.add(told)
+            complain(told)
 
 
 def _serve_metrics(port: int, recorder: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from goldwire.app.options import JsonOption
-from goldwire.app.output import note, progress, say, show
+from goldwire.app.output import counted, note, progress, say, show
 
 if TYPE_CHECKING:
     from goldwire.event.verify import Finding
@@ -59,9 +59,10 @@ def verify(
         for one in kept[:SHOWN_FINDINGS]:
             entity = f"{one['entity_id']} version {one['version']}: " if one["entity_id"] else ""
             note(f"goldwire: {one['file']}:{one['line']}: {entity}{one['text']}")
-        ending = "every hash holds, every chain is whole" if result.whole else f"{result.findings:,} findings"
-        repeated = f" ({result.repeated:,} identical resends)" if result.repeated else ""
-        say(f"{result.events:,} events of {result.entities:,} entities{repeated}: {ending}")
+        ending = "every hash holds, every chain is whole" if result.whole else counted(result.findings, "finding")
+        repeated = f" ({counted(result.repeated, 'identical resend')})" if result.repeated else ""
+        entities = counted(result.entities, "entity", "entities")
+        say(f"{counted(result.events, 'event')} of {entities}{repeated}: {ending}")
 
     counts = {"events": result.events, "entities": result.entities, "repeated": result.repeated, "whole": result.whole}
     show({**counts, "findings": result.findings, "first_findings": kept}, as_json=as_json, render=render)

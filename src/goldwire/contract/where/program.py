@@ -30,6 +30,7 @@ class Where:
         compiled: it runs as generated Python, not in the CEL package.
         error_count: how many evaluations failed (a missing attribute is no failure).
         last_error: why the latest one failed, without values; None while none did.
+        failed: told the same each time, if somebody listens.
     """
 
     def __init__(self, text: str, known: Collection[str]) -> None:
@@ -42,6 +43,7 @@ class Where:
         self.compiled = resolver.outside is None
         self.error_count = 0
         self.last_error: str | None = None
+        self.failed: Callable[[str], None] | None = None
         if resolver.outside is not None:
             self._full = full_cel(text, self.attributes, resolver.outside)
 
@@ -76,6 +78,8 @@ class Where:
         except Exception as error:  # noqa: BLE001 - an error must never let a record out, nor stop the stream
             self.error_count += 1
             self.last_error = str(error) if isinstance(error, EvaluationError) else type(error).__name__
+            if self.failed is not None:
+                self.failed(self.last_error)
             return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ import msgspec
 
 from goldwire.capture.fact import Decision, Fact
 from goldwire.change.mastering import Mastering
-from goldwire.changelog.port import LogRow, Revision
+from goldwire.changelog.port import Control, LogRow, Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import StoreCorruptError
@@ -120,6 +121,7 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
     if isinstance(inner, SqlTarget):
         rows = {row["id"]: row for row in scenario.loop.run_until_complete(inner.rows())}
     blocked = store.lanes(name, {head.entity_id for head in heads})
+    controls = store.controls(name, {head.entity_id for head in heads})
     given_up = {letter.entity_id for target, letter in store.dead_letters() if target == name}
     told_of_leaving = all(book.at(revision.effective_after + 1).deselect for revision in store.revisions(name))
     for entity_id, lane in blocked.items():
@@ -128,8 +130,7 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
     for head in heads:
         if head.entity_id in blocked or head.entity_id in given_up:
             continue
-        shown = seal(book.at(head.seq), head, None, None)
-        wanted = msgspec.json.decode(shown.body)["changes"]["attributes"] if isinstance(shown, SealedEvent) else None
+        wanted = _wanted(book, store.revisions(name), head, controls.get(head.entity_id))
         if wanted is None and head.kind == "live" and not told_of_leaving:
             continue
         held = witness.record(head.entity_id)
@@ -139,6 +140,25 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
             scenario.findings.append(
                 f"{name}: {head.entity_id} lives at the target, or was lost or changed there, against the golden record"
             )
+
+
+def _wanted(book: ContractBook, revisions: Sequence[Revision], head: LogRow, held: Control | None) -> dict[str, Any] | None:
+    """Return the attributes that a target should hold of a golden record; None when it should not hold it.
+
+    The revision of the head's position seals it, or a later one where it could not be sent at once; never an older one.
+    """
+    oldest = book.at(head.seq).revision
+    sealed_by = oldest if held is None else max(held.revision, oldest)
+    if held is not None and held.version == head.version:
+        return _shown(book, sealed_by, head)
+    # It was not sent: some revision, at that time the newest, does not show it.
+    shown = [_shown(book, revision.revision, head) for revision in revisions if revision.revision >= oldest]
+    return None if None in shown else _shown(book, sealed_by, head)
+
+
+def _shown(book: ContractBook, revision: int, head: LogRow) -> dict[str, Any] | None:
+    shown = seal(book.revision(revision), head, None, None)
+    return msgspec.json.decode(shown.body)["changes"]["attributes"] if isinstance(shown, SealedEvent) else None
 
 
 def _holds(inner: Target, rows: Rows, entity_id: str, wanted: dict[str, Any] | None) -> bool:
