@@ -28,7 +28,7 @@ setup: $(DEV) ## Make .venv and install Goldwire with all that its tests need
 $(CORE): pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh core
 
-$(DEV): pyproject.toml scripts/setup.sh
+$(DEV): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh dev
 
 demo: $(CORE) ## Run the whole path on real customers: three targets, a crash, a proof

@@ -57,12 +57,15 @@ fi
 
 install() {
     say "installing $1 (a minute or two the first time)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -e "$1" \
+    shift
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" \
         || fail "the installation failed; see above. Behind a proxy set HTTPS_PROXY, with a mirror PIP_INDEX_URL"
 }
 
 case "$wanted" in
-    core) install '.'; touch .venv/.goldwire-core ;;
-    dev) install '.[dev]'; touch .venv/.goldwire-core .venv/.goldwire-dev ;;
+    core) install Goldwire -e '.'; touch .venv/.goldwire-core ;;
+    dev) install 'Goldwire, the kit for subscribers and what the tests need' \
+             -e '.[dev]' -e './src/goldwire_consumer[azure,kafka,postgresql]'
+         touch .venv/.goldwire-core .venv/.goldwire-dev ;;
     *) fail "unknown: $wanted; say core or dev" ;;
 esac

@@ -1,0 +1,149 @@
+"""Subscribes to Event Hubs over AMQP. Needs `goldwire-consumer[azure]`.
+
+With the checkpoint store of this package the checkpoint is a row in the transaction that applies the events. With any other
+(the SDK's own in blob storage) it is written after that transaction: a crash in between delivers events again, and the guard
+ignores them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, TypeVar
+
+from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
+
+from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
+from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.errors import StoppedError, TryAgainError
+from goldwire_consumer.message import Message, Position, wire_headers
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("goldwire_consumer")
+
+
+class EventHubsSubscription:
+    """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
+
+    def __init__(
+        self,
+        consumer: Consumer[T],
+        client: EventHubConsumerClient,
+        checkpoints: SqlCheckpointStore | None = None,
+        *,
+        starting_position: str | int | dict[str, Any] = "-1",
+        pace: Pace | None = None,
+    ) -> None:
+        """Say what to subscribe to.
+
+        Args:
+            consumer: takes the events.
+            client: of the SDK, made with a checkpoint store; this closes it.
+            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
+            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
+            pace: how much at once.
+
+        Raises:
+            ValueError: dead letters would be lost.
+        """
+        if consumer.settings.dead_letters == "returned":
+            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+        self._consumer = consumer
+        self._client = client
+        self._in_transaction = checkpoints is not None
+        self._starting_position = starting_position
+        self._pace = pace or Pace()
+        self._failure: StoppedError | None = None
+        self._stop = threading.Event()
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Take events until the end is asked for.
+
+        When the subscriber's database is away, the partition is given back; the SDK takes it again, from its checkpoint, at its
+        next load balancing (`load_balancing_interval` of the client, 30 seconds).
+
+        Args:
+            stop: set it to end after the batch at hand.
+
+        Raises:
+            StoppedError: see `Consumer.process`; the batch at hand has no checkpoint.
+            azure.eventhub.exceptions.EventHubError: the client cannot go on.
+        """
+        self._stop = stop or threading.Event()
+        ended = threading.Event()
+        watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
+        watch.start()
+        try:
+            self._client.receive_batch(
+                on_event_batch=self._batch,
+                on_error=_told,
+                max_batch_size=self._pace.batch,
+                max_wait_time=self._pace.wait_seconds,
+                starting_position=self._starting_position,
+            )
+        finally:
+            ended.set()
+            watch.join()
+            self._client.close()
+        if self._failure is not None:
+            raise self._failure
+
+    def _watch(self, ended: threading.Event) -> None:
+        while not ended.wait(0.2):
+            if self._stop.is_set() or self._failure is not None:
+                self._client.close()
+                return
+
+    def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
+        if not events:
+            return
+        if self._failure is not None or self._stop.is_set():
+            raise TryAgainError("the subscription ends")  # leaves the checkpoint where it is
+        source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
+        messages = [message(one, source if self._in_transaction else None, context) for one in events]
+        try:
+            self._consumer.process(messages)
+        except StoppedError as error:
+            self._failure = error
+            raise
+        if not self._in_transaction:
+            context.update_checkpoint(events[-1])
+
+
+def message(received: EventData, source: str | None, context: PartitionContext) -> Message:
+    """Return an event of Event Hubs as the consumer takes it.
+
+    Args:
+        received: what the SDK gave.
+        source: of the checkpoint that goes into the transaction; None where the SDK keeps it.
+        context: its partition.
+    """
+    body: Any = received.body
+    parts = [body] if isinstance(body, bytes) else [] if isinstance(body, str) else body
+    content = body.encode() if isinstance(body, str) else b"".join(part for part in parts if isinstance(part, bytes))
+    names = {
+        "messageId": received.message_id,
+        "correlationId": received.correlation_id,
+        "contentType": received.content_type,
+        "subject": received.system_properties.get(b"subject"),
+    }
+    position = None
+    if source is not None and received.offset is not None and received.sequence_number is not None:
+        position = Position(source, context.partition_id, received.offset, received.sequence_number)
+    return Message(
+        body=content,
+        headers=wire_headers(received.properties, names),
+        source=f"{context.eventhub_name}/{context.partition_id}@{received.offset}",
+        position=position,
+    )
+
+
+def _told(context: PartitionContext | None, error: Exception) -> None:
+    """Say what the SDK goes on from by itself."""
+    where = "load balancing" if context is None else f"partition {context.partition_id}"
+    level = logging.ERROR if isinstance(error, StoppedError) else logging.WARNING
+    _LOG.log(
+        level, "event hubs, %s: %s", where, error if isinstance(error, StoppedError | TryAgainError) else type(error).__name__
+    )

@@ -1,0 +1,108 @@
+"""A checkpoint store for the Event Hubs SDK in the subscriber's own SQLite or PostgreSQL.
+
+The port is the SDK's `CheckpointStore`. Ownership of a partition is claimed by compare and swap on its `etag`, as the SDK asks
+for: of two clients that claim at once, one wins.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from azure.eventhub import CheckpointStore
+
+from goldwire_consumer.message import Position
+from goldwire_consumer.store.base import Store
+from goldwire_consumer.store.sql import SqlTransaction
+
+C = TypeVar("C")
+
+Row = dict[str, Any]
+
+
+class SqlCheckpointStore(CheckpointStore):
+    """Keeps ownership and checkpoints in the tables of a `SqliteStore` or a `PostgresStore`."""
+
+    def __init__(self, store: Store[Any]) -> None:
+        """Use the tables of a store.
+
+        Args:
+            store: the one of the consumer, so that a checkpoint can stand in its transaction.
+        """
+        self._store = store
+
+    def list_ownership(
+        self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
+    ) -> Iterable[Row]:
+        """Return who owns which partition; see the SDK's `CheckpointStore`."""
+        common = _common(fully_qualified_namespace, eventhub_name, consumer_group)
+        statement = "SELECT partition_id, owner, etag, modified_seconds FROM goldwire_ownership WHERE source = ?"
+        with self._store.transaction() as transaction:
+            rows = _sql(transaction).run(statement, (source_of(*common.values()),)).fetchall()
+        return [
+            {**common, "partition_id": row[0], "owner_id": row[1], "etag": row[2], "last_modified_time": row[3]} for row in rows
+        ]
+
+    def claim_ownership(self, ownership_list: Iterable[Row], **_: Any) -> Iterable[Row]:
+        """Claim partitions, and return those that were won; see the SDK's `CheckpointStore`."""
+        claims = sorted(ownership_list, key=lambda one: str(one["partition_id"]))
+        with self._store.transaction() as transaction:
+            return [claim for claim in claims if _claim(_sql(transaction), claim)]
+
+    def update_checkpoint(self, checkpoint: Row, **_: Any) -> None:
+        """Keep a checkpoint outside of a consumer's transaction; see the SDK's `CheckpointStore`."""
+        with self._store.transaction() as transaction:
+            transaction.checkpoint(
+                Position(_source(checkpoint), checkpoint["partition_id"], checkpoint["offset"], checkpoint["sequence_number"])
+            )
+
+    def list_checkpoints(
+        self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
+    ) -> Iterable[Row]:
+        """Return the checkpoints of a hub; see the SDK's `CheckpointStore`."""
+        common = _common(fully_qualified_namespace, eventhub_name, consumer_group)
+        statement = "SELECT partition_id, read_to, sequence FROM goldwire_checkpoint WHERE source = ?"
+        with self._store.transaction() as transaction:
+            rows = _sql(transaction).run(statement, (source_of(*common.values()),)).fetchall()
+        return [{**common, "partition_id": row[0], "offset": row[1], "sequence_number": row[2]} for row in rows]
+
+
+def source_of(namespace: str, hub: str, consumer_group: str) -> str:
+    """Return how the checkpoints of one hub and consumer group are named; names there are not case-sensitive."""
+    return f"{namespace}/{hub}/{consumer_group}".lower()
+
+
+def _common(namespace: str, hub: str, consumer_group: str) -> dict[str, str]:
+    return {"fully_qualified_namespace": namespace, "eventhub_name": hub, "consumer_group": consumer_group}
+
+
+def _source(row: Row) -> str:
+    return source_of(row["fully_qualified_namespace"], row["eventhub_name"], row["consumer_group"])
+
+
+def _sql(transaction: Any) -> SqlTransaction[Any]:
+    assert isinstance(transaction, SqlTransaction), "the checkpoint store needs a SqliteStore or a PostgresStore"
+    return transaction
+
+
+def _claim(sql: SqlTransaction[Any], claim: Row) -> bool:
+    """Claim one partition; a claim that is won gets its new etag and time."""
+    before, etag, now = claim.get("etag"), str(uuid.uuid4()), time.time()
+    key = (_source(claim), claim["partition_id"])
+    if before is None:
+        done = sql.run(
+            "INSERT INTO goldwire_ownership (source, partition_id, owner, etag, modified_seconds) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (source, partition_id) DO NOTHING",
+            (*key, claim["owner_id"], etag, now),
+        )
+    else:
+        done = sql.run(
+            "UPDATE goldwire_ownership SET owner = ?, etag = ?, modified_seconds = ? "
+            "WHERE source = ? AND partition_id = ? AND etag = ?",
+            (claim["owner_id"], etag, now, *key, before),
+        )
+    if done.rowcount == 1:
+        claim["etag"], claim["last_modified_time"] = etag, now
+    return bool(done.rowcount == 1)

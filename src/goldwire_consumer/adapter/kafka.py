@@ -1,0 +1,152 @@
+"""Subscribes to Kafka, or to Event Hubs through its Kafka endpoint. Needs `goldwire-consumer[kafka]`.
+
+An offset is committed after the transaction that applied its message; a crash in between delivers the message again, and the
+guard ignores it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.message import Message, wire_headers
+
+T = TypeVar("T")
+
+_LOG = logging.getLogger("goldwire_consumer")
+
+_FENCED = {
+    KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.FENCED_INSTANCE_ID, KafkaError._ASSIGNMENT_LOST, KafkaError._NO_OFFSET, KafkaError._STATE,  # noqa: SLF001 - librdkafka's public local codes
+}  # fmt: skip
+"""A commit came too late: the partition is another consumer's now, which gets the messages again."""
+
+
+class KafkaSubscription:
+    """Runs a consumer on topics, as a member of a consumer group."""
+
+    def __init__(
+        self, consumer: Consumer[T], configuration: Mapping[str, Any], topics: Sequence[str], pace: Pace | None = None
+    ) -> None:
+        """Say what to subscribe to.
+
+        Args:
+            consumer: takes the messages.
+            configuration: librdkafka's; `bootstrap.servers` and `group.id` at least. Without `auto.offset.reset` a new group
+                begins with the earliest message.
+            topics: their names.
+            pace: how much at once.
+
+        Raises:
+            ValueError: offsets would be committed before success, or dead letters would be lost.
+        """
+        if str(configuration.get("enable.auto.commit", "false")).lower() == "true":
+            raise ValueError("enable.auto.commit commits what may not be applied yet; leave it out")
+        if consumer.settings.dead_letters == "returned":
+            raise ValueError("Kafka has no place for dead letters: set Settings.dead_letters to a table or a function")
+        self._consumer = consumer
+        self._configuration = {"auto.offset.reset": "earliest", **configuration, "enable.auto.commit": False}
+        self._topics = list(topics)
+        self._pace = pace or Pace()
+
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Take messages until the end is asked for.
+
+        Args:
+            stop: set it to end after the batch at hand.
+
+        Raises:
+            StoppedError: see `Consumer.process`; nothing of the batch at hand was committed to Kafka.
+            confluent_kafka.KafkaException: the client cannot go on: wrong credentials, no such topic, a fatal error.
+        """
+        stop = stop or threading.Event()
+        retry = Retry(self._pace, stop)
+        kafka = confluent_kafka.Consumer(self._configuration)
+        try:
+            kafka.subscribe(self._topics)
+            while not stop.is_set():
+                found = _received(kafka.consume(self._pace.batch, self._pace.wait_seconds))
+                if not found:
+                    continue
+                if retry.attempt(partial(self._consumer.process, [message(one) for one in found])) is None:
+                    _rewind(kafka, found)
+                else:
+                    _commit(kafka, found)
+        finally:
+            kafka.close()
+
+
+def message(received: confluent_kafka.Message) -> Message:
+    """Return a message of Kafka as the consumer takes it; one without a value has an empty body, and becomes a dead letter.
+
+    Args:
+        received: without an error.
+    """
+    value = received.value()
+    headers = dict(received.headers() or [])
+    return Message(
+        body=value.encode() if isinstance(value, str) else value or b"",
+        headers=wire_headers(headers),
+        source=f"{received.topic()}/{received.partition()}@{received.offset()}",
+    )
+
+
+def _received(found: Sequence[confluent_kafka.Message]) -> list[confluent_kafka.Message]:
+    good = []
+    for one in found:
+        error = one.error()
+        if error is None:
+            good.append(one)
+        elif error.fatal() or not (error.retriable() or error.code() in _PASSING):
+            raise KafkaException(error)
+        else:
+            _LOG.warning("kafka: %s", error.name())
+    return good
+
+
+_PASSING = {
+    KafkaError._PARTITION_EOF, KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._TIMED_OUT,  # noqa: SLF001
+    KafkaError._RESOLVE, KafkaError._MAX_POLL_EXCEEDED, KafkaError.UNKNOWN_TOPIC_OR_PART,  # noqa: SLF001
+}  # fmt: skip
+"""The client goes on by itself after these; a topic may come into being later."""
+
+
+def _ends(found: Sequence[confluent_kafka.Message], *, first: bool) -> list[TopicPartition]:
+    places: dict[tuple[str, int], int] = {}
+    for one in found:
+        topic, partition, offset = one.topic(), one.partition(), one.offset()
+        assert topic is not None
+        assert partition is not None
+        assert offset is not None
+        if first:
+            places.setdefault((topic, partition), offset)
+        else:
+            places[topic, partition] = offset + 1
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
+
+
+def _rewind(kafka: confluent_kafka.Consumer, found: Sequence[confluent_kafka.Message]) -> None:
+    """Let the same messages come again; a partition that was taken away meanwhile comes to somebody else."""
+    for place in _ends(found, first=True):
+        try:
+            kafka.seek(place)
+        except KafkaException as error:
+            _LOG.warning("kafka: %s is another consumer's now: %s", place.topic, error.args[0].name())
+
+
+def _commit(kafka: confluent_kafka.Consumer, found: Sequence[confluent_kafka.Message]) -> None:
+    try:
+        kafka.commit(offsets=_ends(found, first=False), asynchronous=False)
+    except KafkaException as error:
+        reason = error.args[0]
+        if reason.fatal() or not (reason.retriable() or reason.code() in _FENCED | _PASSING):
+            raise
+        _LOG.warning("kafka: offsets are not committed, messages may come again: %s", reason.name())

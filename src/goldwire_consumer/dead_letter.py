@@ -1,0 +1,107 @@
+"""A message that was set aside instead of skipped: why, and everything needed to try it again."""
+
+from __future__ import annotations
+
+import base64
+import os
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from goldwire_consumer.errors import PoisonKind
+from goldwire_consumer.event import Event
+from goldwire_consumer.message import Message
+
+LetterKind = PoisonKind | Literal["gap", "parked"]
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """One message that was set aside. Its body is content of a record: keep it as safe as the record."""
+
+    fingerprint: str
+    """`sha256:` and hex of the body: the same message twice is one dead letter."""
+    kind: LetterKind
+    """`unreadable`, `altered`, `mislabelled`: no event to trust; `rejected`: by the handler; `gap`, `parked`: it waits."""
+    text: str
+    """A sentence; no value of the record."""
+    entity_id: str | None
+    """None where the body cannot be trusted."""
+    version: int | None
+    body: bytes
+    headers: Mapping[str, str]
+    source: str
+    recorded_at: str
+    """RFC 3339, UTC."""
+
+    def __repr__(self) -> str:
+        return f"DeadLetter({self.kind}, {self.source}, {self.entity_id} version {self.version})"
+
+    @property
+    def message(self) -> Message:
+        """The message, to be processed again."""
+        return Message(body=self.body, headers=self.headers, source=self.source)
+
+
+def fingerprint(body: bytes) -> str:
+    """Return what makes two messages the same dead letter."""
+    return f"sha256:{sha256(body).hexdigest()}"
+
+
+def dead_letter(message: Message, kind: LetterKind, text: str, event: Event | None) -> DeadLetter:
+    """Return a message as a dead letter.
+
+    Args:
+        message: as it came.
+        kind: why.
+        text: why, in a sentence.
+        event: what was read from it; None where it could not be.
+    """
+    return DeadLetter(
+        fingerprint=fingerprint(message.body),
+        kind=kind,
+        text=text,
+        entity_id=None if event is None else event.entity_id,
+        version=None if event is None else event.version,
+        body=message.body,
+        headers=dict(message.headers),
+        source=message.source,
+        recorded_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    )
+
+
+def to_file(path: Path) -> Callable[[DeadLetter], None]:
+    """Return what appends dead letters to a file of JSON lines, each on disk before it returns.
+
+    A message that comes again after a crash can stand in the file twice, with the same fingerprint.
+
+    Args:
+        path: created, readable by its owner only, when the first one is written.
+    """
+    lock = threading.Lock()
+
+    def append(letter: DeadLetter) -> None:
+        fields = msgspec.structs.asdict(letter) | {"body": base64.b64encode(letter.body).decode()}
+        with lock:
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                os.write(handle, msgspec.json.encode(fields) + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    return append
+
+
+def from_line(line: bytes) -> DeadLetter:
+    """Return a dead letter from a line that `to_file` wrote.
+
+    Raises:
+        msgspec.DecodeError: it is no such line.
+    """
+    return msgspec.json.decode(line, type=DeadLetter)

@@ -1,0 +1,162 @@
+"""Reads an event and proves that it is what its sender sealed: members, types, and the hash over its canonical form.
+
+The canonical form is RFC 8785 (JSON Canonicalization Scheme); the hash covers the event without its own `hash` member.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+import msgspec
+import rfc8785
+from msgspec import Meta, Struct
+
+from goldwire_consumer.errors import AlteredError, UnreadableError
+
+Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+
+_MAX_INTEGER = 2**53 - 1
+"""The largest integer that every JSON reader holds exactly (RFC 7493, section 2.2)."""
+
+_EXACT_DIGITS = 18
+"""An integer of fewer digits is worth looking at as an integer."""
+
+_QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
+
+
+class _Content(Struct, frozen=True, rename="camel", kw_only=True):
+    """What holds content of a record, and shows none of it in a log."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"
+
+
+class Attribute(_Content, frozen=True):
+    """One attribute of `changes`."""
+
+    value: Any
+    """Plain JSON; None in a delta means that the attribute is gone."""
+    provenance: str
+    """The system that it won from."""
+    confidence: Annotated[float, Meta(ge=0, le=1)]
+    last_seen: str
+    """RFC 3339."""
+
+
+class Edge(_Content, frozen=True):
+    """One relation of `changes`."""
+
+    rel: str
+    to: dict[str, Any]
+    """`{"externalId": {"system", "id"}}` or `{"entityId"}`."""
+    op: Literal["added", "removed"] = "added"
+
+
+class Changes(_Content, frozen=True):
+    """What an EntityChanged carries."""
+
+    attributes: dict[str, Attribute]
+    edges: list[Edge] = []
+
+
+class ExternalId(_Content, frozen=True):
+    """How one system knows the entity."""
+
+    system: str
+    id: str
+
+
+class Event(_Content, frozen=True):
+    """One change of one entity, verified."""
+
+    spec_version: Literal["cluedin-1.0"]
+    event_type: Literal["EntityChanged", "EntityDeleted"]
+    entity_type: str
+    entity_id: str
+    version: Annotated[int, Meta(ge=1)]
+    timestamp: str
+    """RFC 3339, UTC: when this version was committed."""
+    external_ids: list[ExternalId]
+    payload: Literal["delta", "full"]
+    hash: Hash
+    previous_hash: Hash | None
+    changes: Changes | None = None
+    """None on EntityDeleted."""
+    reason: Literal["deleted", "merged", "erased", "deselected"] | None = None
+    merged_into: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Event({self.entity_type} {self.entity_id} version {self.version})"
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is a tombstone."""
+        return self.event_type == "EntityDeleted"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it says all there is to know: the full record, or that there is none."""
+        return self.deleted or self.payload == "full"
+
+
+_decode = msgspec.json.Decoder(Event).decode
+
+
+def parse(body: bytes) -> Event:
+    """Read and verify one event.
+
+    Args:
+        body: JSON, UTF-8, in any spacing and order of members.
+
+    Raises:
+        UnreadableError: it is no event, or readers would disagree on what it says.
+        AlteredError: it is an event, but not the one that was sealed.
+    """
+    try:
+        event = _decode(body)
+    except msgspec.ValidationError as error:
+        raise UnreadableError(f"no event: {_QUOTED.sub('a word that is not known here', str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise UnreadableError("no JSON in UTF-8") from None
+    if event.deleted is not (event.changes is None) or event.deleted is not (event.reason is not None):
+        raise UnreadableError(f"no event: {event.event_type} has `changes` or `reason` where it must not, or lacks it")
+    if not _as_sealed(body, event.hash) and event.hash != _hash(body):
+        raise AlteredError(
+            f"entity {event.entity_id}, version {event.version}: its content does not have the hash that it states"
+        )
+    return event
+
+
+def _as_sealed(body: bytes, stated: str) -> bool:
+    """Whether the bytes are those that were hashed, with the hash put in: no need to bring them into canonical form."""
+    member = b'"hash":"%b",' % stated.encode()
+    before, found, after = body.partition(member)
+    return bool(found) and stated == f"sha256:{sha256(before + after).hexdigest()}"
+
+
+def _hash(body: bytes) -> str:
+    """Return the hash of an event that came in other spacing, order or spelling than its canonical form."""
+    try:
+        event = json.loads(body, parse_int=_number, object_pairs_hook=_members)
+        del event["hash"]
+        return f"sha256:{sha256(rfc8785.dumps(event)).hexdigest()}"
+    except UnreadableError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"no canonical form: {type(error).__name__}") from None
+
+
+def _number(digits: str) -> int | float:
+    """Numbers are doubles (RFC 8785, section 3.2.2.3), also where they are written like large integers."""
+    value: int | float = int(digits) if len(digits) < _EXACT_DIGITS else float(digits)
+    return value if abs(value) <= _MAX_INTEGER else float(digits)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise UnreadableError("a member stands twice, so that readers see different events")
+    return found

@@ -1,0 +1,95 @@
+"""Keeps the guard in PostgreSQL, beside the subscriber's own tables. Needs `goldwire-consumer[postgresql]`."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from goldwire_consumer.store.sql import TABLES, Cursor, SqlTransaction
+
+PgConnection = psycopg.Connection[Any]
+
+_TABLES_LOCK = 0x60_1D_31_8E
+"""Of an advisory lock: CREATE TABLE IF NOT EXISTS can fail when two sessions run it at once."""
+
+
+class PostgresTransaction(SqlTransaction[PgConnection]):
+    """The guard on a connection of `psycopg`, for use with `apply` in a transaction of the caller.
+
+    READ COMMITTED is enough: `held` locks the row, and two first events of one entity meet in the primary key.
+    """
+
+    lock: ClassVar[str] = " FOR UPDATE"
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
+        """Run a statement whose parameters are written `?`."""
+        cursor = self.connection.cursor(row_factory=tuple_row)
+        return cursor.execute(statement.replace("?", "%s").encode(), values)
+
+
+class PostgresStore:
+    """A database of PostgreSQL; one connection for each thread, opened anew after it broke.
+
+    Attributes:
+        keeps_letters: it has a table of dead letters.
+    """
+
+    keeps_letters = True
+
+    def __init__(self, connect: str | Callable[[], PgConnection], *, stream: str = "goldwire", create: bool = True) -> None:
+        """Say how to connect.
+
+        Args:
+            connect: a connection string, or what opens a connection (with a short-lived token as password, say).
+            stream: see `SqlTransaction`.
+            create: create the kit's tables now where they are not there; else see `TABLES`.
+        """
+        self._connect: Callable[[], PgConnection] = (lambda: psycopg.connect(connect)) if isinstance(connect, str) else connect
+        self._stream = stream
+        self._local = threading.local()
+        self._opened: list[PgConnection] = []
+        self._lock = threading.Lock()
+        if create:
+            with self.transaction() as transaction:
+                create_tables(transaction.connection)
+
+    def _connection(self) -> PgConnection:
+        found: PgConnection | None = getattr(self._local, "connection", None)
+        if found is None or found.closed:
+            found = self._connect()
+            found.autocommit = True
+            self._local.connection = found
+            with self._lock:
+                self._opened = [one for one in self._opened if not one.closed] + [found]
+        return found
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[PostgresTransaction]:
+        """Open a transaction; psycopg refuses a handler's own commit inside of it."""
+        connection = self._connection()
+        with connection.transaction():
+            yield PostgresTransaction(connection, self._stream)
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether the server is away, or ended a transaction in favour of another (deadlock, serialisation)."""
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        for connection in opened:
+            connection.close()
+        self._local = threading.local()
+
+
+def create_tables(connection: PgConnection) -> None:
+    """Create the kit's tables where they are not there; call it in a transaction."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TABLES_LOCK,))
+    for statement in TABLES:
+        connection.execute(statement.format(bytes="BYTEA").encode())

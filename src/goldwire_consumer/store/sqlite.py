@@ -1,0 +1,104 @@
+"""Keeps the guard in SQLite, in the same file as the subscriber's own tables."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldwire_consumer.errors import StoppedError
+from goldwire_consumer.store.sql import TABLES, Cursor, SqlTransaction
+
+_BUSY_CODES = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+"""SQLite's own list of results that are no fault of the statement (sqlite.org/rescode.html)."""
+
+
+class SqliteTransaction(SqlTransaction[sqlite3.Connection]):
+    """The guard on a connection of `sqlite3`, for use with `apply` in a transaction of the caller."""
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
+        """Run a statement whose parameters are written `?`."""
+        cursor = self.connection.cursor()
+        cursor.row_factory = None
+        return cursor.execute(statement, values)
+
+
+class SqliteStore:
+    """A file of SQLite; one connection for each thread, one writer at a time.
+
+    Attributes:
+        keeps_letters: it has a table of dead letters.
+    """
+
+    keeps_letters = True
+
+    def __init__(self, path: Path | str, *, stream: str = "goldwire", lock_timeout_seconds: float = 30) -> None:
+        """Open or create the file, and the kit's tables in it.
+
+        Args:
+            path: the file; an in-memory database cannot be shared between threads and is not supported.
+            stream: see `SqlTransaction`.
+            lock_timeout_seconds: how long to wait for another writer.
+        """
+        self._path = path
+        self._stream = stream
+        self._timeout = lock_timeout_seconds
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._lock = threading.Lock()
+        with self.transaction() as transaction:
+            create_tables(transaction.connection)
+
+    def _connection(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if found is None:
+            found = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+            found.execute("PRAGMA journal_mode = WAL")
+            self._local.connection = found
+            with self._lock:
+                self._opened.append(found)
+        return found
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[SqliteTransaction]:
+        """Open a transaction that holds the file's write lock, so that nobody comes between reading the guard and writing."""
+        connection = self._connection()
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield SqliteTransaction(connection, self._stream)
+            _commit(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether the file is locked, full or unreadable."""
+        code = getattr(error, "sqlite_errorcode", None)
+        return isinstance(error, sqlite3.Error) and code is not None and code & 0xFF in _BUSY_CODES
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            opened, self._opened = self._opened, []
+        for connection in opened:
+            connection.close()
+        self._local = threading.local()
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    if not connection.in_transaction:
+        raise StoppedError("the handler ended the transaction; it must leave that to the kit")
+    connection.execute("COMMIT")
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the kit's tables where they are not there."""
+    for statement in TABLES:
+        connection.execute(statement.format(bytes="BLOB"))
