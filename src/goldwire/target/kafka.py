@@ -1,0 +1,195 @@
+"""Target kind `kafka`: writes each event to a topic of any Kafka-compatible broker, in order for each key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from goldwire.clock import Clock
+from goldwire.errors import ConfigError
+from goldwire.target.backplane import headers_of, renderer, too_large
+from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.extras import require
+from goldwire.target.kafka_line import Line, Record
+from goldwire.target.kafka_outcome import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
+from goldwire.target.kafka_settings import KafkaSettings, client_config
+from goldwire.target.registry import target_kind
+from goldwire.target.worker import Worker
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+_ALONE_MAX = 40
+"""How many records of one refused batch are tried alone: enough for one or two at fault in a thousand."""
+
+_TOKEN = Callable[[str], tuple[str, float]]
+"""Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
+
+
+@target_kind("kafka", settings=KafkaSettings)
+class KafkaTarget:
+    """One idempotent producer; a second one, only where a batch was refused, to find the record at fault.
+
+    Args:
+        name: the target's.
+        settings: where and how.
+        clock: not used; every target takes one.
+        token: gets tokens for `oauthbearer` instead of librdkafka.
+    """
+
+    batch_limit: ClassVar[int] = 10_000
+
+    def __init__(self, name: str, settings: KafkaSettings, clock: Clock, *, token: _TOKEN | None = None) -> None:
+        self.name = name
+        self.settings = settings
+        self._clock = clock
+        self._kafka = require("confluent_kafka", extra="kafka", used_by=f"target '{name}'")
+        self._render = renderer(name, settings)
+        self._token = token
+        self._worker = Worker(name)
+        self._line: Line | None = None
+        self._alone: Line | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._mending = asyncio.Lock()
+        self._doubt = False
+
+    async def open(self) -> None:
+        """Connect and look for the topic.
+
+        Raises:
+            ConfigError: the credentials, the topic or a setting is wrong.
+            OSError: no broker answers now.
+        """
+        await self.close()
+        self._line = self._new_line()
+        error = await self._probe()
+        if error is None:
+            return
+        await self.close()
+        text = f"target '{self.name}': topic {self.settings.topic}: {reason_of(error)}"
+        raise ConfigError(text) if is_for_people(error) else ConnectionError(text)
+
+    async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """Write the events; the broker's word on each is its outcome."""
+        if not items:
+            return []
+        if self._doubt and (error := await self._probe()) is not None:
+            return [Unavailable(reason_of(error))] * len(items)
+        self._doubt = False
+        records: list[Record] = []
+        owners: list[int] = []
+        for index, item in enumerate(items):
+            message = self._render(item)
+            headers = headers_of(message)
+            records.append((message.key, message.body, headers))
+            owners.append(index)
+            if self.settings.null_after_delete and item.event.deleted:
+                records.append((message.key, None, headers))
+                owners.append(index)
+        errors = await (await self._ready_line()).write(records)
+        outcomes: list[Outcome] = [DELIVERED] * len(items)
+        if any(errors):
+            await self._settle(outcomes, owners, records, errors)
+        return outcomes
+
+    async def close(self) -> None:
+        """Disconnect; what is still under way is dropped."""
+        lines, self._line, self._alone = (self._line, self._alone), None, None
+        for line in lines:
+            if line is not None:
+                await self._worker.run(line.end)
+        self._worker.stop()
+        self._doubt = False
+
+    async def check(self) -> Sequence[Finding]:
+        """Tell the number of partitions and how safe the connection is; rights beyond Write do not show to a producer."""
+        settings = self.settings
+        partitions = await self._worker.run((await self._ready_line()).partitions, settings.connect_timeout_seconds)
+        found = [
+            Finding("topic", "ok", f"{settings.topic} exists"),
+            Finding("partitions", "ok", f"{partitions}; adding partitions later moves entities to others"),
+            Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
+            Finding("rights", "note", "the user can see the topic; that it may write shows with the first event"),
+        ]
+        if not settings.tls:
+            found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
+        return found
+
+    async def _settle(
+        self, outcomes: list[Outcome], owners: list[int], records: list[Record], errors: list[KafkaError | None]
+    ) -> None:
+        left = _ALONE_MAX
+        for owner, record, error in zip(owners, records, errors, strict=True):
+            if error is None:
+                continue
+            if error.name() in OF_THE_BATCH:
+                left -= 1
+                outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
+            else:
+                outcome = outcome_of(error)
+            # Of a deletion and its empty record the one whose fate is less clear speaks for both.
+            if outcomes[owner] is DELIVERED:
+                outcomes[owner] = outcome
+            elif type(outcome) is not type(outcomes[owner]):
+                outcomes[owner] = Unknown("a part of it may be written")
+        self._doubt = self._doubt or any(type(outcome) is Unknown for outcome in outcomes)
+
+    async def _write_alone(self, record: Record) -> Outcome:
+        """Write a record in a batch of its own: a refusal is then about nothing else."""
+        size = _size_of(record)
+        limit = self.settings.message_bytes_max
+        if size > limit:
+            return Rejected(too_large(size, limit, "see message_bytes_max"))
+        async with self._one_at_a_time:
+            if self._alone is None or self._alone.fatal:
+                self._alone = self._new_line()
+            error = (await self._alone.write([record]))[0]
+        if error is None:
+            return DELIVERED
+        if error.name() in TOO_LARGE:
+            fix = "see message_bytes_max and the topic's max.message.bytes"
+            return Rejected(f"no message of {size:,} bytes is taken; {fix}")
+        if error.name() in OF_THE_BATCH:
+            return Rejected("the broker refuses its content")
+        return outcome_of(error)
+
+    async def _probe(self) -> KafkaError | None:
+        """Ask for the topic, which writes nothing; return why that failed."""
+        line = await self._ready_line()
+        try:
+            await self._worker.run(line.partitions, self.settings.connect_timeout_seconds)
+        except self._kafka.KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            # That nobody answers has a reason that the client told before.
+            return line.last_error if line.last_error is not None and not is_for_people(error) else error
+        return None
+
+    async def _ready_line(self) -> Line:
+        assert self._line is not None, "send before open"
+        if self._line.fatal:
+            async with self._mending:
+                if self._line.fatal:
+                    # What it still holds comes back as Unknown and is sent again; it must not arrive later than that.
+                    await self._worker.run(self._line.end)
+                    self._line = self._new_line()
+        return self._line
+
+    def _new_line(self) -> Line:
+        config: dict[str, Any] = client_config(self.name, self.settings)
+        if self._token is not None:
+            config["oauth_cb"] = self._token
+        try:
+            return Line(config, self.settings.topic)
+        except self._kafka.KafkaException as error:
+            raise ConfigError(f"target '{self.name}': {error.args[0].str()}") from None
+
+
+_UNTRIED = Unavailable(
+    "the broker refuses the batch it was in; not tried alone so far; lower message_bytes_max to what it takes"
+)
+
+
+def _size_of(record: Record) -> int:
+    key, value, headers = record
+    return len(key.encode()) + len(value or b"") + sum(len(name.encode()) + len(text.encode()) for name, text in headers)

@@ -1,0 +1,124 @@
+"""One producer of librdkafka with the thread that serves it: messages in, the broker's word on each of them out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from goldwire.target.extras import require
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError
+
+Headers = Sequence[tuple[str, str]]
+Record = tuple[str, bytes | None, Headers]
+"""Key, value and headers."""
+
+_SERVE_SECONDS = 0.2
+_END_SECONDS = 5.0
+
+
+class Line:
+    """A connected producer. What it was given goes out in that order for each partition.
+
+    Args:
+        config: librdkafka's.
+        topic: where everything goes.
+
+    Raises:
+        confluent_kafka.KafkaException: the configuration is not taken.
+    """
+
+    def __init__(self, config: dict[str, Any], topic: str) -> None:
+        self._kafka = require("confluent_kafka", extra="kafka", used_by="a target of kind kafka")
+        self._topic = topic
+        self.last_error: KafkaError | None = None
+        """What the client last complained of, beyond single messages."""
+        self.fatal = False
+        """It can write nothing any more; a new one must take its place."""
+        self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
+        self._thread.start()
+
+    async def write(self, records: Sequence[Record]) -> list[KafkaError | None]:
+        """Write records and wait for the word on each: None is written. A caller that gives up leaves them under way."""
+        reports = _Reports(len(records), asyncio.get_running_loop())
+        for index, (key, value, headers) in enumerate(records):
+            try:
+                self._producer.produce(self._topic, value, key, on_delivery=partial(reports.report, index), headers=headers)
+            except BufferError:
+                reports.refuse(index, self._kafka.KafkaError(self._kafka.KafkaError._QUEUE_FULL))  # noqa: SLF001 - its name
+            except self._kafka.KafkaException as error:
+                reports.refuse(index, error.args[0])
+        return await reports.all()
+
+    def partitions(self, timeout_seconds: float) -> int:
+        """Ask the cluster how many partitions the topic has. It blocks.
+
+        Raises:
+            confluent_kafka.KafkaException: no answer in time, no such topic, or no right to see it.
+        """
+        topic = self._producer.list_topics(self._topic, timeout_seconds).topics[self._topic]
+        if topic.error is not None:
+            raise self._kafka.KafkaException(topic.error)
+        return len(topic.partitions)
+
+    def end(self) -> None:
+        """Drop what is still held and disconnect; nothing goes out afterwards. It blocks."""
+        with suppress(self._kafka.KafkaException):
+            self._producer.purge()
+            self._producer.flush(_END_SECONDS)
+        self._ending.set()
+        self._thread.join(_END_SECONDS)
+
+    def _serve(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._producer.poll(_SERVE_SECONDS)
+            except self._kafka.KafkaException as raised:  # how the client tells a fatal error; the reports come after it
+                self._complained(raised.args[0])
+
+    def _complained(self, error: KafkaError) -> None:
+        self.last_error = error
+        self.fatal = self.fatal or error.fatal()
+
+
+class _Reports:
+    """Gathers the reports of one write, which come in on the serving thread."""
+
+    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._errors: list[KafkaError | None] = [None] * count
+        self._loop = loop
+        self._done = loop.create_future()
+        self._awaited = count
+        self._reported = 0
+        self._refused = 0
+
+    def report(self, index: int, error: KafkaError | None, _message: object) -> None:
+        """Note the broker's word; called on the serving thread alone, so that it may count."""
+        self._errors[index] = error
+        self._reported += 1
+        if self._reported == self._awaited:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._finish)
+
+    def refuse(self, index: int, error: KafkaError) -> None:
+        """Note that the client did not take a record; called on the loop's thread."""
+        self._errors[index] = error
+        self._refused += 1
+
+    async def all(self) -> list[KafkaError | None]:
+        """Wait for the reports of all that the client took."""
+        self._awaited -= self._refused
+        if self._reported < self._awaited:
+            await self._done
+        return self._errors
+
+    def _finish(self) -> None:
+        if not self._done.done():
+            self._done.set_result(None)

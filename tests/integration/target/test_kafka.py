@@ -1,0 +1,325 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import zlib
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, Message
+
+from goldwire.clock import SystemClock
+from goldwire.errors import ConfigError
+from goldwire.event.sealed import SealedEvent
+from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.target.kafka import KafkaTarget
+from goldwire.target.kafka_settings import KafkaSettings
+from goldwire.testing.events import deleted, sealed
+from goldwire.testing.kafka_cluster import PRODUCE, KafkaCluster
+from goldwire.testing.target_suite import SECRET, Held, TargetSuite
+
+TOPIC = "golden"
+
+
+def settings_for(cluster: KafkaCluster, **more: Any) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=tuple(cluster.bootstrap.split(",")), topic=TOPIC, tls=False, **more)
+
+
+def held_in(records: list[Message], entity_id: str) -> Held | None:
+    """What a consumer holds that applies the events as they come and ignores older versions."""
+    held: dict[str, Any] | None = None
+    for record in records:
+        event = json.loads(record.value())
+        if event["entityId"] == entity_id and (held is None or event["version"] > held["version"]):
+            held = event
+    if held is None or held["eventType"] == "EntityDeleted":
+        return None
+    return Held(held["version"], {name: one["value"] for name, one in held["changes"]["attributes"].items()})
+
+
+class TestKafka(TargetSuite):
+    fences = False  # a log takes what it is given; consumers and the control table fence
+    rejects = True
+    interruptible = True
+
+    async def set_up(self) -> None:
+        self.cluster = KafkaCluster(3, {TOPIC: 4})
+
+    async def tear_down(self) -> None:
+        self.cluster.stop()
+
+    def make_target(self) -> KafkaTarget:
+        if not hasattr(self, "cluster"):
+            secrets: dict[str, Any] = {"sasl": "plain", "username": "u", "password": SECRET, "key_password": SECRET}
+            return KafkaTarget("k", KafkaSettings(bootstrap_servers=("x:1",), topic=TOPIC, **secrets), self.clock)
+        settings = settings_for(self.cluster, message_bytes_max=2_000_000, timeout_seconds=3.0, connect_timeout_seconds=3.0)
+        return KafkaTarget("k", settings, self.clock)
+
+    def bad_event(self) -> SealedEvent:
+        return self.event("bad", 1, name="x" * 3_000_000)
+
+    async def held(self, entity_id: str) -> Held | None:
+        return held_in(await asyncio.to_thread(self.cluster.records, TOPIC), entity_id)
+
+    async def take_down(self) -> None:
+        self.cluster.down()
+
+    async def bring_up(self) -> None:
+        self.cluster.up()
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaCluster]:
+    with KafkaCluster(1, {TOPIC: 4}) as found:
+        yield found
+
+
+def with_target(cluster: KafkaCluster, check: Callable[[KafkaTarget], Coroutine[Any, Any, Any]], **settings: Any) -> Any:
+    async def run() -> Any:
+        target = KafkaTarget("k", settings_for(cluster, **settings), SystemClock())
+        await target.open()
+        try:
+            return await check(target)
+        finally:
+            await target.close()
+
+    return asyncio.run(run())
+
+
+def outcomes_of(cluster: KafkaCluster, *events: SealedEvent, **settings: Any) -> list[Outcome]:
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        return list(await target.send([Item(event) for event in events]))
+
+    found: list[Outcome] = with_target(cluster, check, **settings)
+    return found
+
+
+def test_a_record_carries_the_sealed_bytes_the_key_and_the_headers_of_the_wire_format(cluster: KafkaCluster) -> None:
+    event = sealed("a", 7, {"name": "Zoë"}, correlation_id="run-1", classification="pii", retention_days=30)
+    assert outcomes_of(cluster, event) == [Delivered()]
+    (record,) = cluster.records(TOPIC)
+    assert record.value() == event.body
+    assert record.key() == b"a"
+    headers = {name: value.decode() for name, value in record.headers()}
+    assert headers.pop("traceparent").startswith("00-")
+    assert headers == {
+        "messageId": "Customer:a:7",
+        "correlationId": "run-1",
+        "contentType": "application/json",
+        "subject": "Customer.EntityChanged",
+        "classification": "pii",
+        "retention-days": "30",
+    }
+
+
+def test_a_replay_has_a_message_id_of_its_own(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> None:
+        await target.send([Item(sealed("a", 7), replay_id="r1")])
+
+    with_target(cluster, check)
+    (record,) = cluster.records(TOPIC)
+    assert dict(record.headers())["messageId"] == b"Customer:a:7~r1"
+
+
+JAVA = {"21": -973932308, "foobar": -790332482, "a-little-bit-long-string": -985981536}
+"""murmur2 of these keys as the tests of Kafka's Java client have it."""
+
+
+@pytest.mark.parametrize("partitioner", ["murmur2", "crc32"])
+def test_a_key_goes_where_the_named_partitioner_says(cluster: KafkaCluster, partitioner: str) -> None:
+    outcomes_of(cluster, *(sealed(key, 1) for key in JAVA), partitioner=partitioner)
+    found = {record.key().decode(): record.partition() for record in cluster.records(TOPIC)}
+    java = {key: (number & 0x7FFFFFFF) % 4 for key, number in JAVA.items()}
+    assert found == (java if partitioner == "murmur2" else {key: zlib.crc32(key.encode()) % 4 for key in JAVA})
+
+
+def test_the_key_can_be_a_composite(cluster: KafkaCluster) -> None:
+    outcomes_of(cluster, sealed("a", 1), key=("entityType", "entityId"))
+    assert [record.key() for record in cluster.records(TOPIC)] == [b"Customer:a"]
+
+
+def test_a_deletion_is_an_event_and_no_empty_record(cluster: KafkaCluster) -> None:
+    event = deleted("a", 2)
+    outcomes_of(cluster, event)
+    assert [record.value() for record in cluster.records(TOPIC)] == [event.body]
+
+
+def test_on_request_an_empty_record_follows_a_deletion(cluster: KafkaCluster) -> None:
+    event = deleted("a", 2)
+    assert outcomes_of(cluster, event, sealed("b", 1), null_after_delete=True) == [Delivered(), Delivered()]
+    assert [record.value() for record in cluster.records(TOPIC) if record.key() == b"a"] == [event.body, None]
+
+
+def test_errors_on_the_way_change_neither_order_nor_count(cluster: KafkaCluster) -> None:
+    """The broker loses its head again and again; the idempotent producer tries again without a gap or a repetition.
+
+    One request for each partition and send, because the mock, unlike a broker, takes sequence numbers in any order.
+    """
+    again = [KafkaError.NOT_LEADER_FOR_PARTITION, 0, KafkaError.REQUEST_TIMED_OUT, KafkaError.NOT_ENOUGH_REPLICAS, 0] * 8
+
+    async def check(target: KafkaTarget) -> None:
+        cluster.fail(PRODUCE, again)
+        for version in range(1, 31):
+            events = [sealed(f"e{n}", version) for n in range(20)]
+            assert set(await target.send([Item(event) for event in events])) == {Delivered()}
+
+    with_target(cluster, check, linger_seconds=0.05)
+    versions = defaultdict(list)
+    for record in cluster.records(TOPIC):
+        event = json.loads(record.value())
+        versions[event["entityId"]].append(event["version"])
+    assert dict(versions) == {f"e{n}": list(range(1, 31)) for n in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "says"),
+    [
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Unavailable, "grant it Write"),
+        (KafkaError.UNSUPPORTED_COMPRESSION_TYPE, Unavailable, "compression"),
+        (KafkaError.POLICY_VIOLATION, Unavailable, "policy"),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, Throttled, ""),
+        (KafkaError.UNKNOWN, Unknown, "unknown"),
+    ],
+)
+def test_what_the_broker_answers_instead_of_writing_decides_the_outcome(
+    cluster: KafkaCluster, code: int, outcome: type[Outcome], says: str
+) -> None:
+    async def check(target: KafkaTarget) -> Outcome:
+        cluster.fail(PRODUCE, [code] * 50)
+        return (await target.send([Item(sealed("a", 1))]))[0]
+
+    found = with_target(cluster, check, timeout_seconds=2.0)
+    assert isinstance(found, outcome), found
+    assert says in getattr(found, "reason", "")
+    assert cluster.records(TOPIC) == []
+
+
+def test_a_message_above_the_limit_is_rejected_with_its_size_and_takes_no_other_with_it(cluster: KafkaCluster) -> None:
+    found = outcomes_of(
+        cluster, sealed("a", 1), sealed("b", 1, {"name": "y" * 20_000}), sealed("c", 1), message_bytes_max=9_000
+    )
+    assert [type(outcome) for outcome in found] == [Delivered, Rejected, Delivered]
+    assert "20," in found[1].reason
+    assert "9,000" in found[1].reason
+    assert "yyyy" not in found[1].reason
+
+
+@pytest.mark.parametrize("code", [KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD])
+def test_a_batch_refused_for_its_content_is_taken_apart(code: int) -> None:
+    """The broker refuses the whole batch, and then of its records, one at a time, the second."""
+    with KafkaCluster(1, {TOPIC: 1}) as cluster:
+
+        async def check(target: KafkaTarget) -> list[Outcome]:
+            cluster.fail(PRODUCE, [code, 0, code, 0])
+            return list(await target.send([Item(sealed(f"e{n}", 1)) for n in range(3)]))
+
+        found = with_target(cluster, check, linger_seconds=0.5)
+        assert [type(outcome) for outcome in found] == [Delivered, Rejected, Delivered]
+        assert [record.key() for record in cluster.records(TOPIC)] == [b"e0", b"e2"]
+
+
+def test_silence_is_unknown_then_for_certain_unavailable_and_then_over(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        event = Item(sealed("a", 1))
+        cluster.down()
+        first = (await target.send([event]))[0]
+        second = (await target.send([event]))[0]
+        cluster.up()
+        outcome: Outcome = second
+        while isinstance(outcome, Unavailable):
+            outcome = (await target.send([event]))[0]
+        return [first, second, outcome]
+
+    found = with_target(cluster, check, timeout_seconds=1.0, connect_timeout_seconds=1.0)
+    assert [type(outcome) for outcome in found] == [Unknown, Unavailable, Delivered]
+    assert [record.key() for record in cluster.records(TOPIC)] == [b"a"]
+
+
+def test_a_producer_that_can_write_no_more_is_replaced(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> list[str]:
+        await target.send([Item(sealed("z", 1))])
+        cluster.fail(PRODUCE, [KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER] * 3 + [KafkaError.INVALID_PRODUCER_EPOCH] * 3)
+        names: list[str] = []
+        while not names or names[-1] != "Delivered":
+            names.append(type((await target.send([Item(sealed("a", 1))]))[0]).__name__)
+        return names
+
+    assert set(with_target(cluster, check, timeout_seconds=2.0)) <= {"Delivered", "Unknown"}
+    assert b"a" in [record.key() for record in cluster.records(TOPIC)]
+
+
+def test_a_closed_target_lets_nothing_out_afterwards(cluster: KafkaCluster) -> None:
+    """A send is given up while the broker is away; the target closes; the broker comes back."""
+
+    async def check(target: KafkaTarget) -> None:
+        cluster.down()
+        sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
+        await asyncio.sleep(0.1)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        await target.close()
+        cluster.up()
+        await target.open()
+        assert list(await target.send([Item(sealed("b", 1))])) == [Delivered()]
+
+    with_target(cluster, check)
+    assert [record.key() for record in cluster.records(TOPIC)] == [b"b"]
+
+
+def opening(cluster: KafkaCluster, **settings: Any) -> BaseException | None:
+    try:
+        outcomes_of(cluster, **settings)
+    except (ConfigError, OSError) as error:
+        return error
+    return None
+
+
+def test_a_topic_that_is_missing_or_forbidden_ends_the_opening_with_its_fix(cluster: KafkaCluster) -> None:
+    cluster.fail_topic(TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+    found = opening(cluster)
+    assert isinstance(found, ConfigError)
+    assert f"topic {TOPIC}" in str(found)
+    assert "create it" in str(found)
+    cluster.fail_topic(TOPIC, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    assert "grant it Write" in str(opening(cluster))
+
+
+def test_a_cluster_that_is_away_can_be_waited_for(cluster: KafkaCluster) -> None:
+    cluster.down()
+    found = opening(cluster, connect_timeout_seconds=1.0)
+    assert isinstance(found, OSError)
+    assert "no broker answers" in str(found)
+
+
+def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> dict[str, str]:
+        return {finding.subject: finding.text for finding in await target.check()}
+
+    found = with_target(cluster, check)
+    assert found["partitions"].startswith("4;")
+    assert "murmur2" in found["partitioner"]
+    assert "tls is off" in found["encryption"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"key": ("entityType",)}, "entityId"),
+        ({"sasl": "plain"}, "username"),
+        ({"sasl": "plain", "username": "u", "password": SECRET, "tls": False}, "without tls"),
+        ({"linger_seconds": 5, "timeout_seconds": 2}, "linger_seconds"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says) as caught:
+        KafkaSettings(bootstrap_servers=("broker:9092",), topic=TOPIC, **settings)
+    assert SECRET not in str(caught.value)
+
+
+def test_what_librdkafka_does_not_take_names_the_setting_and_no_secret() -> None:
+    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, ca_file="/nowhere.pem", key_password=SECRET)
+    with pytest.raises(ConfigError, match="ssl") as caught:
+        asyncio.run(KafkaTarget("k", settings, SystemClock()).open())
+    assert SECRET not in str(caught.value)
