@@ -1,0 +1,27 @@
+"""Who waits for messages of an entity: callbacks, called whenever there may be something new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+class Waiting:
+    """The waiting receivers of one entity."""
+
+    def __init__(self) -> None:
+        self._wakes: list[Callable[[], None]] = []
+
+    def add(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Call `wake` when there may be something new, until the returned function is called. It must only schedule work."""
+        self._wakes.append(wake)
+
+        def stop() -> None:
+            if wake in self._wakes:
+                self._wakes.remove(wake)
+
+        return stop
+
+    def wake(self) -> None:
+        """Tell all."""
+        for wake in tuple(self._wakes):
+            wake()
