@@ -14,6 +14,9 @@ class Outcome(Enum):
     """What became of a message."""
 
     APPLIED = "applied"
+    JOINED = "joined"
+    """Applied; the first event that was seen of its entity, though there were others before it: to a subscriber that joins late
+    this is as it should be, to one that was there from the start they were lost."""
     HEALED = "healed"
     """Applied; an event before it was lost, and this one made up for it."""
     IGNORED = "ignored"
@@ -61,4 +64,8 @@ def apply(guard: Guard, event: Event, handle: Callable[[Event], None]) -> Outcom
         return Outcome.IGNORED
     guard.hold(event.entity_id, held, taken(event))
     handle(event)
-    return Outcome.HEALED if verdict is Verdict.HEAL else Outcome.APPLIED
+    return APPLIED[verdict]
+
+
+APPLIED = {Verdict.APPLY: Outcome.APPLIED, Verdict.JOIN: Outcome.JOINED, Verdict.HEAL: Outcome.HEALED}
+"""What comes of the verdicts that lead to the handler."""

@@ -13,7 +13,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from msgspec import Struct
 
-from goldwire_consumer.apply import Outcome
+from goldwire_consumer.apply import APPLIED, Outcome
 from goldwire_consumer.dead_letter import DeadLetter, LetterKind, dead_letter, fingerprint
 from goldwire_consumer.errors import GapDetected, PoisonError, StoppedError, TooManyDeadLettersError, TryAgainError
 from goldwire_consumer.event import Event
@@ -150,6 +150,7 @@ class Consumer(Generic[T]):
 
         Raises:
             _OddError: one of them is not simply applied or ignored; nothing was done.
+            StoppedError: of the handler, or because it ended the transaction.
         """
         results: list[Result] = []
         try:
@@ -161,6 +162,8 @@ class Consumer(Generic[T]):
                         positions[message.position[:2]] = message.position
                 for position in positions.values():
                     transaction.checkpoint(position)
+        except StoppedError:
+            raise
         except Exception as error:
             # at commit it can be any of them
             raise _OddError(len(results) if len(results) < len(messages) else 0) from error
@@ -186,11 +189,11 @@ class Consumer(Generic[T]):
         transaction.hold(event.entity_id, held, taken(event, parked=parked))
         self._handler(event, transaction.connection)
         if event.reason == "erased":
-            transaction.erase(event.entity_id)
-        if verdict is not Verdict.HEAL:
-            return Outcome.APPLIED
-        _LOG.warning("entity %s: an event before version %d was lost; this one made up for it", event.entity_id, event.version)
-        return Outcome.HEALED
+            transaction.erase(event.entity_id, event.version)
+        if verdict is Verdict.HEAL:
+            text = "entity %s: an event before version %d was lost; this one made up for it"
+            _LOG.warning(text, event.entity_id, event.version)
+        return APPLIED[verdict]
 
     def _alone(self, message: Message, again: DeadLetter | None = None) -> Result:
         """Process one message in a transaction of its own, then what waited for it."""

@@ -24,6 +24,9 @@ _MAX_INTEGER = 2**53 - 1
 _EXACT_DIGITS = 18
 """An integer of fewer digits is worth looking at as an integer."""
 
+_LONG_NUMBER = re.compile(rb"[0-9]{16}")
+"""Without one no number lies beyond `_MAX_INTEGER`, where a decoder's integers are no longer the doubles that were sent."""
+
 _QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
 
 
@@ -117,9 +120,11 @@ def parse(body: bytes) -> Event:
     """
     try:
         event = _decode(body)
+        if _LONG_NUMBER.search(body):
+            event = msgspec.convert(json.loads(body, parse_int=_number), Event)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"no event: {_QUOTED.sub('a word that is not known here', str(error))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise UnreadableError("no JSON in UTF-8") from None
     if event.deleted is not (event.changes is None) or event.deleted is not (event.reason is not None):
         raise UnreadableError(f"no event: {event.event_type} has `changes` or `reason` where it must not, or lacks it")

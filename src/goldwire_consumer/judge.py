@@ -31,6 +31,8 @@ class Verdict(Enum):
 
     APPLY = "apply"
     """It is the next one."""
+    JOIN = "join"
+    """Nothing of its entity was seen before, though it names a predecessor; it says all there is to know: apply it."""
     HEAL = "heal"
     """Something before it was lost, but it says all there is to know: apply it."""
     IGNORE = "ignore"
@@ -51,7 +53,7 @@ def judge(event: Event, held: Held | None) -> Verdict:
         held: what the guard keeps of its entity; None where it keeps nothing.
 
     A subscriber that joins late holds nothing: an event that begins a chain and one that is whole are applied, a delta
-    against something unknown is a gap.
+    against something unknown is a gap. That the first events of an entity were lost looks the same.
     """
     if held is not None and event.version <= held.version:
         sent_again = event.version == held.version and event.previous_hash == held.hash and event.hash != held.hash
@@ -59,7 +61,7 @@ def judge(event: Event, held: Held | None) -> Verdict:
     if event.previous_hash == (None if held is None else held.hash):
         return Verdict.APPLY
     if event.whole:
-        return Verdict.APPLY if held is None else Verdict.HEAL
+        return Verdict.JOIN if held is None else Verdict.HEAL
     return Verdict.WAIT if held is not None and held.parked else Verdict.GAP
 
 

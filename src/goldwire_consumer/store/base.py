@@ -43,8 +43,8 @@ class Transaction(Protocol[T_co]):
     def letters(self, entity_id: str | None) -> list[DeadLetter]:
         """Return the dead letters of one entity or of all, by entity and version."""
 
-    def erase(self, entity_id: str) -> None:
-        """Remove every dead letter of an entity, because they hold what it is to be forgotten."""
+    def erase(self, entity_id: str, version: int) -> None:
+        """Remove the dead letters of an entity up to a version, because they hold what is to be forgotten."""
 
 
 class Store(Protocol[T_co]):

@@ -116,7 +116,7 @@ class FunctionTransaction(Generic[T]):
         """Never called; see `keeps_letters`."""
         _no_letters()
 
-    def erase(self, entity_id: str) -> None:
+    def erase(self, entity_id: str, version: int) -> None:
         """Do nothing: there is none."""
 
 

@@ -151,9 +151,12 @@ class SqlTransaction(Generic[C]):
         found = self.run(f"{_LETTERS} AND entity_id = ?{order}", (self._stream, entity_id))
         return [_letter(row) for row in found.fetchall()]
 
-    def erase(self, entity_id: str) -> None:
-        """Remove every dead letter of an entity."""
-        self.run("DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ?", (self._stream, entity_id))
+    def erase(self, entity_id: str, version: int) -> None:
+        """Remove the dead letters of an entity up to a version."""
+        self.run(
+            "DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ? AND version <= ?",
+            (self._stream, entity_id, version),
+        )
 
 
 def _letter(row: Any) -> DeadLetter:
