@@ -18,6 +18,7 @@ from goldwire.testing.azure.broker.entities import Limits
 from goldwire.testing.azure.broker.opening import Broker, open_broker
 from goldwire.testing.azure.eventhubs.nodes import EventHubRouter
 from goldwire.testing.azure.server import LOOPBACK, Server
+from goldwire.testing.azure.servicebus.nodes import ServiceBusRouter
 
 ROOT = Policy("RootManageSharedAccessKey", "SAS_KEY_VALUE")
 """The policy of Microsoft's emulators: a well-known name and key, no secret."""
@@ -52,7 +53,7 @@ class Emulator:
         clock = clock or SystemClock()
         self.policies = tuple(policies)
         self.broker: Broker = open_broker(folder, config, limits=limits, clock=clock)
-        routers = (EventHubRouter(self.broker.event_hubs, clock.now),)
+        routers = (EventHubRouter(self.broker.event_hubs, clock.now), ServiceBusRouter(self.broker.service_bus))
         settings = Settings(router=_first(routers), authority=SasAuthority(policies, clock.now, jwt), now=clock.now)
         self.server = Server(settings, port=port, tls=tls)
         self._tls = tls is not None
@@ -84,6 +85,11 @@ class Emulator:
         """
         return connection_string(self.server.port, policy or self.policies[0], entity=entity, tls=self._tls)
 
+    @property
+    def endpoint(self) -> str:
+        """What the SDKs take as `custom_endpoint_address`; over TLS it is needed, since there they ignore the port."""
+        return f"sb://localhost:{self.server.port}"
+
     async def __aenter__(self) -> Self:
         """Start."""
         await self.start()
@@ -100,6 +106,12 @@ def connection_string(port: int, policy: Policy, *, entity: str = "", tls: bool 
     """Return what the SDKs take to reach an emulator on loopback.
 
     With TLS the SDKs ignore the port: there `custom_endpoint_address="sb://localhost:PORT"` is needed beside it.
+
+    Args:
+        port: that it listens on.
+        policy: whose key.
+        entity: a hub, queue or topic for `EntityPath`; empty: none is named.
+        tls: whether it speaks TLS.
     """
     parts = [
         "Endpoint=sb://localhost" if tls else f"Endpoint=sb://{LOOPBACK}:{port}",

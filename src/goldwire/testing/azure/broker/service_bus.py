@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -174,6 +175,18 @@ class ServiceBus:
             NotFoundError: there is no such queue or subscription.
         """
         return _found(self.queues, path, "queue or subscription")
+
+    def subscription(self, path: str) -> Subscription:
+        """What has rules.
+
+        Raises:
+            NotFoundError: there is no such subscription.
+        """
+        return _found(self.subscriptions, path, "subscription")
+
+    def together(self) -> AbstractContextManager[Any]:
+        """Commit everything that is done within it at once."""
+        return self._store.transaction()
 
     def advance(self) -> int | None:
         """Do what has fallen due; return when the next thing does, in POSIX milliseconds."""

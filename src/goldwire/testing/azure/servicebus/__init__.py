@@ -1,0 +1,1 @@
+"""Service Bus over AMQP: what stands behind the links of queues, topics and subscriptions."""
