@@ -1,6 +1,7 @@
 """An emulator that runs in a thread of its own, for SDKs that block."""
 
 import asyncio
+import gc
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ class Running:
         def run() -> None:
             try:
                 done.set_result(function(*args))
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001 - whatever it raises is raised where it was called
                 done.set_exception(error)
 
         self.loop.call_soon_threadsafe(run)
@@ -70,9 +71,22 @@ def start() -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
+def hubs() -> BrokerConfig:
+    """The hubs `orders` with four partitions and `single` with one."""
+    return HUBS
+
+
+@pytest.fixture
 def peer(start) -> Running:
     """An emulator in memory, plain TCP."""
     return start()
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what the SDKs leave to the garbage collector, sockets whose connection was cut, while the test still bears it."""
+    yield
+    gc.collect()
 
 
 class Certificates:

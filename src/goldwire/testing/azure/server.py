@@ -76,9 +76,7 @@ class Server:
             await self._none_left.wait()
 
     def _connection(self) -> Connection:
-        connection = Connection(self._settings, self._gone)
-        self._connections.add(connection)
-        return connection
+        return Connection(self._settings, self._connections.add, self._gone)
 
     def _gone(self, connection: Connection) -> None:
         self._connections.discard(connection)

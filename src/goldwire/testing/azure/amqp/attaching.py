@@ -123,8 +123,15 @@ class Attaching:
             assert isinstance(endpoint, OutgoingEndpoint), "a node answers an attach with an endpoint of its direction"
             return OutgoingLink(endpoint, session, attach.handle, request, expires_at)
         assert isinstance(endpoint, IncomingEndpoint), "a node answers an attach with an endpoint of its direction"
-        size = attachment.max_message_size_bytes
-        return IncomingLink(endpoint, session, attach.handle, request, expires_at, max_message_size_bytes=size)
+        return IncomingLink(
+            endpoint,
+            session,
+            attach.handle,
+            request,
+            expires_at,
+            max_message_size_bytes=attachment.max_message_size_bytes,
+            reject_larger=attachment.reject_larger,
+        )
 
     def _half(self, request: AttachRequest, endpoint: RequestEndpoint) -> Inbox | Outbox:
         if request.direction is Direction.INCOMING:

@@ -71,11 +71,13 @@ class Connection(asyncio.Protocol):
 
     Args:
         settings: of the server.
-        gone: called once the connection is lost.
+        made: called once the connection stands, TLS included.
+        gone: called once it is lost.
     """
 
-    def __init__(self, settings: Settings, gone: Callable[[Connection], None]) -> None:
+    def __init__(self, settings: Settings, made: Callable[[Connection], None], gone: Callable[[Connection], None]) -> None:
         self._settings = settings
+        self._made = made
         self._gone = gone
         self.id = next(_IDS)
         self.max_frame_bytes = LEAST_MAX_FRAME_BYTES
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         """Begin to listen."""
         self._transport = cast("asyncio.Transport", transport)
         self._loop = asyncio.get_running_loop()
+        self._made(self)
         self._heard()
 
     def data_received(self, data: bytes) -> None:

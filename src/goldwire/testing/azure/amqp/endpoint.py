@@ -214,6 +214,8 @@ class Attachment(Struct, frozen=True):
     """The source's filters in force, e.g. the session that was found."""
     properties: dict[str, Any] = {}
     max_message_size_bytes: int = 1024 * 1024
+    reject_larger: bool = False
+    """A larger message is rejected, as in Service Bus, and the link goes on; else it ends the link."""
     offered_capabilities: tuple[str, ...] = ()
 
 

@@ -233,6 +233,7 @@ class IncomingLink(BaseLink):
     Args:
         endpoint: takes them.
         max_message_size_bytes: a larger one ends the link, as in the service; 0: no limit.
+        reject_larger: a larger one is rejected instead.
         credit: how many deliveries may be under way.
         session, handle, request, expires_at: as of `BaseLink`.
     """
@@ -246,11 +247,13 @@ class IncomingLink(BaseLink):
         expires_at: float,
         *,
         max_message_size_bytes: int,
+        reject_larger: bool = False,
         credit: int = 1000,
     ) -> None:
         super().__init__(session, handle, request, expires_at)
         self._endpoint = endpoint
         self._limit = max_message_size_bytes
+        self._reject_larger = reject_larger
         self._full_credit = credit
         self._credit = 0
         self._delivery_count = 0
@@ -288,9 +291,9 @@ class IncomingLink(BaseLink):
         if self._first is None:
             self._first = transfer
         self._parts.append(payload)
-        if self._limit and sum(map(len, self._parts)) > self._limit:
-            size = f"The received message exceeds the limit ({self._limit} bytes) currently allowed on the link."
-            self.detach(AmqpError("amqp:link:message-size-exceeded", size))
+        too_large = bool(self._limit) and sum(map(len, self._parts)) > self._limit
+        if too_large and not self._reject_larger:
+            self.detach(self._size_error())
             return
         if transfer.more and not transfer.aborted:
             return
@@ -302,10 +305,17 @@ class IncomingLink(BaseLink):
             self._grant()
         if transfer.aborted:
             return
+        if too_large:
+            _dispose(self._session, [(first.delivery_id or 0, Rejected(self._size_error().as_error()))], role=True)
+            return
         settled = bool(first.settled or transfer.settled)
         incoming = Incoming(first.delivery_tag or b"", whole, first.message_format or 0, settled)
         self._received.append((first.delivery_id or 0, incoming))
         self._start(self._receive_all)
+
+    def _size_error(self) -> AmqpError:
+        text = f"The received message exceeds the limit ({self._limit} bytes) currently allowed on the link."
+        return AmqpError("amqp:link:message-size-exceeded", text)
 
     async def _receive_all(self) -> None:
         while self._received:

@@ -137,7 +137,7 @@ def section(payload: bytes, code: int) -> Any:
     for found, start, _ in sections(payload):
         if found == code:
             content, _ = decode(payload, start)
-            return composed(Described(ULong(code), content))
+            return composed(Described(ULong(code), content)) if code in {HEADER, PROPERTIES} else content
     return None
 
 
