@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct, field
 
 from goldwire.change.port import ChangeKind, Workspace
+from goldwire.changelog.replays import ReplayStore
 
 Presence = Literal["in", "out", "gone"]
 """`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""
@@ -110,6 +111,16 @@ class Cursor(NamedTuple):
     """How the window up to `bound` is worked on to its end, also when the configuration has changed; None before the first."""
 
 
+class Closing(NamedTuple):
+    """The end of an open delivery."""
+
+    seq: int
+    code: int
+    """`DELIVERED`, `FILTERED` or `SUPERSEDED`."""
+    revision: int = 0
+    """The contract revision that sealed it; 0 where nothing was sealed. A replay makes the same event with it."""
+
+
 class Settlement(Struct, gc=False):
     """All that one chunk did to one target: applied in one transaction, or not at all."""
 
@@ -126,8 +137,8 @@ class Settlement(Struct, gc=False):
     """Inserted; its position has the code OPEN."""
     updated: list[OpenDelivery] = field(default_factory=list)
     """Open deliveries whose state, attempts, reason or due time changed."""
-    closed: list[tuple[int, int]] = field(default_factory=list)
-    """Open deliveries that ended: (seq, DELIVERED | FILTERED | SUPERSEDED). The row goes, the code is recorded."""
+    closed: list[Closing] = field(default_factory=list)
+    """Open deliveries that ended. The row goes, the code is recorded."""
     reach: int = 0
     """What follows is declared along with it: positions up to here may be sent from now on."""
     stop: str | None = None
@@ -164,7 +175,7 @@ Start = Literal["snapshot", "beginning", "now"]
 """Where a new target begins: the heads at a fixed position and then the log; the whole log; only what comes."""
 
 
-class Store(Protocol):
+class Store(ReplayStore, Protocol):
     """The one place where state lives. One writer at a time; any number of readers."""
 
     def close(self) -> None:

@@ -188,8 +188,21 @@ closing = Table(
     Column("target_no", BIG, primary_key=True, autoincrement=False),
     Column("seq", BIG, primary_key=True, autoincrement=False),
     Column("code", BIG, nullable=False),
+    Column("revision", BIG, nullable=False, comment="that sealed it; 0 where nothing was sealed"),
     sqlite_with_rowid=False,
     comment="How a delivery ended that its settlement had left open.",
+)
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("no", BIG, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Index("replay_target", "target", "no"),
+    comment="Replays: who asked for what and why, and how far each one is.",
 )
 
 revision = Table(

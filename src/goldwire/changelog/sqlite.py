@@ -12,12 +12,15 @@ from goldwire.changelog.sqlite_lanes import SqliteLanes
 from goldwire.changelog.sqlite_ledger import SqliteLedger
 from goldwire.changelog.sqlite_log import SqliteLog
 from goldwire.changelog.sqlite_open import connect
+from goldwire.changelog.sqlite_replays import SqliteReplays
 from goldwire.changelog.sqlite_settle import SqliteSettlements
 from goldwire.changelog.sqlite_targets import SqliteTargets
 from goldwire.changelog.sqlite_transaction import Checkpoint, Database, translated
 
 
-class SqliteStore(SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, SqliteLanes, SqliteLedger, SqliteDocuments):
+class SqliteStore(
+    SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, SqliteLanes, SqliteLedger, SqliteReplays, SqliteDocuments
+):
     """A `goldwire.changelog.port.Store` in one SQLite file; every method does what the port says of it.
 
     Use an object from one thread at a time. Other objects and other processes may use the same file meanwhile: they read

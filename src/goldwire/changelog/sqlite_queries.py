@@ -314,7 +314,7 @@ OPEN_BY_SEQ = f"SELECT {OPEN_COLUMNS} FROM open_delivery o WHERE o.target_no = ?
 INSERT_SETTLEMENT = "INSERT INTO settlement (target_no, position_from, codes) VALUES (?, ?, ?)"
 """How a stretch of positions ended."""
 
-INSERT_CLOSING = "INSERT INTO closing (target_no, seq, code) VALUES (?, ?, ?)"
+INSERT_CLOSING = "INSERT INTO closing (target_no, seq, code, revision) VALUES (?, ?, ?, ?)"
 """How one ended that had been left open."""
 
 OPEN_STATES = "SELECT state, count(*) FROM open_delivery WHERE target_no = ? GROUP BY state"

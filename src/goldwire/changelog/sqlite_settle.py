@@ -28,8 +28,8 @@ class SqliteSettlements(Part):
             self._apply_open(settlement, number)
             database.checkpoint("settle:after-open")
             ended = [settlement.codes.count(code) for code in ENDS]
-            for _, code in settlement.closed:
-                ended[ENDS.index(code)] += 1
+            for closing in settlement.closed:
+                ended[ENDS.index(closing.code)] += 1
             database.execute(query.ADVANCE, (settlement.position_to, settlement.reach, *ended, settlement.stop, number))
 
     def _save_controls(self, settlement: Settlement, number: int) -> None:
@@ -66,10 +66,10 @@ class SqliteSettlements(Part):
             update_open(database, settlement.target, number, settlement.updated)
         if settlement.closed:
             closed = sorted(settlement.closed)
-            gone = database.executemany(query.DELETE_OPEN, [(number, seq) for seq, _ in closed]).rowcount
+            gone = database.executemany(query.DELETE_OPEN, [(number, closing.seq) for closing in closed]).rowcount
             if gone != len(closed):
                 raise _contradiction(settlement, "a delivery was closed that is not open")
-            database.executemany(query.INSERT_CLOSING, [(number, seq, code) for seq, code in closed])
+            database.executemany(query.INSERT_CLOSING, [(number, *closing) for closing in closed])
         # A letter may have been discarded or redriven since the relay looked; what it put behind it must not wait for ever.
         waiting = {delivery.entity_id for delivery in settlement.opened if delivery.state != "retrying"}
         for lane in lanes_of(database, number, waiting).values():
@@ -95,7 +95,7 @@ def _check(cursor: Cursor, settlement: Settlement) -> None:
     for seq in opened:
         if not begin < seq <= end or codes[seq - begin - 1] != OPEN:
             raise _contradiction(settlement, f"the opened delivery {seq} has no open code")
-    if any(code not in ENDS for _, code in settlement.closed):
+    if any(closing.code not in ENDS for closing in settlement.closed):
         raise _contradiction(settlement, "a delivery was closed with a code that is none of D, F, S")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -59,6 +59,14 @@ def fence(cursor: Cursor, epoch: int) -> None:
         )
     if epoch > cursor.epoch:
         raise StoreCorruptError(f"target {cursor.target}: epoch {epoch} was never given, the newest is {cursor.epoch}")
+
+
+def controls_of(database: Database, target_no: int, numbers: Mapping[str, int]) -> dict[str, Control]:
+    """Return a target's control rows of these entities, given with their numbers. Runs inside a transaction."""
+    lowest = slot(target_no)
+    slots = {lowest + no: entity_id for entity_id, no in numbers.items()}
+    rows = database.each(query.CONTROLS, (), slots)
+    return {(entity_id := slots[row[0]]): _control((entity_id, *row[1:])) for row in rows}
 
 
 class SqliteTargets(Part):
@@ -118,12 +126,7 @@ class SqliteTargets(Part):
         database = self._database
         with database.reading():
             found = find_target(database, target)
-            if found is None:
-                return {}
-            lowest = slot(found.no)
-            slots = {lowest + no: entity_id for entity_id, no in self._numbers.of(entity_ids).items()}
-            rows = database.each(query.CONTROLS, (), slots)
-            return {(entity_id := slots[row[0]]): _control((entity_id, *row[1:])) for row in rows}
+            return {} if found is None else controls_of(database, found.no, self._numbers.of(entity_ids))
 
     def all_controls(self, target: str) -> Iterator[Control]:
         """See `Store.all_controls`; read page by page, so a row may be newer than the moment of the call."""

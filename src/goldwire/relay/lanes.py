@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Control, OpenDelivery, Settlement
+from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Closing, Control, OpenDelivery, Settlement
 
 Lane = Sequence[OpenDelivery]
 
@@ -28,7 +28,7 @@ class LaneWork:
         self._position = position
         self._lanes = {entity_id: list(lane) for entity_id, lane in lanes.items()}
         self._latest = latest
-        self._closed: list[tuple[int, int]] = []
+        self._closed: list[Closing] = []
         self._updated: dict[int, OpenDelivery] = {}
         self._controls: dict[str, Control] = {}
 
@@ -44,11 +44,11 @@ class LaneWork:
         """
         chosen: list[OpenDelivery] = []
         marked: list[OpenDelivery] = []
-        closed: list[tuple[int, int]] = []
+        closed: list[Closing] = []
         for entity_id, lane in self._lanes.items():
             if self._latest:
                 place = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)
-                closed += [(delivery.seq, SUPERSEDED) for delivery in lane[:place]]
+                closed += [Closing(delivery.seq, SUPERSEDED) for delivery in lane[:place]]
                 lane = self._lanes[entity_id] = lane[place:]  # noqa: PLW2901 - the lane that is left
             head = lane[0]._replace(state="retrying")
             if not head.ambiguous:
@@ -85,13 +85,13 @@ class LaneWork:
         return self._settlement(updated=list(self._updated.values()), closed=self._closed, stop=stop)
 
     def _end(self, delivery: OpenDelivery, code: int) -> None:
-        self._closed.append((delivery.seq, code))
+        self._closed.append(Closing(delivery.seq, code, delivery.revision))
         waiting = self._lanes[delivery.entity_id][1:]
         # A dead letter further on stays dead until a person redrives it, and goes on parking its entity.
         if waiting and waiting[0].state != "dead":
             self._updated[waiting[0].seq] = waiting[0]._replace(state="retrying", due_at=0.0)
 
-    def _settlement(self, *, updated: list[OpenDelivery], closed: list[tuple[int, int]], stop: str | None = None) -> Settlement:
+    def _settlement(self, *, updated: list[OpenDelivery], closed: list[Closing], stop: str | None = None) -> Settlement:
         return Settlement(
             target=self._target,
             epoch=self._epoch,

@@ -344,7 +344,7 @@ class Relay:
         ):
             return
         await self._call(self._store.settle, settlement)
-        codes = settlement.codes + bytes([code for _, code in settlement.closed])
+        codes = settlement.codes + bytes([closing.code for closing in settlement.closed])
         delivered, filtered, superseded = codes.count(b"D"), codes.count(b"F"), codes.count(b"S")
         self._cursor = self._cursor._replace(
             position=settlement.position_to,

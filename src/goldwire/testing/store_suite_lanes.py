@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Store
+from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Closing, Store
 from goldwire.testing.store_setting import (
     NOON,
     StoreSetting,
@@ -75,7 +75,7 @@ class LaneSuite(StoreSetting):
     def test_an_open_delivery_ends_with_its_code(self, store: Store, code: int, term: int) -> None:
         _dead_lane(store)
         before = balanced(store)
-        settle(store, 6, b"", closed=[(4, code)])
+        settle(store, 6, b"", closed=[Closing(4, code)])
         after = balanced(store)
         assert after[term] == before[term] + 1
         assert after.pending == before.pending - 1
@@ -192,7 +192,7 @@ class LaneSuite(StoreSetting):
     def test_a_dead_letter_may_end_after_its_redrive(self, store: Store) -> None:
         _dead_lane(store)
         store.redrive("t", [1], LATER)
-        settle(store, 6, b"", closed=[(1, DELIVERED)], updated=[opened(2, "a", "retrying", due_at=LATER)])
+        settle(store, 6, b"", closed=[Closing(1, DELIVERED)], updated=[opened(2, "a", "retrying", due_at=LATER)])
         assert lane_states(store, "a") == {2: "retrying", 3: "pending"}
         assert balanced(store).delivered == 2
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, FILTERED, OPEN, SUPERSEDED, Revision, Store
+from goldwire.changelog.port import DELIVERED, FILTERED, OPEN, SUPERSEDED, Closing, Revision, Store
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 from goldwire.testing.store_setting import (
@@ -32,7 +32,7 @@ def _ten(store: Store) -> None:
     commit(store, *[(f"e{number}", 1) for number in range(1, 10)], ("e6", 2))
     claimed(store)
     settle(store, 0, b"DFSO", opened=[opened(4, "e4")])
-    settle(store, 4, b"DOS", opened=[opened(6, "e6", "dead")], closed=[(4, DELIVERED)])
+    settle(store, 4, b"DOS", opened=[opened(6, "e6", "dead")], closed=[Closing(4, DELIVERED)])
     settle(store, 7, b"DDO", opened=[opened(10, "e6", "parked")], controls=[control("e8", 1, 8)])
 
 
@@ -65,8 +65,8 @@ class LedgerSuite(StoreSetting):
             "DELETE FROM open_delivery WHERE seq = 6",
             "DELETE FROM closing WHERE seq = 4",
             "UPDATE open_delivery SET seq = 5 WHERE seq = 6",
-            "INSERT INTO closing (target_no, seq, code) SELECT target_no, 6, 68 FROM closing",
-            "INSERT INTO closing (target_no, seq, code) SELECT target_no, 1, 68 FROM closing",
+            "INSERT INTO closing (target_no, seq, code, revision) SELECT target_no, 6, 68, 0 FROM closing",
+            "INSERT INTO closing (target_no, seq, code, revision) SELECT target_no, 1, 68, 0 FROM closing",
             "UPDATE target_cursor SET position = 9",
             "UPDATE target_cursor SET position = 11",
             "DELETE FROM log WHERE seq = 5",
@@ -93,7 +93,7 @@ class LedgerSuite(StoreSetting):
         commit(store, ("a", 1))
         claimed(store)
         settle(store, 0, b"D")
-        self.tamper(place, "INSERT INTO closing (target_no, seq, code) VALUES (1, 1, 68)")
+        self.tamper(place, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
         with pytest.raises(StoreCorruptError, match="position 1"):
             store.recount("t")
 
@@ -119,7 +119,7 @@ class LedgerSuite(StoreSetting):
         store.rewind("t", 2)
         settle(store, 2, b"OSFDDDDD", epoch=2, opened=[opened(3, "e3")])
         assert balanced(store) == (10, 6, 2, 1, 0, 0, 1)
-        settle(store, 10, b"", epoch=2, closed=[(3, SUPERSEDED)])
+        settle(store, 10, b"", epoch=2, closed=[Closing(3, SUPERSEDED)])
         assert balanced(store) == (10, 6, 2, 2, 0, 0, 0)
 
     def test_a_rewind_fences_the_relay_that_runs_and_keeps_control_rows(self, store: Store) -> None:
@@ -135,7 +135,7 @@ class LedgerSuite(StoreSetting):
         with pytest.raises(InputError, match="may have arrived"):
             store.rewind("t", 9)
         store.rewind("t", 10)
-        settle(store, 10, b"", epoch=2, closed=[(10, DELIVERED)])
+        settle(store, 10, b"", epoch=2, closed=[Closing(10, DELIVERED)])
         store.rewind("t", 9)
         balanced(store)
 
@@ -200,7 +200,7 @@ class LedgerSuite(StoreSetting):
                     codes,
                     epoch,
                     opened=[opened(seq, f"e{seq}", state) for seq, state in zip(new, states, strict=True)],  # type: ignore[arg-type]  # from literals
-                    closed=[(seq, dice.choice(b"DFS")) for seq in dice.sample(open_seqs, min(2, len(open_seqs)))],
+                    closed=[Closing(seq, dice.choice(b"DFS")) for seq in dice.sample(open_seqs, min(2, len(open_seqs)))],
                 )
             balanced(store)
 

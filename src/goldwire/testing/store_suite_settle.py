@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, OPEN, SUPERSEDED, Cursor, Settlement, Store
+from goldwire.changelog.port import DELIVERED, OPEN, SUPERSEDED, Closing, Cursor, Settlement, Store
 from goldwire.errors import FencedError, InputError, StoreBusyError, StoreCorruptError
 from goldwire.testing.store_setting import (
     NOON,
@@ -126,8 +126,8 @@ class SettleSuite(StoreSetting):
             (0, 2, b"DO", {"opened": [opened(1, "a")]}, "open"),
             (0, 2, b"OO", {"opened": [opened(2, "b"), opened(2, "b")]}, "open"),
             (0, 2, b"DD", {"updated": [opened(2, "b")]}, "not open"),
-            (0, 2, b"DD", {"closed": [(2, DELIVERED)]}, "not open"),
-            (0, 2, b"DD", {"closed": [(2, OPEN)]}, "none of"),
+            (0, 2, b"DD", {"closed": [Closing(2, DELIVERED)]}, "not open"),
+            (0, 2, b"DD", {"closed": [Closing(2, OPEN)]}, "none of"),
             (0, 2, b"DD", {"controls": [control("nobody", 1, 1)]}, "nobody"),
         ],
     )
@@ -161,7 +161,15 @@ class SettleSuite(StoreSetting):
         store.close()
         store = self.make_store(place, crash_at(step))
         with pytest.raises(Crash):
-            settle(store, 1, b"OD", controls=[control("a", 2, 3)], opened=[opened(2, "b")], closed=[(1, SUPERSEDED)], stop="x")
+            settle(
+                store,
+                1,
+                b"OD",
+                controls=[control("a", 2, 3)],
+                opened=[opened(2, "b")],
+                closed=[Closing(1, SUPERSEDED)],
+                stop="x",
+            )
         for seen in (store, self.make_store(place)):
             assert seen.cursors()[0].position == 1
             assert seen.cursors()[0].stopped is None
