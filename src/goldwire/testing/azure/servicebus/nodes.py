@@ -96,7 +96,8 @@ class _EntityNode:
         if entrance is None:
             text = f"'{self._path}' is not sent to: send to its queue or topic"
             raise AmqpError("amqp:not-allowed", text)
-        return Attachment(Sender(self._bus, entrance), max_message_size_bytes=entrance.max_message_bytes)
+        sender = Sender(self._bus, entrance)
+        return Attachment(sender, max_message_size_bytes=entrance.max_message_bytes, reject_larger=True)
 
     async def _session_receiver(self, queue: MessageQueue, request: AttachRequest, wanted: Any) -> Attachment:
         session = wanted.value if isinstance(wanted, Described) else wanted

@@ -1,0 +1,87 @@
+"""Service Bus entities on an emulator, for the real azure-servicebus."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+
+from goldwire.testing.azure.broker.config import BrokerConfig, parse_config
+
+CONFIG = """
+{"UserConfig": {"Namespaces": [{"Name": "sbemulatorns",
+  "Queues": [
+    {"Name": "plain", "Properties": {"LockDuration": "PT1M", "MaxDeliveryCount": 3}},
+    {"Name": "short", "Properties": {"LockDuration": "PT1S", "MaxDeliveryCount": 10}},
+    {"Name": "unique", "Properties": {"RequiresDuplicateDetection": true, "DuplicateDetectionHistoryTimeWindow": "PT5M"}},
+    {"Name": "dying", "Properties": {"DefaultMessageTimeToLive": "PT1S", "DeadLetteringOnMessageExpiration": true}},
+    {"Name": "chats", "Properties": {"RequiresSession": true, "LockDuration": "PT1M", "MaxDeliveryCount": 3}},
+    {"Name": "short-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT1S"}},
+    {"Name": "inbox", "Properties": {"ForwardTo": "plain"}},
+    {"Name": "burying", "Properties": {"ForwardDeadLetteredMessagesTo": "graveyard"}},
+    {"Name": "graveyard"}
+  ],
+  "Topics": [{"Name": "changes", "Subscriptions": [
+    {"Name": "all"},
+    {"Name": "north", "Rules": [{"Name": "r", "Properties": {
+      "FilterType": "Sql", "SqlFilter": {"SqlExpression": "region = 'north' AND amount >= 10 AND sys.Label LIKE 'cust%'"},
+      "Action": {"SqlExpression": "SET routed = 'yes'; SET sys.ReplyTo = 'billing'; REMOVE amount"}}}]},
+    {"Name": "labelled", "Rules": [{"Name": "r", "Properties": {
+      "FilterType": "Correlation", "CorrelationFilter": {"Label": "customer", "Properties": {"region": "south"}}}}]},
+    {"Name": "in-order", "Properties": {"RequiresSession": true}}
+  ]}]
+}], "Logging": {"Type": "Console"}}}
+"""
+
+
+class Bus:
+    """A running emulator and the clients that a test makes for it; they are closed in the end."""
+
+    def __init__(self, peer: Any, settings: dict[str, Any]) -> None:
+        self.peer = peer
+        self.settings = settings
+        self.made: list[ServiceBusClient] = []
+
+    def client(self, **settings: Any) -> ServiceBusClient:
+        made = ServiceBusClient.from_connection_string(self.peer.connection_string(), **self.settings, **settings)
+        self.made.append(made)
+        return made
+
+    def send(self, name: str, *messages: str | ServiceBusMessage) -> None:
+        """Send to a queue or topic with a client of its own."""
+        with self.client() as client, client.get_queue_sender(name) as sender:
+            sender.send_messages(
+                [each if isinstance(each, ServiceBusMessage) else ServiceBusMessage(each) for each in messages]
+            )
+
+    def close(self) -> None:
+        for client in self.made:
+            with closing(client):
+                pass
+
+
+@pytest.fixture(scope="session")
+def entities() -> BrokerConfig:
+    return parse_config(CONFIG)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def bus(request, start: Callable[..., Any], entities: BrokerConfig) -> Iterator[Bus]:
+    """The same entities over plain TCP and over TLS."""
+    if request.param == "tls":
+        certificates = request.getfixturevalue("certificates")
+        peer = start(entities, tls=certificates.context)
+        address = f"sb://localhost:{peer.emulator.server.port}"
+        made = Bus(peer, {"custom_endpoint_address": address, "connection_verify": certificates.file})
+    else:
+        made = Bus(start(entities), {})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def soon() -> Callable[[float], datetime]:
+    """A time so many seconds from now."""
+    return lambda seconds: datetime.now(UTC) + timedelta(seconds=seconds)
