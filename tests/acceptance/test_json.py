@@ -34,6 +34,7 @@ ELSEWHERE = {
     "bench": "test_bench.py",
     "dead show": "test_dead_letters.py",
     "detokenise": "the test below",
+    "emulator": "test_emulator.py",
 }
 
 

@@ -14,6 +14,7 @@ from goldwire.app.commands import (
     dead,
     demo,
     detokenise,
+    emulator,
     entity,
     ingest,
     init,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume)
-_NOW_AND_THEN = (verify, schema, targets, detokenise, demo, measure)
+_NOW_AND_THEN = (verify, schema, targets, detokenise, demo, measure, emulator)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

@@ -1,0 +1,127 @@
+"""`goldwire emulator`: Event Hubs and Service Bus on this machine, for the unmodified Azure SDKs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from goldwire.app.options import JsonOption
+from goldwire.app.output import note, say, show
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from goldwire.testing.azure.broker.config import BrokerConfig
+    from goldwire.testing.azure.emulator import Emulator
+
+_PORT = 5672
+"""Of AMQP, and of Microsoft's emulators."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(emulator)
+
+
+def emulator(
+    *,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="The entities, in the Config.json format of Microsoft's emulators; without it a few."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="A folder that keeps everything across restarts; without it in memory.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")
+    ] = _PORT,
+    tls: Annotated[
+        Path | None,
+        typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run Event Hubs and Service Bus on this machine, until Ctrl-C or SIGTERM.
+
+    The unmodified Azure SDKs work with it. It shows that a program works with the SDKs, not that Azure would agree. It listens
+    on loopback only, and its key is the well-known one of Microsoft's emulators.
+    """
+    import asyncio
+    import sys
+
+    from goldwire.app.running import loop_factory
+    from goldwire.errors import GoldwireError
+    from goldwire.testing.azure.broker.config import read_config
+    from goldwire.testing.azure.certificate import server_context
+    from goldwire.testing.azure.emulator import Emulator
+
+    entities = _few() if config is None else read_config(config)
+    peer = Emulator(entities, data, tls=None if tls is None else server_context(tls), port=port)
+
+    async def serve() -> None:
+        ended = _signalled()
+        try:
+            await peer.start()
+        except OSError as error:
+            peer.broker.close()
+            raise GoldwireError(f"--port {port}: {error.strerror}; choose another port, or 0 for a free one") from error
+        result = _result(peer, entities, tls)
+        show(result, as_json=as_json, render=lambda: _render(result))
+        sys.stdout.flush()
+        await ended.wait()
+        await peer.stop()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve())
+
+
+def _signalled() -> asyncio.Event:
+    """Return what is set by the signals that end a program; from now on they do nothing else."""
+    import asyncio
+    import signal
+
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    return ended
+
+
+def _few() -> BrokerConfig:
+    """Return a few entities, named as in the examples of Microsoft's emulators."""
+    from goldwire.testing.azure.broker.config import BrokerConfig
+    from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
+
+    return BrokerConfig(
+        hubs=(HubSettings("eh1", 4, ("cg1",)),),
+        queues=(QueueSettings(name="queue.1"), QueueSettings(name="queue.sessions", requires_session=True)),
+        topics=(TopicSettings(name="topic.1", subscriptions=(SubscriptionSettings(name="subscription.1"),)),),
+    )
+
+
+def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[str, Any]:
+    from goldwire.testing.azure.certificate import CERTIFICATE
+
+    return {
+        "connection_string": peer.connection_string(),
+        "endpoint": peer.endpoint,
+        "port": peer.server.port,
+        "certificate": None if tls is None else str((tls / CERTIFICATE).resolve()),
+        "event_hubs": [hub.name for hub in entities.hubs],
+        "queues": [queue.name for queue in entities.queues],
+        "topics": [topic.name for topic in entities.topics],
+    }
+
+
+def _render(result: dict[str, Any]) -> None:
+    say(f"ready: {result['connection_string']}")
+    if result["certificate"]:
+        note(
+            f"over TLS the SDKs need custom_endpoint_address={result['endpoint']} and connection_verify={result['certificate']}"
+        )
+    for kind in ("event_hubs", "queues", "topics"):
+        if result[kind]:
+            note(f"{kind.replace('_', ' ')}: {', '.join(result[kind])}")

@@ -1,0 +1,147 @@
+"""`goldwire emulator` as a process: it says where it is, keeps what it took through SIGKILL, and reads Config.json."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
+from azure.eventhub.exceptions import EventHubError
+
+PATIENCE_SECONDS = 60
+CONFIG = {"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "ns", "Entities": [
+    {"Name": "orders", "PartitionCount": 2, "ConsumerGroups": [{"Name": "audit"}]}]}]}}  # fmt: skip
+
+
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what the SDK leaves to the garbage collector while the test still bears it."""
+    yield
+    gc.collect()
+
+
+def started(shell: Any, *words: str) -> tuple[Any, dict[str, Any]]:
+    process = shell.start("emulator", "--json", *words)
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line == "}\n":
+            break
+    assert lines, process.stderr.read()
+    return process, json.loads("".join(lines))
+
+
+def producer(told: dict[str, Any], hub: str, **settings: Any) -> Any:
+    return EventHubProducerClient.from_connection_string(told["connection_string"], eventhub_name=hub, **settings)
+
+
+def received(told: dict[str, Any], hub: str, count: int, group: str = "$Default", **settings: Any) -> list[str]:
+    found: list[str] = []
+    enough = threading.Event()
+    client = EventHubConsumerClient.from_connection_string(told["connection_string"], group, eventhub_name=hub, **settings)
+
+    def on_event_batch(_: Any, events: list[Any]) -> None:
+        found.extend(event.body_as_str() for event in events)
+        if len(found) >= count:
+            enough.set()
+
+    given = {"on_event_batch": on_event_batch, "starting_position": "-1", "max_wait_time": 0.1}
+    worker = threading.Thread(target=client.receive_batch, kwargs=given)
+    worker.start()
+    reached = enough.wait(PATIENCE_SECONDS)
+    client.close()
+    worker.join(PATIENCE_SECONDS)
+    assert reached, found
+    return found
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.usefixtures("collected")
+def test_what_was_acknowledged_is_there_after_a_kill(shell: Any) -> None:
+    shell.write("Config.json", json.dumps(CONFIG))
+    process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    port, acknowledged = str(told["port"]), []
+    for number in range(3):
+        with producer(told, "orders") as sender:
+            for step in range(20):
+                sender.send_event(EventData(f"{number}.{step}"), partition_key="one entity")
+                acknowledged.append(f"{number}.{step}")
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", port)
+    assert received(told, "orders", len(acknowledged), "audit") == acknowledged
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.usefixtures("collected")
+def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> None:
+    process, told = started(shell, "--data", "data", "--port", "0")
+    acknowledged: list[str] = []
+    stop = threading.Event()
+
+    def send() -> None:
+        with producer(told, "eh1", retry_total=0) as sender:
+            number = 0
+            while not stop.is_set():
+                try:
+                    sender.send_event(EventData(f"{number}"), partition_id="0", timeout=10)
+                except (EventHubError, OSError):
+                    continue  # it was killed: the same event is sent again
+                acknowledged.append(f"{number}")
+                number += 1
+
+    worker = threading.Thread(target=send)
+    worker.start()
+    for _ in range(3):
+        before = len(acknowledged)
+        while len(acknowledged) < before + 10:
+            worker.join(0.01)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+        process, told = started(shell, "--data", "data", "--port", str(told["port"]))
+    before = len(acknowledged)
+    while len(acknowledged) < before + 10:
+        worker.join(0.01)
+    stop.set()
+    worker.join(PATIENCE_SECONDS)
+    found = received(told, "eh1", len(acknowledged))
+    assert list(dict.fromkeys(found))[: len(acknowledged)] == acknowledged
+
+
+def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
+    process, told = started(shell, "--tls", "tls", "--port", "0")
+    settings = {"custom_endpoint_address": told["endpoint"], "connection_verify": told["certificate"]}
+    with producer(told, "eh1", **settings) as sender:
+        sender.send_event(EventData("x"))
+    assert received(told, "eh1", 1, "cg1", **settings) == ["x"]
+    assert (shell.folder / "tls" / "key.pem").stat().st_mode & 0o077 == 0
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:
+    process = shell.start("emulator", "--port", "0")
+    line = process.stdout.readline()
+    assert line.startswith("ready: Endpoint=sb://127.0.0.1:")
+    assert line.endswith(";UseDevelopmentEmulator=true\n")
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_what_cannot_be_begun_says_why(shell: Any) -> None:
+    assert "none.json" in shell.fails("emulator", "--config", "none.json", code=3)
+    shell.write("Config.json", '{"UserConfig": {"NamespaceConfig": [{"Entities": [{"Name": "a", "PartitionCount": "many"}]}]}}')
+    assert "PartitionCount" in shell.fails("emulator", "--config", "Config.json", code=3)
+    shell.write("tls/cert.pem", "no certificate")
+    assert "cert.pem" in shell.fails("emulator", "--tls", "tls", "--port", "0", code=3)
+    _, told = started(shell, "--port", "0", "--data", "data")
+    assert str(told["port"]) in shell.fails("emulator", "--port", str(told["port"]), code=1)
+    assert "another" in shell.fails("emulator", "--port", "0", "--data", "data", code=4)
