@@ -1,0 +1,249 @@
+"""What Event Hubs and Service Bus have in common: where a namespace is, who we are, and what their errors mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Struct
+
+from goldwire.errors import ConfigError
+from goldwire.target.backplane import BackplaneSettings
+from goldwire.target.base import Outcome, Throttled, Unavailable, Unknown
+from goldwire.target.extras import require
+from goldwire.target.settings import about
+
+if TYPE_CHECKING:
+    from azure.core.credentials import AzureSasCredential
+    from azure.core.credentials_async import AsyncTokenCredential
+
+BUSY_SECONDS = 4.0
+"""How long the SDKs wait after `server-busy`; the services name no time of their own."""
+
+TOO_LARGE = "amqp:link:message-size-exceeded"
+
+OF_THE_CONTENT = frozenset(
+    {
+        TOO_LARGE,
+        "amqp:decode-error",
+        "amqp:invalid-field",
+        "amqp:not-allowed",
+        "com.microsoft:argument-error",
+        "com.microsoft:argument-out-of-range",
+    }
+)
+"""Refused for what was sent, but a batch is refused as a whole: whose fault it is shows when each goes alone."""
+
+_REFUSED: dict[str, Outcome] = {
+    "com.microsoft:server-busy": Throttled(BUSY_SECONDS),
+    "amqp:resource-limit-exceeded": Unavailable("a quota is used up, mostly because nobody reads; look at the entity's size"),
+    "com.microsoft:entity-disabled": Unavailable("the entity is disabled; enable it"),
+    "amqp:unauthorized-access": Unavailable("the service does not let us send; grant Send, or mend the credential"),
+    "com.microsoft:auth-failed": Unavailable("the service does not let us send; grant Send, or mend the credential"),
+    "amqp:not-found": Unavailable("the entity does not exist; create it, or mend its name"),
+    "com.microsoft:operation-cancelled": Unavailable("the service cancelled it"),
+}
+
+
+class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
+    """How a namespace of Event Hubs or Service Bus is reached."""
+
+    namespace: Annotated[
+        str | None,
+        about(
+            "The namespace, with or without `.servicebus.windows.net`; not needed beside `connection_string`.",
+            examples=["mdm-prod"],
+            place=True,
+        ),
+    ] = None
+    connection_string: Annotated[
+        str | None, about("With a key or a SAS token of a policy that has Send and nothing else.", secret=True)
+    ] = None
+    sas_token: Annotated[
+        str | None, about("`SharedAccessSignature sr=…`: somebody else makes it, and it expires.", secret=True)
+    ] = None
+    identity: Annotated[
+        Literal["default", "managed"],
+        about(
+            "Who we are to Entra where neither `connection_string` nor `sas_token` is given: `default`, whatever "
+            "DefaultAzureCredential finds; `managed`, the machine's managed identity alone."
+        ),
+    ] = "default"
+    managed_identity_client_id: Annotated[
+        str | None, about("Which one, where a machine has several user-assigned identities.", advanced=True)
+    ] = None
+    transport: Annotated[Literal["amqp", "websocket"], about("`websocket`: AMQP through port 443, where 5671 is closed.")] = (
+        "amqp"
+    )
+    endpoint_address: Annotated[
+        str | None,
+        about(
+            "Connect to this address instead of the namespace's own, e.g. a gateway's; the name is still the namespace's.",
+            examples=["sb://gateway.example:5671"],
+            advanced=True,
+        ),
+    ] = None
+    ca_file: Annotated[
+        str | None, about("PEM file of certificate authorities to trust instead of the usual.", advanced=True)
+    ] = None
+    timeout_seconds: Annotated[
+        float, about("Without the service's word by then, the outcome of a batch is unknown.", gt=0.1, le=3_600)
+    ] = 20.0
+    connect_timeout_seconds: Annotated[float, about("For connecting and authenticating.", gt=0.1)] = 20.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.connection_string is not None and self.sas_token is not None:
+            raise ValueError("set connection_string or sas_token, not both")
+        if self.connection_string is None and not self.namespace:
+            raise ValueError("set namespace, or connection_string")
+
+    @property
+    def host(self) -> str:
+        """The namespace's full name; empty where only the connection string knows it."""
+        name = (self.namespace or "").removeprefix("sb://").strip("/")
+        return name if "." in name or not name else f"{name}.servicebus.windows.net"
+
+
+def credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:
+    """Return what authenticates where there is no connection string; nothing is asked for yet.
+
+    Raises:
+        ConfigError: a package is not installed.
+    """
+    used_by = f"target '{name}'"
+    if settings.sas_token is not None:
+        made: AzureSasCredential = require("azure.core.credentials", extra="azure", used_by=used_by).AzureSasCredential(
+            settings.sas_token
+        )
+        return made
+    identity: Any = require("azure.identity.aio", extra="azure", used_by=used_by)
+    client_id = settings.managed_identity_client_id
+    if settings.identity == "managed":
+        found: AsyncTokenCredential = identity.ManagedIdentityCredential(**({"client_id": client_id} if client_id else {}))
+    else:
+        found = identity.DefaultAzureCredential(managed_identity_client_id=client_id)
+    return found
+
+
+def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, Any]:
+    """Return the options of an SDK's client: it tries once, because trying again is the relay's work.
+
+    Args:
+        settings: checked.
+        transport_type: the SDK's own enumeration.
+    """
+    websocket = settings.transport == "websocket"
+    options: dict[str, Any] = {
+        "retry_total": 0,
+        "retry_backoff_factor": 0,
+        "transport_type": transport_type.AmqpOverWebsocket if websocket else transport_type.Amqp,
+    }
+    if settings.endpoint_address is not None:
+        options["custom_endpoint_address"] = settings.endpoint_address
+    if settings.ca_file is not None:
+        options["connection_verify"] = settings.ca_file
+    return options
+
+
+class Refusal(Struct, frozen=True):
+    """What an SDK's error says of a batch."""
+
+    outcome: Outcome
+    condition: str | None
+    """The service's own, where it refused the batch; None where that is not certain."""
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Read an SDK's error: certain is only what the service answered to the message itself.
+
+    The SDKs wrap errors, and Event Hubs' tries a second time within one call. All that happened is in the chain of contexts;
+    if any of it is not an answer to the message, the message may be written.
+    """
+    conditions = list(_answers(error))
+    if not conditions or None in conditions:
+        return Refusal(Unknown(f"no certain answer ({kind_of(error)})"), None)
+    condition = str(conditions[0])
+    known = _REFUSED.get(condition)
+    if known is None and condition not in OF_THE_CONTENT:
+        return Refusal(Unknown(f"no certain answer ({condition})"), None)
+    return Refusal(known or Unavailable(f"refused ({condition})"), condition)
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what kind of error it is, for people: the service's condition, or else the innermost error's type.
+
+    An error's text is not used: it may repeat what was sent.
+    """
+    inner = type(error).__name__
+    for one in _chain(error):
+        condition = _condition(one)
+        if condition:
+            return condition
+        if not isinstance(one, KeyError | AttributeError):
+            inner = type(one).__name__
+    return inner
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why a namespace or an entity cannot be used, for people, with what to mend."""
+    kind = kind_of(error)
+    known = _REFUSED.get(kind)
+    if isinstance(known, Unavailable):
+        return known.reason
+    names = {type(one).__name__ for one in _chain(error)}
+    if names & {"ClientAuthenticationError", "CredentialUnavailableError"}:
+        return "no token can be had; mend the credential of this machine"
+    if names & {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}:
+        return "the service does not accept the credential for this entity; mend it, or grant Send"
+    return f"not reachable ({kind})"
+
+
+def is_for_people(error: BaseException) -> bool:
+    """Say whether waiting mends nothing: an entity, a credential or a right is missing."""
+    names = {type(one).__name__ for one in _chain(error)}
+    return kind_of(error) in {"amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
+        names & {"TokenAuthFailure", "CredentialUnavailableError"}
+    )
+
+
+def explained(error: BaseException, what: str) -> ConfigError | ConnectionError:
+    """Return what `open` raises.
+
+    Args:
+        error: the SDK's.
+        what: target and entity, as the text begins.
+    """
+    text = f"{what}: {reason_of(error)}"
+    return ConfigError(text) if is_for_people(error) else ConnectionError(text)
+
+
+def _answers(error: BaseException) -> Iterator[str | None]:
+    for one in _chain(error):
+        kinds = {kind.__name__ for kind in type(one).__mro__}
+        if "MessageException" in kinds:
+            condition = _condition(one)
+            yield condition if condition not in _OF_THE_CLIENT else None
+        elif not kinds & {"EventHubError", "ServiceBusError", "KeyError", "AttributeError"}:
+            yield None
+
+
+_OF_THE_CLIENT = frozenset({"amqp:unknown-error", "amqp:client-error", "amqp:socket-error", ""})
+"""Conditions that the SDKs make up themselves where the service said nothing."""
+
+
+def _condition(error: BaseException) -> str:
+    """Return the AMQP condition of an error of the SDKs' protocol library; empty for others."""
+    found: Any = getattr(error, "condition", None)
+    found = getattr(found, "value", found)
+    return found.decode() if isinstance(found, bytes) else found if isinstance(found, str) else ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that led to it, from the outermost to the first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
