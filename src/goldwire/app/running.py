@@ -16,7 +16,8 @@ from goldwire.app.wiring import House
 from goldwire.changelog.port import Cursor
 from goldwire.errors import GoldwireError
 from goldwire.relay.metrics import Recorder
-from goldwire.relay.pump import Relay, StoreCall
+from goldwire.relay.pump import Relay
+from goldwire.relay.store_call import StoreCall
 
 Progress = Callable[[str, Cursor], None]
 

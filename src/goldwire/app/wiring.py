@@ -27,7 +27,8 @@ if TYPE_CHECKING:  # these are imported where they are used: a command that need
     from goldwire.change.mastering import Mastering
     from goldwire.relay.book import ContractBook
     from goldwire.relay.metrics import Recorder
-    from goldwire.relay.pump import Relay, StoreCall
+    from goldwire.relay.pump import Relay
+    from goldwire.relay.store_call import StoreCall
 
 _SQLITE = "sqlite:///"
 _NEW_STORE_MODE = 0o600

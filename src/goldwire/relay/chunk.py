@@ -6,7 +6,7 @@ goes on by itself (`goldwire.relay.lanes`) while the stream moves on; later rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from goldwire.changelog.port import (
     DELIVERED,
@@ -68,6 +68,11 @@ class Chunk:
         self._opened: list[OpenDelivery] = []
         self.taken: list[LogRow] = []
         """What the target took."""
+
+    def hold(self, entity_ids: Collection[str]) -> None:
+        """Let what comes of these entities wait: they are under replay."""
+        for entity_id in entity_ids:
+            self._blocked.setdefault(entity_id, False)
 
     def wanted_bases(self, rows: Sequence[LogRow]) -> list[tuple[str, int]]:
         """Return (entity id, version) of the states that deltas of these rows are made against."""

@@ -69,9 +69,19 @@ STOPPED = Metric(
     ("target",),
     "1 while the target is stopped, by the dead-letter cap or by hand.",
 )
+REPLAYED = Metric(
+    "goldwire_replayed_events_total",
+    "counter",
+    ("target", "outcome"),
+    "Events of replays: taken, rejected, skipped behind a rejected one, withheld by the present contract.",
+)
+REPLAYING = Metric("goldwire_replay_open", "gauge", ("target",), "1 while a replay is carried out.")
 BALANCED = Metric("goldwire_ledger_balanced", "gauge", ("target",), "1 while the ledger balances.")
 
-METRICS = (DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, BALANCED)
+METRICS = (
+    DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, REPLAYED, REPLAYING,
+    BALANCED,
+)  # fmt: skip
 
 _LATENCY_BUCKETS = (
     0.01,

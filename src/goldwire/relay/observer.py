@@ -82,6 +82,15 @@ class Observer:
         ):
             self._recorder.gauge(metric, self._target, value=value)
 
+    def replayed(self, outcome: str, count: int) -> None:
+        """So many events of a replay ended this way."""
+        if count:
+            self._recorder.count(metrics.REPLAYED, self._target, outcome, by=count)
+
+    def replaying(self, *, open_now: bool) -> None:
+        """A replay was taken up, or is in hand no more."""
+        self._recorder.gauge(metrics.REPLAYING, self._target, value=int(open_now))
+
     def where_failed(self, reason: str) -> None:
         """A `where` had no result for a record; each kind of reason is logged once, the count is a metric."""
         self._recorder.count(metrics.WHERE_ERRORS, self._target)
@@ -115,4 +124,5 @@ class Observer:
             "correlation_id": event.correlation_id,
             "attempt": item.attempt,
             "bytes": len(event.body),
+            **({"replay": item.replay_id} if item.replay_id is not None else {}),
         }

@@ -6,6 +6,7 @@ Arithmetic only: it is told the time and never sleeps, so a test needs no waitin
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from random import Random
 
 from goldwire.relay.settings import DeliverySettings
@@ -84,6 +85,39 @@ class Breaker:
         self._probe_out = False
         wait = wait_seconds if wait_seconds is not None else backoff_seconds(self._settings, self._trips, self._random)
         self._open_until = max(self._open_until or 0.0, now + wait)
+
+
+class Throttle:
+    """How many events may go now at so many a second; what is not used is kept for one second.
+
+    Args:
+        rate: events a second; None: no limit.
+    """
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._most = max(1.0, rate or 0.0)
+        self._left = 1.0
+        self._filled_at: float | None = None
+
+    def allowance(self, now: float) -> float:
+        """Return how many may go at this monotonic time."""
+        if self._rate is None:
+            return inf
+        passed = 0.0 if self._filled_at is None else now - self._filled_at
+        self._left, self._filled_at = min(self._left + passed * self._rate, self._most), now
+        return self._left
+
+    def spend(self, count: int) -> None:
+        """Note events that went."""
+        if self._rate is not None:
+            self._left -= count
+
+    def wait_seconds(self, now: float) -> float:
+        """How long from this monotonic time until one may go."""
+        if self._rate is None:
+            return 0.0
+        return max((1.0 - self.allowance(now)) / self._rate, 0.0)
 
 
 class DeadLetterCap:

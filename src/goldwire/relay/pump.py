@@ -1,18 +1,17 @@
 """The relay of one target: reads the log through its contract, sends, settles, and goes on until it is told to stop.
 
-The loop alternates between lanes that are due and the next chunk of the log. It awaits the store and the target once a chunk;
-what happens to each event of a chunk is plain code in `chunk` and `lanes`.
+The loop alternates between an open replay, lanes that are due and the next chunk of the log. It awaits the store and the
+target once a chunk; what happens to each event of a chunk is plain code in `chunk` and `lanes`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection
 from math import inf
 from random import Random
-from typing import Any, TypeVar
 
 from goldwire.changelog.port import Control, Cursor, LogRow, OpenDelivery, Settlement, Start, Store
+from goldwire.changelog.replays import Replay
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import FencedError, TargetStoppedError
 from goldwire.event.seal import seal
@@ -24,32 +23,20 @@ from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
 from goldwire.relay.pacing import Breaker, DeadLetterCap, backoff_seconds
+from goldwire.relay.replay import Replays
+from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
+from goldwire.relay.store_call import StoreCall
 from goldwire.relay.verdict import ASKED_TO_WAIT, Judge, settled
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Target
-
-T = TypeVar("T")
+from goldwire.target.base import Delivered, Duplicate, Item, Target
 
 STANDING_SECONDS = 1.0
 """How often a relay reports where its target stands, and looks whether it was stopped."""
 
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
-
-
-class StoreCall:
-    """How the relay reaches the synchronous store: in line, or through an executor of one thread."""
-
-    def __init__(self, executor: Any = None) -> None:
-        self._executor = executor
-
-    async def __call__(self, function: Callable[..., T], *args: Any) -> T:
-        """Run a store call and return what it returns."""
-        if self._executor is None:
-            return function(*args)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
 
 class Relay:
@@ -66,12 +53,14 @@ class Relay:
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
+        replayed: called with the record of a replay after each of its turns.
     """
 
     def __init__(
         self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
         clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        replayed: Callable[[Replay], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -88,10 +77,14 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer)
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
+        self._replays = Replays(
+            name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
+            self._breaker, self._judge, clock=clock, random=random, observer=observer, told=replayed,
+        )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STANDING_SECONDS
-        self._lanes_probe = True
+        self._turn = 0
 
     def stop(self) -> None:
         """Ask for a graceful stop: what is in flight ends and is settled, nothing new is sent."""
@@ -136,25 +129,45 @@ class Relay:
         await self._refresh_book()
         while not self._stop.asked:
             await self._report_standing()
-            # While the target is on probation lanes and log take turns, so that one bad event cannot hold the probe for ever.
-            self._lanes_probe = self._breaker.closed or not self._lanes_probe
-            worked = self._lanes_probe and await self._work_lanes()
-            if not self._stop.asked and (self._breaker.closed or not worked):
-                worked = await self._work_log() or worked
+            worked = await self._work()
             if self._judge.stop is not None:
                 raise TargetStoppedError(f"target {self._name} was stopped: {self._judge.stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
 
+    async def _work(self) -> bool:
+        """Give each its turn; False when none had anything to do."""
+        turns = (self._work_replay, self._work_lanes, self._work_log)
+        if self._breaker.closed:
+            return any([await turn() for turn in turns if not self._stop.asked])
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        # On probation one of them has the probe, each in turn, so that one bad event cannot hold it for ever.
+        for _ in turns:
+            self._turn = (self._turn + 1) % len(turns)
+            if await turns[self._turn]():
+                return True
+        return False
+
+    async def _work_replay(self) -> bool:
+        cursor = self._cursor
+        return await self._replays.turn(cursor.epoch, clear=cursor.position >= self._unclear_upto)
+
     async def _wait(self, *, until_caught_up: bool) -> bool:
         """Sleep until there may be something to do; False when there is nothing left and that ends the run."""
-        due = await self._call(self._store.next_due, self._name)
+        due = await self._next_due()
         delay = self._settings.poll_seconds
+        if not self._breaker.resting(self._clock.monotonic()):
+            delay = min(delay, self._replays.due_seconds())
         if self._breaker.resting(self._clock.monotonic()):
             delay = self._breaker.rest_seconds(self._clock.monotonic())
         elif due is not None:
             delay = min(max(due - self._clock.now(), 0.0), delay)
-        elif until_caught_up and await self._call(self._store.position) == self._cursor.position:
+        elif (
+            until_caught_up
+            and await self._call(self._store.position) == self._cursor.position
+            and not await self._replays.any_open()
+        ):
             return False
         await self._pause(max(delay, 0.001))
         return True
@@ -186,6 +199,7 @@ class Relay:
         lanes = await self._call(self._store.lanes, self._name, entities)
         await self._refuse_if_taken_over()
         chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
+        chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
         await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
@@ -262,7 +276,7 @@ class Relay:
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready = await self._seal_lanes(work, chosen, rows, held)
         sent_at = timestamp(self._clock.now())
-        outcomes = await self._resend([(delivery, item) for delivery, item in ready])
+        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
         taken = [
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
@@ -282,15 +296,25 @@ class Relay:
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
         now = self._clock.now()
-        due = await self._call(self._store.due, self._name, now, limit)
+        due = await self._due_by(now, limit)
         if due:
             return due
-        soonest = await self._call(self._store.next_due, self._name)
+        soonest = await self._next_due()
         if soonest is None or soonest <= now + self._settings.backoff_limit_seconds:
             return due
         # So far off because the target asked for it, or else because the clock was ahead and was set back since.
-        waiting = await self._call(self._store.due, self._name, inf, limit)
+        waiting = await self._due_by(inf, limit)
         return [row for row in waiting if row.reason != ASKED_TO_WAIT or (row.last_attempt_at or "") > timestamp(now)]
+
+    async def _due_by(self, moment: float, limit: int) -> list[OpenDelivery]:
+        held = self._replays.held
+        due = await self._call(self._store.due, self._name, moment, limit + len(held))
+        return [delivery for delivery in due if delivery.entity_id not in held][:limit]
+
+    async def _next_due(self) -> float | None:
+        if not self._replays.held:
+            return await self._call(self._store.next_due, self._name)
+        return next((delivery.due_at for delivery in await self._due_by(inf, 1)), None)
 
     async def _seal_lanes(
         self, work: LaneWork, chosen: list[OpenDelivery], rows: dict[int, LogRow], held_by: dict[str, Control]
@@ -314,27 +338,6 @@ class Relay:
                 changed = held is not None and held.presence != sealed
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
         return ready
-
-    async def _resend(self, ready: list[tuple[OpenDelivery, Item]]) -> list[Outcome | None]:
-        """Send again, except what a look-up shows to have arrived the first time."""
-        items = [item for _, item in ready]
-        arrived = await self._look_up({index: items[index] for index, (delivery, _) in enumerate(ready) if delivery.ambiguous})
-        missing = [index for index in range(len(items)) if index not in arrived]
-        outcomes: list[Outcome | None] = [arrived.get(index) for index in range(len(items))]
-        if missing:
-            for index, outcome in zip(missing, await self._sender.send([items[i] for i in missing]), strict=True):
-                outcomes[index] = outcome
-        return outcomes
-
-    async def _look_up(self, unclear: dict[int, Item]) -> dict[int, Outcome]:
-        if not unclear or not self._connection.looks_up or not self._breaker.closed:
-            return {}
-        versions = await self._connection.held_versions(list(unclear.values()))
-        return {
-            index: Duplicate(item.remote_id)
-            for (index, item), version in zip(unclear.items(), versions, strict=True)
-            if version is not None and version >= item.event.version
-        }
 
     # --- settling
 

@@ -71,6 +71,30 @@ class Sender:
             raise wrong.exceptions[0] from None
         return outcomes
 
+    async def resend(self, items: Sequence[tuple[Item, bool]]) -> list[Outcome | None]:
+        """Send again, except what a look-up shows to have arrived the first time.
+
+        Args:
+            items: each with whether an earlier attempt may have had its effect.
+        """
+        arrived = await self._look_up({index: item for index, (item, ambiguous) in enumerate(items) if ambiguous})
+        missing = [index for index in range(len(items)) if index not in arrived]
+        outcomes: list[Outcome | None] = [arrived.get(index) for index in range(len(items))]
+        if missing:
+            for index, outcome in zip(missing, await self.send([items[i][0] for i in missing]), strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    async def _look_up(self, unclear: dict[int, Item]) -> dict[int, Outcome]:
+        if not unclear or not self._connection.looks_up or not self._breaker.closed:
+            return {}
+        versions = await self._connection.held_versions(list(unclear.values()))
+        return {
+            index: Duplicate(item.remote_id)
+            for (index, item), version in zip(unclear.items(), versions, strict=True)
+            if version is not None and version >= item.event.version
+        }
+
     async def _send_batch(self, items: Sequence[Item], start: int, outcomes: list[Outcome | None]) -> None:
         batch = items[start : start + self._batch_size]
         if not await self._admitted(len(batch)):

@@ -7,7 +7,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "goldwire.relay.pump",
         "await chunk.send(sending, items, self._sender, self._judge, self._clock.now)",
         (
-            "asyncio.ensure_future(self._sender.send(items)); await chunk.send(sending, items, type('Blind', (), {'send': "
+            "asyncio = __import__('asyncio'); asyncio.ensure_future(self._sender.send(items)); "
+            "await chunk.send(sending, items, type('Blind', (), {'send': "
             "lambda _, sent: asyncio.sleep(0, [Delivered()] * len(sent))})(), self._judge, self._clock.now)"
         ),
     ),
@@ -86,7 +87,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "self._store.read_latest, after, upto, 2**62, limit)",
     ),
     "look-up-believes-any-version": (
-        "goldwire.relay.pump",
+        "goldwire.relay.sender",
         "if version is not None and version >= item.event.version",
         "if version is not None",
     ),

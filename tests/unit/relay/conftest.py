@@ -15,14 +15,17 @@ from goldwire.canonical import canonical
 from goldwire.change.model import Attribute, EntityType, Model
 from goldwire.change.port import Change
 from goldwire.changelog.port import Revision
+from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.sqlite import SqliteStore
+from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
 from goldwire.relay.book import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
-from goldwire.relay.pump import Relay, StoreCall
+from goldwire.relay.pump import Relay
 from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import DELIVERED, Item, Outcome
 from goldwire.testing.virtual import VirtualClock, VirtualLoop
 
@@ -37,6 +40,7 @@ class ScriptedTarget:
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, int]] = []
+        self.items: list[Item] = []
         self.bodies: list[dict[str, Any]] = []
         self.batches: list[int] = []
         self.answer: Answer = lambda _: DELIVERED
@@ -57,6 +61,7 @@ class ScriptedTarget:
         self.in_flight -= 1
         for item in items:
             self.sent.append((item.event.entity_id, item.event.version))
+            self.items.append(item)
             self.bodies.append(msgspec.json.decode(item.event.body))
         return [self.answer(item) for item in items]
 
@@ -91,6 +96,15 @@ class World:
                 state = golden_state(attributes or {})
                 workspace.commit_changes([Change(entity_id, "Customer", version, kind, state, "", "run-1", b"{}")])
 
+    def replay(self, replay_id: str = "r1", *, rate: float | None = None, **selection: Any) -> None:
+        """Ask for a replay of all that the target was sent so far, or of what is selected."""
+        position = next(cursor.position for cursor in self.store.cursors() if cursor.target == "t")
+        chosen = Selection(**{"after": 0, "upto": position, **selection})
+        self.store.add_replay(Replay(replay_id, "t", chosen, "ann", timestamp(self.clock.now()), rate=rate))
+
+    def replayed(self, replay_id: str = "r1") -> Replay:
+        return next(one for one in self.store.replays("t") if one.id == replay_id)
+
     def run(self, *, until_caught_up: bool = True, start: str = "beginning", **settings: Any) -> None:
         self.loop.run_until_complete(self.running(until_caught_up=until_caught_up, start=start, **settings))
 
@@ -108,6 +122,11 @@ class World:
             call=self.call,
         )
         await self.relay.run(until_caught_up=until_caught_up)
+
+    def erase(self, entity_id: str) -> None:
+        version = self.versions[entity_id] = self.versions[entity_id] + 1
+        with self.store.ingest(self.clock.now()) as workspace:
+            workspace.commit_changes([Change(entity_id, "Customer", version, "erased", golden_state({}), "", "run-1", b"{}")])
 
     def balanced(self) -> bool:
         counts = self.store.counts("t")

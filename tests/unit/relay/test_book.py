@@ -32,3 +32,9 @@ def test_a_chunk_ends_where_the_next_revision_begins():
 def test_a_target_without_contract_says_what_to_do():
     with pytest.raises(ConfigError, match="goldwire apply"):
         ContractBook("crm", lambda revision: revision).refresh([])
+
+
+def test_a_revision_whose_start_a_release_took_back_seals_nothing():
+    it = book(0, 20, 12, 30)
+    assert [it.at(seq) for seq in (12, 13, 20, 21, 30, 31)] == [1, 3, 3, 3, 3, 4]
+    assert it.last_position_of(13, 100) == 30

@@ -5,7 +5,7 @@ import pytest
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, FencedError, StoreBusyError, TargetStoppedError
 from goldwire.relay.metrics import LATENCY
-from goldwire.relay.pump import StoreCall
+from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import DELIVERED, Rejected, Throttled, Unavailable, Unknown
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
-from goldwire.relay.pump import StoreCall
+from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import DELIVERED, Delivered, Rejected, Throttled, Unavailable, Unknown
 
 

@@ -23,8 +23,9 @@ from goldwire.errors import FencedError, InputError, TargetStoppedError
 from goldwire.relay.book import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
-from goldwire.relay.pump import Relay, StoreCall
+from goldwire.relay.pump import Relay
 from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import Item, Outcome, Target
 from goldwire.target.memory import MemorySettings, MemoryTarget
 from goldwire.target.sql import SqlSettings, SqlTarget

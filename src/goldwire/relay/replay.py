@@ -1,0 +1,322 @@
+"""Carries out replays inside a relay's loop: a turn sends some events, then live traffic goes on.
+
+From the moment an entity is begun until it is done its live deliveries wait (`held`), so nothing live ever goes between two
+events of its past. What is begun is in the record before it is sent. So the record always says which entities a crash can have
+left half done; they are begun again, from the first event, before anything live of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from math import inf
+from random import Random
+
+from msgspec.structs import replace
+
+from goldwire.changelog.port import Store
+from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
+from goldwire.clock import Clock, timestamp
+from goldwire.relay.observer import Observer
+from goldwire.relay.pacing import Breaker, DeadLetterCap, Throttle
+from goldwire.relay.replay_source import Chooses, Gathered, Repeat, ReplaySource, chooses
+from goldwire.relay.sender import Sender
+from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.store_call import StoreCall
+from goldwire.relay.verdict import Judge, first_attempt
+from goldwire.target.base import Delivered, Duplicate, Item, Outcome
+
+LOOK_SECONDS = 1.0
+"""How often a relay looks whether a replay was asked for."""
+
+SLICE = 20
+"""How many entities are made ready at once."""
+
+BEGUN_MAX = 500
+"""So many entities may be held back at once: where one after another fails for a passing reason, no more are begun."""
+
+
+class Replays:
+    """The replays of one target, one after another.
+
+    Args:
+        target: its name.
+        store, call: where the records are, and how it is reached.
+        source: makes the events.
+        sender: the target's way out, with its pace and its breaker.
+        settings: pace and limits, the same as for live traffic.
+        judge: that of the live traffic; it tells whether the target takes anything at all.
+        clock, random: time and jitter.
+        observer: where it is reported.
+        told: called with the record after each change.
+    """
+
+    def __init__(
+        self, target: str, store: Store, call: StoreCall, source: ReplaySource, sender: Sender, settings: DeliverySettings,
+        breaker: Breaker, judge: Judge, *, clock: Clock, random: Random, observer: Observer,
+        told: Callable[[Replay], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._target = target
+        self._store = store
+        self._call = call
+        self._source = source
+        self._sender = sender
+        self._settings = settings
+        self._breaker = breaker
+        self._live = judge
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._told = told
+        self._looked_at = -inf
+        self._newest = 0
+        self._epoch = 0
+        self._replay: Replay | None = None
+        self._going: dict[str, Repeat] = {}
+        self._judge = judge
+        self._throttle = Throttle(None)
+        self._choose: Chooses | None = None
+
+    @property
+    def held(self) -> Collection[str]:
+        """Entities whose live deliveries must wait."""
+        return self._going.keys()
+
+    def due_seconds(self) -> float:
+        """How long until there may be something to do, as far as that is known; infinite when it is not."""
+        if self._replay is None:
+            return inf
+        now = self._clock.monotonic()
+        soonest = min((repeat.due for repeat in self._going.values()), default=inf)
+        return self._throttle.wait_seconds(now) or max(soonest - now, 0.0)
+
+    async def any_open(self) -> bool:
+        """Say whether a replay is open: a run that ends when all is done must not end yet."""
+        if self._replay is not None:
+            return True
+        self._looked_at = -inf
+        return await self._call(self._store.open_replay, self._target) is not None
+
+    async def turn(self, epoch: int, *, clear: bool) -> bool:
+        """Do some of the open replay; False when nothing was done.
+
+        Args:
+            epoch: the relay's own; a record is saved only under the newest.
+            clear: nothing above the cursor may have been sent by a relay that crashed. Before that no entity is begun: an
+                event of it may have arrived that its past must not follow.
+
+        Raises:
+            FencedError: another process took the target over.
+            ConfigError: the target found a setting wrong.
+        """
+        self._epoch = epoch
+        if not await self._take_up():
+            return False
+        now = self._clock.monotonic()
+        limit = int(min(self._throttle.allowance(now), self._limit()))
+        if limit < 1:
+            return False
+        ready = self._ready(now)
+        began = False
+        if not ready and clear and len(self._going) < BEGUN_MAX:
+            began = await self._begin(limit)
+            ready = self._ready(now)
+        if ready:
+            await self._send(ready, limit)
+        return bool(ready) or began
+
+    # --- the record
+
+    async def _take_up(self) -> bool:
+        """Know the open replay, if there is one, and whether it still is one."""
+        now = self._clock.monotonic()
+        if self._replay is None and now - self._looked_at < LOOK_SECONDS:
+            return False
+        self._looked_at = now
+        found = await self._call(self._store.open_replay, self._target)
+        if self._replay is not None and (found is None or found.id != self._replay.id):
+            self._drop()  # cancelled by a person
+        if found is None:
+            return False
+        newest = await self._source.refresh()
+        if self._replay is None:
+            started_at = found.started_at or timestamp(self._clock.now())
+            self._replay = replace(found, started_at=started_at, position=max(found.position, found.selection.after))
+            cap = DeadLetterCap(self._settings)
+            self._judge = Judge(self._settings, cap, self._clock, self._random, self._live.life)
+            self._throttle = Throttle(found.rate)
+            self._choose = chooses(found.selection)
+            self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
+            self._observer.replaying(open_now=True)
+            self._hold((await self._gather(found.begun, begun=True)).repeats)
+        elif newest != self._newest:
+            await self._renew()
+        self._newest = newest
+        return True
+
+    async def _renew(self) -> None:
+        """Make what is begun again under a contract that changed meanwhile; what was sent of it already stays sent."""
+        going, before = self._going, self._events_begun()
+        repeats = (await self._gather(tuple(going), begun=True)).repeats
+        for repeat in repeats:
+            old = going[repeat.entity_id]
+            repeat.place = sum(one.row.version < old.sent[old.place].row.version for one in repeat.sent)
+        self._going = {repeat.entity_id: repeat for repeat in repeats if repeat.place < len(repeat.sent)}
+        withheld = before - self._events_begun()
+        self._count(withheld=withheld, entities=len(going) - len(self._going))
+        self._observer.replayed("withheld", withheld)
+
+    async def _save(self, state: ReplayState = "open", reason: str = "") -> bool:
+        """Write the record down; False when a person cancelled it meanwhile, and nothing more may be sent of it."""
+        assert self._replay is not None, "there is a replay"
+        ended_at = None if state == "open" else timestamp(self._clock.now())
+        replay = replace(self._replay, state=state, reason=reason, begun=tuple(self._going), ended_at=ended_at)
+        if not await self._call(self._store.save_replay, replay, self._epoch):
+            self._drop()
+            return False
+        self._replay = replay
+        if self._told is not None:
+            self._told(replay)
+        if state != "open":
+            self._observer.event("replay ended", replay=replay.id, state=state)
+            self._drop()
+        return True
+
+    def _drop(self) -> None:
+        """Have no replay in hand: what was held goes on at once."""
+        self._replay = None
+        self._going.clear()
+        self._looked_at = -inf
+        self._observer.replaying(open_now=False)
+
+    def _count(self, **more: int) -> None:
+        assert self._replay is not None, "there is a replay"
+        tally = self._replay.tally
+        changed: Tally = replace(tally, **{name: getattr(tally, name) + by for name, by in more.items()})
+        self._replay = replace(self._replay, tally=changed)
+
+    def _fail(self, failure: ReplayFailure) -> None:
+        assert self._replay is not None, "there is a replay"
+        if len(self._replay.failures) < FAILURES_NAMED_MAX:
+            self._replay = replace(self._replay, failures=(*self._replay.failures, failure))
+
+    # --- beginning
+
+    def _limit(self) -> int:
+        return self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
+
+    def _ready(self, now: float) -> list[Repeat]:
+        return [repeat for repeat in self._going.values() if repeat.due <= now]
+
+    def _hold(self, repeats: Sequence[Repeat]) -> None:
+        self._going.update((repeat.entity_id, repeat) for repeat in repeats)
+
+    async def _gather(self, entity_ids: Collection[str], *, begun: bool = False) -> Gathered:
+        assert self._replay is not None, "there is a replay"
+        if not entity_ids:
+            return Gathered()
+        return await self._source.gather(self._replay.selection, self._choose, entity_ids, begun=begun)
+
+    async def _begin(self, limit: int) -> bool:
+        """Make the next entities ready, and write down that they are begun before any is sent; False if nothing moved."""
+        assert self._replay is not None, "there is a replay"
+        before = self._replay
+        wanted = self._replay.waiting
+        self._replay = replace(self._replay, waiting=())
+        self._take(await self._gather(wanted))
+        selection = self._replay.selection
+        while self._replay.position < selection.upto and self._events_begun() < limit and len(self._going) < BEGUN_MAX:
+            page = await self._source.page(selection, self._replay.position, min(SLICE, limit))
+            self._take(await self._gather(page.entity_ids))
+            self._replay = replace(self._replay, position=page.upto)
+            if not page.entity_ids:
+                break  # a long stretch without any; live traffic comes first
+        ended = not (self._going or self._replay.waiting) and self._replay.position >= selection.upto
+        if ended:
+            return await self._save("done")
+        return self._replay != before and await self._save()
+
+    def _take(self, gathered: Gathered) -> None:
+        assert self._replay is not None, "there is a replay"
+        self._hold(gathered.repeats)
+        self._replay = replace(self._replay, waiting=(*self._replay.waiting, *gathered.waiting))
+        for failure in gathered.blocked:
+            self._fail(failure)
+        self._count(
+            withheld=gathered.withheld, newest_only=gathered.newest_only, unconfirmed=gathered.unconfirmed,
+            blocked=len(gathered.blocked),
+        )  # fmt: skip
+        self._observer.replayed("withheld", gathered.withheld)
+
+    def _events_begun(self) -> int:
+        return sum(len(repeat.sent) - repeat.place for repeat in self._going.values())
+
+    # --- sending
+
+    async def _send(self, ready: list[Repeat], limit: int) -> None:
+        """Send at most `limit` events, an entity's next one only when the one before was taken."""
+        assert self._replay is not None, "there is a replay"
+        replay_id, left = self._replay.id, limit
+        while ready and left > 0:
+            wave, ready = ready[:left], ready[left:]
+            items = [_item(repeat, replay_id) for repeat in wave]
+            sent_at = timestamp(self._clock.now())
+            outcomes = await self._sender.send(items)
+            left -= len(wave)
+            self._throttle.spend(sum(outcome is not None for outcome in outcomes))
+            ready += self._settle(wave, items, outcomes, sent_at)
+            if None in outcomes:
+                break  # the breaker or a stop keeps the rest back
+        if self._judge.stop is not None:
+            self._going.clear()
+            await self._save("failed", self._judge.stop)
+        else:
+            await self._save()
+
+    def _settle(
+        self, wave: Sequence[Repeat], items: Sequence[Item], outcomes: Sequence[Outcome | None], sent_at: str
+    ) -> list[Repeat]:
+        """Note what became of a wave; return those that have a next event to send at once."""
+        taken = [outcome for outcome in outcomes if isinstance(outcome, Delivered | Duplicate)]
+        if taken:
+            self._judge.saw_life()
+            self._judge.delivered(len(taken))
+            size = sum(len(i.event.body) for i, o in zip(items, outcomes, strict=True) if isinstance(o, Delivered | Duplicate))
+            duplicates = sum(isinstance(outcome, Duplicate) for outcome in taken)
+            self._count(events=len(taken), duplicates=duplicates, bytes=size)
+            self._observer.replayed("taken", len(taken))
+        onwards = []
+        for repeat, outcome in zip(wave, outcomes, strict=True):
+            if outcome is None:
+                continue
+            if not isinstance(outcome, Delivered | Duplicate):
+                self._failed(repeat, outcome, sent_at)
+                continue
+            repeat.place, repeat.delivery = repeat.place + 1, None
+            if repeat.place < len(repeat.sent):
+                onwards.append(repeat)
+            else:
+                self._end(repeat)
+        return onwards
+
+    def _failed(self, repeat: Repeat, outcome: Outcome, sent_at: str) -> None:
+        sent = repeat.sent[repeat.place]
+        judged = self._judge.judge(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
+        if judged.state != "dead":
+            repeat.delivery = judged
+            repeat.due = self._clock.monotonic() + max(judged.due_at - self._clock.now(), 0.0)
+            return
+        skipped = len(repeat.sent) - repeat.place - 1
+        self._fail(ReplayFailure(repeat.entity_id, sent.row.version, judged.reason))
+        self._count(rejected=1, skipped=skipped)
+        self._observer.replayed("rejected", 1)
+        self._observer.replayed("skipped", skipped)
+        self._end(repeat)
+
+    def _end(self, repeat: Repeat) -> None:
+        del self._going[repeat.entity_id]
+        self._count(entities=1)
+
+
+def _item(repeat: Repeat, replay_id: str) -> Item:
+    attempt = repeat.delivery.attempts + 1 if repeat.delivery is not None else 1
+    return Item(repeat.sent[repeat.place].event, repeat.remote_id, attempt, replay_id)

@@ -1,0 +1,174 @@
+"""Where a replay's events come from: entity by entity, made again, proven, and cut down to what may leave and was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Struct, field
+
+from goldwire.changelog.port import Control, LogRow, OpenDelivery, Store
+from goldwire.changelog.replays import Past, ReplayFailure, Selection
+from goldwire.contract.compiled import CompiledContract
+from goldwire.contract.shape import Shape
+from goldwire.contract.where.program import compile_where
+from goldwire.relay.book import ContractBook
+from goldwire.relay.rebuild import Sent, rebuild, rebuild_newest
+from goldwire.relay.still_allowed import still_allowed
+from goldwire.relay.store_call import StoreCall
+
+Chooses = Callable[[LogRow], bool]
+
+DEAD_AND_UNCLEAR = (
+    "a dead letter of it may have arrived: an older event must not go after it; redrive or discard position {seq}, then replay "
+    "the entity"
+)
+
+
+class Repeat(Struct, gc=False):
+    """What is to be sent again of one entity, and how far that is."""
+
+    entity_id: str
+    sent: list[Sent]
+    remote_id: str | None
+    place: int = 0
+    """How many are done."""
+    delivery: OpenDelivery | None = None
+    """What is known of failed attempts at the one in hand."""
+    due: float = 0.0
+    """Monotonic seconds: not before."""
+
+
+class Gathered(Struct):
+    """What some entities come to."""
+
+    repeats: list[Repeat] = field(default_factory=list)
+    """Of entities of which something is to be sent."""
+    waiting: list[str] = field(default_factory=list)
+    """Entities with a delivery that may have arrived, and that is still being retried."""
+    blocked: list[ReplayFailure] = field(default_factory=list)
+    """Those whose delivery that may have arrived is dead."""
+    withheld: int = 0
+    newest_only: int = 0
+    unconfirmed: int = 0
+
+
+class Page(NamedTuple):
+    """Some entities that a replay comes to."""
+
+    entity_ids: Sequence[str]
+    upto: int
+    """The position up to which all were looked at."""
+
+
+def chooses(selection: Selection) -> Chooses | None:
+    """Return what a selection's expression says of one version of a record; None without an expression."""
+    if selection.where is None:
+        return None
+    shape = Shape("", (), (), (), selection.where_attributes, {})
+    expression = compile_where(selection.where, selection.where_attributes).bind(shape.fields)
+    return lambda row: expression(row, shape.decode(row.state))
+
+
+class ReplaySource:
+    """The past of one target.
+
+    Args:
+        target: its name.
+        store: the log and what became of it.
+        call: how the store is reached.
+        book: the target's contracts, a book of its own: what is sealed here again must not count as work of the relay.
+    """
+
+    def __init__(self, target: str, store: Store, call: StoreCall, book: ContractBook) -> None:
+        self._target = target
+        self._store = store
+        self._call = call
+        self._book = book
+
+    async def refresh(self) -> int:
+        """Read the contracts again; return the newest revision."""
+        self._book.refresh(await self._call(self._store.revisions, self._target))
+        return self._book.newest
+
+    async def page(self, selection: Selection, position: int, limit: int) -> Page:
+        """Return the next entities after a position, at most `limit` unless they were named."""
+        if selection.entities:
+            return Page(selection.entities, selection.upto)
+        found, looked_at = await self._call(self._store.first_rows, position, selection.upto, selection.after, limit)
+        return Page([entity_id for _, entity_id in found], looked_at)
+
+    async def gather(
+        self, selection: Selection, choose: Chooses | None, entity_ids: Collection[str], *, begun: bool = False
+    ) -> Gathered:
+        """Make ready what is to be sent of these entities.
+
+        Args:
+            selection: what was asked for.
+            choose: `chooses` of it.
+            entity_ids: the entities.
+            begun: they had been begun before: their lanes have rested since, and do not matter.
+        """
+        found = Gathered()
+        free = entity_ids if begun else await self._free(entity_ids, found)
+        pasts: dict[str, Past] = await self._call(self._store.pasts, self._target, free) if free else {}
+        present = self._book.revision(self._book.newest)
+        for entity_id in free:
+            past = pasts.get(entity_id)
+            if past is None or past.control is None:
+                continue
+            sent = rebuild(past, self._book, selection.after)
+            if sent is None:
+                sent = await self._newest(past.control, selection, found)
+            sent = _chosen(sent, selection, choose)
+            may_leave = _newest_that_may_leave(sent, past.erased, present)
+            found.withheld += len(sent) - len(may_leave)
+            if may_leave:
+                found.repeats.append(Repeat(entity_id, may_leave, past.control.remote_id))
+        return found
+
+    async def _free(self, entity_ids: Collection[str], found: Gathered) -> list[str]:
+        lanes = await self._call(self._store.lanes, self._target, entity_ids)
+        free = []
+        for entity_id in entity_ids:
+            lane = lanes.get(entity_id, [])
+            unclear = next((delivery for delivery in lane if delivery.ambiguous), None)
+            if unclear is None:
+                free.append(entity_id)
+            elif lane[0].state == "dead":
+                found.blocked.append(ReplayFailure(entity_id, unclear.version, DEAD_AND_UNCLEAR.format(seq=unclear.seq)))
+            else:
+                found.waiting.append(entity_id)
+        return free
+
+    async def _newest(self, control: Control, selection: Selection, found: Gathered) -> list[Sent]:
+        """Return the newest event alone, where all of the past cannot be proven."""
+        if control.seq <= selection.after:
+            return []
+        wanted = [(control.entity_id, control.version)]
+        if control.base_version is not None:
+            wanted.append((control.entity_id, control.base_version))
+        rows: dict[Any, LogRow] = await self._call(self._store.versions, wanted)
+        base = None if control.base_version is None else rows.get((control.entity_id, control.base_version))
+        newest = rebuild_newest(control, rows[control.entity_id, control.version], base, self._book)
+        found.newest_only += newest is not None
+        found.unconfirmed += newest is None
+        return [] if newest is None else [newest]
+
+
+def _chosen(sent: list[Sent], selection: Selection, choose: Chooses | None) -> list[Sent]:
+    """Return the events that were asked for; with an upper end the newest one follows, so that the last word is the newest."""
+    inside = sent if not selection.bounded else [one for one in sent if one.row.seq <= selection.upto]
+    if choose is not None and not any(choose(one.row) for one in inside):
+        return []
+    if selection.bounded and inside and inside[-1] is not sent[-1]:
+        return [*inside, sent[-1]]
+    return inside
+
+
+def _newest_that_may_leave(sent: list[Sent], erased: int, present: CompiledContract) -> list[Sent]:
+    """Return what follows the last event that may not leave: older than an erasure, or more than the contract shows now."""
+    for place in range(len(sent) - 1, -1, -1):
+        if sent[place].row.version < erased or not still_allowed(sent[place], present):
+            return sent[place + 1 :]
+    return sent
