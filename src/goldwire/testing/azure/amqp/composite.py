@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from msgspec import Struct
 
 from goldwire.testing.azure.amqp.decode import DecodeError
-from goldwire.testing.azure.amqp.values import Array, Described, Symbol, ULong
+from goldwire.testing.azure.amqp.values import Array, Described, Symbol, Timestamp, UByte, UInt, ULong, UShort
 
 _BY_DESCRIPTOR: dict[Any, type[Composite]] = {}
 
@@ -55,16 +55,27 @@ def _filled(kind: type[Composite], values: list[Any]) -> Composite:
     known = values[: len(names)]
     if any(value is not None for value in values[len(names) :]):
         raise DecodeError(f"{kind.symbol} has more fields than {len(names)}")
-    given = {
-        name: composed(value)
-        for name, value, default in zip(names, known, defaults, strict=False)
-        if value is not None or default is None
-    }
+    given = {}
+    for name, value, default, wire in zip(names, known, defaults, kind.wire, strict=False):
+        expected = _EXPECTED.get(wire)
+        if value is not None and expected is not None and not isinstance(value, expected):
+            raise DecodeError(f"{kind.symbol}: {name} is no {expected.__name__}")
+        if value is not None or default is None:
+            given[name] = composed(value)
     return kind(**given)
 
 
 def _values(composite: Composite) -> list[Any]:
     return [getattr(composite, name) for name in composite.__struct_fields__]
+
+
+_EXPECTED: dict[Any, type] = {
+    **dict.fromkeys((UByte, UShort, UInt, ULong, Timestamp), int),
+    **dict.fromkeys((str, Symbol), str),
+    bool: bool,
+    bytes: bytes,
+}
+"""What a field's wire type is in Python; others are looked at where they are used."""
 
 
 def as_is(value: Any) -> Any:
@@ -80,3 +91,6 @@ def symbols(value: Any) -> Any:
 def fields(value: Any) -> Any:
     """The wire type of a map with symbols as keys."""
     return {Symbol(key): as_is(item) for key, item in value.items()}
+
+
+_EXPECTED[fields] = dict

@@ -14,6 +14,7 @@ from goldwire.testing.azure.amqp import cbs
 from goldwire.testing.azure.amqp.attaching import Attaching
 from goldwire.testing.azure.amqp.claims import Authority, Claim, Claims
 from goldwire.testing.azure.amqp.composite import Composite
+from goldwire.testing.azure.amqp.encode import EncodeError
 from goldwire.testing.azure.amqp.endpoint import AmqpError, Router
 from goldwire.testing.azure.amqp.frames import (
     AMQP_HEADER,
@@ -106,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         try:
             self._take()
-        except FramingError as error:
+        except (FramingError, EncodeError) as error:
             self.close(AmqpError("amqp:connection:framing-error", str(error)))
         except AmqpError as error:
             self.close(error)

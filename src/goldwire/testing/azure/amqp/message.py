@@ -62,8 +62,7 @@ class Message(Struct):
         """
         message = cls()
         for code, start, _ in sections(payload):
-            content, _ = decode(payload, start)
-            message._take(code, content)
+            message._take(code, _content(payload, code, start))
         return message
 
     def _take(self, code: int, content: Any) -> None:
@@ -98,6 +97,7 @@ class Message(Struct):
         return bytes(out)
 
 
+_LISTS = frozenset({HEADER, PROPERTIES, SEQUENCE})
 _MAPS = {
     DELIVERY_ANNOTATIONS: "delivery_annotations",
     MESSAGE_ANNOTATIONS: "message_annotations",
@@ -136,7 +136,7 @@ def section(payload: bytes, code: int) -> Any:
     """
     for found, start, _ in sections(payload):
         if found == code:
-            content, _ = decode(payload, start)
+            content = _content(payload, code, start)
             return composed(Described(ULong(code), content)) if code in {HEADER, PROPERTIES} else content
     return None
 
@@ -150,7 +150,7 @@ def unbatch(payload: bytes) -> list[bytes]:
     Raises:
         DecodeError: the bytes hold no message.
     """
-    return [decode(payload, start)[0] for code, start, _ in sections(payload) if code == DATA]
+    return [_content(payload, code, start) for code, start, _ in sections(payload) if code == DATA]
 
 
 def annotated(
@@ -177,7 +177,7 @@ def annotated(
         if code > MESSAGE_ANNOTATIONS:
             break
         if code == MESSAGE_ANNOTATIONS:
-            held = decode(payload, start)[0] or {}
+            held = _content(payload, code, start) or {}
         elif code == HEADER:
             kept_header = payload[start_of_rest:end]
         start_of_rest = end
@@ -186,6 +186,16 @@ def annotated(
     _write_map(out, MESSAGE_ANNOTATIONS, held | _symbolic(annotations))
     out += memoryview(payload)[start_of_rest:]
     return bytes(out)
+
+
+def _content(payload: bytes, code: int, start: int) -> Any:
+    content, _ = decode(payload, start)
+    if content is None and code != DATA:
+        return [] if code in _LISTS else None
+    expected = bytes if code == DATA else list if code in _LISTS else object if code == VALUE else dict
+    if not isinstance(content, expected):
+        raise DecodeError(f"section 0x{code:02x} of a message holds no {expected.__name__}")
+    return content
 
 
 def _symbolic(annotations: Mapping[Any, Any]) -> dict[Any, Any]:
