@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, TransportType
 
 from goldwire.testing.azure.broker.config import BrokerConfig, parse_config
 
@@ -19,6 +19,8 @@ CONFIG = """
     {"Name": "dying", "Properties": {"DefaultMessageTimeToLive": "PT1S", "DeadLetteringOnMessageExpiration": true}},
     {"Name": "chats", "Properties": {"RequiresSession": true, "LockDuration": "PT1M", "MaxDeliveryCount": 3}},
     {"Name": "short-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT1S"}},
+    {"Name": "renewed", "Properties": {"LockDuration": "PT6S"}},
+    {"Name": "renewed-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT6S"}},
     {"Name": "inbox", "Properties": {"ForwardTo": "plain"}},
     {"Name": "burying", "Properties": {"ForwardDeadLetteredMessagesTo": "graveyard"}},
     {"Name": "graveyard"}
@@ -74,7 +76,9 @@ def bus(request, start: Callable[..., Any], entities: BrokerConfig) -> Iterator[
         certificates = request.getfixturevalue("certificates")
         peer = start(entities, tls=certificates.context)
         address = f"sb://localhost:{peer.emulator.server.port}"
-        made = Bus(peer, {"custom_endpoint_address": address, "connection_verify": certificates.file})
+        settings = {"custom_endpoint_address": address, "connection_verify": certificates.file}
+        # With an address of its own azure-servicebus takes web sockets unless it is told otherwise.
+        made = Bus(peer, {**settings, "transport_type": TransportType.Amqp})
     else:
         made = Bus(start(entities), {})
     yield made

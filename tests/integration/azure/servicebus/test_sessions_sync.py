@@ -13,6 +13,7 @@ from azure.servicebus.exceptions import (
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
+LONGER_THAN_THE_LOCK_SECONDS = 9
 
 
 def said(session, *texts):
@@ -108,16 +109,18 @@ def test_a_session_lock_that_ran_out_is_told(bus):
 
 
 def test_a_renewed_session_lock_holds(bus):
-    bus.send("short-chats", *said("x", "a"))
+    bus.send("renewed-chats", *said("x", "a"))
     renewer = AutoLockRenewer(max_lock_renewal_duration=PATIENCE_SECONDS)
     with (
         renewer,
         bus.client(retry_total=0) as client,
-        client.get_queue_receiver("short-chats", session_id="x", auto_lock_renewer=renewer) as receiver,
+        client.get_queue_receiver("renewed-chats", session_id="x", auto_lock_renewer=renewer) as receiver,
     ):
         (got,) = receive(receiver, 1)
         before = receiver.session.locked_until_utc
-        other = client.get_queue_receiver("short-chats", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=3)
+        other = client.get_queue_receiver(
+            "renewed-chats", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=LONGER_THAN_THE_LOCK_SECONDS
+        )
         with pytest.raises(OperationTimeoutError):
             other.receive_messages(1)
         assert receiver.session.locked_until_utc > before
