@@ -171,9 +171,9 @@ class WebhookTarget:
         client = self._client
         assert client is not None, "send before open"
         if self.settings.batch == "array":
-            headers, body = array([item.event for item in items])
+            headers, body = array(items)
         else:
-            headers, body = single(items[0].event)
+            headers, body = single(items[0])
         id_, now = headers["webhook-id"], self._clock.now()
         headers["webhook-timestamp"] = str(int(now))
         if self.settings.signing_secrets:

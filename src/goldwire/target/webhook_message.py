@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from goldwire.event.headers import headers, message_id
-from goldwire.event.sealed import SealedEvent
+from goldwire.target.base import Item
 
 _NAMES = {
     "messageId": "x-goldwire-message-id",
@@ -58,16 +58,17 @@ class Signer:
         return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
 
 
-def single(event: SealedEvent) -> tuple[dict[str, str], bytes]:
+def single(item: Item) -> tuple[dict[str, str], bytes]:
     """Return headers and body of a POST of one event."""
-    found = {_NAMES[name]: plain(value) for name, value in headers(event).items()}
+    found = {_NAMES[name]: plain(value) for name, value in headers(item.event, replay_id=item.replay_id).items()}
     found["webhook-id"] = found["x-goldwire-message-id"]
-    return found, event.body
+    return found, item.event.body
 
 
-def array(events: Sequence[SealedEvent]) -> tuple[dict[str, str], bytes]:
-    """Return headers and body of a POST of several events; the same events always have the same `webhook-id`."""
-    digest = hashlib.sha256("\n".join(message_id(event) for event in events).encode()).hexdigest()
+def array(items: Sequence[Item]) -> tuple[dict[str, str], bytes]:
+    """Return headers and body of a POST of several events; the same messages always have the same `webhook-id`."""
+    events = [item.event for item in items]
+    digest = hashlib.sha256("\n".join(message_id(item.event, item.replay_id) for item in items).encode()).hexdigest()
     found = {
         "content-type": "application/json",
         "webhook-id": f"sha256:{digest}",

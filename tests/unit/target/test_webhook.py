@@ -76,13 +76,13 @@ class TestArrayWithResults(WebhookSuite):
     settings = {"batch": "array", "answer": "results"}  # noqa: RUF012
 
 
-def post(receiver: Receiver, path: str, *events: SealedEvent, **settings: Any) -> list[Outcome]:
+def post(receiver: Receiver, path: str, *events: SealedEvent, replay_id: str | None = None, **settings: Any) -> list[Outcome]:
     async def run() -> Sequence[Outcome]:
         await receiver.start()
         target = WebhookTarget("hook", WebhookSettings(url=receiver.url + path, **settings), SystemClock())
         await target.open()
         try:
-            return await target.send([Item(event) for event in events])
+            return await target.send([Item(event, replay_id=replay_id) for event in events])
         finally:
             await target.close()
             await receiver.stop()
@@ -138,6 +138,20 @@ def test_an_array_sent_again_has_the_same_id_and_the_strictest_labels() -> None:
     assert first.headers["x-goldwire-classification"] == "email,pii"
     assert first.headers["x-goldwire-retention-days"] == "30"
     assert first.body == b"[" + events[0].body + b"," + events[1].body + b"]"
+
+
+def test_a_replay_has_ids_of_its_own_that_a_repetition_keeps() -> None:
+    receiver = Receiver()
+    for replay_id in (None, "r1", "r1"):
+        post(receiver, "/", sealed("a", 1), replay_id=replay_id)
+        post(receiver, "/", sealed("a", 1), sealed("b", 1), batch="array", replay_id=replay_id)
+    requests = list(receiver.requests)
+    plain, first, again = (request.headers for request in requests[0::2])
+    assert first["webhook-id"] == first["x-goldwire-message-id"] == f"{plain['webhook-id']}~r1"
+    assert again["webhook-id"] == first["webhook-id"]
+    assert first["traceparent"] == plain["traceparent"]
+    plain, first, again = (request.headers["webhook-id"] for request in requests[1::2])
+    assert plain != first == again
 
 
 ANSWERS = [
