@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, Limits, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.broker.message import SYSTEM_PROPERTIES, NewMessage, StoredMessage
 from goldwire.testing.azure.broker.opening import Broker, open_broker
 from goldwire.testing.virtual import VirtualClock, VirtualLoop
+
+_T = TypeVar("_T")
 
 
 class BrokerWorld:
@@ -34,6 +37,14 @@ class BrokerWorld:
     def pass_time(self, seconds: float) -> None:
         """Move the time on."""
         self._loop.elapsed_seconds += seconds
+
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine; while it waits, the time moves by itself."""
+        asyncio.set_event_loop(self._loop)
+        try:
+            return self._loop.run_until_complete(work)
+        finally:
+            asyncio.set_event_loop(None)
 
     def open(
         self,

@@ -2,8 +2,9 @@
 
 Both formats are taken, also together in one file: `UserConfig.NamespaceConfig` holds event hubs, `UserConfig.Namespaces` holds
 queues and topics. The keys are those of the `Config-schema.json` that Microsoft publishes beside each emulator
-(https://github.com/Azure/azure-service-bus-emulator-installer, https://github.com/Azure/azure-event-hubs-emulator-installer).
-Values may be wider than the containers take, such as a lock of one second; `objections` lists what the containers would refuse.
+(https://github.com/Azure/azure-service-bus-emulator-installer, https://github.com/Azure/azure-event-hubs-emulator-installer),
+and so are their defaults, but for one: without `DefaultMessageTimeToLive` messages live for ever. Values may be wider than the
+containers take, such as a lock of one second; `objections` lists what the containers would refuse.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class _SubscriptionProperties(_Pascal, frozen=True):
     forward_dead_lettered_messages_to: str = ""
     forward_to: str = ""
     lock_duration: str = "PT1M"
-    max_delivery_count: int = 10
+    max_delivery_count: int = 3
     requires_session: bool = False
 
 

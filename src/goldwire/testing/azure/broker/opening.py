@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from goldwire.testing.azure.broker.event_hubs import LocalEventHubs
 from goldwire.testing.azure.broker.service_bus import ServiceBus
 from goldwire.testing.azure.broker.store import Store
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_WAIT_SECONDS = 60.0
 _SHORTEST_WAIT_SECONDS = 0.005
 
@@ -53,8 +56,7 @@ class Broker:
         """Do what falls due, until cancelled."""
         while True:
             self._sooner.clear()
-            due = self.advance()
-            wait = _LONGEST_WAIT_SECONDS if due is None else due / 1000 - self._clock.now()
+            wait = self._advanced()
             sleep = asyncio.ensure_future(self._clock.sleep(min(max(wait, _SHORTEST_WAIT_SECONDS), _LONGEST_WAIT_SECONDS)))
             sooner = asyncio.ensure_future(self._sooner.wait())
             try:
@@ -62,6 +64,16 @@ class Broker:
             finally:
                 sleep.cancel()
                 sooner.cancel()
+
+    def _advanced(self) -> float:
+        """Do what is due; return how many seconds nothing will be."""
+        try:
+            due = self.advance()
+        except sqlite3.Error:
+            # The disk is full, say. Nothing was lost; it is tried again.
+            _LOG.exception("what was due could not be stored")
+            return 1.0
+        return _LONGEST_WAIT_SECONDS if due is None else due / 1000 - self._clock.now()
 
     def close(self) -> None:
         """Close the store."""
