@@ -71,6 +71,8 @@ def emulator(
             raise GoldwireError(f"--port {port}: {error.strerror}; choose another port, or 0 for a free one") from error
         result = _result(peer, entities, tls)
         show(result, as_json=as_json, render=lambda: _render(result))
+        for objection in () if as_json else result["container_objections"]:
+            note(f"Microsoft's containers would refuse this Config.json: {objection}")
         sys.stdout.flush()
         await ended.wait()
         await peer.stop()
@@ -103,6 +105,7 @@ def _few() -> BrokerConfig:
 
 
 def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[str, Any]:
+    from goldwire.testing.azure.broker.config import objections
     from goldwire.testing.azure.certificate import CERTIFICATE
 
     return {
@@ -113,6 +116,7 @@ def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[st
         "event_hubs": [hub.name for hub in entities.hubs],
         "queues": [queue.name for queue in entities.queues],
         "topics": [topic.name for topic in entities.topics],
+        "container_objections": objections(entities),
     }
 
 
