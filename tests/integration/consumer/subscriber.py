@@ -1,0 +1,112 @@
+"""A subscriber that mirrors records into PostgreSQL and dies at random: in its handler, or before it acknowledges."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from goldwire_consumer import Consumer, Event, Message, Record, Result, Settings, fold
+from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.store.postgresql import PostgresStore
+
+CHANCE = random.Random()
+PACE = Pace(batch=20, wait_seconds=0.2, retry_seconds=0.05)
+
+
+class Mortal(Consumer[Any]):
+    """Dies after the transaction of some batches, before the broker hears of them."""
+
+    risk = 0.0
+
+    def process(self, messages: Iterable[Message]) -> list[Result]:
+        results = super().process(messages)
+        if CHANCE.random() < self.risk:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return results
+
+
+def write(event: Event, connection: Any) -> None:
+    found = connection.execute("SELECT record::text FROM customer WHERE id = %s", (event.entity_id,)).fetchone()
+    record = fold(None if found is None else msgspec.json.decode(found[0], type=Record), event)
+    if CHANCE.random() < Mortal.risk / 20:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if record is None:
+        connection.execute("DELETE FROM customer WHERE id = %s", (event.entity_id,))
+    else:
+        connection.execute(
+            "INSERT INTO customer VALUES (%s, %s::jsonb) ON CONFLICT (id) DO UPDATE SET record = excluded.record",
+            (event.entity_id, msgspec.json.encode(record).decode()),
+        )
+
+
+def kafka(consumer: Mortal, address: str) -> Any:
+    from goldwire_consumer.adapter.kafka import KafkaSubscription  # noqa: PLC0415 - only what is asked for
+
+    configuration = {
+        "bootstrap.servers": address,
+        "group.id": "mirror",
+        "session.timeout.ms": 6000,
+        "log_level": 2,
+    }
+    return KafkaSubscription(consumer, configuration, ["customers"], PACE)
+
+
+def event_hubs(consumer: Mortal, address: str, store: PostgresStore, *, in_transaction: bool) -> Any:
+    from azure.eventhub import EventHubConsumerClient  # noqa: PLC0415
+
+    from goldwire_consumer.adapter.event_hubs import EventHubsSubscription  # noqa: PLC0415
+    from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore  # noqa: PLC0415
+
+    checkpoints = SqlCheckpointStore(store)
+    client = EventHubConsumerClient.from_connection_string(
+        address,
+        "$Default",
+        checkpoint_store=checkpoints,
+        load_balancing_interval=0.5,
+        partition_ownership_expiration_interval=2,
+    )
+    return EventHubsSubscription(consumer, client, checkpoints if in_transaction else None, pace=PACE)
+
+
+def service_bus(consumer: Mortal, address: str) -> Any:
+    from azure.servicebus import ServiceBusClient  # noqa: PLC0415
+
+    from goldwire_consumer.adapter.service_bus import ServiceBusSubscription  # noqa: PLC0415
+
+    return ServiceBusSubscription(consumer, ServiceBusClient.from_connection_string(address), queue="customers", pace=PACE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=["kafka", "event-hubs", "event-hubs-after", "service-bus"])
+    parser.add_argument("address")
+    parser.add_argument("database")
+    parser.add_argument("--risk", type=float, default=0.0)
+    given = parser.parse_args()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    store = PostgresStore(given.database)
+    with store.transaction() as transaction:
+        transaction.connection.execute("SELECT pg_advisory_xact_lock(1)")
+        transaction.connection.execute("CREATE TABLE IF NOT EXISTS customer (id TEXT PRIMARY KEY, record JSONB)")
+    Mortal.risk = given.risk
+    settings = Settings(dead_letters="returned") if given.kind == "service-bus" else None
+    consumer = Mortal(store, write, settings)
+    if given.kind == "kafka":
+        kafka(consumer, given.address).run(stop)
+    elif given.kind == "service-bus":
+        service_bus(consumer, given.address).run(stop)
+    else:
+        event_hubs(consumer, given.address, store, in_transaction=given.kind == "event-hubs").run(stop)
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The Kafka adapter against librdkafka's mock cluster: real clients, the real protocol, real processes that die."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer as KafkaConsumer
+from confluent_kafka import Producer, TopicPartition
+
+from goldwire.event.headers import headers, partition_key
+from goldwire.event.sealed import SealedEvent
+from goldwire.testing.histories import customers
+from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, TryAgainError
+from goldwire_consumer.adapter.kafka import KafkaSubscription
+from goldwire_consumer.adapter.running import Pace
+
+PARTITIONS = 3
+PATIENCE_SECONDS = 120
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaCluster]:
+    with KafkaCluster(topics={"customers": PARTITIONS}) as found:
+        yield found
+
+
+def send(cluster: KafkaCluster, events: list[SealedEvent]) -> None:
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "enable.idempotence": True, "log_level": 0})
+    for event in events:
+        beside = {name: value for name, value in headers(event).items() if name != "partitionKey"}
+        producer.produce("customers", event.body, partition_key(event), headers=list(beside.items()))
+    assert producer.flush(PATIENCE_SECONDS) == 0
+
+
+def versions(events: list[SealedEvent]) -> dict[str, int]:
+    return {event.entity_id: event.version for event in events}
+
+
+def committed(cluster: KafkaCluster, group: str = "mirror") -> int:
+    reader = KafkaConsumer({"bootstrap.servers": cluster.bootstrap, "group.id": group, "log_level": 0})
+    try:
+        places = reader.committed([TopicPartition("customers", number) for number in range(PARTITIONS)], PATIENCE_SECONDS)
+        return sum(max(0, one.offset) for one in places)
+    finally:
+        reader.close()
+
+
+def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
+    cluster: KafkaCluster, database: Any, subscriber: Callable[..., Any]
+) -> None:
+    history = customers(31, 12, 400)
+    mirror = subscriber("kafka", cluster.bootstrap, database.url, "--risk", "0.5")
+    send(cluster, history.events[:300])
+    mirror.survive(database, versions(history.events[:300]))
+    send(cluster, history.events[300:])
+    mirror.survive(database, versions(history.events))
+    assert mirror.deaths > 0
+    assert database.table == history.table
+    assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
+
+
+def test_two_subscribers_share_the_partitions_and_one_dies(
+    cluster: KafkaCluster, database: Any, subscriber: Callable[..., Any]
+) -> None:
+    history = customers(32, 12, 300)
+    both = [subscriber("kafka", cluster.bootstrap, database.url) for _ in range(2)]
+    send(cluster, history.events[:150])
+    database.wait_for(versions(history.events[:150]))
+    send(cluster, history.events[150:])
+    both[0].kill()
+    both[0].revive()
+    database.wait_for(versions(history.events))
+    assert database.table == history.table
+    for one in both:
+        one.end()
+
+
+def subscription(rows: Any, cluster: KafkaCluster, batch: int = 1) -> KafkaSubscription:
+    pace = Pace(batch=batch, wait_seconds=0.1, retry_seconds=0.01)
+    settings = {"bootstrap.servers": cluster.bootstrap, "group.id": "mirror", "session.timeout.ms": 6000, "log_level": 0}
+    return KafkaSubscription(rows.consumer, settings, ["customers"], pace)
+
+
+def test_offsets_are_committed_after_success_and_not_before(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:
+    events = customers(33, 3, 12).events
+    send(cluster, events)
+    mirror = rows(len(events))
+    failed = threading.Event()
+
+    def away(_: Any) -> None:
+        if len(mirror.seen) == 5 and not failed.is_set():
+            assert committed(cluster) <= 5
+            failed.set()
+            raise TryAgainError("the database is away")
+
+    mirror.fault = away
+    mirror.consumer.settings = Settings(attempts=1)
+    mirror.run(subscription(mirror, cluster))
+    assert mirror.error is None
+    assert failed.is_set()
+    assert sorted(mirror.seen) == sorted((event.entity_id, event.version) for event in events)
+    assert committed(cluster) == len(events)
+    again = rows(1)
+    more = customers(34, 1, 1).events
+    send(cluster, more)
+    again.run(subscription(again, cluster))
+    assert again.seen == [(more[0].entity_id, more[0].version)]
+
+
+def test_poison_does_not_stop_what_comes_after_it(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:
+    events = customers(35, 3, 12, payload="full").events
+    producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+    for number in range(PARTITIONS):
+        producer.produce("customers", b"{", partition=number)
+        producer.produce("customers", None, key=b"compacted", partition=number)
+    assert producer.flush(PATIENCE_SECONDS) == 0
+    send(cluster, events)
+    mirror = rows(len(events) - 1)
+
+    def reject(event: Any) -> None:
+        if event.version == 2 and event.entity_id == events[0].entity_id:
+            raise RejectedError("not this one")
+
+    mirror.fault = reject
+    mirror.run(subscription(mirror, cluster, batch=50))
+    assert mirror.error is None
+    assert mirror.letters == ["rejected", "unreadable", "unreadable"]
+    assert committed(cluster) == len(events) + 2 * PARTITIONS
+
+
+def test_a_gap_stops_the_run_where_that_is_the_setting(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:
+    events = customers(36, 1, 12).events
+    lost = next(event for event, after in pairwise(events) if after.base_version is not None)
+    send(cluster, [event for event in events if event is not lost])
+    mirror = rows(len(events), Settings(on_gap="stop"))
+    mirror.run(subscription(mirror, cluster))
+    assert isinstance(mirror.error, GapDetected)
+    assert mirror.error.entity_id == lost.entity_id
+    assert committed(cluster) == events.index(lost)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "settings", "complaint"),
+    [
+        ({"enable.auto.commit": True}, Settings(), "enable.auto.commit"),
+        ({}, Settings(dead_letters="returned"), "dead letters"),
+    ],
+)
+def test_settings_that_would_lose_messages_are_refused(
+    tmp_path: Path, configuration: dict[str, Any], settings: Settings, complaint: str
+) -> None:
+    consumer = Consumer(SqliteStore(tmp_path / "x.db"), lambda _event, _connection: None, settings)
+    with pytest.raises(ValueError, match=complaint):
+        KafkaSubscription(consumer, configuration, ["customers"])

@@ -1,0 +1,185 @@
+"""The guard in a real PostgreSQL: in the subscriber's transaction, between rival consumers, through broken connections."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from goldwire.event.sealed import SealedEvent
+from goldwire.testing.events import deleted
+from goldwire.testing.histories import customers
+from goldwire_consumer import Consumer, Event, GapDetected, Message, Outcome, Position, Settings, TryAgainError, apply, parse
+from goldwire_consumer.store.postgresql import PostgresStore, PostgresTransaction, create_tables
+
+Mirror = Callable[..., Consumer[Any]]
+
+
+def messages(events: list[SealedEvent]) -> list[Message]:
+    return [Message(body=event.body, position=Position("hub", "0", str(place), place)) for place, event in enumerate(events, 1)]
+
+
+@pytest.fixture
+def mirror(database: Any) -> Iterator[Callable[..., Consumer[Any]]]:
+    """Make consumers of the same stream; their stores are closed in the end."""
+    stores = []
+
+    def build(handle: Callable[[Event, Any], None], **settings: Any) -> Consumer[Any]:
+        store = PostgresStore(database.url)
+        stores.append(store)
+        with store.transaction() as transaction:
+            transaction.connection.execute("CREATE TABLE IF NOT EXISTS seen (entity_id TEXT, version BIGINT)")
+        return Consumer(store, handle, Settings(**settings), sleep=lambda _: None)
+
+    yield build
+    for store in stores:
+        store.close()
+
+
+def note(event: Event, connection: Any) -> None:
+    connection.execute("INSERT INTO seen VALUES (%s, %s)", (event.entity_id, event.version))
+
+
+def sent(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
+def test_each_event_is_applied_once_whatever_is_repeated_or_overtaken(database: Any, mirror: Mirror) -> None:
+    events = customers(41, 4, 80).events
+    chance = random.Random(41)
+    consumer = mirror(note)
+    shuffled = messages(events) * 2
+    chance.shuffle(shuffled)
+    while shuffled:
+        size = chance.randint(1, 12)
+        consumer.process(shuffled[:size])
+        del shuffled[:size]
+    assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
+    assert database.guard == {event.entity_id: event.version for event in events}
+    seen = database.query("SELECT entity_id, version FROM seen")
+    assert len(seen) == len(set(seen))
+
+
+def test_rival_consumers_of_the_same_messages_apply_each_once(database: Any, mirror: Mirror) -> None:
+    events = customers(42, 2, 60).events
+    consumers = [mirror(note, attempts=50) for _ in range(3)]
+    failures: list[Exception] = []
+
+    def work(consumer: Consumer[Any], batch: int) -> None:
+        waiting = messages(events)
+        try:
+            while waiting:
+                consumer.process(waiting[:batch])
+                del waiting[:batch]
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=(consumer, batch)) for consumer, batch in zip(consumers, (1, 5, 20), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(database.query("SELECT entity_id, version FROM seen")) == sent(events)
+
+
+def test_it_works_in_a_transaction_of_the_subscriber(database: Any) -> None:
+    one, two, *_ = (parse(event.body) for event in customers(43, 1, 9).events)
+    with psycopg.connect(database.url, row_factory=dict_row) as connection:
+        create_tables(connection)
+        connection.execute("CREATE TABLE seen (entity_id TEXT, version BIGINT)")
+        connection.commit()
+        guard = PostgresTransaction(connection)
+        with connection.transaction():
+            assert apply(guard, one, lambda event: note(event, connection)) is Outcome.APPLIED
+        with pytest.raises(ZeroDivisionError), connection.transaction():
+            apply(guard, two, lambda _: 1 // 0)
+        with connection.transaction():
+            assert apply(guard, one, lambda event: note(event, connection)) is Outcome.IGNORED
+    assert database.guard == {one.entity_id: 1}
+    assert database.query("SELECT version FROM seen") == [(1,)]
+
+
+def test_a_gap_and_a_late_upsert_after_a_tombstone_are_what_they_are_in_sqlite(database: Any, mirror: Mirror) -> None:
+    events = customers(44, 1, 12).events
+    lost = next(place for place, event in enumerate(events) if place and event.base_version is not None)
+    consumer = mirror(note, on_gap="stop")
+    with pytest.raises(GapDetected):
+        consumer.process(messages(events[: lost - 1] + events[lost:]))
+    gone = deleted(events[0].entity_id, 99, previous_hash=events[-1].hash)
+    assert [one.outcome for one in consumer.process(messages([gone, *events]))][1:] == [Outcome.IGNORED] * len(events)
+    [row] = database.query("SELECT version, gone FROM goldwire_guard")
+    assert row == (99, "deleted")
+
+
+def test_a_broken_connection_costs_nothing(database: Any, mirror: Mirror) -> None:
+    events = customers(45, 3, 40).events
+    consumer = mirror(note)
+    waiting = messages(events)
+    while waiting:
+        database.query(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        consumer.process(waiting[:5])
+        del waiting[:5]
+    assert sorted(database.query("SELECT entity_id, version FROM seen")) == sent(events)
+    assert database.query("SELECT sequence FROM goldwire_checkpoint") == [(len(events),)]
+
+
+def test_a_server_that_is_away_is_no_fault_of_the_message(database: Any) -> None:
+    reachable = True
+
+    def connect() -> psycopg.Connection[Any]:
+        if not reachable:
+            raise psycopg.OperationalError("no route to host")
+        return psycopg.connect(database.url)
+
+    store = PostgresStore(connect)
+    consumer = Consumer(store, lambda _event, _connection: None, sleep=lambda _: None)
+    store.close()
+    reachable = False
+    with pytest.raises(TryAgainError):
+        consumer.process(messages(customers(46, 1, 3).events))
+    reachable = True
+    assert {one.outcome for one in consumer.process(messages(customers(46, 1, 3).events))} == {Outcome.APPLIED}
+    store.close()
+
+
+def test_a_handler_whose_statement_fails_is_rolled_back_and_the_rest_goes_on(database: Any, mirror: Mirror) -> None:
+    def handle(event: Event, connection: Any) -> None:
+        note(event, connection)
+        if event.version == 1 and event.entity_id.endswith("-0"):
+            connection.execute("INSERT INTO seen VALUES ('x', 'no number')")
+
+    events = customers(47, 2, 12, payload="full").events
+    results = mirror(handle).process(messages(events))
+    assert [one.outcome for one in results if one.event and one.event.version == 1] == [Outcome.DEAD, Outcome.APPLIED]
+    assert database.query("SELECT kind, text FROM goldwire_dead_letter WHERE kind = 'rejected'") == [
+        ("rejected", "the handler raised InvalidTextRepresentation in each of 5 attempts")
+    ]
+    assert (events[0].entity_id, 1) not in database.query("SELECT entity_id, version FROM seen")
+
+
+def test_many_can_create_the_tables_at_once(database: Any) -> None:
+    failures: list[Exception] = []
+
+    def create() -> None:
+        try:
+            PostgresStore(database.url).close()
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            failures.append(error)
+
+    threads = [threading.Thread(target=create) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
