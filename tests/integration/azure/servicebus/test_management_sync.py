@@ -20,7 +20,7 @@ def listed(receiver):
 
 
 def test_rules_are_listed_added_and_removed(bus):
-    with bus.client(retry_total=0) as client, client.get_subscription_receiver("changes", "all") as receiver:
+    with bus.client() as client, client.get_subscription_receiver("changes", "all") as receiver:
         ask(receiver, "remove-rule", {"rule-name": "$Default"})
         sql = {"sql-filter": {"expression": "region = 'north'"}, "sql-rule-action": {"expression": "SET seen = 1"}}
         ask(receiver, "add-rule", {"rule-name": "north", "rule-description": sql})
@@ -45,7 +45,7 @@ def test_rules_are_listed_added_and_removed(bus):
 
 
 def test_an_operation_that_nobody_knows_is_refused_and_so_is_a_body_that_does_not_fit(bus):
-    with bus.client(retry_total=0) as client, client.get_queue_receiver("plain") as receiver:
+    with bus.client() as client, client.get_queue_receiver("plain") as receiver:
         with pytest.raises(ServiceBusError, match="not-implemented"):
             ask(receiver, "make-coffee", {})
         with pytest.raises(ServiceBusError, match="argument-error"):

@@ -76,5 +76,5 @@ def test_each_subscription_has_its_own_dead_letters(bus):
 
 
 def test_a_subscription_that_is_not_there_is_not_found(bus):
-    with bus.client(retry_total=0) as client, pytest.raises(MessagingEntityNotFoundError):
+    with bus.client() as client, pytest.raises(MessagingEntityNotFoundError):
         client.get_subscription_receiver("changes", "nobody").receive_messages(1, PATIENCE_SECONDS)

@@ -127,9 +127,9 @@ class Entrance:
         self.throttle.take(len(messages), f"'{self.name}'")
 
     def _schedule(self, message: NewMessage, due_at_ms: int, now_ms: int) -> int:
-        sequence = rows.next_sequence(self._database, self._id)
         if not self._is_new(message, now_ms):
-            return sequence
+            return rows.next_sequence(self._database, self._id)
+        sequence, _ = rows.admit_next(self._database, self._id, len(message.payload))
         body = rows.add_body(self._database, message)
         session = message.session_id if self._needs_session else None
         row = Row(

@@ -72,30 +72,31 @@ class MessageQueue:
         if self.settings.forward_to:
             self._context.forward(self.settings.forward_to, message, now_ms)
             return
-        with self._context.store.transaction():
+        with self._context.store.joined():
             self._put(message, now_ms, rows.add_body(self._database, message))
 
-    def accept_copy(self, message: NewMessage, now_ms: int, body: int) -> None:
-        """Store a copy of a topic's message, whose body is stored already, or hand it on."""
+    def accept_copy(self, message: NewMessage, now_ms: int, body: int) -> bool:
+        """Store a copy of a topic's message, whose body is stored already, or hand it on; return whether it holds it."""
         if self.settings.forward_to:
             self._context.forward(self.settings.forward_to, message, now_ms)
-        elif self.settings.requires_session and message.session_id is None and self.dead_letters is not None:
+            return False
+        if self.settings.requires_session and message.session_id is None and self.dead_letters is not None:
             reason = Edits(application={REASON: "Session id is null.", DESCRIPTION: "The subscription has sessions."})
-            self.dead_letters.accept_copy(message.edited(reason), now_ms, body)
-        else:
-            self._put(message, now_ms, body)
+            return self.dead_letters.accept_copy(message.edited(reason), now_ms, body)
+        self._put(message, now_ms, body)
+        return True
 
     def _put(self, message: NewMessage, now_ms: int, body: int) -> None:
         session = message.session_id if self.settings.requires_session else None
         if self.settings.requires_session and not session:
             raise NotAllowedError(f"'{self.path}' has sessions: give the message a session id")
         size = len(message.payload)
-        if rows.entity_bytes(self._database, self.id) + size > self._context.limits.max_entity_bytes:
+        sequence, held = self._admit(size)
+        if held > self._context.limits.max_entity_bytes:
             raise QuotaError(f"'{self.path}' is full: it holds up to {self._context.limits.max_entity_bytes} bytes")
         lives = [life for life in (message.time_to_live_ms, self.settings.default_time_to_live_ms) if life is not None]
         # In a dead-letter queue nothing expires.
         life = min(lives) if lives and self.dead_letters is not None else None
-        sequence = rows.next_sequence(self._database, self._numbers)
         row = Row(
             id=0, sequence=sequence, origin_sequence=message.origin_sequence or sequence, state=MessageState.ACTIVE,
             session=session, enqueued_at_ms=now_ms, due_at_ms=None, expires_at_ms=None if life is None else now_ms + life,
@@ -105,6 +106,11 @@ class MessageQueue:
         rows.add_row(self._database, row)
         self._context.fall_due(row.expires_at_ms)
         self.waiting.wake()
+
+    def _admit(self, size: int) -> tuple[int, int]:
+        if self._numbers == self.id:
+            return rows.admit_next(self._database, self.id, size)
+        return rows.next_sequence(self._database, self._numbers), rows.admit(self._database, self.id, size)
 
     def receive(self, limit: int, *, session: str | None = None, delete: bool = False) -> list[StoredMessage]:
         """The next messages, locked or deleted.
@@ -116,7 +122,7 @@ class MessageQueue:
         """
         self._context.catch_up()
         condition, values = (_FREE, (self.id, limit)) if session is None else (_FREE_IN_SESSION, (self.id, session, limit))
-        with self._context.store.transaction():
+        with self._context.store.joined():
             return self._hand_out(rows.select(self._database, condition, values), delete=delete)
 
     def receive_deferred(
@@ -187,7 +193,7 @@ class MessageQueue:
             SessionLockLostError: the session's lock is not held any more.
         """
         row = self._locked(token)
-        with self._context.store.transaction():
+        with self._context.store.joined():
             rows.remove_row(self._database, row)
 
     def release(self, token: UUID) -> None:

@@ -47,34 +47,40 @@ class _Fields(msgspec.Struct, frozen=True, array_like=True):
     time_to_live_ms: int | None
 
 
-def add_body(database: sqlite3.Connection, message: NewMessage) -> int:
-    """Store what the copies of a message share; return its row."""
+def add_body(database: sqlite3.Connection, message: NewMessage, *, holders: int = 1) -> int:
+    """Store what so many copies of a message share; return its row."""
     fields = _Fields(message.system, message.application, message.time_to_live_ms)
     made = database.execute(
-        "INSERT INTO bodies (holders, fields, payload) VALUES (0, ?, ?)", (msgspec.msgpack.encode(fields), message.payload)
+        "INSERT INTO bodies (holders, fields, payload) VALUES (?, ?, ?)",
+        (holders, msgspec.msgpack.encode(fields), message.payload),
     )
     return int(made.lastrowid or 0)
 
 
+def keep_body(database: sqlite3.Connection, body: int, holders: int) -> None:
+    """Say how many copies share a body; without any it goes."""
+    if holders:
+        database.execute("UPDATE bodies SET holders = ? WHERE id = ?", (holders, body))
+    else:
+        database.execute("DELETE FROM bodies WHERE id = ?", (body,))
+
+
 def add_row(database: sqlite3.Connection, row: Row) -> None:
-    """Store one copy; the row's id is ignored."""
+    """Store one copy; the row's id is ignored, and its body counts it already."""
     database.execute(
         "INSERT INTO messages (sequence, origin_sequence, state, session, enqueued_at_ms, due_at_ms, expires_at_ms, life_ms, "
         "deliveries, lock_token, locked_until_ms, dead_letter_source, edits, body, size, entity) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         msgspec.structs.astuple(row)[1:],
     )
-    database.execute("UPDATE bodies SET holders = holders + 1 WHERE id = ?", (row.body,))
-    database.execute("UPDATE entities SET bytes = bytes + ? WHERE id = ?", (row.size, row.entity))
 
 
 def remove_row(database: sqlite3.Connection, row: Row) -> None:
     """Remove one copy, and the body with the last of them."""
     database.execute("DELETE FROM messages WHERE id = ?", (row.id,))
     database.execute("UPDATE entities SET bytes = bytes - ? WHERE id = ?", (row.size, row.entity))
-    left = database.execute("UPDATE bodies SET holders = holders - 1 WHERE id = ? RETURNING holders", (row.body,)).fetchone()[0]
-    if left == 0:
-        database.execute("DELETE FROM bodies WHERE id = ?", (row.body,))
+    if database.execute("DELETE FROM bodies WHERE id = ? AND holders = 1", (row.body,)).rowcount == 0:
+        database.execute("UPDATE bodies SET holders = holders - 1 WHERE id = ?", (row.body,))
 
 
 def next_sequence(database: sqlite3.Connection, entity: int) -> int:
@@ -83,9 +89,20 @@ def next_sequence(database: sqlite3.Connection, entity: int) -> int:
     return int(database.execute(query, (entity,)).fetchone()[0])
 
 
-def entity_bytes(database: sqlite3.Connection, entity: int) -> int:
-    """How much an entity holds."""
-    return int(database.execute("SELECT bytes FROM entities WHERE id = ?", (entity,)).fetchone()[0])
+def admit(database: sqlite3.Connection, entity: int, size: int) -> int:
+    """Count what comes into an entity; return how many bytes it holds now."""
+    query = "UPDATE entities SET bytes = bytes + ? WHERE id = ? RETURNING bytes"
+    return int(database.execute(query, (size, entity)).fetchone()[0])
+
+
+def admit_next(database: sqlite3.Connection, entity: int, size: int) -> tuple[int, int]:
+    """Do both at once; return the sequence number and the bytes."""
+    sequence, held = database.execute(
+        "UPDATE entities SET next_sequence = next_sequence + 1, bytes = bytes + ? WHERE id = ? "
+        "RETURNING next_sequence - 1, bytes",
+        (size, entity),
+    ).fetchone()
+    return int(sequence), int(held)
 
 
 def select(database: sqlite3.Connection, condition: str, values: Iterable[object]) -> list[Row]:

@@ -224,9 +224,8 @@ class _Topic:
             copies = [(each, copy) for each in self._subscriptions for copy in each.rules.copies(numbered)]
             if copies:
                 body = rows.add_body(database, message)
-                for subscription, copy in copies:
-                    subscription.queue.accept_copy(copy, now_ms, body)
-                database.execute("DELETE FROM bodies WHERE id = ? AND holders = 0", (body,))
+                held = [subscription.queue.accept_copy(copy, now_ms, body) for subscription, copy in copies]
+                rows.keep_body(database, body, sum(held))
 
 
 def _found(where: dict[str, _T], path: str, kind: str) -> _T:

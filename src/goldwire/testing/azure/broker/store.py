@@ -124,6 +124,15 @@ class Store:
         finally:
             self._depth = level
 
+    @contextmanager
+    def joined(self) -> Iterator[sqlite3.Connection]:
+        """Part of the transaction that is open, or one of its own: for what cannot fail half way but with the whole."""
+        if self._depth:
+            yield self.database
+        else:
+            with self.transaction() as database:
+                yield database
+
     def close(self) -> None:
         """Close the file; everything that was committed is in it."""
         self.database.close()
