@@ -200,32 +200,44 @@ def peer() -> Iterator[Peer]:
 
 
 class Rows:
-    """A subscriber in this process: what its handler saw, and how its run ended."""
+    """A subscriber in this process: what its handler wrote, and how its run ended."""
 
     def __init__(self, path: Path, wanted: int, settings: Settings | None = None) -> None:
         self.store = SqliteStore(path)
-        self.seen: list[tuple[str, int]] = []
         self.stop = threading.Event()
         self.fault: Callable[[Any], None] = lambda _: None
+        """Called before the handler writes; raises what the handler is to raise."""
+        self.calls = 0
+        """Of the handler, those that were rolled back too."""
         self.error: Exception | None = None
         self.wanted = wanted
         self.consumer = Consumer(self.store, self._handle, settings, sleep=lambda _: None)
+        self._run_id = id(self)
+        with self.store.transaction() as transaction:
+            transaction.connection.execute("CREATE TABLE IF NOT EXISTS seen (run INTEGER, entity_id TEXT, version INTEGER)")
 
-    def _handle(self, event: Any, _: Any) -> None:
+    def _handle(self, event: Any, connection: Any) -> None:
         self.fault(event)
-        self.seen.append((event.entity_id, event.version))
-        if len(self.seen) >= self.wanted:
-            self.stop.set()
+        self.calls += 1
+        connection.execute("INSERT INTO seen VALUES (?, ?, ?)", (self._run_id, event.entity_id, event.version))
+
+    @property
+    def seen(self) -> list[tuple[str, int]]:
+        """Entity and version of what was applied in this run, in order."""
+        with self.store.transaction() as transaction:
+            statement = "SELECT entity_id, version FROM seen WHERE run = ? ORDER BY rowid"
+            return transaction.connection.execute(statement, (self._run_id,)).fetchall()
 
     def run(self, subscription: Any) -> None:
-        """Run until the handler saw enough, or the run ends by itself."""
+        """Run until enough was applied, or the run ends by itself."""
         worker = threading.Thread(target=self._run, args=(subscription,))
         worker.start()
-        worker.join(PATIENCE_SECONDS)
-        self.stop.set()
-        worker.join(PATIENCE_SECONDS)
+        try:
+            wait_until(lambda: not worker.is_alive() or len(self.seen) >= self.wanted, f"{self.wanted} events applied")
+        finally:
+            self.stop.set()
+            worker.join(PATIENCE_SECONDS)
         assert not worker.is_alive()
-        assert len(self.seen) >= self.wanted or self.error is not None, f"{len(self.seen)} of {self.wanted}"
 
     def _run(self, subscription: Any) -> None:
         try:

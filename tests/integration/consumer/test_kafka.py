@@ -94,7 +94,7 @@ def test_offsets_are_committed_after_success_and_not_before(cluster: KafkaCluste
     failed = threading.Event()
 
     def away(_: Any) -> None:
-        if len(mirror.seen) == 5 and not failed.is_set():
+        if mirror.calls == 5 and not failed.is_set():
             assert committed(cluster) <= 5
             failed.set()
             raise TryAgainError("the database is away")
