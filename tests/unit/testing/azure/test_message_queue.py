@@ -201,6 +201,17 @@ def test_an_expired_message_is_gone_or_dead_lettered_as_the_entity_says(world):
     assert dead[0].edits.application["DeadLetterReason"] == "TTLExpiredException"
 
 
+def test_a_deferred_message_that_expired_is_dead_lettered_when_it_is_asked_for(world):
+    bus = world.open(QueueSettings(name="q", default_time_to_live_ms=10_000, dead_letter_expired=True)).service_bus
+    bus.entrance("q").send([message("a")])
+    held = bus.queue("q").receive(1)[0]
+    bus.queue("q").defer(held.lock_token)
+    world.pass_time(11)
+    with pytest.raises(refusals.MessageNotFoundError):
+        bus.queue("q").receive_deferred([held.sequence_number])
+    assert texts(bus.queue("q/$deadletterqueue").receive(1)) == ["a"]
+
+
 def test_a_message_that_expires_under_its_lock_can_still_be_completed(world):
     bus = world.open(QueueSettings(name="q", default_time_to_live_ms=10_000, lock_ms=60_000)).service_bus
     bus.entrance("q").send([message("a"), message("b")])

@@ -134,15 +134,18 @@ class MessageQueue:
             MessageNotFoundError: one of them is not there, not deferred, or locked.
         """
         self._context.catch_up()
-        now_ms = self._context.now_ms()
-        with self._context.store.transaction():
-            found = []
-            for number in sequence_numbers:
-                row = next(iter(rows.select(self._database, _DEFERRED, (self.id, number, session))), None)
-                if row is None or (row.expires_at_ms is not None and row.expires_at_ms <= now_ms):
-                    raise MessageNotFoundError(f"'{self.path}' has no deferred message {number} that is free")
-                found.append(row)
+        found = [self._deferred(number, session) for number in dict.fromkeys(sequence_numbers)]
+        with self._context.store.joined():
             return self._hand_out(found, delete=delete)
+
+    def _deferred(self, number: int, session: str | None) -> Row:
+        row = next(iter(rows.select(self._database, _DEFERRED, (self.id, number, session))), None)
+        if row is not None and row.expires_at_ms is not None and row.expires_at_ms <= self._context.now_ms():
+            self.expire(row)
+            row = None
+        if row is None:
+            raise MessageNotFoundError(f"'{self.path}' has no deferred message {number} that is free")
+        return row
 
     def _hand_out(self, found: list[Row], *, delete: bool) -> list[StoredMessage]:
         messages = rows.stored(self._database, found)
