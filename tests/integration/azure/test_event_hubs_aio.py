@@ -266,3 +266,39 @@ def test_a_link_ends_when_its_token_does(hubs):
                     await send_for_ever(producer)
 
     asyncio.run(run())
+
+
+class BriefTokens:
+    """A credential whose SAS tokens live for two seconds."""
+
+    token_type = b"servicebus.windows.net:sastoken"
+
+    def __init__(self):
+        self.issued = 0
+
+    async def get_token(self, *uris, **_):
+        self.issued += 1
+        expires_at = int(time.time()) + 2
+        return AccessToken(sas_token(ROOT, uris[0], expires_at), expires_at)
+
+    async def close(self):
+        pass
+
+
+def test_tokens_that_expire_all_the_time_lose_nothing(hubs):
+    async def run():
+        credential = BriefTokens()
+        async with Emulator(hubs) as emulator:
+            host, number = f"127.0.0.1:{emulator.server.port}", 0
+            async with EventHubProducerClient(host, "single", credential=credential, use_tls=False) as producer:
+                async with asyncio.timeout(2 * PATIENCE_SECONDS):
+                    while credential.issued < 4:
+                        await producer.send_event(EventData(f"{number}"))
+                        number += 1
+            consumer = EventHubConsumerClient.from_connection_string(
+                emulator.connection_string("single"), "$Default", load_balancing_interval=0.5
+            )
+            found = texts(await collect(consumer, number))
+            assert list(dict.fromkeys(found)) == [f"{one}" for one in range(number)]
+
+    asyncio.run(run())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -41,10 +41,8 @@ class Authority(Protocol):
 
 def path_of(uri: str) -> str:
     """Return the path in an address, which may be a whole URI: decoded, in lower case, without slashes at its ends."""
-    text = unquote(uri)
-    if "://" in text:
-        text = urlsplit(text).path
-    return text.strip("/").lower()
+    path = uri.partition("://")[2].partition("/")[2] if "://" in uri else uri
+    return unquote(path).strip("/").lower()
 
 
 def covers(path: str, address: str) -> bool:

@@ -30,6 +30,10 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 """Takes the bytes and where the value begins after its constructor; gives the value and where it ends."""
 
 _U32 = struct.Struct(">I").unpack_from
+_FIRST_WITH_WIDTH = 0x50
+"""The first constructor after which bytes follow."""
+_MOST_WITHOUT_WIDTH = 65536
+"""Items of an array that take no bytes each, so that a few bytes cannot claim billions."""
 _WIDTHS = (0, 1, 2, 4, 8, 16)
 _FAULTS = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
@@ -176,7 +180,7 @@ def _array(*, wide: bool) -> Reader:
             descriptor, at = _read(data, at)
             code, at = data[at], at + 1
         reader = _READERS[code]
-        if end > len(data) or (count > end - at and code >= 0x50):
+        if end > len(data) or count > (end - at if code >= _FIRST_WITH_WIDTH else _MOST_WITHOUT_WIDTH):
             raise DecodeError("cut off")
         for _ in range(count):
             item, at = reader(data, at)

@@ -91,11 +91,11 @@ class SasAuthority:
         uri, signature, expiry = fields.get("sr", ""), unquote(fields.get("sig", "")), fields.get("se", "")
         if policy is None:
             raise _refusal("InvalidSignature: the policy of the token does not exist.")
-        if not hmac.compare_digest(_signature(policy, uri, expiry), signature):
+        if not hmac.compare_digest(_signature(policy, uri, expiry).encode(), signature.encode()):
             raise _refusal("InvalidSignature: The token has an invalid signature.")
         if not expiry.isdecimal() or int(expiry) <= self._now():
             raise _refusal("ExpiredToken: The token is expired.")
-        scope, path = path_of(uri), path_of(policy.path)
+        scope, path = path_of(unquote(uri)), path_of(policy.path)
         if not covers(scope, audience):
             raise _refusal("InvalidAudience: The token was made for another entity.")
         if not covers(path, scope) and not covers(scope, path):

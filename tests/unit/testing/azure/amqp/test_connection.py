@@ -1,14 +1,18 @@
 """The wire, frame by frame: handshakes, windows, credit, drain, settlement, and what is refused."""
 
 import asyncio
+import contextlib
 from collections import deque
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from goldwire.testing.azure.amqp.claims import Claim
 from goldwire.testing.azure.amqp.connection import Settings
 from goldwire.testing.azure.amqp.endpoint import AmqpError, Attachment, Delivery, Direction, Right
 from goldwire.testing.azure.amqp.frames import AMQP_HEADER, SASL, SASL_HEADER, frame, take_frame, transfer_frames
+from goldwire.testing.azure.amqp.message import Message
 from goldwire.testing.azure.amqp.performatives import (
     Accepted,
     Attach,
@@ -20,6 +24,7 @@ from goldwire.testing.azure.amqp.performatives import (
     Flow,
     Modified,
     Open,
+    Properties,
     Rejected,
     SaslInit,
     SaslMechanisms,
@@ -28,7 +33,7 @@ from goldwire.testing.azure.amqp.performatives import (
     Target,
     Transfer,
 )
-from goldwire.testing.azure.amqp.sas import Policy, SasAuthority
+from goldwire.testing.azure.amqp.sas import SAS_KIND, Policy, SasAuthority, sas_token
 from goldwire.testing.azure.server import Server
 
 PATIENCE_SECONDS = 60
@@ -475,3 +480,110 @@ def test_a_right_that_ends_ends_its_links():
         assert (await client.expect(Detach)).error.condition == "amqp:unauthorized-access"
 
     run(test, authority=Brief(), now=lambda: now[0])
+
+
+async def put_token(client, token, *, kind=SAS_KIND, audience="sb://h/shelf"):
+    request = Message(
+        properties=Properties(message_id="ask", reply_to="answers"),
+        application_properties={"operation": "put-token", "type": kind, "name": audience},
+        value=token,
+    )
+    client.send(sent(request.encode(), 0, handle=5))
+    while True:
+        found = await client.next()
+        if isinstance(found.performative, Transfer):
+            return Message.decode(found.payload)
+
+
+async def open_cbs(client):
+    await client.open(response=b"\0nobody-yet\0key")
+    await client.begin()
+    client.send(Attach("in", 4, role=True, source=Source("$cbs"), target=Target("answers")))
+    await client.expect(Attach)
+    client.send(Flow(handle=4, link_credit=10, incoming_window=100, delivery_count=0))
+    client.send(Attach("out", 5, role=False, source=Source("s"), target=Target("$cbs"), initial_delivery_count=0))
+    await client.expect(Attach)
+    await client.expect(Flow)
+
+
+NOBODY = Policy("nobody-yet", "key", frozenset())
+
+
+def test_a_token_gives_a_right_and_a_fresh_one_prolongs_it():
+    now = [1000.0]
+
+    async def test(client, *_):
+        await open_cbs(client)
+        answer = await put_token(client, sas_token(POLICY, "sb://h/shelf", 1001))
+        assert answer.properties.correlation_id == "ask"
+        assert answer.application_properties["status-code"] == answer.application_properties["statusCode"] == 202
+        await client.receiver()
+        await put_token(client, sas_token(POLICY, "sb://h/shelf", 1002))
+        now[0] = 1001.9
+        client.send(Flow(handle=1, link_credit=0, incoming_window=100, delivery_count=0, echo=True))
+        assert (await client.expect(Flow)).handle == 1
+        now[0] = 1002.0
+        assert "ExpiredToken" in (await client.expect(Detach)).error.description
+
+    authority = SasAuthority([POLICY, NOBODY], lambda: now[0])
+    run(test, authority=authority, now=lambda: now[0])
+
+
+@pytest.mark.parametrize(
+    ("given_token", "status"),
+    [
+        ({"token": "nonsense"}, 401),
+        ({"token": "eyJ", "kind": "jwt"}, 401),
+        ({"token": sas_token(POLICY, "sb://h/shelf", 2000), "audience": "sb://h/other"}, 401),
+        ({"token": None}, 400),
+        ({"token": b"bytes"}, 400),
+        ({"token": "x", "audience": None}, 400),
+    ],
+)
+def test_a_token_that_gives_nothing_says_so(given_token, status):
+    async def test(client, *_):
+        await open_cbs(client)
+        answer = await put_token(client, **given_token)
+        assert answer.application_properties["status-code"] == status
+        assert answer.application_properties["status-description"]
+
+    run(test, authority=SasAuthority([POLICY, NOBODY], lambda: 1000.0), now=lambda: 1000.0)
+
+
+NUMBERS = st.none() | st.integers(0, 5) | st.sampled_from([2**31, 2**32 - 1])
+WORDS = st.none() | st.sampled_from(["shelf", "$cbs", "nothing", ""])
+TERMINI = st.none() | st.builds(Source, WORDS) | st.builds(Target, WORDS)
+STATES = st.none() | st.sampled_from([Accepted(), Rejected(), Modified(), Source()])
+FRAMES = st.one_of(
+    st.builds(Begin, incoming_window=st.integers(0, 3)),
+    st.builds(Attach, st.sampled_from("abc"), st.integers(0, 4), role=st.booleans(), source=TERMINI, target=TERMINI),
+    st.builds(Flow, NUMBERS, st.just(9), handle=NUMBERS, delivery_count=NUMBERS, link_credit=NUMBERS, drain=st.booleans()),
+    st.builds(Transfer, st.integers(0, 4), NUMBERS, st.binary(max_size=3), NUMBERS, more=st.booleans(), aborted=st.booleans()),
+    st.builds(Disposition, st.booleans(), st.integers(0, 9), NUMBERS, st.booleans(), STATES),
+    st.builds(Detach, st.integers(0, 4), st.booleans()),
+    st.builds(End),
+)  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from([0, 0, 0, 1]), FRAMES, st.binary(max_size=5)), max_size=30))
+def test_no_order_of_frames_breaks_the_server(frames):
+    async def test(client, shelf, _):
+        broken = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
+        shelf.kept.extend([b"x"] * 5)
+        await client.open()
+        await client.begin()
+        for channel, performative, payload in frames:
+            data = frame(channel, performative)
+            if isinstance(performative, Transfer):
+                size = len(data) + len(payload)
+                data = size.to_bytes(4, "big") + data[4:] + payload
+            client.writer.write(data)
+        client.send(Close())
+        with contextlib.suppress(ConnectionError):  # bytes that the server did not read any more reset the connection
+            while await client.next() is not None:
+                pass
+        assert broken == []
+
+    run(test)
