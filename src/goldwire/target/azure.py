@@ -27,7 +27,6 @@ OF_THE_CONTENT = frozenset(
         TOO_LARGE,
         "amqp:decode-error",
         "amqp:invalid-field",
-        "amqp:not-allowed",
         "com.microsoft:argument-error",
         "com.microsoft:argument-out-of-range",
     }
@@ -41,6 +40,9 @@ _REFUSED: dict[str, Outcome] = {
     "amqp:unauthorized-access": Unavailable("the service does not let us send; grant Send, or mend the credential"),
     "com.microsoft:auth-failed": Unavailable("the service does not let us send; grant Send, or mend the credential"),
     "amqp:not-found": Unavailable("the entity does not exist; create it, or mend its name"),
+    "amqp:not-allowed": Unavailable(
+        "the entity does not allow it: mostly it has sessions, and the settings say that it has none"
+    ),
     "com.microsoft:operation-cancelled": Unavailable("the service cancelled it"),
 }
 

@@ -1,0 +1,198 @@
+"""How Event Hubs and Service Bus are sent to: in batches that fit, each answered, never stopped half-way, and sure of the link.
+
+What differs between the two SDKs is in the hooks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, reason_of, refusal_of
+from goldwire.target.backplane import Message, renderer, too_large
+from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
+
+_ALONE_MAX = 40
+"""How many messages of one refused batch are tried alone: enough for one or two at fault in a thousand."""
+
+_SKIPPED = Unavailable("not sent: a batch before it got no answer")
+_UNTRIED = Unavailable("the service refuses the batch it was in; not tried alone so far")
+
+
+class AzureSender(ABC):
+    """A connection to one entity.
+
+    Args:
+        name: the target's.
+        settings: where and how.
+        entity: as errors shall name it, e.g. `hub orders`.
+    """
+
+    def __init__(self, name: str, settings: AzureSettings, entity: str) -> None:
+        self.name = name
+        self.settings = settings
+        self.limit_bytes = 0
+        """What one batch may hold; `connect` learns it."""
+        self._entity = entity
+        self._render = renderer(name, settings)
+        self._doubt = False
+        self._connecting = asyncio.Lock()
+        self._under_way: set[asyncio.Task[list[Outcome]]] = set()
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """Connect and open a link that may send; raises whatever the SDK does."""
+
+    @abstractmethod
+    async def disconnect(self) -> None:
+        """Let go of the connection, if there is one; may raise whatever the SDK does."""
+
+    @abstractmethod
+    def group_of(self, message: Message) -> str:
+        """Return which messages may share a batch with this one."""
+
+    @abstractmethod
+    async def new_batch(self, group: str) -> Any:
+        """Return an empty batch of the SDK for a group."""
+
+    @abstractmethod
+    def add(self, batch: Any, message: Message) -> None:
+        """Put a message into a batch.
+
+        Raises:
+            ValueError: it does not fit any more.
+        """
+
+    @abstractmethod
+    async def deliver(self, batch: Any) -> None:
+        """Send a batch and wait for the service's word; raises whatever the SDK does."""
+
+    async def deliver_large(self, message: Message) -> Outcome:
+        """Deal with a message that fits into no batch."""
+        return Rejected(too_large(len(message.body), self.limit_bytes, "select fewer attributes"))
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            ConfigError: the entity, the credential or a right is missing.
+            OSError: not reachable now.
+        """
+        await self.close()
+        try:
+            await self._reconnect()
+        except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
+            await self._let_go()
+            raise explained(error, f"target '{self.name}': {self._entity}") from None
+
+    async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """Send the events, the groups beside each other. A caller that gives up does not stop them half-way.
+
+        Half a message on a link would spoil all that follow it.
+        """
+        task = asyncio.create_task(self._send(items))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def close(self) -> None:
+        """Drop what is under way, and disconnect."""
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._let_go()
+        self._doubt = False
+
+    async def _let_go(self) -> None:
+        with suppress(Exception):  # what it still held was answered as Unknown
+            async with asyncio.timeout(self.settings.connect_timeout_seconds):
+                await self.disconnect()
+
+    async def _reconnect(self) -> None:
+        await self._let_go()
+        async with asyncio.timeout(self.settings.connect_timeout_seconds):
+            await self.connect()
+
+    async def _ready(self) -> str | None:
+        """Make sure of a connection after a doubt; return why there is none."""
+        async with self._connecting:
+            if not self._doubt:
+                return None
+            try:
+                await self._reconnect()
+            except Exception as error:  # noqa: BLE001 - as in open; nothing was sent
+                return reason_of(error)
+            self._doubt = False
+            return None
+
+    async def _send(self, items: Sequence[Item]) -> list[Outcome]:
+        reason = await self._ready()
+        if reason is not None:
+            return [Unavailable(reason)] * len(items)
+        outcomes: list[Outcome] = [DELIVERED] * len(items)
+        groups: dict[str, list[tuple[int, Message]]] = {}
+        for index, item in enumerate(items):
+            message = self._render(item)
+            groups.setdefault(self.group_of(message), []).append((index, message))
+        async with asyncio.TaskGroup() as tasks:
+            for group, members in groups.items():
+                tasks.create_task(self._send_group(group, members, outcomes))
+        return outcomes
+
+    async def _send_group(self, group: str, members: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
+        batch, inside = await self.new_batch(group), list[tuple[int, Message]]()
+        waiting = members[::-1]
+        while waiting:
+            index, message = waiting.pop()
+            try:
+                self.add(batch, message)
+                inside.append((index, message))
+            except ValueError:
+                if inside:
+                    waiting.append((index, message))
+                    await self._settle(group, batch, inside, outcomes)
+                    batch, inside = await self.new_batch(group), []
+                else:
+                    outcomes[index] = await self.deliver_large(message)
+        if inside:
+            await self._settle(group, batch, inside, outcomes)
+
+    async def _settle(self, group: str, batch: Any, inside: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
+        outcome, condition = await self.attempt(batch)
+        for number, (index, message) in enumerate(inside):
+            if condition not in OF_THE_CONTENT:
+                outcomes[index] = outcome
+            elif len(inside) == 1:
+                outcomes[index] = self.refused(message, condition)
+            else:
+                outcomes[index] = await self._alone(group, message) if number < _ALONE_MAX else _UNTRIED
+
+    async def _alone(self, group: str, message: Message) -> Outcome:
+        """Send a message in a batch of its own: a refusal is then about nothing else."""
+        batch = await self.new_batch(group)
+        self.add(batch, message)
+        outcome, condition = await self.attempt(batch)
+        return self.refused(message, condition) if condition in OF_THE_CONTENT else outcome
+
+    def refused(self, message: Message, condition: str | None) -> Rejected:
+        """Return the outcome of a message that the service refused for what it is."""
+        if condition == TOO_LARGE:
+            return Rejected(too_large(len(message.body), self.limit_bytes, "select fewer attributes"))
+        return Rejected(f"the service refuses its content ({condition})")
+
+    async def attempt(self, batch: Any) -> tuple[Outcome, str | None]:
+        """Deliver a batch; return what became of it, and the service's condition where it refused it for certain."""
+        if self._doubt:
+            return _SKIPPED, None
+        try:
+            async with asyncio.timeout(self.settings.timeout_seconds):
+                await self.deliver(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the relay wants to know what became of the events
+            refusal = refusal_of(error)
+            self._doubt = self._doubt or type(refusal.outcome) is Unknown
+            return refusal.outcome, refusal.condition
+        return DELIVERED, None
