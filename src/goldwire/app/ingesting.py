@@ -70,7 +70,8 @@ def ingest_files(
         progress: called after each batch.
 
     Raises:
-        InputError: a file is unusable, or breaks off; the rows before that were taken.
+        InputError: a file is unusable, or breaks off; the rows before that were taken. Or the rejects file cannot be
+            written; before the first row.
         ConfigError: the model or the source contradicts itself; before the first row.
         StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
     """
@@ -120,10 +121,15 @@ class RejectsWriter:
 
     Args:
         path: the file, or None.
+
+    Raises:
+        InputError: the file could not be written.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._file = RejectsFile(path) if path is not None else None
+        if self._file is not None:
+            self._file.check()
 
     def __enter__(self) -> Self:
         return self
