@@ -64,6 +64,14 @@ class Change(Struct, gc=False):
 class Workspace(Protocol):
     """One ingest transaction: reads see what was saved before in the same transaction."""
 
+    def entity_key(self) -> bytes:
+        """The store's own secret, 32 random bytes made when it was created: ids of new entities are made with it.
+
+        Raises:
+            StoreCorruptError: it is gone. Nothing may be founded then: a record could get a second id.
+        """
+        ...
+
     def records(self, refs: Collection[ExternalId]) -> dict[ExternalId, StoredRecord]:
         """The records of these external ids, as far as they exist."""
         ...

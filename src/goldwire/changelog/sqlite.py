@@ -27,6 +27,8 @@ class SqliteStore(SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, Sql
         path: the file, created with its tables when it is not there; `:memory:` for a store that ends with the object.
         busy_timeout_seconds: how long to wait for another writer before `StoreBusyError`.
         durable: fsync each commit. False only where losing the store at a power cut does no harm: tests and simulations.
+        entity_key: what a store that is created now makes the ids of its entities with, 32 bytes. Leave it out: then they are
+            random. A simulation gives it, so that it repeats itself. A store that is there keeps its own.
         checkpoint: called with a name inside each write transaction and after its commit (`settle:after-controls`,
             `settle:before-commit`, `settle:after-commit`, ...); what it raises takes the place of a crash there.
 
@@ -43,11 +45,12 @@ class SqliteStore(SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, Sql
         *,
         busy_timeout_seconds: float = 5.0,
         durable: bool = True,
+        entity_key: bytes | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.path = str(path)
         try:
-            connection = connect(self.path, busy_timeout_seconds, durable=durable)
+            connection = connect(self.path, busy_timeout_seconds, durable=durable, entity_key=entity_key)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         database = Database(connection, self.path, checkpoint)

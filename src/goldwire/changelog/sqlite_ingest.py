@@ -22,6 +22,10 @@ class SqliteWorkspace:
         self.heads = Heads(database, now)
         self._records = Records(database, self.heads)
 
+    def entity_key(self) -> bytes:
+        """See `Workspace.entity_key`."""
+        return self.heads.entity_key()
+
     def records(self, refs: Collection[ExternalId]) -> dict[ExternalId, StoredRecord]:
         """See `Workspace.records`."""
         return self._records.get(refs)

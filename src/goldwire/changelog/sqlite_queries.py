@@ -76,6 +76,9 @@ ENTITY_NUMBERS = "SELECT entity_id, no FROM entity WHERE entity_id IN (MANY)"
 
 # --- ingest: entities
 
+ENTITY_KEY = "SELECT secret FROM store_secret WHERE name = 'entity_key'"
+"""What ids of entities are made with."""
+
 ENTITIES = """
 SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no
 FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)

@@ -28,6 +28,26 @@ class IngestSuite(StoreSetting):
         assert [row.seq for row in store.read(0, 100, 100)] == [1, 2, 3]
         assert store.position() == 3
 
+    def test_the_key_of_entity_ids_is_made_with_the_store_and_stays(self, place: Path, store: Store) -> None:
+        with store.ingest(NOON) as workspace:
+            key = workspace.entity_key()
+        again = self.make_store(place)
+        with again.ingest(NOON) as workspace:
+            assert workspace.entity_key() == key
+        again.close()
+        assert len(key) == 32
+
+    def test_another_store_has_another_key(self, place: Path, store: Store) -> None:
+        other = self.make_store(place.with_name("another.db"))
+        with store.ingest(NOON) as workspace, other.ingest(NOON) as its_workspace:
+            assert workspace.entity_key() != its_workspace.entity_key()
+        other.close()
+
+    def test_a_store_whose_key_is_lost_founds_nothing(self, place: Path, store: Store) -> None:
+        self.tamper(place, "DELETE FROM store_secret")
+        with pytest.raises(StoreCorruptError, match="restore"), store.ingest(NOON) as workspace:
+            workspace.entity_key()
+
     def test_a_rolled_back_ingest_leaves_nothing_and_no_gap(self, store: Store) -> None:
         commit(store, ("a", 1))
 
