@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from goldwire.discreet import shows
+
 DecisionKind = Literal["approve", "withdraw", "override", "release", "merge", "unmerge", "delete"]
 
 
@@ -34,6 +36,7 @@ class Edge(Struct, frozen=True):
     """It replaces what this record said earlier of the same relation, as a column that holds one id does."""
 
 
+@shows("system", "external_id", "entity_type", "origin")
 class Fact(Struct, frozen=True):
     """What one system said of one of its records at one time.
 
@@ -58,6 +61,7 @@ class Fact(Struct, frozen=True):
     """Where it was read, e.g. `crm.csv:17`; for messages only."""
 
 
+@shows("kind", "entity_id", "record", "attribute", "origin")
 class Decision(Struct, frozen=True):
     """What a steward decided about an entity, named by its entity id or by any external id it has."""
 

@@ -11,6 +11,7 @@ from goldwire.capture.build import decision_from, fact_from
 from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, Rejected
 from goldwire.capture.mapping import MEBIBYTE
 from goldwire.capture.values import RefusedError
+from goldwire.discreet import shows
 
 
 class ExternalRef(Struct, forbid_unknown_fields=True):
@@ -35,6 +36,7 @@ class _NativeEdge(Struct, forbid_unknown_fields=True):
     op: Literal["added", "removed"] = "added"
 
 
+@shows("system", "external_id", "entity_type")
 class NativeFact(Struct, forbid_unknown_fields=True, rename="camel"):
     """One fact."""
 
@@ -49,6 +51,7 @@ class NativeFact(Struct, forbid_unknown_fields=True, rename="camel"):
     deleted: bool = False
 
 
+@shows("decision", "entity_id", "record", "attribute")
 class NativeDecision(Struct, forbid_unknown_fields=True, rename="camel"):
     """One decision of a steward."""
 

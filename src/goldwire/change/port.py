@@ -11,11 +11,13 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
+from goldwire.discreet import shows
 
 ChangeKind = Literal["live", "deleted", "merged", "erased"]
 """`live`: the record exists at this version; the others are the tombstones of wire.md."""
 
 
+@shows("ref", "entity_type", "entity_id")
 class StoredRecord(NamedTuple):
     """What one system has said of one record so far; `body` belongs to mastering, the store does not look inside."""
 
@@ -25,6 +27,7 @@ class StoredRecord(NamedTuple):
     body: bytes
 
 
+@shows("entity_id", "entity_type", "version", "kind")
 class StoredEntity(NamedTuple):
     """The head of one entity. `steward` belongs to mastering (overrides, approval), the store does not look inside."""
 
@@ -45,6 +48,7 @@ class KeyOwner(NamedTuple):
     entity_id: str
 
 
+@shows("entity_id", "entity_type", "version", "kind", "changed")
 class Change(Struct, gc=False):
     """One new version of one entity, to be committed. The store gives it its position and its time."""
 

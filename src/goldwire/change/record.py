@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 from goldwire.canonical import text
 from goldwire.capture.fact import Edge, ExternalId, Fact
 from goldwire.change.port import StoredRecord
+from goldwire.discreet import shows
 
 Claim = tuple[str, float, bytes]
 """When it was observed, with which confidence, and the value's canonical bytes; the greater claim wins."""
@@ -24,6 +25,7 @@ EdgeClaim = tuple[str, bool, str]
 NULL = b"null"
 
 
+@shows("founded", "home")
 class _Body(Struct, array_like=True):
     """What the store keeps of a record. Most claims share time and confidence, so these stand once."""
 

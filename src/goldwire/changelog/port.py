@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct, field
 
 from goldwire.change.port import ChangeKind, Workspace
+from goldwire.discreet import shows
 
 Presence = Literal["in", "out", "gone"]
 """`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""
@@ -26,6 +27,7 @@ DELIVERED, FILTERED, SUPERSEDED, OPEN = b"DFSO"
 """Outcome codes of a settlement, one byte for each position (`OPEN`: see the open deliveries)."""
 
 
+@shows("seq", "entity_id", "entity_type", "version", "kind", "committed_at")
 class LogRow(NamedTuple):
     """One committed change."""
 
@@ -42,6 +44,7 @@ class LogRow(NamedTuple):
     merged_into: str | None
 
 
+@shows("entity_id", "version", "seq", "presence", "revision", "outcome")
 class Control(NamedTuple):
     """What one target was last sent of one entity, and what it answered."""
 
@@ -110,6 +113,7 @@ class Cursor(NamedTuple):
     """How the window up to `bound` is worked on to its end, also when the configuration has changed; None before the first."""
 
 
+@shows("target", "epoch", "position_from", "position_to", "stop")
 class Settlement(Struct, gc=False):
     """All that one chunk did to one target: applied in one transaction, or not at all."""
 
@@ -146,6 +150,7 @@ class Counts(NamedTuple):
     pending: int
 
 
+@shows("revision", "effective_after", "applied_at")
 class Revision(NamedTuple):
     """One applied revision of a target's contract and of the model it was compiled with."""
 

@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from goldwire.canonical import key_order, text
 from goldwire.contract.masks import MaskFunction
+from goldwire.discreet import shows
 from goldwire.errors import ContractError
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -26,6 +27,7 @@ _CARRIED_MAX = 4096
 """How many combinations of classified attributes are remembered."""
 
 
+@shows()
 class ValueOf(Struct, gc=False):
     """Of a golden attribute only the value. It is the last member, so all before it can be kept as bytes."""
 
@@ -35,6 +37,7 @@ class ValueOf(Struct, gc=False):
 _value_of = msgspec.json.Decoder(ValueOf).decode
 
 
+@shows("status", "approval")
 class State(Struct, gc=False):
     """A golden state as far as a contract reads it; generated classes replace the type of `attributes`."""
 
@@ -84,6 +87,7 @@ def attribute_class(names: Sequence[str]) -> tuple[type[Struct], dict[str, str]]
             [(field, Raw | UnsetType, UNSET) for field in fields.values()],
             rename={field: name for name, field in fields.items()},
             gc=False,
+            namespace={"__repr__": lambda _: "Attributes()", "__rich_repr__": lambda _: ()},
         )
     except ValueError as error:
         raise ContractError(
