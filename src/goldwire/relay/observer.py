@@ -56,6 +56,13 @@ class Observer:
         if counts["delivered"] + counts["duplicate"] < len(outcomes) and self._standard.isEnabledFor(logging.WARNING):
             self._warn(items, outcomes)
 
+    def asked_for_too_long(self, asked_seconds: float, limit_seconds: float) -> None:
+        """The target asked for a longer wait than its settings allow."""
+        self._log.warning(
+            "asked for a longer wait than allowed", asked_seconds=asked_seconds, waiting_seconds=limit_seconds,
+            mend="`delivery: {wait_limit_seconds: …}` allows longer ones",
+        )  # fmt: skip
+
     def ended(self, *, delivered: int, filtered: int, superseded: int, dead: int) -> None:
         """A settlement was committed."""
         for word, count in (
