@@ -126,12 +126,12 @@ DATABASE = """\
     contract: everything
     clearance: [pii]
     settings:
-      url: ${{env:ERP_URL}}
+      url: ${env:ERP_URL}
       table: customer
-      columns: {{ city: city }}
+      columns: { city: city }
       connect_timeout_seconds: 3600
       answer_timeout_seconds: 3600
-    delivery: {{ timeout_seconds: {timeout_seconds} }}
+    delivery: { timeout_seconds: 3600 }
 
 log:
 """
@@ -141,7 +141,7 @@ log:
 def test_a_database_that_never_finishes_its_handshake_does_not_hold_up_the_end(started: Any, family: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started.environment["ERP_URL"] = f"{family}://user:secret@127.0.0.1:{silent.getsockname()[1]}/erp"
-        started.edit("log:\n", DATABASE.format(timeout_seconds=1))
+        started.edit("log:\n", DATABASE)
         started.run("apply")
         relay = started.start("run", "-t", "erp")
         silent.settimeout(60)
