@@ -46,6 +46,7 @@ RARE = {
     "contracts-read-before-the-window": 110,
     "crash-taken-for-a-clean-end": 75,
     "dead-letter-parks-nobody": 140,
+    "parked-behind-a-discarded-letter": 980,
 }
 """Where to begin for bugs that need a rare coincidence: a little before a seed that is known to catch them. Only to save time."""
 
