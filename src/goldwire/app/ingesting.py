@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from msgspec import Struct, field
 
+from goldwire.app.collecting import without_collection
 from goldwire.app.output import counted
 from goldwire.app.wiring import House
 from goldwire.capture.fact import Decision, Fact, Rejected
@@ -99,21 +98,6 @@ def take_batch(house: House, batch: Sequence[Fact | Decision], correlation_id: s
     """
     with without_collection(), house.store.ingest(house.clock.now()) as workspace:
         return house.mastering.apply(batch, workspace, correlation_id)
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Keep the garbage collector still: all that a batch makes lives until it is committed, so there is nothing to find.
-
-    Its passes over a batch cost a fifth of the whole ingest.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 class RejectsWriter:
