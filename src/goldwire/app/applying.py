@@ -81,9 +81,8 @@ def _warnings(house: House, name: str) -> tuple[str, ...]:
     if where is None or not where.uses_changed or config.delivery.mode == "every":
         return ()
     text = (
-        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, but with "
-        "`mode: latest` a version that a newer one supersedes is never looked at, and what it changed may go unsent; "
-        "set `delivery: {mode: every}`"
+        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
+        "`mode: latest` never looks at superseded versions, so changes may go unsent; set `delivery: {mode: every}`"
     )
     return (text,)
 

@@ -19,9 +19,7 @@ _NAMED = 10
 group = typer.Typer(help="Dead letters: deliveries that were given up.", no_args_is_help=True)
 
 TargetArgument = Annotated[str, typer.Argument(help="The target.")]
-SeqsArgument = Annotated[
-    list[int] | None, typer.Argument(metavar="[POSITION]...", help="Positions, as `dead list` shows them.")
-]
+SeqsArgument = Annotated[list[int] | None, typer.Argument(metavar="POSITION", help="Positions, as `dead list` shows them.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters of the target.")]
 
 

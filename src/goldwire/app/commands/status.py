@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -52,20 +53,26 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
     def render() -> None:
         say(f"log: position {position:,}")
-        if rows:
-            columns = ("target", "kind", "state", "position", "lag", "dead", "parked", "revision")
-            table(columns, [[row[column] for column in columns] for row in rows])
-        for row in rows:
-            if row["stopped"]:
-                say(f"{row['target']} is stopped: {row['stopped']}. Mend the cause, then `goldwire resume {row['target']}`")
-            if row["last_failure"]:
-                say(f"{row['target']}: the last attempt failed: {row['last_failure']}")
-            if row["configuration_differs"]:
-                say(f"{row['target']}: the contract in {config} is not applied yet; `goldwire apply` does it")
-            if row["balanced"] is False:
-                say(f"{row['target']}: the ledger does not balance; `goldwire ledger --recount` shows where")
+        _render(rows, config)
 
     show({"position": position, "targets": rows}, as_json=as_json, render=render)
+
+
+def _render(rows: list[dict[str, Any]], config: Path) -> None:
+    if rows:
+        columns = ("target", "kind", "state", "position", "lag", "dead", "parked", "revision")
+        table(columns, [[row[column] for column in columns] for row in rows])
+    if fresh := ", ".join(row["target"] for row in rows if row["state"] == "not applied"):
+        say(f"no contract was applied yet for {fresh}; `goldwire apply` does it")
+    for row in rows:
+        if row["stopped"]:
+            say(f"{row['target']} is stopped: {row['stopped']}. Mend the cause, then `goldwire resume {row['target']}`")
+        if row["last_failure"]:
+            say(f"{row['target']}: the last attempt failed: {row['last_failure']}")
+        if row["configuration_differs"]:
+            say(f"{row['target']}: the contract in {config} is not applied yet; `goldwire apply` does it")
+        if row["balanced"] is False:
+            say(f"{row['target']}: the ledger does not balance; `goldwire ledger --recount` shows where")
 
 
 def _state(configured: bool, applied: bool, cursor: Any, counts: Any) -> str:
