@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.app.contracts import preview
+from goldwire.app.mastered import note_mastered
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -71,6 +72,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         left = max(after - position, 0) if change == "changed" else 0
         done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, name)))
     if not check:
+        note_mastered(house)
         store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
     return done
 

@@ -19,6 +19,7 @@ from goldwire.app.commands import (
     init,
     ledger,
     measure,
+    remaster,
     resume,
     run,
     schema,
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume)
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume, remaster)
 _NOW_AND_THEN = (verify, schema, targets, detokenise, demo, measure)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):

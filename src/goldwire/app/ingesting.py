@@ -10,6 +10,7 @@ from typing import Self
 from msgspec import Struct, field
 
 from goldwire.app.collecting import without_collection
+from goldwire.app.mastered import note_mastered
 from goldwire.app.output import counted
 from goldwire.app.wiring import House
 from goldwire.capture.fact import Decision, Fact, Rejected
@@ -77,6 +78,7 @@ def ingest_files(
     with RejectsWriter(rejects_file) as writer:
         intake = _Intake(house, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
         spec = house.loaded.config.sources[source] if source is not None else None
+        note_mastered(house)
         for file in files:
             now = house.clock.now()
             intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)

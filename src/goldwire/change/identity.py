@@ -95,11 +95,13 @@ class Identity:
     Args:
         desk: what the batch has open.
         makers: the match rules by entity type.
+        counted: the keys that the arrivals gained are in the store already, so that its counts hold them.
     """
 
-    def __init__(self, desk: Desk, makers: dict[str, KeyMaker]) -> None:
+    def __init__(self, desk: Desk, makers: dict[str, KeyMaker], *, counted: bool = False) -> None:
         self._desk = desk
         self._makers = makers
+        self._counted = counted
 
     def place(self, arrivals: Sequence[Arrival]) -> None:
         """Give each record without an entity one, and merge entities that turn out to be one.
@@ -153,7 +155,8 @@ class Identity:
                 hub = desk.open(hub_id, record.entity_type).entity_id
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
-            for_rule = _by_keys(by_rule[entity_type, rule], owners, self._makers[entity_type].limits[rule])
+            limit = self._makers[entity_type].limits[rule]
+            for_rule = _by_keys(by_rule[entity_type, rule], owners, limit, counted=self._counted)
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
                     desk.open(anchor, entity_type)
@@ -203,12 +206,14 @@ class Identity:
         return entity
 
 
-def _by_keys(holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner], limit: int) -> list[tuple[Node, Node]]:
+def _by_keys(
+    holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner], limit: int, *, counted: bool
+) -> list[tuple[Node, Node]]:
     """Link those that share a key, unless so many share it that it is no evidence."""
     links: list[tuple[Node, Node]] = []
     for key, nodes in holders.items():
         owner = owners.get(key)
-        if (owner.count if owner else 0) + len(nodes) > limit:
+        if (owner.count if owner else 0) + (0 if counted else len(nodes)) > limit:
             continue
         anchor = owner.entity_id if owner else nodes[0]
         links += [(anchor, node) for node in nodes if node != anchor]

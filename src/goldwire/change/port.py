@@ -41,6 +41,14 @@ class StoredEntity(NamedTuple):
     """The golden state at `version`."""
 
 
+class Living(NamedTuple):
+    """An entity that lives, and its place in the order in which entities were first met (1 and up, with gaps)."""
+
+    place: int
+    entity_id: str
+    entity_type: str
+
+
 class KeyOwner(NamedTuple):
     """Who has a match key: how many records, and one entity among theirs (the lowest entity id)."""
 
@@ -86,6 +94,19 @@ class Workspace(Protocol):
 
     def entities(self, entity_ids: Collection[str]) -> dict[str, StoredEntity]:
         """The heads of these entities with their state, as far as they exist."""
+        ...
+
+    def living(self, after: int, limit: int) -> list[Living]:
+        """Entities that live, in the order in which they were first met, at most `limit`.
+
+        Args:
+            after: the place of the last one that is known; 0 begins.
+            limit: how many.
+        """
+        ...
+
+    def newest_place(self) -> int:
+        """The place of the entity that was first met last; 0 where there is none."""
         ...
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:

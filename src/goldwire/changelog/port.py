@@ -189,6 +189,14 @@ class Store(Protocol):
         """
         ...
 
+    def rehearsal(self) -> AbstractContextManager[Store]:
+        """A copy of this store to try something out on; it is gone when the block ends. It needs as much room as the store.
+
+        Raises:
+            StoreFullError: there is not so much room.
+        """
+        ...
+
     # --- the log
     def position(self) -> int:
         """The newest position, 0 when empty."""

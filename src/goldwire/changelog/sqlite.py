@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from goldwire.changelog.sqlite_documents import SqliteDocuments
@@ -55,6 +58,23 @@ class SqliteStore(SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, Sql
             raise translated(error, self.path) from error
         database = Database(connection, self.path, checkpoint)
         super().__init__(database, EntityNumbers(database))
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[SqliteStore]:
+        """See `Store.rehearsal`; the copy lies in a folder beside the store that only its owner may read."""
+        folder = None if self.path == ":memory:" else Path(self.path).absolute().parent
+        with tempfile.TemporaryDirectory(prefix=".goldwire-rehearsal-", dir=folder) as name:
+            place = Path(name) / "store.db"
+            try:
+                with closing(sqlite3.connect(place)) as copy:
+                    self._database.connection.backup(copy)
+            except sqlite3.Error as error:
+                raise translated(error, str(place)) from error
+            store = SqliteStore(place, durable=False)
+            try:
+                yield store
+            finally:
+                store.close()
 
     def close(self) -> None:
         """See `Store.close`; a transaction that is still open is rolled back."""

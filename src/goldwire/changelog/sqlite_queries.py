@@ -88,6 +88,11 @@ FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
 ENTITY_VERSIONS = "SELECT entity_id, no, version FROM entity WHERE entity_id IN (MANY)"
 """What a commit must follow."""
 
+LIVING = """
+SELECT no, entity_id, entity_type FROM entity WHERE no > ? AND kind = 'live' AND version > 0 ORDER BY no LIMIT ?
+"""
+"""A page of the entities that live, by their numbers, which are given in the order in which they are first met."""
+
 NEWEST_ENTITY_NO = "SELECT coalesce(max(no), 0) FROM entity"
 """The number that was given last."""
 

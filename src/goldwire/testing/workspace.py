@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from goldwire.capture.fact import ExternalId
-from goldwire.change.port import Change, KeyOwner, StoredEntity, StoredRecord
+from goldwire.change.port import Change, KeyOwner, Living, StoredEntity, StoredRecord
 from goldwire.errors import StoreCorruptError
 
 ENTITY_KEY = b"entity-ids-that-a-test-repeats!!"
@@ -57,6 +57,21 @@ class MemoryWorkspace:
         """See `Workspace.entities`."""
         self._called("entities")
         return {entity_id: self.heads[entity_id] for entity_id in entity_ids if entity_id in self.heads}
+
+    def living(self, after: int, limit: int) -> list[Living]:
+        """See `Workspace.living`."""
+        self._called("living")
+        found = [
+            Living(place, head.entity_id, head.entity_type)
+            for place, head in enumerate(self.heads.values(), start=1)
+            if place > after and head.kind == "live"
+        ]
+        return found[:limit]
+
+    def newest_place(self) -> int:
+        """See `Workspace.newest_place`."""
+        self._called("newest_place")
+        return len(self.heads)
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:
         """See `Workspace.key_owners`."""
