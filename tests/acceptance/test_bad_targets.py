@@ -138,6 +138,22 @@ log:
 
 
 @pytest.mark.parametrize("family", ["mariadb", "postgresql"])
+def test_a_database_that_is_down_is_waited_for_and_said_to_be(started: Any, free_port: int, family: str) -> None:
+    started.environment["ERP_URL"] = f"{family}://user:secret@127.0.0.1:{free_port}/erp"
+    started.edit("log:\n", DATABASE)
+    started.run("apply")
+    relay = started.start("run", "-t", "erp")
+    assert relay.stderr is not None
+    said = relay.stderr.readline()
+    assert "not reachable target=erp" in said
+    assert "the database is not available" in said
+    assert "secret" not in said
+    relay.send_signal(signal.SIGTERM)
+    relay.communicate(timeout=60)
+    assert relay.returncode == 0
+
+
+@pytest.mark.parametrize("family", ["mariadb", "postgresql"])
 def test_a_database_that_never_finishes_its_handshake_does_not_hold_up_the_end(started: Any, family: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         started.environment["ERP_URL"] = f"{family}://user:secret@127.0.0.1:{silent.getsockname()[1]}/erp"

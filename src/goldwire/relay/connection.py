@@ -61,7 +61,7 @@ class Connection:
         except GoldwireError:
             raise
         except Exception as error:  # noqa: BLE001 - not only OSError: a client library has errors of its own
-            self._observer.event("target not reachable", error=type(error).__name__)
+            self._observer.unreachable(_why(error))
             return False
 
     async def close(self) -> None:
@@ -120,6 +120,12 @@ class Connection:
     def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
         self._observer.event("look-up failed", error=error, items=len(items))
         return [None] * len(items)
+
+
+def _why(error: Exception) -> str:
+    """Say why a target does not open; of an error that is not the system's own only the type, because it may quote anything."""
+    own = isinstance(error, OSError) and type(error).__module__ == "builtins"
+    return (str(error) if own else "") or type(error).__name__
 
 
 def _cancelled_from_outside() -> bool:

@@ -96,6 +96,10 @@ class Observer:
             self._where_errors.add(reason)
             self._log.warning("where has no result; such records are not selected", reason=reason)
 
+    def unreachable(self, reason: str) -> None:
+        """The target did not open; it is tried again."""
+        self._log.warning("not reachable", reason=reason)
+
     def event(self, name: str, **fields: Any) -> None:
         """Something about the relay itself: started, resting, stopped."""
         if self._standard.isEnabledFor(logging.INFO):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
+from structlog.testing import capture_logs
 
 from goldwire.errors import ConfigError
 from goldwire.relay.connection import Connection
@@ -69,6 +70,20 @@ def test_a_target_that_opens_is_open() -> None:
         assert await connection(target, Stop()).open() is True
 
     asyncio.run(scene())
+
+
+def test_why_a_target_does_not_open_is_logged_and_of_a_library_s_error_only_the_type() -> None:
+    class OfALibraryError(OSError):
+        pass
+
+    async def scene() -> None:
+        for error in (ConnectionRefusedError("refused"), TimeoutError(), OfALibraryError("password"), ValueError("password")):
+            await connection(SlowToOpen(error), Stop()).open()
+
+    with capture_logs() as lines:
+        asyncio.run(scene())
+    assert [line["log_level"] for line in lines] == ["warning"] * 4
+    assert [line["reason"] for line in lines] == ["refused", "TimeoutError", "OfALibraryError", "ValueError"]
 
 
 def test_a_target_that_cannot_be_reached_is_tried_again_and_a_wrong_setting_is_not() -> None:
