@@ -78,6 +78,7 @@ def ingest_files(
     with RejectsWriter(rejects_file) as writer:
         intake = _Intake(house, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
         spec = house.loaded.config.sources[source] if source is not None else None
+        house.keep_time_rising()
         note_mastered(house)
         for file in files:
             now = house.clock.now()

@@ -59,6 +59,9 @@ class Fact(Struct, frozen=True):
     """The system deleted this record; `attributes` is empty then."""
     origin: str = ""
     """Where it was read, e.g. `crm.csv:17`; for messages only."""
+    dated_here: bool = False
+    """It came without a time: `observed_at` is when it was read. It then counts as later than all that is known of its record,
+    whatever the clock showed."""
 
 
 @shows("kind", "entity_id", "record", "attribute", "origin")
