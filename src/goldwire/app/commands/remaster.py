@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.app.output import note, progress, say, show
+from goldwire.app.output import counted, note, progress, say, show
 
 if TYPE_CHECKING:
     from goldwire.app.remastering import Remastered
@@ -44,7 +44,7 @@ def remaster(
             task = display.add_task("remaster", total=None, note="")
 
             def moved(done: int, total: int, result: Remastered) -> None:
-                display.update(task, completed=done, total=total, note=f"{result.versions:,} versions")
+                display.update(task, completed=done, total=total, note=counted(result.versions, "version"))
 
             result = master_again(house, entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
         left = [] if dry_run else changed_types(house)
@@ -55,4 +55,5 @@ def remaster(
 
 def _render(result: Remastered) -> None:
     did, merged = ("would be committed", "would be merged") if result.dry_run else ("committed", "merged")
-    say(f"{result.entities:,} entities looked at: {result.versions:,} versions {did}, {result.merges:,} entities {merged}")
+    seen, merges = (counted(number, "entity", "entities") for number in (result.entities, result.merges))
+    say(f"{seen} looked at: {counted(result.versions, 'version')} {did}, {merges} {merged}")
