@@ -272,3 +272,15 @@ def test_an_operator_of_another_language_is_told_with_the_one_of_cel(shell: Any,
 def test_status_names_the_next_step_before_anything_was_applied(shell: Any) -> None:
     shell.run("init")
     assert "no contract was applied yet for events, partners; `goldwire apply` does it" in shell.run("status").stdout
+
+
+def test_status_needs_no_key_of_a_mask(shell: Any) -> None:
+    shell.run("init")
+    shell.edit("# keys:\n#   hash: ${env:GOLDWIRE_HASH_KEY}", "keys:\n  hash: ${env:MASK_KEY}")
+    shell.edit("email: partial }", "email: hash }")
+    shell.environment["MASK_KEY"] = "k" * 32
+    shell.run("apply")
+    del shell.environment["MASK_KEY"]
+    assert [one["configuration_differs"] for one in shell.json("status")["targets"]] == [False, None]
+    assert "goldwire apply --check" in shell.run("status").stdout
+    assert "MASK_KEY is not set" in shell.fails("apply", "--check", code=2)
