@@ -48,7 +48,7 @@ RARE = {
     "dead-letter-parks-nobody": 140,
     "parked-behind-a-discarded-letter": 980,
 }
-"""Where to begin for bugs that need a rare coincidence: a little before a seed that is known to catch them. Only to save time."""
+"""Where to begin for bugs that need a rare coincidence: a little before a seed known to catch them. Only to save time."""
 
 
 @pytest.mark.timeout(1_200)
