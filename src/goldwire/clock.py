@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 STEP_SECONDS = 2e-6
 """The least step that two recorded times always differ by: a float of today's time is good for a quarter of a microsecond."""
@@ -26,6 +28,14 @@ def timestamp(seconds_since_epoch: float) -> str:
 def seconds(recorded: str) -> float:
     """Return the POSIX time in seconds of a text made by `timestamp`."""
     return datetime.fromisoformat(recorded).timestamp()
+
+
+def just_after(recorded: str) -> str:
+    """Return the next moment that can be recorded; of the last one of the year 9999 itself."""
+    moment = datetime.fromisoformat(recorded)
+    if moment == _LAST:
+        return recorded
+    return (moment + timedelta(microseconds=1)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Clock(Protocol):
@@ -76,6 +86,10 @@ class RisingClock:
         """POSIX wall time in seconds, later than any answer before."""
         self._newest = max(self._newest + STEP_SECONDS, self._clock.now())
         return self._newest
+
+    def keep_above(self, floor_seconds: float) -> None:
+        """From now on always be later than this POSIX time, too."""
+        self._newest = max(self._newest, floor_seconds)
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start."""

@@ -229,3 +229,58 @@ def test_targets_and_dead_letters_that_are_not_there_are_named(started: Any) -> 
     assert "position 7" in started.fails("dead", "redrive", "events", "7", code=11)
     assert started.json("dead", "list") == []
     assert started.run("dead", "redrive", "events", code=2).stderr
+
+
+@pytest.mark.parametrize(("place", "said"), [("none/rejects.jsonl", "no folder"), ("data", "is a folder")])
+def test_a_rejects_file_that_cannot_be_written_is_told_before_the_first_row_is_taken(
+    started: Any, place: str, said: str
+) -> None:
+    assert said in started.fails("ingest", "crm", "data/crm.csv", "--rejects", place, code=3)
+    assert started.json("status")["position"] == 0
+
+
+# --- slips of a person at the keyboard
+
+
+def test_a_target_named_twice_is_run_once(started: Any) -> None:
+    assert [one["target"] for one in started.json("run", "-t", "events", "-t", "events", "--until-caught-up")] == ["events"]
+
+
+def test_a_file_without_any_event_is_told_in_one_line(started: Any) -> None:
+    done = started.run("verify", "data/crm.csv", code=9)
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert "none of the 5 lines is an event" in done.stderr
+
+
+def test_a_word_that_is_no_decision_is_told_with_those_that_are(started: Any) -> None:
+    started.write("some.jsonl", '{"decision": "kill", "record": {"system": "crm", "id": "C-1"}}\n')
+    [reject] = started.json("ingest", "some.jsonl", code=10)["first_rejects"]
+    assert reject["field"] == "decision"
+    assert "merge" in reject["reason"]
+    assert "kill" not in reject["reason"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"), [('a.city = "Rome"', "=="), ("has(a.city) & has(a.name)", "&&"), ("has(a.city) | has(a.name)", "||")]
+)
+def test_an_operator_of_another_language_is_told_with_the_one_of_cel(shell: Any, written: str, said: str) -> None:
+    shell.run("init")
+    shell.edit("    payload: full\n", f"    payload: full\n    where: '{written}'\n")
+    assert f"`{said}`" in shell.fails("apply", code=2)
+
+
+def test_status_names_the_next_step_before_anything_was_applied(shell: Any) -> None:
+    shell.run("init")
+    assert "no contract was applied yet for events, partners; `goldwire apply` does it" in shell.run("status").stdout
+
+
+def test_status_needs_no_key_of_a_mask(shell: Any) -> None:
+    shell.run("init")
+    shell.edit("# keys:\n#   hash: ${env:GOLDWIRE_HASH_KEY}", "keys:\n  hash: ${env:MASK_KEY}")
+    shell.edit("email: partial }", "email: hash }")
+    shell.environment["MASK_KEY"] = "k" * 32
+    shell.run("apply")
+    del shell.environment["MASK_KEY"]
+    assert [one["configuration_differs"] for one in shell.json("status")["targets"]] == [False, None]
+    assert "goldwire apply --check" in shell.run("status").stdout
+    assert "MASK_KEY is not set" in shell.fails("apply", "--check", code=2)

@@ -120,6 +120,54 @@ def test_one_target_that_is_down_holds_up_no_other(shell: Any, free_port: int) -
     assert len(shell.events("out/events.jsonl")) == 4
 
 
+DATABASE = """\
+  erp:
+    kind: sql
+    contract: everything
+    clearance: [pii]
+    settings:
+      url: ${env:ERP_URL}
+      table: customer
+      columns: { city: city }
+      connect_timeout_seconds: 3600
+      answer_timeout_seconds: 3600
+    delivery: { timeout_seconds: 3600 }
+
+log:
+"""
+
+
+@pytest.mark.parametrize("family", ["mariadb", "postgresql"])
+def test_a_database_that_is_down_is_waited_for_and_said_to_be(started: Any, free_port: int, family: str) -> None:
+    started.environment["ERP_URL"] = f"{family}://user:secret@127.0.0.1:{free_port}/erp"
+    started.edit("log:\n", DATABASE)
+    started.run("apply")
+    relay = started.start("run", "-t", "erp")
+    assert relay.stderr is not None
+    said = relay.stderr.readline()
+    assert "not reachable target=erp" in said
+    assert "the database is not available" in said
+    assert "secret" not in said
+    relay.send_signal(signal.SIGTERM)
+    relay.communicate(timeout=60)
+    assert relay.returncode == 0
+
+
+@pytest.mark.parametrize("family", ["mariadb", "postgresql"])
+def test_a_database_that_never_finishes_its_handshake_does_not_hold_up_the_end(started: Any, family: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        started.environment["ERP_URL"] = f"{family}://user:secret@127.0.0.1:{silent.getsockname()[1]}/erp"
+        started.edit("log:\n", DATABASE)
+        started.run("apply")
+        relay = started.start("run", "-t", "erp")
+        silent.settimeout(60)
+        connected, _ = silent.accept()
+        with connected:
+            relay.send_signal(signal.SIGTERM)
+            _, errors = relay.communicate(timeout=60)
+    assert (relay.returncode, "Traceback" in errors) == (0, False), errors
+
+
 def test_a_target_that_another_run_holds_is_busy_and_not_stopped(started: Any) -> None:
     started.run("ingest", "crm", "data/crm.csv")
     holding = started.start("run", "-t", "events")

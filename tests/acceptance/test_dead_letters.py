@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ class Shop(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Hook)
         self.refused: set[str] = set()
+        self.unanswered: set[str] = set()
         self.taken: list[dict[str, Any]] = []
 
 
@@ -30,6 +35,9 @@ class Hook(BaseHTTPRequestHandler):
         refuse = bool(known & self.server.refused)
         if not refuse:
             self.server.taken.append(event)
+        if known & self.server.unanswered:
+            self.close_connection = True
+            return
         body = b"<html><body>Bad Request</body></html>" if refuse else b"\xff\xfe garbage, not JSON"
         self.send_response(400 if refuse else 200)
         self.send_header("Content-Type", "text/html")
@@ -101,12 +109,47 @@ def test_a_discarded_letter_stays_dead_in_the_ledger_and_lets_the_next_one_throu
     shop.refused = {"C-1"}
     selling.run("run", "--until-caught-up", "-t", "shop")
     shop.refused = set()
-    assert selling.json("dead", "discard", "shop", "--all") == {"target": "shop", "discard": 1}
+    assert selling.json("dead", "discard", "shop", "--all") == {"target": "shop", "discard": 1, "may_have_arrived": []}
     selling.run("run", "--until-caught-up", "-t", "shop")
     [ledger] = selling.json("ledger", "-t", "shop", "--recount")
     assert (ledger["dead"], ledger["parked"], ledger["balanced"]) == (1, 0, True)
     assert [one["state"] for one in selling.json("dead", "list")] == ["discarded"]
     assert [event["version"] for event in shop.taken if event["version"] == 2].count(2) >= 1
+
+
+def test_a_letter_that_may_have_arrived_is_discarded_only_by_who_says_so(selling: Any, shop: Shop) -> None:
+    shop.unanswered = {"C-1"}
+    selling.run("run", "--until-caught-up", "-t", "shop")
+    [letter] = selling.json("dead", "list", "shop")
+    assert (letter["state"], letter["ambiguous"]) == ("dead", True)
+    position = letter["seq"]
+    for words in (["shop", str(position)], ["shop", "--all"], ["shop", "--all", "--json"]):
+        said = selling.fails("dead", "discard", *words, code=3)
+        assert f"may have arrived without an answer: {position}" in said
+        assert "breaks the chain" in said
+        assert "--yes" in said
+    assert [one["state"] for one in selling.json("dead", "list")] == ["dead"]
+
+    discarded = selling.json("dead", "discard", "shop", "--all", "--yes")
+    assert discarded == {"target": "shop", "discard": 1, "may_have_arrived": [position]}
+    assert [one["state"] for one in selling.json("dead", "list")] == ["discarded"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a terminal of its own")
+@pytest.mark.parametrize(("answer", "state", "code"), [("n", "dead", 3), ("y", "discarded", 0)])
+def test_on_a_terminal_a_person_is_asked(selling: Any, shop: Shop, answer: str, state: str, code: int) -> None:
+    shop.unanswered = {"C-1"}
+    selling.run("run", "--until-caught-up", "-t", "shop")
+    ours, theirs = os.openpty()
+    os.write(ours, f"{answer}\n".encode())
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "goldwire"), "dead", "discard", "shop", "--all"],
+        cwd=selling.folder, env=selling.environment, stdin=theirs, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, "Discard all the same?" in done.stderr) == (code, True), done.stderr
+    assert [one["state"] for one in selling.json("dead", "list")] == [state]
 
 
 def test_a_secret_that_is_missing_names_its_variable_and_its_target(selling: Any) -> None:

@@ -87,7 +87,8 @@ def assert_steward_heard(fates: list[dict[str, Any]]) -> None:
 def assert_the_proof_can_fail(folder: DemoFolder) -> None:
     with House.of(folder.config) as house:
         assert compare_warehouse(house, folder).unexpected == 0
-        change(folder, "UPDATE customer SET suburb = 'elsewhere' WHERE id = (SELECT min(id) FROM customer WHERE suburb > '')")
+        chosen = "SELECT min(id) FROM customer WHERE suburb > '' AND NOT goldwire_deleted"
+        change(folder, f"UPDATE customer SET suburb = 'elsewhere' WHERE id = ({chosen})")
         found = compare_warehouse(house, folder)
         assert found.rows_equal == found.golden_records - 1
         change(folder, "DELETE FROM customer WHERE id = (SELECT max(id) FROM customer WHERE NOT goldwire_deleted)")

@@ -15,6 +15,7 @@ IN_ORDER = {
     "init": ["elsewhere"],
     "apply": [],
     "ingest": ["crm", "data/crm.csv"],
+    "remaster": [],
     "run": ["--until-caught-up"],
     "status": [],
     "ledger": ["--recount"],

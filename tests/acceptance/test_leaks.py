@@ -245,5 +245,8 @@ def test_who_tightens_a_contract_is_told_what_still_goes_out_under_the_one_befor
     store.declare("events", cursor.epoch, 4, "every")  # a relay that was killed between this and its first settlement
     store.close()
     started.edit("    golden: false", "    masks: {pii: redact}\n    golden: false")
-    assert "up to position 4 the revision before still holds, because 4 of these may be on their way already" in started.run("apply").stderr
+    assert (
+        "up to position 4 the revision before still holds, because 4 of these may be on their way already"
+        in started.run("apply").stderr
+    )
     assert "still holds" not in started.run("apply").stderr

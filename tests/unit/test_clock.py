@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldwire.clock import RisingClock, SystemClock, seconds, timestamp
+from goldwire.clock import RisingClock, SystemClock, just_after, seconds, timestamp
 
 
 class SetClock(SystemClock):
@@ -35,3 +35,17 @@ def test_a_rising_clock_goes_on_from_where_it_was_when_the_other_one_is_set_back
     assert times[-1] < timestamp(1_800_086_401.0)
     other.shown = 1_800_086_500.0
     assert clock.now() == 1_800_086_500.0
+
+
+def test_a_rising_clock_can_be_kept_above_what_is_learnt_later() -> None:
+    clock = RisingClock(SetClock(1_800_000_000.0), 0.0)
+    clock.keep_above(1_800_086_400.0)
+    assert timestamp(clock.now()) > timestamp(1_800_086_400.0)
+    clock.keep_above(0.0)
+    assert timestamp(clock.now()) > timestamp(1_800_086_400.0)
+
+
+def test_the_moment_just_after_another_is_later_as_text_too() -> None:
+    assert just_after("2026-12-31T23:59:59.999999Z") == "2027-01-01T00:00:00.000000Z"
+    assert just_after("0001-01-01T00:00:00.000000Z") == "0001-01-01T00:00:00.000001Z"
+    assert just_after("9999-12-31T23:59:59.999999Z") == "9999-12-31T23:59:59.999999Z", "there is none"

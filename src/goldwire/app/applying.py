@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.app.contracts import preview
+from goldwire.app.mastered import note_mastered
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -71,6 +72,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         left = max(after - position, 0) if change == "changed" else 0
         done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, name)))
     if not check:
+        note_mastered(house)
         store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
     return done
 
@@ -81,9 +83,8 @@ def _warnings(house: House, name: str) -> tuple[str, ...]:
     if where is None or not where.uses_changed or config.delivery.mode == "every":
         return ()
     text = (
-        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, but with "
-        "`mode: latest` a version that a newer one supersedes is never looked at, and what it changed may go unsent; "
-        "set `delivery: {mode: every}`"
+        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
+        "`mode: latest` never looks at superseded versions, so changes may go unsent; set `delivery: {mode: every}`"
     )
     return (text,)
 

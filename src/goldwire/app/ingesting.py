@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import gc
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from msgspec import Struct, field
 
+from goldwire.app.collecting import without_collection
+from goldwire.app.mastered import note_mastered
 from goldwire.app.output import counted
 from goldwire.app.wiring import House
 from goldwire.capture.fact import Decision, Fact, Rejected
@@ -70,13 +70,16 @@ def ingest_files(
         progress: called after each batch.
 
     Raises:
-        InputError: a file is unusable, or breaks off; the rows before that were taken.
+        InputError: a file is unusable, or breaks off; the rows before that were taken. Or the rejects file cannot be
+            written; before the first row.
         ConfigError: the model or the source contradicts itself; before the first row.
         StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
     """
     with RejectsWriter(rejects_file) as writer:
         intake = _Intake(house, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
         spec = house.loaded.config.sources[source] if source is not None else None
+        house.keep_time_rising()
+        note_mastered(house)
         for file in files:
             now = house.clock.now()
             intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)
@@ -100,30 +103,20 @@ def take_batch(house: House, batch: Sequence[Fact | Decision], correlation_id: s
         return house.mastering.apply(batch, workspace, correlation_id)
 
 
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Keep the garbage collector still: all that a batch makes lives until it is committed, so there is nothing to find.
-
-    Its passes over a batch cost a fifth of the whole ingest.
-    """
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
-
-
 class RejectsWriter:
     """Writes rejects to a file, if one was asked for.
 
     Args:
         path: the file, or None.
+
+    Raises:
+        InputError: the file could not be written.
     """
 
     def __init__(self, path: Path | None) -> None:
         self._file = RejectsFile(path) if path is not None else None
+        if self._file is not None:
+            self._file.check()
 
     def __enter__(self) -> Self:
         return self

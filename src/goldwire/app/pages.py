@@ -151,7 +151,8 @@ def _setting(setting: Setting) -> tuple[str, str, str, str]:
 def _parameter(parameter: Any) -> tuple[str, str, str]:
     if parameter.param_type_name == "argument":
         shown = parameter.metavar or parameter.name.upper()
-        name = f"`{shown}`" if parameter.required else f"`{shown if shown.startswith('[') else f'[{shown}]'}`"
+        shown = shown if parameter.required else f"[{shown}]"
+        name = f"`{shown}...`" if parameter.nargs == -1 else f"`{shown}`"
     else:
         name = ", ".join(f"`{option}`" for option in parameter.opts)
     default = parameter.default

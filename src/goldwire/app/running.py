@@ -11,6 +11,7 @@ from functools import partial
 
 from msgspec import Struct
 
+from goldwire.app.collecting import rare_collection
 from goldwire.app.waiting import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.app.wiring import House
 from goldwire.changelog.port import Cursor
@@ -57,7 +58,7 @@ def run_targets(
         KeyboardInterrupt: a second signal came.
     """
     work = _Work(house, names, until_caught_up, recorder, progress, failed, waiting)
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with rare_collection(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(work.all())
 
 

@@ -104,7 +104,10 @@ class House:
             return 0.0
         newest = seconds(self.store.rows([position])[position].committed_at)
         behind_seconds = max(newest - self.clock.now(), 0.0)
-        self.clock = RisingClock(self.clock, newest)
+        if isinstance(self.clock, RisingClock):
+            self.clock.keep_above(newest)
+        else:
+            self.clock = RisingClock(self.clock, newest)
         return behind_seconds
 
     def target_config(self, name: str) -> TargetConfig:

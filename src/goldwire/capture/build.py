@@ -11,7 +11,7 @@ import msgspec
 
 from goldwire.capture.fact import Decision, Edge, ExternalId, Fact
 from goldwire.capture.mapping import MEBIBYTE, RESERVED_SYSTEM
-from goldwire.capture.values import RefusedError, from_value, moment_of, plain, share
+from goldwire.capture.values import RefusedError, from_value, is_undated, moment_of, plain, share
 
 DecisionKind = Literal["approve", "withdraw", "override", "release", "merge", "unmerge", "delete"]
 
@@ -69,6 +69,7 @@ def fact_from(
         None if entity_id is None else _name("entityId", entity_id),
         deleted,
         origin,
+        is_undated(observed_at),
     )
 
 

@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
+from goldwire.discreet import shows
+
 DecisionKind = Literal["approve", "withdraw", "override", "release", "merge", "unmerge", "delete"]
 
 
@@ -34,6 +36,7 @@ class Edge(Struct, frozen=True):
     """It replaces what this record said earlier of the same relation, as a column that holds one id does."""
 
 
+@shows("system", "external_id", "entity_type", "origin")
 class Fact(Struct, frozen=True):
     """What one system said of one of its records at one time.
 
@@ -56,8 +59,12 @@ class Fact(Struct, frozen=True):
     """The system deleted this record; `attributes` is empty then."""
     origin: str = ""
     """Where it was read, e.g. `crm.csv:17`; for messages only."""
+    dated_here: bool = False
+    """It came without a time: `observed_at` is when it was read. It then counts as later than all that is known of its record,
+    whatever the clock showed."""
 
 
+@shows("kind", "entity_id", "record", "attribute", "origin")
 class Decision(Struct, frozen=True):
     """What a steward decided about an entity, named by its entity id or by any external id it has."""
 

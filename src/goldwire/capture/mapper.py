@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from goldwire.capture.fact import Edge, ExternalId, Fact, Rejected
 from goldwire.capture.mapping import ColumnSpec, SourceSpec
-from goldwire.capture.values import NULL, RefusedError, from_text, from_value, moment, moment_of, share
+from goldwire.capture.values import NULL, RefusedError, from_text, from_value, is_undated, moment, moment_of, share
 from goldwire.clock import timestamp
 from goldwire.errors import InputError
 
@@ -67,17 +67,19 @@ class Mapper:
         if not external_id:
             raise _BadField(self._id, "the record's id is missing; fill it in")
         deleted = spec.deleted is not None and self._is_deleted(row)
+        observed_at, dated_here = self._fixed_time or self._time(row)
         return Fact(
             spec.system,
             external_id,
             spec.type,
             {} if deleted else self._attributes(row),
-            self._fixed_time or self._time(row),
+            observed_at,
             self._fixed_confidence if self._fixed_confidence is not None else self._confidence(row),
             () if deleted or not spec.edges else self._edges(row),
             (self._text(row, spec.entity_id) or None) if spec.entity_id else None,
             deleted,
             origin,
+            dated_here,
         )
 
     def _attributes(self, row: dict[str, Any]) -> dict[str, bytes]:
@@ -127,12 +129,13 @@ class Mapper:
             raise _BadField(column, str(refused)) from refused
         return text.strip() if self._spec.strip else text
 
-    def _time(self, row: dict[str, Any]) -> str:
+    def _time(self, row: dict[str, Any]) -> tuple[str, bool]:
         column = self._spec.observed_at
         assert column is not None
         value = row.get(column)
+        value = value.strip() if isinstance(value, str) else value
         try:
-            return moment_of(value.strip() if isinstance(value, str) else value, self._now)
+            return moment_of(value, self._now), is_undated(value)
         except RefusedError as refused:
             raise _BadField(column, str(refused)) from refused
 
@@ -174,11 +177,11 @@ class Mapper:
                 )
 
 
-def _fixed_time(spec: SourceSpec, now: float) -> str | None:
-    """The time of all rows, or None where a column gives it."""
+def _fixed_time(spec: SourceSpec, now: float) -> tuple[str, bool] | None:
+    """The time of all rows and whether it is that of reading, or None where a column gives it."""
     if spec.observed_at is None:
-        return timestamp(now)
+        return timestamp(now), True
     try:
-        return moment(spec.observed_at)
+        return moment(spec.observed_at), False
     except RefusedError:
         return None

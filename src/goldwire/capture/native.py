@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from msgspec import Struct, field
 
 from goldwire.capture.build import decision_from, fact_from
-from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact, Rejected
 from goldwire.capture.mapping import MEBIBYTE
 from goldwire.capture.values import RefusedError
+from goldwire.discreet import shows
+
+_OPERATIONS = ("added", "removed")
 
 
 class ExternalRef(Struct, forbid_unknown_fields=True):
@@ -35,6 +38,7 @@ class _NativeEdge(Struct, forbid_unknown_fields=True):
     op: Literal["added", "removed"] = "added"
 
 
+@shows("system", "external_id", "entity_type")
 class NativeFact(Struct, forbid_unknown_fields=True, rename="camel"):
     """One fact."""
 
@@ -49,10 +53,11 @@ class NativeFact(Struct, forbid_unknown_fields=True, rename="camel"):
     deleted: bool = False
 
 
+@shows("decision", "entity_id", "record", "attribute")
 class NativeDecision(Struct, forbid_unknown_fields=True, rename="camel"):
     """One decision of a steward."""
 
-    decision: Literal["merge", "unmerge", "approve", "withdraw", "override", "release", "delete"]
+    decision: DecisionKind
     entity_id: str | None = None
     record: ExternalRef | None = None
     into_entity_id: str | None = None
@@ -87,7 +92,8 @@ class NativeReader:
             return self._read_fact(line, origin)
         except msgspec.ValidationError as error:
             reason, _, place = str(error).partition(" - at `")
-            return Rejected(origin, place.rstrip("`").removeprefix("$").lstrip("."), _plain_reason(reason))
+            place = place.rstrip("`").removeprefix("$").lstrip(".")
+            return Rejected(origin, place, _plain_reason(reason, place))
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return Rejected(origin, "", not_json(error))
         except RefusedError as refused:
@@ -144,9 +150,10 @@ def _is_decision(line: bytes) -> bool:
     return isinstance(decoded, dict) and "decision" in decoded
 
 
-def _plain_reason(reason: str) -> str:
+def _plain_reason(reason: str, place: str) -> str:
     if reason.startswith("Invalid enum value"):
-        return "is none of the words known here; see the documentation of the line format"
+        words = _OPERATIONS if place.endswith(".op") else get_args(DecisionKind)
+        return f"is none of the words known here: {', '.join(words)}"
     return reason[:1].lower() + reason[1:]
 
 

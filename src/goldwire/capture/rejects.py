@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -31,6 +32,20 @@ class RejectsFile:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def check(self) -> None:
+        """See, before any work is done, that the file can come into being.
+
+        Raises:
+            InputError: its folder is missing, or it cannot be written.
+        """
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise InputError(f"{self.path}: there is no folder {folder} for the rejects file; make it, then repeat the command")
+        if self.path.is_dir():
+            raise InputError(f"{self.path}: is a folder; name a file for the rejects")
+        if not os.access(self.path if self.path.exists() else folder, os.W_OK):
+            raise InputError(f"{self.path}: the rejects file may not be written; mend its permissions, or name another")
 
     def write(self, rejected: Rejected) -> None:
         """Append one.

@@ -124,6 +124,11 @@ def recorded(when: dt.datetime) -> str:
         raise RefusedError("lies outside the years 1 to 9999") from error
 
 
+def is_undated(value: Any) -> bool:
+    """Say whether a row or a caller gives no time, so that `moment_of` takes the time of reading."""
+    return value is None or value == ""
+
+
 def moment_of(value: Any, now: float) -> str:
     """Return the time that a row or a caller gives as recorded text, or the time of reading when it gives none.
 
@@ -134,7 +139,7 @@ def moment_of(value: Any, now: float) -> str:
     Raises:
         RefusedError: it is no time.
     """
-    if value is None or value == "":
+    if is_undated(value):
         return timestamp(now)
     if isinstance(value, dt.datetime):
         return recorded(value)

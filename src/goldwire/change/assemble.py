@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from goldwire.canonical import key_order, number, text
 from goldwire.change.desk import Entity
 from goldwire.change.golden import State, edges_bytes, external_ids_bytes
 from goldwire.change.model import EntityType
-from goldwire.change.record import NULL, Record
+from goldwire.change.record import NULL, Claim, Record
 from goldwire.change.steward import approval_of, overrides_of
-from goldwire.change.survivorship import Candidate, Choose, choice, most_recent
+from goldwire.change.survivorship import Choose, choice
 
 STEWARD = "steward"
 """Provenance of an override."""
+
+_Winner = tuple[str, Claim, str]
+"""An attribute's name, its claim and the system that makes it."""
 
 
 class Assembler:
@@ -26,17 +29,17 @@ class Assembler:
 
     def __init__(self, entity_type: EntityType) -> None:
         self._type = entity_type
-        self._order = sorted(entity_type.attributes, key=key_order)
-        self._choices: dict[str, Choose] = {
-            name: choice(
-                attribute.survivorship if attribute.survivorship is not None else entity_type.survivorship,
-                attribute.systems if attribute.systems is not None else entity_type.systems,
+        self._chosen: list[tuple[str, Choose]] = [
+            (
+                name,
+                choice(
+                    attribute.survivorship if attribute.survivorship is not None else entity_type.survivorship,
+                    attribute.systems if attribute.systems is not None else entity_type.systems,
+                ),
             )
-            for name, attribute in entity_type.attributes.items()
-        }
-
-        self._recent = frozenset(name for name, choose in self._choices.items() if choose is most_recent)
-        """Chosen on the way: the usual rule needs no list of candidates."""
+            for name, attribute in sorted(entity_type.attributes.items(), key=lambda each: key_order(each[0]))
+        ]
+        """Each attribute, in canonical order, with what chooses among its claims."""
 
     def state(self, entity: Entity, records: Sequence[Record]) -> State:
         """Return the golden state.
@@ -46,12 +49,10 @@ class Assembler:
             records: those of its records that live, sorted by ref; at least one.
         """
         if len(records) == 1 and not entity.homes:
-            attributes, lowest = self._single(records[0])
+            winners = self._only(records[0])
         else:
-            winners = self._several(records)
-            for name, (at, value) in overrides_of(entity.homes).items():
-                winners[name] = ((at, 1.0, value), STEWARD)
-            attributes, lowest = self._write(winners)
+            winners = self._winners(records, overrides_of(entity.homes))
+        attributes, lowest = _write(winners)
         edges = {edge for record in records if record.edges for edge in record.live_edges()}
         return State(
             approval_of(entity.homes, self._type.approval),
@@ -62,69 +63,26 @@ class Assembler:
             self._status(attributes, records),
         )
 
-    def _single(self, record: Record) -> tuple[dict[str, bytes], float]:
-        """Write the attributes of a record that is alone: its claims win. The usual case, and the fastest."""
+    def _only(self, record: Record) -> list[_Winner]:
+        """Return the claims of a record that is alone: they win."""
         claims, system = record.claims, record.ref[0]
-        attributes: dict[str, bytes] = {}
-        lowest, said_at, said_with, head = 1.0, "", -1.0, b""
-        for name in self._order:
-            claim = claims.get(name)
-            if claim is None:
-                continue
-            at, confidence, value = claim
-            if value == NULL:
-                continue
-            # Claims of one fact share these objects; where they do not, the head is only made once more.
-            if at is not said_at or confidence is not said_with:
-                head = _head(at, confidence, system)
-                said_at, said_with, lowest = at, confidence, min(lowest, confidence)
-            attributes[name] = head + value + b"}"
-        return attributes, lowest
+        return [(name, claims[name], system) for name, _ in self._chosen if name in claims]
 
-    def _write(self, winners: dict[str, Candidate]) -> tuple[dict[str, bytes], float]:
-        attributes: dict[str, bytes] = {}
-        heads: dict[tuple[str, float, str], bytes] = {}
-        lowest = 1.0
-        for name in self._order:
-            winner = winners.get(name)
-            if winner is None:
+    def _winners(self, records: Sequence[Record], overrides: Mapping[str, tuple[str, bytes]]) -> list[_Winner]:
+        """Return for each attribute the steward's word, or the winner among what the records claim; a null claims nothing."""
+        sources = [(record.claims, record.ref[0]) for record in records]
+        winners: list[_Winner] = []
+        for name, choose in self._chosen:
+            override = overrides.get(name)
+            if override is not None:
+                winners.append((name, (override[0], 1.0, override[1]), STEWARD))
                 continue
-            (at, confidence, value), system = winner
-            if value == NULL:
-                continue
-            said = (at, confidence, system)
-            head = heads.get(said)
-            if head is None:
-                head = heads[said] = _head(*said)
-                lowest = min(lowest, confidence)
-            attributes[name] = head + value + b"}"
-        return attributes, lowest
-
-    def _several(self, records: Sequence[Record]) -> dict[str, Candidate]:
-        """Choose the winners among several records' claims; a null is none."""
-        winners: dict[str, Candidate] = {}
-        contested: dict[str, list[Candidate]] = {}
-        recent = self._recent
-        for record in records:
-            system = record.ref[0]
-            for name, claim in record.claims.items():
-                if claim[2] == NULL:
-                    continue
-                first = winners.get(name)
-                if first is None:
-                    winners[name] = (claim, system)
-                elif name in recent:
-                    at, confidence, _ = first[0]
-                    if claim[0] > at or (claim[0] == at and claim[1] > confidence):
-                        winners[name] = (claim, system)
-                elif name in contested:
-                    contested[name].append((claim, system))
-                else:
-                    contested[name] = [first, (claim, system)]
-        for name, candidates in contested.items():
-            choose = self._choices.get(name)
-            if choose is not None:
-                winners[name] = choose(candidates)
+            candidates = [
+                (claim, system) for claims, system in sources if (claim := claims.get(name)) is not None and claim[2] != NULL
+            ]
+            if candidates:
+                claim, system = choose(candidates) if len(candidates) > 1 else candidates[0]
+                winners.append((name, claim, system))
         return winners
 
     def _status(self, attributes: dict[str, bytes], records: Sequence[Record]) -> str:
@@ -132,6 +90,21 @@ class Assembler:
         if golden.minimum_systems > 1 and len({record.ref[0] for record in records}) < golden.minimum_systems:
             return "provisional"
         return "golden" if all(name in attributes for name in golden.required) else "provisional"
+
+
+def _write(winners: Sequence[_Winner]) -> tuple[dict[str, bytes], float]:
+    """Return the attributes as they stand in the golden state, and the lowest confidence among them."""
+    attributes: dict[str, bytes] = {}
+    lowest, said_at, said_with, said_by, head = 1.0, "", -1.0, "", b""
+    for name, (at, confidence, value), system in winners:
+        if value == NULL:
+            continue
+        # Claims of one fact share these objects; where they do not, the head is only made once more.
+        if at is not said_at or confidence is not said_with or system is not said_by:
+            head = _head(at, confidence, system)
+            said_at, said_with, said_by, lowest = at, confidence, system, min(lowest, confidence)
+        attributes[name] = head + value + b"}"
+    return attributes, lowest
 
 
 def _head(at: str, confidence: float, system: str) -> bytes:

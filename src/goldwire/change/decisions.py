@@ -163,9 +163,9 @@ class Decisions:
                 return self._desk.found(home, entity.entity_type)
             if known.kind != "erased" and self._desk.resolve(home) in {known, entity}:
                 return known
-        attempt = 0
+        attempt, key = 0, self._desk.workspace.entity_key()
         while True:
-            entity_id = founding_id(record.ref, attempt)
+            entity_id = founding_id(key, record.ref, attempt)
             self._desk.load_entities([entity_id])
             if entity_id not in self._desk.entities:
                 return self._desk.found(entity_id, entity.entity_type)

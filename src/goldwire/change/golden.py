@@ -14,6 +14,7 @@ from msgspec import Raw, Struct
 
 from goldwire.canonical import text
 from goldwire.capture.fact import ExternalId
+from goldwire.discreet import shows
 
 Status = Literal["golden", "provisional"]
 
@@ -28,6 +29,7 @@ class ExternalRef(Struct, gc=False):
     system: str
 
 
+@shows("status", "approval")
 class GoldenState(Struct, rename="camel", gc=False):
     """A decoded state; attributes stay as they are written (see `GoldenAttribute`)."""
 
@@ -39,6 +41,7 @@ class GoldenState(Struct, rename="camel", gc=False):
     status: Status
 
 
+@shows("provenance", "confidence", "last_seen")
 class GoldenAttribute(Struct, rename="camel", gc=False):
     """One attribute of a state, decoded."""
 
@@ -48,6 +51,7 @@ class GoldenAttribute(Struct, rename="camel", gc=False):
     value: Raw
 
 
+@shows("status", "approval")
 class _Members(Struct, rename="camel", gc=False):
     """A state decoded as far as comparing needs it."""
 
@@ -68,6 +72,7 @@ decode_attribute = msgspec.json.Decoder(GoldenAttribute).decode
 _members = msgspec.json.Decoder(_Members).decode
 
 
+@shows("status", "approval")
 class State(Struct, gc=False):
     """A state while it is made: every member as its canonical bytes."""
 

@@ -7,7 +7,7 @@ and look-ups grow linearly with the batch: a key links its records to one anchor
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from hashlib import sha256
+from hashlib import blake2b
 
 from goldwire.capture.fact import ExternalId
 from goldwire.change.desk import Desk, Entity, pair
@@ -18,19 +18,26 @@ from goldwire.change.record import Record
 OWN_PREFIX = "goldwire:entity:"
 """Ids that Goldwire makes begin so; all others come from an upstream hub."""
 
+_NOBODY = ("~", ExternalId("", ""))
+"""Founder of an entity without records: later than any."""
+
 Node = ExternalId | str
 """A record without an entity, or an entity's id."""
 
 
-def founding_id(ref: ExternalId, attempt: int = 0) -> str:
-    """Return the id of the entity that a record founds.
+def founding_id(key: bytes, ref: ExternalId, attempt: int = 0) -> str:
+    """Return the id of the entity that a record founds: keyed BLAKE2b (RFC 7693), 128 bits.
+
+    Without the key nobody can tell which record an id was made from, not even by trying all of them (docs/adr/0014).
 
     Args:
+        key: the store's (`Workspace.entity_key`).
         ref: the founding record.
         attempt: counts up where the id before is taken (after an unmerge).
     """
-    seed = f"{ref.system}\0{ref.id}" + (f"\0{attempt}" if attempt else "")
-    return OWN_PREFIX + sha256(seed.encode()).hexdigest()[:32]
+    # The length keeps ("ab", "c") and ("a", "bc") apart.
+    seed = f"{attempt}:{len(ref.system)}:{ref.system}{ref.id}"
+    return OWN_PREFIX + blake2b(seed.encode(), key=key, digest_size=16).hexdigest()
 
 
 class Arrival:
@@ -88,11 +95,13 @@ class Identity:
     Args:
         desk: what the batch has open.
         makers: the match rules by entity type.
+        counted: the keys that the arrivals gained are in the store already, so that its counts hold them.
     """
 
-    def __init__(self, desk: Desk, makers: dict[str, KeyMaker]) -> None:
+    def __init__(self, desk: Desk, makers: dict[str, KeyMaker], *, counted: bool = False) -> None:
         self._desk = desk
         self._makers = makers
+        self._counted = counted
 
     def place(self, arrivals: Sequence[Arrival]) -> None:
         """Give each record without an entity one, and merge entities that turn out to be one.
@@ -146,7 +155,8 @@ class Identity:
                 hub = desk.open(hub_id, record.entity_type).entity_id
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
-            for_rule = _by_keys(by_rule[entity_type, rule], owners, self._makers[entity_type].limits[rule])
+            limit = self._makers[entity_type].limits[rule]
+            for_rule = _by_keys(by_rule[entity_type, rule], owners, limit, counted=self._counted)
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
                     desk.open(anchor, entity_type)
@@ -170,10 +180,11 @@ class Identity:
     def _join(self, gathered: dict[Node, list[Record]], groups: _Groups) -> None:
         """Give the new records of each group its entity, or let the earliest of them found one."""
         founders: dict[Node, str] = {}
+        key = self._desk.workspace.entity_key()
         for root, records in gathered.items():
             if not groups.entities(root):
                 first = records[0] if len(records) == 1 else min(records, key=lambda record: (record.founded, record.ref))
-                founders[root] = founding_id(first.ref)
+                founders[root] = founding_id(key, first.ref)
         self._desk.load_entities(founders.values())
         homes: list[tuple[Entity, list[Record]]] = []
         for root, records in gathered.items():
@@ -195,19 +206,21 @@ class Identity:
         return entity
 
 
-def _by_keys(holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner], limit: int) -> list[tuple[Node, Node]]:
+def _by_keys(
+    holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner], limit: int, *, counted: bool
+) -> list[tuple[Node, Node]]:
     """Link those that share a key, unless so many share it that it is no evidence."""
     links: list[tuple[Node, Node]] = []
     for key, nodes in holders.items():
         owner = owners.get(key)
-        if (owner.count if owner else 0) + len(nodes) > limit:
+        if (owner.count if owner else 0) + (0 if counted else len(nodes)) > limit:
             continue
         anchor = owner.entity_id if owner else nodes[0]
         links += [(anchor, node) for node in nodes if node != anchor]
     return links
 
 
-def _rank(entity: Entity) -> tuple[bool, str, str]:
-    """Who survives a merge, lowest first: an id that a hub gave, then the earliest founded, then the lowest id."""
-    founded = min((record.founded for record in entity.records().values()), default="~")
-    return entity.entity_id.startswith(OWN_PREFIX), founded, entity.entity_id
+def _rank(entity: Entity) -> tuple[bool, tuple[str, ExternalId], str]:
+    """Who survives a merge, lowest first: an id that a hub gave, then the earliest founded, then the first by external id."""
+    first = min(((record.founded, record.ref) for record in entity.records().values()), default=_NOBODY)
+    return entity.entity_id.startswith(OWN_PREFIX), first, entity.entity_id

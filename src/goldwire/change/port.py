@@ -11,11 +11,13 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
+from goldwire.discreet import shows
 
 ChangeKind = Literal["live", "deleted", "merged", "erased"]
 """`live`: the record exists at this version; the others are the tombstones of wire.md."""
 
 
+@shows("ref", "entity_type", "entity_id")
 class StoredRecord(NamedTuple):
     """What one system has said of one record so far; `body` belongs to mastering, the store does not look inside."""
 
@@ -25,6 +27,7 @@ class StoredRecord(NamedTuple):
     body: bytes
 
 
+@shows("entity_id", "entity_type", "version", "kind")
 class StoredEntity(NamedTuple):
     """The head of one entity. `steward` belongs to mastering (overrides, approval), the store does not look inside."""
 
@@ -38,6 +41,14 @@ class StoredEntity(NamedTuple):
     """The golden state at `version`."""
 
 
+class Living(NamedTuple):
+    """An entity that lives, and its place in the order in which entities were first met (1 and up, with gaps)."""
+
+    place: int
+    entity_id: str
+    entity_type: str
+
+
 class KeyOwner(NamedTuple):
     """Who has a match key: how many records, and one entity among theirs (the lowest entity id)."""
 
@@ -45,6 +56,7 @@ class KeyOwner(NamedTuple):
     entity_id: str
 
 
+@shows("entity_id", "entity_type", "version", "kind", "changed")
 class Change(Struct, gc=False):
     """One new version of one entity, to be committed. The store gives it its position and its time."""
 
@@ -64,6 +76,14 @@ class Change(Struct, gc=False):
 class Workspace(Protocol):
     """One ingest transaction: reads see what was saved before in the same transaction."""
 
+    def entity_key(self) -> bytes:
+        """The store's own secret, 32 random bytes made when it was created: ids of new entities are made with it.
+
+        Raises:
+            StoreCorruptError: it is gone. Nothing may be founded then: a record could get a second id.
+        """
+        ...
+
     def records(self, refs: Collection[ExternalId]) -> dict[ExternalId, StoredRecord]:
         """The records of these external ids, as far as they exist."""
         ...
@@ -74,6 +94,19 @@ class Workspace(Protocol):
 
     def entities(self, entity_ids: Collection[str]) -> dict[str, StoredEntity]:
         """The heads of these entities with their state, as far as they exist."""
+        ...
+
+    def living(self, after: int, limit: int) -> list[Living]:
+        """Entities that live, in the order in which they were first met, at most `limit`.
+
+        Args:
+            after: the place of the last one that is known; 0 begins.
+            limit: how many.
+        """
+        ...
+
+    def newest_place(self) -> int:
+        """The place of the entity that was first met last; 0 where there is none."""
         ...
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:

@@ -1,7 +1,8 @@
 """One record as one system has described it so far: for each attribute the claim that no other claim beats.
 
 Facts may come in any order and more than once: the greatest claim by (observed at, confidence, value) stays, and what was
-observed at or before the record's deletion is gone, also when it comes late.
+observed at or before the record's deletion is gone, also when it comes late. A fact that came without a time is observed after
+all that is known, so that the later arrival wins though the clock was set back.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from msgspec import Raw, Struct
 from goldwire.canonical import text
 from goldwire.capture.fact import Edge, ExternalId, Fact
 from goldwire.change.port import StoredRecord
+from goldwire.clock import just_after
+from goldwire.discreet import shows
 
 Claim = tuple[str, float, bytes]
 """When it was observed, with which confidence, and the value's canonical bytes; the greater claim wins."""
@@ -24,6 +27,7 @@ EdgeClaim = tuple[str, bool, str]
 NULL = b"null"
 
 
+@shows("founded", "home")
 class _Body(Struct, array_like=True):
     """What the store keeps of a record. Most claims share time and confidence, so these stand once."""
 
@@ -88,6 +92,8 @@ class Record:
         """
         self.facts += 1
         at = fact.observed_at
+        if fact.dated_here and at <= (newest := max(self.seen_at, self.deleted_at)):
+            at = just_after(newest)
         if at < self.founded or not self.founded:
             self.founded = at
             self.changed = True

@@ -10,6 +10,8 @@ from typing import Literal
 import msgspec
 from msgspec import Raw, Struct, field
 
+from goldwire.discreet import shows
+
 Approval = Literal["approved", "pending", "withdrawn"]
 Override = tuple[str, bool, bytes]
 """When it was decided, whether it holds (or was released), and the value's canonical bytes."""
@@ -17,6 +19,7 @@ Override = tuple[str, bool, bytes]
 NOTHING = b"{}"
 
 
+@shows("approval", "deleted_at")
 class Decided(Struct):
     """Decisions about one entity."""
 
@@ -36,6 +39,7 @@ class Decided(Struct):
             self.approval = (decided_at, approval)
 
 
+@shows("approval", "deleted_at")
 class _Body(Struct, array_like=True):
     overrides: dict[str, tuple[str, bool, Raw]]
     approval: tuple[str, Literal["approved", "withdrawn"]] | None

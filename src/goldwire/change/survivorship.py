@@ -17,7 +17,8 @@ Candidate = tuple[Claim, str]
 Choose = Callable[[Sequence[Candidate]], Candidate]
 """Returns the winner among candidates that are sorted by (system, external id)."""
 
-_Rank = Callable[[Candidate, Counter[bytes]], Any]
+_Rank = Callable[[Sequence[Candidate], Sequence[Candidate]], list[Any]]
+"""Returns how high each of those still in question stands, given all candidates."""
 
 
 def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
@@ -29,31 +30,20 @@ def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
         rules: how to choose.
         systems: for `source_priority`, most trusted first; a system that is not named comes last.
     """
-    ranks: list[_Rank] = []
-    for rule in rules:
-        if rule == "most_recent":
-            ranks.append(lambda candidate, _: candidate[0][0])
-        elif rule == "highest_confidence":
-            ranks.append(lambda candidate, _: candidate[0][1])
-        elif rule == "most_frequent":
-            ranks.append(lambda candidate, counts: counts[candidate[0][2]])
-        elif rule == "longest":
-            ranks.append(lambda candidate, _: _length(candidate[0][2]))
-        else:
-            ranks.append(_by_system(systems))
+    ranks = [_by_system(systems) if rule == "source_priority" else _RANKS[rule] for rule in rules]
     # What follows `most_recent` at once is what breaks its ties anyway.
     if tuple(rules[:1]) == ("most_recent",) and set(rules) <= {"most_recent", "highest_confidence"}:
         return most_recent
-    return _by(ranks, counted="most_frequent" in rules)
-
-
-def _by(ranks: Sequence[_Rank], *, counted: bool) -> Choose:
-    nothing: Counter[bytes] = Counter()
 
     def choose(candidates: Sequence[Candidate]) -> Candidate:
-        counts = Counter(claim[2] for claim, _ in candidates) if counted else nothing
-        # max keeps the first of equals: candidates come sorted by (system, external id).
-        return max(candidates, key=lambda candidate: (*[rank(candidate, counts) for rank in ranks], candidate[0][:2]))
+        left = candidates
+        for rank in ranks:
+            places = rank(left, candidates)
+            highest = max(places)
+            if places.count(highest) == 1:
+                return left[places.index(highest)]
+            left = [candidate for candidate, place in zip(left, places, strict=True) if place == highest]
+        return most_recent(left)
 
     return choose
 
@@ -72,9 +62,22 @@ def most_recent(candidates: Sequence[Candidate]) -> Candidate:
 def _by_system(systems: Sequence[str]) -> _Rank:
     order = {system: -place for place, system in enumerate(systems)}
     last = -len(systems)
-    return lambda candidate, _: order.get(candidate[1], last)
+    return lambda left, _: [order.get(system, last) for _, system in left]
+
+
+def _frequencies(left: Sequence[Candidate], candidates: Sequence[Candidate]) -> list[int]:
+    counts = Counter([claim[2] for claim, _ in candidates])
+    return [counts[claim[2]] for claim, _ in left]
 
 
 def _length(value: bytes) -> int:
     """Characters of a text, or of any other value's JSON."""
     return len(msgspec.json.decode(value, type=str)) if value[:1] == b'"' else len(value.decode())
+
+
+_RANKS: dict[Choice, _Rank] = {
+    "most_recent": lambda left, _: [claim[0] for claim, _ in left],
+    "highest_confidence": lambda left, _: [claim[1] for claim, _ in left],
+    "most_frequent": _frequencies,
+    "longest": lambda left, _: [_length(claim[2]) for claim, _ in left],
+}

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from goldwire.change.port import ChangeKind, Workspace
 from goldwire.changelog.replays import ReplayStore
+from goldwire.discreet import shows
 
 Presence = Literal["in", "out", "gone"]
 """`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""
@@ -27,6 +28,7 @@ DELIVERED, FILTERED, SUPERSEDED, OPEN = b"DFSO"
 """Outcome codes of a settlement, one byte for each position (`OPEN`: see the open deliveries)."""
 
 
+@shows("seq", "entity_id", "entity_type", "version", "kind", "committed_at")
 class LogRow(NamedTuple):
     """One committed change."""
 
@@ -43,6 +45,7 @@ class LogRow(NamedTuple):
     merged_into: str | None
 
 
+@shows("entity_id", "version", "seq", "presence", "revision", "outcome")
 class Control(NamedTuple):
     """What one target was last sent of one entity, and what it answered."""
 
@@ -121,6 +124,7 @@ class Closing(NamedTuple):
     """The contract revision that sealed it; 0 where nothing was sealed. A replay makes the same event with it."""
 
 
+@shows("target", "epoch", "position_from", "position_to", "stop")
 class Settlement(Struct, gc=False):
     """All that one chunk did to one target: applied in one transaction, or not at all."""
 
@@ -157,6 +161,7 @@ class Counts(NamedTuple):
     pending: int
 
 
+@shows("revision", "effective_after", "applied_at")
 class Revision(NamedTuple):
     """One applied revision of a target's contract and of the model it was compiled with."""
 
@@ -192,6 +197,14 @@ class Store(ReplayStore, Protocol):
         Raises:
             StoreBusyError: another writer holds the store for longer than the busy timeout.
             StoreFullError: no room; rolled back.
+        """
+        ...
+
+    def rehearsal(self) -> AbstractContextManager[Store]:
+        """A copy of this store to try something out on; it is gone when the block ends. It needs as much room as the store.
+
+        Raises:
+            StoreFullError: there is not so much room.
         """
         ...
 

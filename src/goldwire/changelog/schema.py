@@ -13,7 +13,18 @@ from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, M
 BIG = BigInteger().with_variant(Integer, "sqlite")
 """64 bits in every engine; SQLite wants the word INTEGER for a key that is the row's own address."""
 
+ENTITY_KEY_BYTES = 32
+"""How long the secret is that a new store makes for the ids of its entities."""
+
 metadata = MetaData()
+
+store_secret = Table(
+    "store_secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("secret", LargeBinary, nullable=False),
+    comment="Random bytes made with the store and never changed: `entity_key` makes the ids of entities.",
+)
 
 log = Table(
     "log",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from goldwire.changelog.sqlite_documents import SqliteDocuments
@@ -30,6 +33,8 @@ class SqliteStore(
         path: the file, created with its tables when it is not there; `:memory:` for a store that ends with the object.
         busy_timeout_seconds: how long to wait for another writer before `StoreBusyError`.
         durable: fsync each commit. False only where losing the store at a power cut does no harm: tests and simulations.
+        entity_key: what a store that is created now makes the ids of its entities with, 32 bytes. Leave it out: then they are
+            random. A simulation gives it, so that it repeats itself. A store that is there keeps its own.
         checkpoint: called with a name inside each write transaction and after its commit (`settle:after-controls`,
             `settle:before-commit`, `settle:after-commit`, ...); what it raises takes the place of a crash there.
 
@@ -46,15 +51,33 @@ class SqliteStore(
         *,
         busy_timeout_seconds: float = 5.0,
         durable: bool = True,
+        entity_key: bytes | None = None,
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.path = str(path)
         try:
-            connection = connect(self.path, busy_timeout_seconds, durable=durable)
+            connection = connect(self.path, busy_timeout_seconds, durable=durable, entity_key=entity_key)
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         database = Database(connection, self.path, checkpoint)
         super().__init__(database, EntityNumbers(database))
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[SqliteStore]:
+        """See `Store.rehearsal`; the copy lies in a folder beside the store that only its owner may read."""
+        folder = None if self.path == ":memory:" else Path(self.path).absolute().parent
+        with tempfile.TemporaryDirectory(prefix=".goldwire-rehearsal-", dir=folder) as name:
+            place = Path(name) / "store.db"
+            try:
+                with closing(sqlite3.connect(place)) as copy:
+                    self._database.connection.backup(copy)
+            except sqlite3.Error as error:
+                raise translated(error, str(place)) from error
+            store = SqliteStore(place, durable=False)
+            try:
+                yield store
+            finally:
+                store.close()
 
     def close(self) -> None:
         """See `Store.close`; a transaction that is still open is rolled back."""

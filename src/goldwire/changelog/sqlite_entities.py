@@ -7,8 +7,9 @@ from collections.abc import Collection, Iterable, Mapping
 from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog.sqlite_transaction import Database
 
-CAPACITY = 100_000
-"""How many entities are remembered; forgetting them costs a look-up, nothing else."""
+GENERATION = 10_000
+"""How many entities are remembered before those remembered earlier are forgotten. That costs a look-up, nothing else; a memory
+of 100,000 costs more, because it does not fit the processor's cache."""
 
 SLOT_BITS = 40
 """How many bits of a control row's key are the entity's number."""
@@ -25,18 +26,20 @@ class EntityNumbers:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, int] = {}
+        self._earlier: dict[str, int] = {}
 
     def remember(self, pairs: Mapping[str, int] | Iterable[tuple[str, int]]) -> None:
         """Keep committed numbers."""
-        if len(self._known) > CAPACITY:
-            self._known.clear()
+        if len(self._known) >= GENERATION:
+            self._earlier, self._known = self._known, {}
         self._known.update(pairs)
 
     def of(self, entity_ids: Collection[str]) -> dict[str, int]:
         """Return the numbers of these entities, without those that have none. Runs inside a transaction."""
-        known = self._known
+        known, earlier = self._known, self._earlier
         found = {entity_id: known[entity_id] for entity_id in entity_ids if entity_id in known}
         if len(found) < len(entity_ids):
+            found.update({entity_id: earlier[entity_id] for entity_id in entity_ids if entity_id in earlier})
             wanted = [entity_id for entity_id in entity_ids if entity_id not in found]
             rows = list(self._database.each(query.ENTITY_NUMBERS, (), wanted)) if wanted else []
             found.update(rows)

@@ -34,6 +34,13 @@ class Heads:
         self._committed_at: str = timestamp(now) if row is None else max(timestamp(now), row[1])
         self._newest_no: int = database.execute(query.NEWEST_ENTITY_NO).fetchone()[0]
 
+    def entity_key(self) -> bytes:
+        """Return what ids of entities are made with."""
+        row = self._database.execute(query.ENTITY_KEY).fetchone()
+        if row is None:
+            raise StoreCorruptError("the store has lost the key that it makes entity ids with: restore a copy of it")
+        return bytes(row[0])
+
     def get(self, entity_ids: Collection[str]) -> dict[str, StoredEntity]:
         """Return heads with their state."""
         found: dict[str, StoredEntity] = {}

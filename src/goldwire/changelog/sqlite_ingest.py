@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from goldwire.capture.fact import ExternalId
-from goldwire.change.port import Change, KeyOwner, StoredEntity, StoredRecord
+from goldwire.change.port import Change, KeyOwner, Living, StoredEntity, StoredRecord
 from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog.sqlite_entities import Part
 from goldwire.changelog.sqlite_heads import Heads
@@ -22,6 +22,10 @@ class SqliteWorkspace:
         self.heads = Heads(database, now)
         self._records = Records(database, self.heads)
 
+    def entity_key(self) -> bytes:
+        """See `Workspace.entity_key`."""
+        return self.heads.entity_key()
+
     def records(self, refs: Collection[ExternalId]) -> dict[ExternalId, StoredRecord]:
         """See `Workspace.records`."""
         return self._records.get(refs)
@@ -33,6 +37,14 @@ class SqliteWorkspace:
     def entities(self, entity_ids: Collection[str]) -> dict[str, StoredEntity]:
         """See `Workspace.entities`."""
         return self.heads.get(entity_ids)
+
+    def living(self, after: int, limit: int) -> list[Living]:
+        """See `Workspace.living`."""
+        return [Living._make(row) for row in self._database.execute(query.LIVING, (after, limit))]
+
+    def newest_place(self) -> int:
+        """See `Workspace.newest_place`."""
+        return int(self._database.execute(query.NEWEST_ENTITY_NO).fetchone()[0])
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:
         """See `Workspace.key_owners`."""

@@ -15,10 +15,12 @@ from goldwire.change.port import KeyOwner
 from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog.sqlite_heads import Heads
 from goldwire.changelog.sqlite_transaction import Database
+from goldwire.discreet import shows
 
 KEY_BYTES = 16
 
 
+@shows("entity_id")
 class KeyHolder(NamedTuple):
     """A record as far as keys are concerned; without an entity it has none, whatever it will have."""
 
@@ -34,6 +36,7 @@ class _Row(Struct, gc=False):
     first_no: int | None
 
 
+@shows()
 class _Writes(Struct, gc=False):
     """What one flush writes."""
 

@@ -5,6 +5,7 @@ Imported only when there is something to do: SQLAlchemy and Alembic cost more st
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import StaticPool
 
 from goldwire.changelog.migrations import NEWEST
-from goldwire.changelog.schema import metadata
+from goldwire.changelog.schema import ENTITY_KEY_BYTES, metadata, store_secret
 
 APPLICATION_ID = 0x474C4457
 """`GLDW`, written into the file's header: says whose file it is."""
@@ -31,8 +32,12 @@ def alembic_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def migrate(raw: sqlite3.Connection) -> None:
+def migrate(raw: sqlite3.Connection, entity_key: bytes | None = None) -> None:
     """Bring the database on this connection to the newest schema; repeatable, and safe beside another opener.
+
+    Args:
+        raw: the connection.
+        entity_key: what a new store makes its entities' ids with; None: random bytes. An older store keeps its own.
 
     Raises:
         sqlite3.Error: as SQLite reports it; nothing was changed.
@@ -49,6 +54,9 @@ def migrate(raw: sqlite3.Connection) -> None:
         if _is_empty(connection):
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             metadata.create_all(connection)
+            secret = secrets.token_bytes(ENTITY_KEY_BYTES) if entity_key is None else entity_key
+            assert len(secret) == ENTITY_KEY_BYTES, f"the key of entity ids has {ENTITY_KEY_BYTES} bytes"
+            connection.execute(store_secret.insert().values(name="entity_key", secret=secret))
             options: dict[str, Any] = {"transactional_ddl": True}
             context = MigrationContext.configure(connection, opts=options)
             context.stamp(_script(), NEWEST)

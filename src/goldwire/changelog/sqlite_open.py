@@ -30,19 +30,21 @@ def check_version(found: tuple[int, int, int]) -> None:
         raise GoldwireError(f"SQLite {needed} or newer is needed, this Python has {has}: use a newer Python")
 
 
-def connect(path: str, busy_timeout_seconds: float, *, durable: bool) -> sqlite3.Connection:
+def connect(path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None = None) -> sqlite3.Connection:
     """Return a connection to the store at `path`, created or brought to the newest schema where needed.
 
     Args:
         path: file, or `:memory:`.
         busy_timeout_seconds: how long a statement waits for another writer.
         durable: fsync each commit; without it a power cut (not a crash of the process) may lose or damage the store.
+        entity_key: for a store that is created here; None makes one.
 
     Raises:
         InputError: the file cannot be opened, is no Goldwire store, or is newer than this Goldwire.
         sqlite3.Error: whatever else SQLite reports.
     """
     check_version(sqlite3.sqlite_version_info)
+    _bind_at_once()
     if path != ":memory:" and not Path(path).parent.is_dir():
         raise InputError(f"{path}: its directory does not exist: create it, or mend the store's path")
     connection = sqlite3.connect(
@@ -53,14 +55,25 @@ def connect(path: str, busy_timeout_seconds: float, *, durable: bool) -> sqlite3
         cached_statements=512,
     )
     try:
-        _prepare(connection, path, busy_timeout_seconds, durable=durable)
+        _prepare(connection, path, busy_timeout_seconds, durable=durable, entity_key=entity_key)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float, *, durable: bool) -> None:
+def _bind_at_once() -> None:
+    """Tell `sqlite3` that bytes and None are stored as they are, which is so anyway.
+
+    Untold, it asks both types for an adapter whenever one of them is bound, which costs more than the binding itself.
+    """
+    sqlite3.register_adapter(bytes, bytes)
+    sqlite3.register_adapter(type(None), lambda none: none)
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None
+) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
     found = _revision(connection)
     if found is None and _has_tables(connection):
@@ -76,7 +89,7 @@ def _prepare(connection: sqlite3.Connection, path: str, busy_timeout_seconds: fl
     if found != NEWEST:
         from goldwire.changelog.sqlite_migrate import migrate  # noqa: PLC0415 - see that module: slow to import
 
-        migrate(connection)
+        migrate(connection, entity_key)
 
 
 def _enter_wal(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:

@@ -76,6 +76,9 @@ ENTITY_NUMBERS = "SELECT entity_id, no FROM entity WHERE entity_id IN (MANY)"
 
 # --- ingest: entities
 
+ENTITY_KEY = "SELECT secret FROM store_secret WHERE name = 'entity_key'"
+"""What ids of entities are made with."""
+
 ENTITIES = """
 SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no
 FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
@@ -84,6 +87,11 @@ FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
 
 ENTITY_VERSIONS = "SELECT entity_id, no, version FROM entity WHERE entity_id IN (MANY)"
 """What a commit must follow."""
+
+LIVING = """
+SELECT no, entity_id, entity_type FROM entity WHERE no > ? AND kind = 'live' AND version > 0 ORDER BY no LIMIT ?
+"""
+"""A page of the entities that live, by their numbers, which are given in the order in which they are first met."""
 
 NEWEST_ENTITY_NO = "SELECT coalesce(max(no), 0) FROM entity"
 """The number that was given last."""

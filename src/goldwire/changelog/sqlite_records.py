@@ -15,8 +15,10 @@ from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog.sqlite_heads import Heads
 from goldwire.changelog.sqlite_keys import KEY_BYTES, KeyHolder, MatchKeys
 from goldwire.changelog.sqlite_transaction import Database
+from goldwire.discreet import shows
 
 
+@shows("no", "entity_id", "entity_type")
 class _Known(Struct, gc=False):
     """One record as the database has it and as it shall be."""
 

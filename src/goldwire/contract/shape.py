@@ -16,6 +16,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from goldwire.canonical import key_order, text
 from goldwire.contract.masks import MaskFunction
+from goldwire.discreet import shows
 from goldwire.errors import ContractError
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
@@ -26,15 +27,12 @@ _CARRIED_MAX = 4096
 """How many combinations of classified attributes are remembered."""
 
 
-class ValueOf(Struct, gc=False):
-    """Of a golden attribute only the value. It is the last member, so all before it can be kept as bytes."""
-
-    value: Raw
-
-
-_value_of = msgspec.json.Decoder(ValueOf).decode
+_VALUE = b',"value":'
+"""Stands before the value, which is the last member of a golden attribute, and nowhere earlier: in a text its quote would be
+escaped."""
 
 
+@shows("status", "approval")
 class State(Struct, gc=False):
     """A golden state as far as a contract reads it; generated classes replace the type of `attributes`."""
 
@@ -84,6 +82,7 @@ def attribute_class(names: Sequence[str]) -> tuple[type[Struct], dict[str, str]]
             [(field, Raw | UnsetType, UNSET) for field in fields.values()],
             rename={field: name for name, field in fields.items()},
             gc=False,
+            namespace={"__repr__": lambda _: "Attributes()", "__rich_repr__": lambda _: ()},
         )
     except ValueError as error:
         raise ContractError(
@@ -122,8 +121,11 @@ class Shape:
         state = msgspec.defstruct("GoldenState", [("attributes", made)], bases=(State,), gc=False)
         self.decode = cast("Callable[[bytes], State]", msgspec.json.Decoder(state).decode)
         self._shown = [self.fields[one.name] for one in self.visible]
-        self._only_looked_at = [field for name, field in self.fields.items() if name not in names]
-        self._masks = [(self.fields[one.name], one.mask) for one in self.visible if one.mask]
+        self.conceal = _concealing(
+            [field for name, field in self.fields.items() if name not in names],
+            {self.fields[one.name]: one.mask for one in self.visible if one.mask},
+        )
+        """Masks a decoded attributes object in place, and drops what only the selection may look at."""
         self._flags = [(self.fields[one.name], 1 << place) for place, one in enumerate(self.visible) if one.tags]
         self._prefixes = tuple(b'{"rel":%b,"to":' % text(one.name) for one in relations)
         self._suffixes = None if systems is None else tuple(b',"system":%b}' % text(name) for name in systems)
@@ -137,15 +139,6 @@ class Shape:
         self._tags = [one.tags for one in self.visible] + [one.tags for one in relations]
         self._retention = dict(retention)
         self._carried = {0: Carried("", None)}
-
-    def conceal(self, attributes: Any) -> None:
-        """Mask a decoded attributes object in place, and drop what only the selection may look at."""
-        for field in self._only_looked_at:
-            setattr(attributes, field, UNSET)
-        for field, mask in self._masks:
-            raw = getattr(attributes, field)
-            if raw is not UNSET:
-                setattr(attributes, field, masked(raw, mask))
 
     def keep_changes(self, attributes: Any, base: Any) -> bool:
         """Reduce a decoded attributes object to what looks different from a base, and mask it; both are changed in place.
@@ -219,8 +212,27 @@ class Shape:
 
 def masked(raw: Raw, mask: MaskFunction) -> Raw:
     """Return a golden attribute with its value replaced by what the mask makes of it."""
-    value = bytes(_value_of(raw).value)
-    return Raw(bytes(raw)[: -1 - len(value)] + mask(value) + b"}")
+    head, between, rest = bytes(raw).partition(_VALUE)
+    return Raw(head + between + mask(rest[:-1]) + b"}")
+
+
+def _concealing(only_looked_at: Sequence[str], masks: Mapping[str, MaskFunction]) -> Callable[[Any], None]:
+    """Generate the function that does what `masked` does to each of these fields, at half the cost.
+
+    The source holds nothing but our own words and the numbered fields: no attribute's name gets into it.
+    """
+    known: dict[str, Any] = {"Raw": Raw, "UNSET": UNSET, "VALUE": _VALUE}
+    lines = ["def conceal(attributes):", *[f"    attributes.{field} = UNSET" for field in only_looked_at]]
+    for field, mask in masks.items():
+        known[f"mask_{field}"] = mask
+        lines += [
+            f"    raw = attributes.{field}",
+            "    if raw is not UNSET:",
+            "        head, between, rest = bytes(raw).partition(VALUE)",
+            f"        attributes.{field} = Raw(head + between + mask_{field}(rest[:-1]) + b'}}')",
+        ]
+    exec("\n".join([*lines, "    return None"]), known)  # noqa: S102 - see above
+    return cast("Callable[[Any], None]", known["conceal"])
 
 
 def _nothing(_: bytes) -> bytes:

@@ -19,7 +19,7 @@ from goldwire.contract.shape import Carried, Shape, State, encode
 from goldwire.event.sealed import SPEC_VERSION, SealedEvent
 
 _NOTHING = Carried("", None)
-_SPEC_AND_TIMESTAMP = b'"specVersion":"%b","timestamp":"' % SPEC_VERSION.encode()
+_SPEC_VERSION = SPEC_VERSION.encode()
 _REASONS = {reason: b'"reason":"%b",' % reason.encode() for reason in ("deleted", "merged", "erased", "deselected")}
 
 
@@ -167,15 +167,13 @@ def _finish(
     head = b"".join(
         (changes, b'"entityId":', text(row.entity_id), _type_members(row.entity_type, reason is not None), external_ids, b",")
     )
-    tail = b"".join(
-        (
-            middle,
-            b'"previousHash":null,' if previous is None else b'"previousHash":"sha256:' + hexlify(previous) + b'",',
-            b"" if reason is None else _REASONS[reason],
-            _SPEC_AND_TIMESTAMP,
-            row.committed_at.encode(),
-            b'","version":%d}' % row.version,
-        )
+    tail = b'%b"previousHash":%b,%b"specVersion":"%b","timestamp":"%b","version":%d}' % (
+        middle,
+        b"null" if previous is None else b'"sha256:%b"' % hexlify(previous),
+        b"" if reason is None else _REASONS[reason],
+        _SPEC_VERSION,
+        row.committed_at.encode(),
+        row.version,
     )
     hashed = sha256(head)
     hashed.update(tail)

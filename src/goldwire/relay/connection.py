@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.observer import Observer
+from goldwire.relay.stop import Stop
 from goldwire.target.base import (
     DELIVERED,
     Delivered,
@@ -37,30 +38,31 @@ class Connection:
         target: the target itself.
         timeout_seconds: for each of its verbs.
         observer: told of what the relay goes on without.
+        stop: ends the wait for a target that is slow to open.
     """
 
-    def __init__(self, target: Target, timeout_seconds: float, observer: Observer) -> None:
+    def __init__(self, target: Target, timeout_seconds: float, observer: Observer, stop: Stop | None = None) -> None:
         self._target = target
         self._timeout_seconds = timeout_seconds
         self._observer = observer
+        self._stop = stop or Stop()
         self.batch_limit = target.batch_limit
         self.looks_up = isinstance(target, LooksUp)
 
     async def open(self) -> bool:
-        """Connect; False when the target cannot be reached now.
+        """Connect; False when the target cannot be reached now, or a stop was asked for first.
 
         Raises:
             GoldwireError: waiting mends nothing: mostly a ConfigError, because a setting is wrong.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._target.open()
+                return await self._stop.unless(self._target.open())
         except GoldwireError:
             raise
         except Exception as error:  # noqa: BLE001 - not only OSError: a client library has errors of its own
-            self._observer.event("target not reachable", error=type(error).__name__)
+            self._observer.unreachable(_why(error))
             return False
-        return True
 
     async def close(self) -> None:
         """Disconnect. What fails here is reported and not raised, or it would hide why the relay ends."""
@@ -118,6 +120,12 @@ class Connection:
     def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
         self._observer.event("look-up failed", error=error, items=len(items))
         return [None] * len(items)
+
+
+def _why(error: Exception) -> str:
+    """Say why a target does not open; of an error that is not the system's own only the type, because it may quote anything."""
+    own = isinstance(error, OSError) and type(error).__module__ == "builtins"
+    return (str(error) if own else "") or type(error).__name__
 
 
 def _cancelled_from_outside() -> bool:

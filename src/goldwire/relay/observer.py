@@ -56,6 +56,13 @@ class Observer:
         if counts["delivered"] + counts["duplicate"] < len(outcomes) and self._standard.isEnabledFor(logging.WARNING):
             self._warn(items, outcomes)
 
+    def asked_for_too_long(self, asked_seconds: float, limit_seconds: float) -> None:
+        """The target asked for a longer wait than its settings allow."""
+        self._log.warning(
+            "asked for a longer wait than allowed", asked_seconds=asked_seconds, waiting_seconds=limit_seconds,
+            mend="`delivery: {wait_limit_seconds: …}` allows longer ones",
+        )  # fmt: skip
+
     def ended(self, *, delivered: int, filtered: int, superseded: int, dead: int) -> None:
         """A settlement was committed."""
         for word, count in (
@@ -97,6 +104,10 @@ class Observer:
         if reason not in self._where_errors and self._standard.isEnabledFor(logging.WARNING):
             self._where_errors.add(reason)
             self._log.warning("where has no result; such records are not selected", reason=reason)
+
+    def unreachable(self, reason: str) -> None:
+        """The target did not open; it is tried again."""
+        self._log.warning("not reachable", reason=reason)
 
     def event(self, name: str, **fields: Any) -> None:
         """Something about the relay itself: started, resting, stopped."""

@@ -75,7 +75,7 @@ class Relay:
         self._breaker = Breaker(settings, random)
         self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
-        self._connection = Connection(target, settings.timeout_seconds, observer)
+        self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
         self._replays = Replays(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,

@@ -102,7 +102,7 @@ class Sender:
         started = self._clock.monotonic()
         answers = await self._connection.send(batch)
         now = self._clock.monotonic()
-        self._note(answers, now)
+        answers = self._note(answers, now)
         self._observer.attempt(batch, answers, now - started)
         outcomes[start : start + len(batch)] = answers
 
@@ -116,13 +116,24 @@ class Sender:
             await self._stop.unless(self._limiter.acquire(count))
         return not self._stop.asked and self._breaker.enter(self._clock.monotonic())
 
-    def _note(self, answers: Sequence[Outcome], now: float) -> None:
+    def _note(self, answers: list[Outcome], now: float) -> list[Outcome]:
+        """Tell the breaker, and return the answers with no wait longer than the settings allow."""
         throttled = [answer for answer in answers if type(answer) is Throttled]
         if throttled:
-            self._breaker.asked_to_wait(
-                now, max((t.wait_seconds for t in throttled if t.wait_seconds is not None), default=None)
-            )
+            asked = max((t.wait_seconds for t in throttled if t.wait_seconds is not None), default=None)
+            if asked is not None and asked > self._settings.wait_limit_seconds:
+                self._observer.asked_for_too_long(asked, self._settings.wait_limit_seconds)
+                answers, asked = self._capped(answers), self._settings.wait_limit_seconds
+            self._breaker.asked_to_wait(now, asked)
         elif any(type(answer) in (Delivered, Duplicate, Rejected) for answer in answers):
             self._breaker.succeeded()
         else:
             self._breaker.failed(now)
+        return answers
+
+    def _capped(self, answers: list[Outcome]) -> list[Outcome]:
+        limit = self._settings.wait_limit_seconds
+        return [
+            Throttled(limit) if type(answer) is Throttled and (answer.wait_seconds or 0.0) > limit else answer
+            for answer in answers
+        ]

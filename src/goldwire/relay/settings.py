@@ -30,6 +30,10 @@ class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(gt=0, description="Wait after the first failure; doubles with each further one.")
     ] = 1.0
     backoff_limit_seconds: Annotated[float, Meta(gt=0, description="The longest wait between two attempts.")] = 300.0
+    wait_limit_seconds: Annotated[
+        float,
+        Meta(gt=0, description="The longest wait that the target may ask for (`Retry-After`); then it is tried again."),
+    ] = 86_400.0
     breaker_failures: Annotated[
         int, Meta(ge=1, description="Failed sends in a row after which the target is given a rest.")
     ] = 5

@@ -22,8 +22,12 @@ class Stop:
         """Ask for a stop."""
         self._event.set()
 
-    async def unless(self, waiting: Coroutine[Any, Any, None]) -> None:
-        """Wait for this, but no longer than until a stop is asked for."""
+    async def unless(self, waiting: Coroutine[Any, Any, None]) -> bool:
+        """Wait for this, but no longer than until a stop is asked for; say whether it came to its end.
+
+        Raises:
+            Exception: whatever it raised.
+        """
         tasks = asyncio.ensure_future(waiting), asyncio.ensure_future(self._event.wait())
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -32,3 +36,7 @@ class Stop:
                 task.cancel()
             # `wait` and no `await task`: that could not tell the task's cancellation from our own, and would swallow ours.
             await asyncio.wait(tasks)
+        if tasks[0].cancelled():
+            return False
+        tasks[0].result()
+        return True

@@ -77,7 +77,7 @@ class Target(Protocol):
 
         Raises:
             ConfigError: a setting is wrong; the text names it.
-            OSError: not reachable now; the relay tries again.
+            OSError: not reachable now; the relay logs its text, which holds no secret, and tries again.
         """
         ...
 

@@ -28,6 +28,26 @@ class IngestSuite(StoreSetting):
         assert [row.seq for row in store.read(0, 100, 100)] == [1, 2, 3]
         assert store.position() == 3
 
+    def test_the_key_of_entity_ids_is_made_with_the_store_and_stays(self, place: Path, store: Store) -> None:
+        with store.ingest(NOON) as workspace:
+            key = workspace.entity_key()
+        again = self.make_store(place)
+        with again.ingest(NOON) as workspace:
+            assert workspace.entity_key() == key
+        again.close()
+        assert len(key) == 32
+
+    def test_another_store_has_another_key(self, place: Path, store: Store) -> None:
+        other = self.make_store(place.with_name("another.db"))
+        with store.ingest(NOON) as workspace, other.ingest(NOON) as its_workspace:
+            assert workspace.entity_key() != its_workspace.entity_key()
+        other.close()
+
+    def test_a_store_whose_key_is_lost_founds_nothing(self, place: Path, store: Store) -> None:
+        self.tamper(place, "DELETE FROM store_secret")
+        with pytest.raises(StoreCorruptError, match="restore"), store.ingest(NOON) as workspace:
+            workspace.entity_key()
+
     def test_a_rolled_back_ingest_leaves_nothing_and_no_gap(self, store: Store) -> None:
         commit(store, ("a", 1))
 
@@ -252,6 +272,33 @@ class IngestSuite(StoreSetting):
             assert workspace.apart(["c", "y"]) == {("b", "c"), ("x", "y")}
             workspace.drop_apart([("b", "c")])
             assert workspace.apart(["a", "b", "c"]) == {("a", "b")}
+
+    def test_living_entities_come_in_the_order_in_which_they_were_met(self, store: Store) -> None:
+        with store.ingest(NOON) as workspace:
+            assert (workspace.living(0, 10), workspace.newest_place()) == ([], 0)
+            workspace.commit_changes([change("z", 1), change("b", 1), change("a", 1), change("m", 1)])
+        with store.ingest(NOON) as workspace:
+            workspace.commit_changes([change("b", 2, kind="deleted"), change("z", 2), change("k", 1)])
+            workspace.save_records([record(1, "only-named")])
+            found = workspace.living(0, 10)
+            assert [(each.entity_id, each.entity_type) for each in found] == [(each, "Customer") for each in "zamk"]
+            assert [each.place for each in found] == sorted({each.place for each in found})
+            assert workspace.living(0, 2) == found[:2]
+            assert workspace.living(found[1].place, 10) == found[2:]
+            assert workspace.living(found[-1].place, 10) == []
+            assert workspace.newest_place() >= found[-1].place
+
+    def test_a_rehearsal_is_a_copy_that_leaves_nothing(self, place: Path, store: Store) -> None:
+        commit(store, ("a", 1))
+        before = set(place.parent.iterdir())
+        with store.rehearsal() as copy:
+            commit(copy, ("a", 2), ("b", 1))
+            assert [row.version for row in copy.history("a")] == [1, 2]
+            assert store.position() == 1
+            commit(store, ("c", 1))
+            assert copy.find_entity("crm", "1") is None
+        assert [row.entity_id for row in store.read(0, 10, 10)] == ["a", "c"]
+        assert set(place.parent.iterdir()) == before
 
     def test_nothing_else_may_use_the_store_object_while_an_ingest_is_open(self, store: Store) -> None:
         commit(store, ("a", 1))

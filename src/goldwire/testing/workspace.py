@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from goldwire.capture.fact import ExternalId
-from goldwire.change.port import Change, KeyOwner, StoredEntity, StoredRecord
+from goldwire.change.port import Change, KeyOwner, Living, StoredEntity, StoredRecord
 from goldwire.errors import StoreCorruptError
+
+ENTITY_KEY = b"entity-ids-that-a-test-repeats!!"
+"""For stores whose ids must be the same each time."""
 
 
 class MemoryWorkspace:
-    """Keeps everything; there is no transaction, so use a fresh one after a batch that raised."""
+    """Keeps everything; there is no transaction, so use a fresh one after a batch that raised.
 
-    def __init__(self) -> None:
+    Args:
+        entity_key: what ids of entities are made with; always the same unless given, so that a test can name one.
+    """
+
+    def __init__(self, entity_key: bytes = ENTITY_KEY) -> None:
+        self._entity_key = entity_key
         self.stored_records: dict[ExternalId, StoredRecord] = {}
         self.heads: dict[str, StoredEntity] = {}
         self.log: list[Change] = []
@@ -25,6 +33,11 @@ class MemoryWorkspace:
         self._keys: dict[ExternalId, frozenset[bytes]] = {}
         self._holders: dict[bytes, set[ExternalId]] = {}
         self._members: dict[str, set[ExternalId]] = {}
+
+    def entity_key(self) -> bytes:
+        """See `Workspace.entity_key`."""
+        self._called("entity_key")
+        return self._entity_key
 
     def records(self, refs: Collection[ExternalId]) -> dict[ExternalId, StoredRecord]:
         """See `Workspace.records`."""
@@ -44,6 +57,21 @@ class MemoryWorkspace:
         """See `Workspace.entities`."""
         self._called("entities")
         return {entity_id: self.heads[entity_id] for entity_id in entity_ids if entity_id in self.heads}
+
+    def living(self, after: int, limit: int) -> list[Living]:
+        """See `Workspace.living`."""
+        self._called("living")
+        found = [
+            Living(place, head.entity_id, head.entity_type)
+            for place, head in enumerate(self.heads.values(), start=1)
+            if place > after and head.kind == "live"
+        ]
+        return found[:limit]
+
+    def newest_place(self) -> int:
+        """See `Workspace.newest_place`."""
+        self._called("newest_place")
+        return len(self.heads)
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:
         """See `Workspace.key_owners`."""

@@ -22,7 +22,7 @@ def test_a_row_becomes_a_fact_with_stripped_values_and_null_for_empty_ones(read:
     (fact,) = read("id, name, city\n 1, Ada , \n")
     assert fact == Fact(
         "crm", "1", "Customer", {"name": b'"Ada"', "city": b"null"}, "2025-11-24T16:00:00.000000Z",
-        origin=f"{tmp_path}/in.csv:2",
+        origin=f"{tmp_path}/in.csv:2", dated_here=True,
     )  # fmt: skip
 
 

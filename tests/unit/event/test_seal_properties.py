@@ -20,7 +20,7 @@ from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.event.verify import verify
-from goldwire.testing.states import control_after, golden_state, log_row
+from goldwire.testing.states import MOMENT, control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 
@@ -154,6 +154,29 @@ def test_every_history_verifies(make: Make, spec: dict[str, Any], history: list[
     result, findings = verify([event.body for event, _ in events])
     assert findings == []
     assert result.events == len(events)
+
+
+nested = st.just({"value": {"value": ',"value":'}}) | st.just(',"value":"') | values
+
+
+@given(
+    spec=specs,
+    attributes=st.dictionaries(st.sampled_from(NAMES), nested),
+    system=texts | st.just('a,","value":b"') | st.just(","),
+)
+def test_an_attribute_is_shown_as_its_mask_alone_would_show_its_value(
+    make: Make, spec: dict[str, Any], attributes: dict[str, Any], system: str
+) -> None:
+    contract = make(**spec)
+    event = seal(contract, log_row(golden_state(attributes, provenance=system)), None, None)
+    assert isinstance(event, SealedEvent)
+    shown = []
+    for name, mask, _ in contract.shapes["Customer"].visible:
+        if name in attributes:
+            value = canonical(attributes[name])
+            before = canonical({"confidence": 0.9, "lastSeen": MOMENT, "provenance": system})[:-1]
+            shown.append(canonical(name) + b":" + before + b',"value":' + (mask(value) if mask else value) + b"}")
+    assert event.body.startswith(b'{"changes":{"attributes":{' + b",".join(shown) + b'},"edges":[')
 
 
 secrets = st.text("bcdfghjkmnpqrstvwxyz", min_size=12, max_size=30)

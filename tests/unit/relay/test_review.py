@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
@@ -234,6 +235,27 @@ def test_a_long_wait_that_the_target_asked_for_is_kept(world):
     world.run(backoff_limit_seconds=10.0)
     assert world.loop.time() >= 3_600.0
     assert world.target.sent == [("a", 1), ("a", 1)]
+
+
+def test_a_wait_of_ten_years_is_cut_to_the_longest_that_the_settings_allow_and_told(world):
+    answers = iter([Throttled(315_360_000.0), Throttled(60.0)])
+    world.target.answer = lambda _: next(answers, DELIVERED)
+    world.commit(("a", {"city": "x"}))
+    with capture_logs() as lines:
+        world.run(wait_limit_seconds=600.0)
+    assert 660.0 <= world.loop.time() < 86_400.0
+    assert world.store.counts("t").delivered == 1
+    [told] = [line for line in lines if "asked_seconds" in line]
+    assert (told["asked_seconds"], told["waiting_seconds"], told["log_level"]) == (315_360_000.0, 600.0, "warning")
+    assert "wait_limit_seconds" in told["mend"]
+
+
+def test_no_target_is_waited_for_longer_than_a_day_unless_its_settings_say_so(world):
+    answers = iter([Throttled(315_360_000.0)])
+    world.target.answer = lambda _: next(answers, DELIVERED)
+    world.commit(("a", {"city": "x"}))
+    world.run()
+    assert 86_400.0 <= world.loop.time() < 2 * 86_400.0
 
 
 # --- people who act while a relay runs

@@ -27,10 +27,12 @@ def apply(
     wrong. Applying the same again changes nothing.
     """
     from goldwire.app.applying import apply_all
+    from goldwire.app.mastered import changed_types
     from goldwire.app.wiring import House
 
     with House.of(config) as house:
         results = apply_all(house, check=check)
+        stale = changed_types(house)
         left = sorted(cursor.target for cursor in house.store.cursors() if cursor.target not in house.loaded.config.targets)
 
     def render() -> None:
@@ -47,7 +49,13 @@ def apply(
                 )
         for warning in dict.fromkeys(warning for r in results for warning in r.warnings):
             note(f"goldwire: {warning}")
+        if stale:
+            note(
+                f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
+                "`goldwire remaster` masters them again, and with --dry-run only tells what would change"
+            )
         for name in left:
             note(f"goldwire: {name} is no longer configured; its control table is kept")
 
-    show({"applied": not check, "targets": results, "no_longer_configured": left}, as_json=as_json, render=render)
+    result = {"applied": not check, "targets": results, "no_longer_configured": left, "to_remaster": stale}
+    show(result, as_json=as_json, render=render)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.app.output import say, show, table
+from goldwire.app.output import note, say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.changelog.port import OpenDelivery, Store
+
+_NAMED = 10
+"""So many positions are named in a question."""
 
 group = typer.Typer(help="Dead letters: deliveries that were given up.", no_args_is_help=True)
 
 TargetArgument = Annotated[str, typer.Argument(help="The target.")]
-SeqsArgument = Annotated[
-    list[int] | None, typer.Argument(metavar="[POSITION]...", help="Positions, as `dead list` shows them.")
-]
+SeqsArgument = Annotated[list[int] | None, typer.Argument(metavar="POSITION", help="Positions, as `dead list` shows them.")]
 AllOption = Annotated[bool, typer.Option("--all", help="All dead letters of the target.")]
 
 
@@ -88,7 +93,13 @@ def dead_redrive(
     as_json: JsonOption = False,
 ) -> None:
     """Deliver dead letters again, in order; what is parked behind them follows. `goldwire run` does the work."""
-    _act("redrive", target, positions, everything=everything, config=config, as_json=as_json)
+    from goldwire.app.wiring import House
+
+    with House.of(config) as house:
+        letters = _named(house.store, target, positions, everything=everything)
+        count = house.store.redrive(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    done = f"{count:,} of {target}: due for delivery; `goldwire run` delivers them"
+    show({"target": target, "redrive": count}, as_json=as_json, render=lambda: say(done))
 
 
 @group.command("discard")
@@ -97,28 +108,53 @@ def dead_discard(
     positions: SeqsArgument = None,
     *,
     everything: AllOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also those that may have arrived; do not ask.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them."""
-    _act("discard", target, positions, everything=everything, config=config, as_json=as_json)
+    """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
 
-
-def _act(verb: str, target: str, positions: list[int] | None, *, everything: bool, config: Any, as_json: bool) -> None:
-    from goldwire.app.finding import cursor_of, dead_letter
+    A letter that may have arrived without an answer breaks the chain if it did: the consumer holds an event of which the next
+    one of the entity knows nothing. Such letters are discarded only after a question, or with --yes.
+    """
     from goldwire.app.wiring import House
+
+    with House.of(config) as house:
+        letters = [one for one in _named(house.store, target, positions, everything=everything) if one.state == "dead"]
+        unclear = [letter.seq for letter in letters if letter.ambiguous]
+        if unclear and not yes:
+            _ask(target, unclear, may_ask=not as_json and sys.stdin.isatty())
+        count = house.store.discard(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    result = {"target": target, "discard": count, "may_have_arrived": unclear}
+    show(result, as_json=as_json, render=lambda: say(f"{count:,} of {target}: given up"))
+
+
+def _named(store: Store, target: str, positions: list[int] | None, *, everything: bool) -> list[OpenDelivery]:
+    from goldwire.app.finding import cursor_of, dead_letter
 
     if bool(positions) == everything:
         raise typer.BadParameter("give the positions of dead letters, or --all")
-    with House.of(config) as house:
-        store = house.store
-        cursor_of(store, target)
-        if everything:
-            letters = [letter for _, letter in store.dead_letters(target, limit=1_000_000)]
-        else:
-            letters = [dead_letter(store, target, position) for position in positions or ()]
-        seqs = [letter.seq for letter in letters if verb == "redrive" or letter.state == "dead"]
-        act = store.redrive if verb == "redrive" else store.discard
-        count = act(target, seqs, house.clock.now()) if seqs else 0
-    done = "due for delivery; `goldwire run` delivers them" if verb == "redrive" else "given up"
-    show({"target": target, verb: count}, as_json=as_json, render=lambda: say(f"{count:,} of {target}: {done}"))
+    cursor_of(store, target)
+    if everything:
+        return [letter for _, letter in store.dead_letters(target, limit=1_000_000)]
+    return [dead_letter(store, target, position) for position in positions or ()]
+
+
+def _ask(target: str, positions: list[int], *, may_ask: bool) -> None:
+    """Let a person decide about letters that may have arrived.
+
+    Raises:
+        InputError: nobody can be asked, or the answer was no; nothing was discarded.
+    """
+    from goldwire.errors import InputError
+
+    named = ", ".join(str(position) for position in positions[:_NAMED]) + (", …" if len(positions) > _NAMED else "")
+    told = (
+        f"{target}: may have arrived without an answer: {named}. If so, discarding breaks the chain: the consumer holds an "
+        "event that the next one does not follow on. `goldwire dead redrive` keeps it whole"
+    )
+    if not may_ask:
+        raise InputError(f"{told}; to discard all the same, add --yes. Nothing was discarded")
+    note(f"goldwire: {told}")
+    if not typer.confirm("Discard all the same?", err=True):
+        raise InputError("nothing was discarded")

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def detokenise(
     attribute: Annotated[str, typer.Argument(help="The attribute that carried the tokens.")],
     token: Annotated[
-        list[str] | None, typer.Argument(metavar="[TOKEN]...", help="Tokens; without any, lines of standard input.")
+        list[str] | None, typer.Argument(metavar="TOKEN", help="Tokens; without any, lines of standard input.")
     ] = None,
     *,
     config: ConfigOption = DEFAULT_CONFIG,

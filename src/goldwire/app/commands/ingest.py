@@ -34,7 +34,7 @@ def ingest(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[SOURCE] [FILE]...",
+            metavar="SOURCE|FILE",
             help="A source of the configuration and its files; without a source, JSON lines of facts and decisions.",
         ),
     ] = None,

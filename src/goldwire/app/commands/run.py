@@ -43,7 +43,7 @@ def run(
 
     with House.of(config) as house:
         set_up_logs(house.loaded.config.log)
-        names = [name for name in target or sorted(house.loaded.config.targets) if house.target_config(name)]
+        names = [name for name in dict.fromkeys(target or sorted(house.loaded.config.targets)) if house.target_config(name)]
         _check(house, names)
         recorder = Recorder()
         if metrics_port is not None:

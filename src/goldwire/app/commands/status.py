@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.app.output import say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.app.wiring import House
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +21,6 @@ def register(app: typer.Typer) -> None:
 
 def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show where the log and every target stand."""
-    from goldwire.app.applying import differs
     from goldwire.app.waiting import behind
     from goldwire.app.wiring import House
     from goldwire.relay.ledger import balances
@@ -43,7 +46,7 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
                     "dead": counts.dead if counts else None,
                     "parked": counts.parked if counts else None,
                     "revision": revisions[-1].revision if revisions else None,
-                    "configuration_differs": configured and differs(house, name),
+                    "configuration_differs": _differs(house, name) if configured else False,
                     "balanced": balances(counts) if counts else None,
                     "stopped": cursor.stopped if cursor else None,
                     "last_failure": waits.reason or None if waits else None,
@@ -52,20 +55,39 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
     def render() -> None:
         say(f"log: position {position:,}")
-        if rows:
-            columns = ("target", "kind", "state", "position", "lag", "dead", "parked", "revision")
-            table(columns, [[row[column] for column in columns] for row in rows])
-        for row in rows:
-            if row["stopped"]:
-                say(f"{row['target']} is stopped: {row['stopped']}. Mend the cause, then `goldwire resume {row['target']}`")
-            if row["last_failure"]:
-                say(f"{row['target']}: the last attempt failed: {row['last_failure']}")
-            if row["configuration_differs"]:
-                say(f"{row['target']}: the contract in {config} is not applied yet; `goldwire apply` does it")
-            if row["balanced"] is False:
-                say(f"{row['target']}: the ledger does not balance; `goldwire ledger --recount` shows where")
+        _render(rows, config)
 
     show({"position": position, "targets": rows}, as_json=as_json, render=render)
+
+
+def _render(rows: list[dict[str, Any]], config: Path) -> None:
+    if rows:
+        columns = ("target", "kind", "state", "position", "lag", "dead", "parked", "revision")
+        table(columns, [[row[column] for column in columns] for row in rows])
+    if fresh := ", ".join(row["target"] for row in rows if row["state"] == "not applied"):
+        say(f"no contract was applied yet for {fresh}; `goldwire apply` does it")
+    for row in rows:
+        if row["stopped"]:
+            say(f"{row['target']} is stopped: {row['stopped']}. Mend the cause, then `goldwire resume {row['target']}`")
+        if row["last_failure"]:
+            say(f"{row['target']}: the last attempt failed: {row['last_failure']}")
+        if row["configuration_differs"]:
+            say(f"{row['target']}: the contract in {config} is not applied yet; `goldwire apply` does it")
+        if row["configuration_differs"] is None:
+            say(f"{row['target']}: `goldwire apply --check` says why its contract in {config} cannot be compared here")
+        if row["balanced"] is False:
+            say(f"{row['target']}: the ledger does not balance; `goldwire ledger --recount` shows where")
+
+
+def _differs(house: House, name: str) -> bool | None:
+    """Say whether a contract was edited since it was applied; None where a key is not at hand: who looks need not have it."""
+    from goldwire.app.applying import differs
+    from goldwire.errors import ConfigError
+
+    try:
+        return differs(house, name)
+    except ConfigError:
+        return None
 
 
 def _state(configured: bool, applied: bool, cursor: Any, counts: Any) -> str:

@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify(
-    file: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JSON lines of events, in the order written.")],
+    file: Annotated[list[Path], typer.Argument(metavar="FILE", help="JSON lines of events, in the order written.")],
     *,
     partial: Annotated[
         bool, typer.Option("--partial", help="The files are not the first ones: chains may begin anywhere.")
@@ -56,6 +56,9 @@ def verify(
         )
 
     def render() -> None:
+        if result.entities == 0 and result.findings:
+            note(f"goldwire: none of the {counted(result.events, 'line')} is an event; name files of JSON lines of events")
+            return
         for one in kept[:SHOWN_FINDINGS]:
             entity = f"{one['entity_id']} version {one['version']}: " if one["entity_id"] else ""
             note(f"goldwire: {one['file']}:{one['line']}: {entity}{one['text']}")

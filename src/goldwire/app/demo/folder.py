@@ -38,6 +38,7 @@ class DemoFolder:
         """The same, only the events."""
         self.rejects = self.out / "rejects.jsonl"
         self.child_log = self.out / "relay.log"
+        self.signing_key = root / "webhook.key"
         self.moves = root / "second-wave" / "moves.csv"
         self.decisions = root / "second-wave" / "decisions.jsonl"
 
@@ -56,8 +57,7 @@ class DemoFolder:
         self.out.mkdir()
         self._secret("hash.key", secrets.token_hex(_KEY_BYTES))
         self._secret("tokenise.key", secrets.token_hex(_KEY_BYTES))
-        self.signing_secret = "whsec_" + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-        self._secret("webhook.key", self.signing_secret)
+        self._secret(self.signing_key.name, "whsec_" + base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode())
 
     def point_partner_at(self, url: str) -> None:
         """Set the address that the partner's events are posted to; it counts from the next relay on."""

@@ -47,7 +47,7 @@ def receiver(folder: DemoFolder) -> Iterator[str]:
     """
     command = [sys.executable, "-m", "goldwire.testing.receiver", "--log", str(folder.arrivals)]
     process = subprocess.Popen(  # noqa: S603 - ourselves, with our own arguments
-        [*command, "--secret", folder.signing_secret], stdout=subprocess.PIPE, text=True
+        [*command, "--secret-file", str(folder.signing_key)], stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None

@@ -38,6 +38,15 @@ class Token(NamedTuple):
     at: int
 
 
+_UNKNOWN = {
+    **dict.fromkeys("\"'", "the text has no closing quote"),
+    "=": "CEL compares with `==`",
+    "&": "CEL's and is `&&`",
+    "|": "CEL's or is `||`",
+}
+"""What a character most likely wanted to be that begins no token."""
+
+
 def tokens(text: str) -> list[Token]:
     """Split an expression; the last token is its end.
 
@@ -49,8 +58,7 @@ def tokens(text: str) -> list[Token]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            unclosed = text[at] in "\"'"
-            raise fault(text, at, "the text has no closing quote" if unclosed else "this begins nothing that CEL knows")
+            raise fault(text, at, _UNKNOWN.get(text[at], "this begins nothing that CEL knows"))
         kind = match.lastgroup
         if kind == "text":
             found.append(_text(text, match.group(), at))

@@ -15,6 +15,7 @@ from msgspec import UNSET, Struct
 
 from goldwire.canonical import number
 from goldwire.contract.where.parser import INT_MAX, INT_MIN
+from goldwire.discreet import shows
 
 _NUMBERS = (int, float)
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
@@ -30,6 +31,7 @@ class MissingError(EvaluationError):
     """An expression looks at what the record does not have."""
 
 
+@shows()
 class _Value(Struct, gc=False):
     value: Any
 

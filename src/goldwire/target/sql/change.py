@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from goldwire.discreet import shows
 from goldwire.target.base import Item
 from goldwire.target.sql.settings import ExternalIdKey, SqlSettings
 from goldwire.target.sql.values import Column, UnfitValueError, convert
 
 
+@shows("entity_id", "version")
 class Change(Struct, frozen=True):
     """One event, ready to be planned."""
 
@@ -32,18 +34,14 @@ class Change(Struct, frozen=True):
     base_version: int | None
     """The version that a delta needs to find; None: `values` are whole."""
 
-    def __repr__(self) -> str:
-        return f"Change(entity_id={self.entity_id!r}, version={self.version})"
 
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return [("entity_id", self.entity_id), ("version", self.version)]
-
-
+@shows("system")
 class _ExternalId(Struct):
     system: str
     id: str
 
 
+@shows()
 class _Attribute(Struct):
     value: Any = None
 

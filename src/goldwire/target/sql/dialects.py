@@ -103,9 +103,32 @@ def dialect_of(url: URL, name: str) -> Dialect:
     return found()
 
 
-class Sqlite:
+class _OnConflict:
+    """What SQLite and PostgreSQL have in common."""
+
+    _insert: ClassVar[Any]
+    """The dialect's own `insert`."""
+
+    def unlock(self, connection: Connection, name: str) -> None:
+        """Ending the transaction gave it back."""
+
+    def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
+        """`ON CONFLICT … DO UPDATE … WHERE`."""
+        insert: sqlite.Insert | postgresql.Insert = self._insert(table)
+        new = insert.excluded
+        return insert.on_conflict_do_update(
+            index_elements=list(key), set_={name: new[name] for name in ordered}, where=gives_way(table.c, new)
+        )
+
+    def key_type(self) -> sa.types.TypeEngine[Any]:
+        """Text of any length."""
+        return sa.Text()
+
+
+class Sqlite(_OnConflict):
     """SQLite: one writer by nature; `BEGIN IMMEDIATE` is the lock."""
 
+    _insert = staticmethod(sqlite.insert)
     naive_time: ClassVar[bool] = False
     time_as_text: ClassVar[bool] = True
     locks_rows: ClassVar[bool] = False
@@ -132,29 +155,15 @@ class Sqlite:
     def lock(self, connection: Connection, name: str, wait_seconds: float) -> None:
         """Beginning the transaction took the lock."""
 
-    def unlock(self, connection: Connection, name: str) -> None:
-        """Ending the transaction gave it back."""
-
-    def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
-        """`ON CONFLICT … DO UPDATE … WHERE`."""
-        insert = sqlite.insert(table)
-        new = insert.excluded
-        return insert.on_conflict_do_update(
-            index_elements=list(key), set_={name: new[name] for name in ordered}, where=gives_way(table.c, new)
-        )
-
-    def key_type(self) -> sa.types.TypeEngine[Any]:
-        """Text of any length."""
-        return sa.Text()
-
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Names that give the affinity wanted."""
         return _COMMON_TYPES[type_]
 
 
-class PostgreSql:
+class PostgreSql(_OnConflict):
     """PostgreSQL: an advisory lock of the transaction."""
 
+    _insert = staticmethod(postgresql.insert)
     naive_time: ClassVar[bool] = False
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
@@ -182,21 +191,6 @@ class PostgreSql:
         )
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
-
-    def unlock(self, connection: Connection, name: str) -> None:
-        """Ending the transaction gave it back."""
-
-    def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
-        """`ON CONFLICT … DO UPDATE … WHERE`."""
-        insert = postgresql.insert(table)
-        new = insert.excluded
-        return insert.on_conflict_do_update(
-            index_elements=list(key), set_={name: new[name] for name in ordered}, where=gives_way(table.c, new)
-        )
-
-    def key_type(self) -> sa.types.TypeEngine[Any]:
-        """Text of any length."""
-        return sa.Text()
 
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Times with their zone, the rest as everywhere."""

@@ -7,11 +7,13 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from goldwire.discreet import shows
 from goldwire.target.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected
 from goldwire.target.sql.change import Change
 from goldwire.target.sql.settings import ExternalIdKey, SqlSettings
 
 
+@shows("entity_id", "version", "timestamp", "deleted")
 class HeldRow(Struct, frozen=True):
     """A row as it was found."""
 
@@ -40,6 +42,7 @@ class Found(Struct):
         return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
 
 
+@shows()
 class Steps(Struct):
     """Statements to run, in this order; each holds its own fence as well."""
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.testing.simulation.scenario import Finding, Scenario
+from goldwire.testing.workspace import ENTITY_KEY
 
 
 class Failure(Struct, frozen=True):
@@ -84,7 +85,7 @@ def _run_block(block: range, *, stop_at_first: bool) -> tuple[int, list[Failure]
     with tempfile.TemporaryDirectory(prefix="goldwire-simulation-", dir=memory if memory.is_dir() else None) as name:
         folder = Path(name)
         template = folder / "template.db"
-        SqliteStore(template, durable=False).close()
+        new_template(template)
         for seed in block:
             finding = run_seed(seed, template, folder)
             done += 1
@@ -93,6 +94,11 @@ def _run_block(block: range, *, stop_at_first: bool) -> tuple[int, list[Failure]
                 if stop_at_first:
                     break
     return done, failures
+
+
+def new_template(path: Path) -> None:
+    """Make an empty store for seeds to be run on; ids of entities are made with the same key each time."""
+    SqliteStore(path, durable=False, entity_key=ENTITY_KEY).close()
 
 
 def run_seed(seed: int, template: Path, folder: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""The garbage collector stands still for a batch, and runs afterwards as it ran before."""
+"""The garbage collector stands still for a batch and runs rarely for a relay, and runs afterwards as it ran before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from goldwire.app.ingesting import without_collection
+from goldwire.app.collecting import rare_collection, without_collection
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +34,11 @@ def test_it_stays_off_where_it_was_off() -> None:
     with without_collection():
         pass
     assert not gc.isenabled()
+
+
+def test_it_runs_as_often_as_before_once_a_relay_has_ended() -> None:
+    before = gc.get_threshold()
+    with rare_collection():
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before
