@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,15 @@ from goldwire.errors import ConfigError
 
 if TYPE_CHECKING:
     from goldwire.contract.compiled import CompiledContract
+    from goldwire.contract.masks import LostKey
+
+
+_REFERENCE = re.compile(r"\$\{(?:env|file):[^}]*\}")
+
+_MUST_BE_THE_SAME = (
+    "What may have been sent under that revision has to be sealed again exactly so: restore the key that it was applied with, "
+    "run `goldwire apply` and then `goldwire run`, and change the key when that is delivered"
+)
 
 
 class ContractDocument(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +82,9 @@ class Applied:
     Args:
         loaded: the configuration; of it only the keys are used, the rest is in the revisions.
         target: its name.
+
+    A revision seals with the keys that it was applied with and with no others: another key would make other events of what may
+    have been sent already, and change every masked value without anybody having asked for it.
     """
 
     def __init__(self, loaded: Loaded, target: str) -> None:
@@ -79,18 +92,49 @@ class Applied:
         self._target = target
 
     def compile(self, revision: Revision) -> CompiledContract:
-        """Return a revision, compiled.
+        """Return a revision, compiled. Where a key is not the one that it was applied with, masking a value raises ConfigError.
 
         Raises:
             ContractError: it would let a classified attribute reach a target without clearance, or names what is not there.
-            ConfigError: a key is missing.
         """
         from goldwire.contract.compiled import compile_contract  # noqa: PLC0415 - showing a status compiles nothing
 
         kept = msgspec.json.decode(revision.document, type=ContractDocument)
-        keys = _keys(self._loaded, self._target, kept.spec)
+        keys = {name: self._key(name, wanted, revision) for name, wanted in kept.keys.items()}
         model = Model(kept.types, kept.tags)
         return compile_contract(kept.contract, kept.spec, model, self._target, kept.clearance, keys, revision.revision)
+
+    def check_keys(self, revision: Revision) -> None:
+        """See that the keys are those that the newest revision was applied with.
+
+        Raises:
+            ConfigError: one is missing, or is another; the text names the target, the key and the fixes.
+        """
+        kept = msgspec.json.decode(revision.document, type=ContractDocument)
+        for name, wanted in kept.keys.items():
+            if _fingerprint(name, key(self._loaded, name, f"for target {self._target}")) != wanted:
+                raise ConfigError(
+                    f"{self._other_key(name, revision)}, and every value that it masks would change. Restore the key, or run "
+                    "`goldwire apply` to take this one as a new revision"
+                )
+
+    def _key(self, name: str, wanted: str, revision: Revision) -> bytes | LostKey:
+        from goldwire.contract.masks import LostKey  # noqa: PLC0415 - see above
+
+        try:
+            found = key(self._loaded, name, f"for target {self._target}")
+        except ConfigError as error:
+            return LostKey(f"{error}. {_MUST_BE_THE_SAME}")
+        return (
+            found if _fingerprint(name, found) == wanted else LostKey(f"{self._other_key(name, revision)}. {_MUST_BE_THE_SAME}")
+        )
+
+    def _other_key(self, name: str, revision: Revision) -> str:
+        references = "".join(_REFERENCE.findall(str(getattr(self._loaded.config.keys, name))))
+        return (
+            f"{self._loaded.where('keys', name)}: revision {revision.revision} of the contract of target {self._target} was "
+            f"applied with another key than {references or 'the configuration'} gives now"
+        )
 
 
 def preview(loaded: Loaded, target: str) -> CompiledContract:

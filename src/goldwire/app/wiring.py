@@ -138,6 +138,16 @@ class House:
 
         return ContractBook(name, Applied(self.loaded, name).compile, where_failed)
 
+    def check_keys(self, name: str) -> None:
+        """See that the masks' keys are those that the target's newest contract revision was applied with.
+
+        Raises:
+            ConfigError: they are not.
+        """
+        revisions = self.store.revisions(name)
+        if revisions:
+            Applied(self.loaded, name).check_keys(revisions[-1])
+
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.
 

@@ -132,6 +132,7 @@ def decision_from(
         by,
         reason,
         origin,
+        is_undated(decided_at),
     )
 
 

@@ -83,6 +83,8 @@ class Decision(Struct, frozen=True):
     by: str = ""
     reason: str = ""
     origin: str = ""
+    dated_here: bool = False
+    """It came without a time: `decided_at` is when it was read. It then counts as later than what was decided before."""
 
 
 class Rejected(Struct, frozen=True):

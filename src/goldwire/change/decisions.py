@@ -13,6 +13,7 @@ from goldwire.change.desk import Desk, Entity, pair
 from goldwire.change.identity import founding_id
 from goldwire.change.model import Model
 from goldwire.change.record import NULL, Record
+from goldwire.clock import just_after
 
 
 class RefusedDecisionError(ValueError):
@@ -85,8 +86,9 @@ class Decisions:
         return entity
 
     def _approval(self, decision: Decision, entity: Entity) -> None:
+        at = _moment(decision, entity)
         for decided in entity.decided():
-            decided.decide_approval(decision.decided_at, "approved" if decision.kind == "approve" else "withdrawn")
+            decided.decide_approval(at, "approved" if decision.kind == "approve" else "withdrawn")
         self._desk.touch(entity)
 
     def _override(self, decision: Decision, entity: Entity) -> None:
@@ -98,15 +100,17 @@ class Decisions:
             )
         holds = decision.kind == "override"
         value = decision.value if holds and decision.value is not None else NULL
+        at = _moment(decision, entity)
         for decided in entity.decided():
-            decided.override(name, (decision.decided_at, holds, value))
+            decided.override(name, (at, holds, value))
         self._desk.touch(entity)
 
     def _delete(self, decision: Decision, entity: Entity) -> None:
+        at = _moment(decision, entity)
         for decided in entity.decided():
-            decided.deleted_at = max(decided.deleted_at, decision.decided_at)
+            decided.deleted_at = max(decided.deleted_at, at)
         for record in entity.records().values():
-            record.delete_until(decision.decided_at)
+            record.delete_until(at)
         self._desk.touch(entity)
 
     def _merge(self, decision: Decision, loser: Entity) -> None:
@@ -170,3 +174,18 @@ class Decisions:
             if entity_id not in self._desk.entities:
                 return self._desk.found(entity_id, entity.entity_type)
             attempt += 1
+
+
+def _moment(decision: Decision, entity: Entity) -> str:
+    """When a decision counts: one without a time of its own after all that was said and decided before."""
+    at = decision.decided_at
+    if not decision.dated_here:
+        return at
+    newest = max(
+        [
+            *(decided.newest() for decided in entity.homes.values()),
+            *(max(record.seen_at, record.deleted_at) for record in entity.records().values()),
+        ],
+        default="",
+    )
+    return just_after(newest) if at <= newest else at

@@ -177,6 +177,8 @@ class Desk:
         self.touch(survivor)
         # Whoever was held apart from the loser is held apart from what it is part of now.
         others = {low if high == loser.entity_id else high for low, high in apart if loser.entity_id in {low, high}}
+        # Two that are held apart may both be merged in one batch, each into another one.
+        others |= {found.entity_id for found in map(self.resolve, others) if found is not None}
         pairs = [pair(survivor.entity_id, other) for other in others if other != survivor.entity_id]
         if pairs:
             self.workspace.save_apart(pairs)

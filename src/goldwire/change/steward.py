@@ -28,6 +28,11 @@ class Decided(Struct):
     deleted_at: str = ""
     """When a steward last deleted it; empty: never. A record that joins later brings nothing from before."""
 
+    def newest(self) -> str:
+        """When the latest of these decisions was made; empty where there is none."""
+        times = [at for at, _, _ in self.overrides.values()]
+        return max([*times, self.approval[0] if self.approval else "", self.deleted_at])
+
     def override(self, attribute: str, claim: Override) -> None:
         """Keep the later of two decisions about an attribute."""
         if claim > self.overrides.get(attribute, ("", False, b"")):

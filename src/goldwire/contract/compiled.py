@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from goldwire.change.model import EntityType, Model
 from goldwire.changelog.port import LogRow
 from goldwire.contract.clearance import Clearance, nearest
-from goldwire.contract.masks import build_mask
+from goldwire.contract.masks import Keys, build_mask
 from goldwire.contract.shape import Shape, State, Visible, VisibleRelation
 from goldwire.contract.spec import ContractSpec, Mask
 from goldwire.contract.where.program import Where, compile_where
@@ -63,7 +63,7 @@ def compile_contract(
     model: Model,
     target: str,
     clearance: tuple[str, ...],
-    keys: Mapping[str, bytes],
+    keys: Keys,
     revision: int,
 ) -> CompiledContract:
     """Check a contract and make it ready to seal with.
@@ -74,7 +74,8 @@ def compile_contract(
         model: all entity types and tags.
         target: the target that receives what it lets out.
         clearance: tags of which the target may receive clear values.
-        keys: secrets for the masks `hash` and `tokenise`, at least 32 bytes each, as far as masks need them.
+        keys: secrets for the masks `hash` and `tokenise`, at least 32 bytes each, as far as masks need them; one that is lost
+            is missed only when a value is to be masked with it.
         revision: number of this contract revision.
 
     Raises:
@@ -176,7 +177,7 @@ def _shape(
     spec: ContractSpec,
     model: Model,
     guard: Clearance,
-    keys: Mapping[str, bytes],
+    keys: Keys,
     where: Where | None,
     faults: list[str],
 ) -> tuple[Shape, dict[str, Mask]]:

@@ -10,6 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import hexlify
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import NamedTuple
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from goldwire.canonical import text
 from goldwire.contract.spec import Mask, Truncate
-from goldwire.errors import ContractError, InputError
+from goldwire.errors import ConfigError, ContractError, InputError
 
 KEY_BYTES_MIN = 32
 """The least length of a key, in bytes."""
@@ -39,7 +40,18 @@ MaskFunction = Callable[[bytes], bytes]
 """Canonical bytes to canonical bytes."""
 
 
-def build_mask(mask: Mask, attribute: str, keys: Mapping[str, bytes]) -> MaskFunction:
+class LostKey(NamedTuple):
+    """Stands for the key that a contract was applied with, where that is not at hand: to mask a value with it is an error."""
+
+    reason: str
+    """Which key it is, and how to mend it."""
+
+
+Keys = Mapping[str, bytes | LostKey]
+"""The keys of the masks `hash` and `tokenise`, by the mask's name."""
+
+
+def build_mask(mask: Mask, attribute: str, keys: Keys) -> MaskFunction:
     """Return the function of one mask for one attribute.
 
     Args:
@@ -57,8 +69,10 @@ def build_mask(mask: Mask, attribute: str, keys: Mapping[str, bytes]) -> MaskFun
     if mask == "partial":
         return _partial
     if mask == "hash":
-        return _hash(_key("hash", keys))
-    return _tokenise(_key("tokenise", keys), attribute)
+        key = _key("hash", keys)
+        return _lost(key) if isinstance(key, LostKey) else _hash(key)
+    key = _key("tokenise", keys)
+    return _lost(key) if isinstance(key, LostKey) else _tokenise(key, attribute)
 
 
 def detokenise(token: str, attribute: str, keys: Mapping[str, bytes]) -> bytes:
@@ -73,7 +87,9 @@ def detokenise(token: str, attribute: str, keys: Mapping[str, bytes]) -> bytes:
         ContractError: the key is missing or too short.
         InputError: this is no token of that attribute under that key.
     """
-    cipher = _cipher(_key("tokenise", keys))
+    key = _key("tokenise", keys)
+    assert isinstance(key, bytes), "a key that is lost turns nothing back"
+    cipher = _cipher(key)
     encoded = token.removeprefix(_TOKEN_PREFIX)
     try:
         if encoded == token:
@@ -87,14 +103,23 @@ def detokenise(token: str, attribute: str, keys: Mapping[str, bytes]) -> bytes:
         ) from error
 
 
-def _key(name: str, keys: Mapping[str, bytes]) -> bytes:
+def _lost(key: LostKey) -> MaskFunction:
+    def refuse(value: bytes) -> bytes:
+        if value == _NULL:
+            return value
+        raise ConfigError(key.reason)
+
+    return refuse
+
+
+def _key(name: str, keys: Keys) -> bytes | LostKey:
     key = keys.get(name)
     if key is None:
         raise ContractError(
             f"the mask `{name}` needs a key: set `keys.{name}` in goldwire.yaml to a secret of at least "
             f"{KEY_BYTES_MIN} bytes, e.g. ${{env:GOLDWIRE_{name.upper()}_KEY}}"
         )
-    if len(key) < KEY_BYTES_MIN:
+    if isinstance(key, bytes) and len(key) < KEY_BYTES_MIN:
         raise ContractError(
             f"the key `keys.{name}` has {len(key)} bytes; give it at least {KEY_BYTES_MIN}, e.g. from `openssl rand -hex 32`"
         )

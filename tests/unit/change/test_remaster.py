@@ -152,3 +152,15 @@ def test_entities_of_a_type_that_left_the_model_stay_as_they_are(new_hub: Any) -
     hub.apply(hub.fact("crm", "1", 0, city="Bern"))
     assert remaster(hub, Model(types={"Company": EntityType(attributes={"name": Attribute()})})) == (0, 0)
     assert hub.values("crm", "1") == {"city": "Bern"}
+
+
+def test_what_is_held_apart_stays_apart_when_both_are_merged_at_once(new_hub: Any) -> None:
+    hub = new_hub(model_of(EMAIL, PHONE))
+    hub.apply(hub.fact("crm", "1", 1, email="a@x"), hub.fact("crm", "2", 2, email="a@x"))
+    hub.apply(hub.decision("unmerge", 3, record=("crm", "2")))
+    hub.apply(hub.fact("erp", "1", 0, phone="1"), hub.fact("erp", "2", 0, phone="2"))
+    hub.apply(hub.fact("crm", "1", 5, phone="1"), hub.fact("crm", "2", 5, phone="2"))
+    assert hub.entity_of("crm", "1") == hub.entity_of("erp", "1")
+    assert hub.entity_of("crm", "2") == hub.entity_of("erp", "2")
+    hub.apply(hub.fact("erp", "1", 6, email="same@x"), hub.fact("erp", "2", 6, email="same@x"))
+    assert hub.entity_of("crm", "1") != hub.entity_of("crm", "2")

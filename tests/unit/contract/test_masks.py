@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from goldwire.canonical import canonical
-from goldwire.contract.masks import build_mask, detokenise
+from goldwire.contract.masks import LostKey, build_mask, detokenise
 from goldwire.contract.spec import Mask, Truncate
-from goldwire.errors import ContractError, InputError
+from goldwire.errors import ConfigError, ContractError, InputError
 
 KEYS = {"hash": b"h" * 32, "tokenise": b"t" * 32}
 ALL: list[Mask] = ["redact", "hash", "tokenise", "partial", Truncate(3), Truncate(10_000)]
@@ -140,3 +140,11 @@ def test_a_short_key_is_refused_without_being_shown(mask: str) -> None:
     with pytest.raises(ContractError, match="has 5 bytes") as refused:
         build_mask(mask, "email", {mask: b"k3y!!"})  # type: ignore[arg-type]
     assert "k3y!!" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mask", ["hash", "tokenise"])
+def test_a_lost_key_is_missed_only_when_there_is_something_to_mask(mask: Mask) -> None:
+    function = build_mask(mask, "email", {mask: LostKey("restore it")})
+    assert function(b"null") == b"null"
+    with pytest.raises(ConfigError, match="restore it"):
+        function(b'"ann@example.org"')

@@ -101,7 +101,7 @@ def _serve_metrics(port: int, recorder: Any) -> None:
 
 
 def _check(house: House, names: list[str]) -> None:
-    """Refuse targets whose contract was never applied, before any of them begins; warn of contracts not applied yet."""
+    """Refuse, before any begins, targets whose contract was never applied, or with other keys; warn of what is not applied."""
     from goldwire.app.applying import differs
     from goldwire.errors import ConfigError
 
@@ -109,6 +109,7 @@ def _check(house: House, names: list[str]) -> None:
     if fresh:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
     for name in names:
+        house.check_keys(name)
         if differs(house, name):
             note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
 
