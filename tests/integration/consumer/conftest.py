@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -189,14 +190,14 @@ def peer() -> Iterator[Peer]:
     session = QueueSettings(name="customers", requires_session=True, lock_ms=5_000, max_delivery_count=100)
     plain = QueueSettings(name="plain", lock_ms=5_000, max_delivery_count=100)
     topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
+    logging.getLogger("azure").setLevel(logging.CRITICAL + 1)  # a log record that is kept would keep the SDK's sockets
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "unclosed <s", ResourceWarning
-        )  # the SDKs leave a socket that was cut to the collector
+        warnings.filterwarnings("ignore", "unclosed <s", ResourceWarning)  # the SDKs leave cut sockets to the collector
         found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)))
         yield found
         found.stop()
         gc.collect()
+    logging.getLogger("azure").setLevel(logging.NOTSET)
 
 
 class Rows:
