@@ -103,11 +103,13 @@ def _serve_metrics(port: int, recorder: Any) -> None:
 def _check(house: House, names: list[str]) -> None:
     """Refuse targets whose contract was never applied, before any of them begins; warn of contracts not applied yet."""
     from goldwire.app.applying import differs
+    from goldwire.app.pinned import refuse_moves
     from goldwire.errors import ConfigError
 
     fresh = [name for name in names if not house.store.revisions(name)]
     if fresh:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
+    refuse_moves(house, names)
     for name in names:
         if differs(house, name):
             note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
