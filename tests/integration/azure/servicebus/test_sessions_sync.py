@@ -13,7 +13,7 @@ from azure.servicebus.exceptions import (
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
-LONGER_THAN_THE_LOCK_SECONDS = 7
+LONGER_THAN_THE_LOCK_SECONDS = 12
 
 
 def said(session, *texts):
