@@ -16,7 +16,7 @@ RUN := $(BIN)/python -m goldwire
 # Two stamps: who only wants to see the demo need not download the tools of the tests.
 CORE := .venv/.goldwire-core
 DEV := .venv/.goldwire-dev
-CODE := $(wildcard src tests bench scripts)
+CODE := $(wildcard src tests bench scripts examples)
 
 .PHONY: help setup demo test test-optional check format docs bench simulate clean
 

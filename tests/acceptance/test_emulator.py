@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusServerBusyError
 
 PATIENCE_SECONDS = 60
 CONFIG = {"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "ns", "Entities": [
@@ -125,6 +127,19 @@ def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
     assert (shell.folder / "tls" / "key.pem").stat().st_mode & 0o077 == 0
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> None:
+    _, told = started(shell, "--throttle", "0.001", "--port", "0")
+    with (
+        ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client,
+        client.get_queue_sender("queue.1") as sender,
+    ):
+        sender.send_messages(ServiceBusMessage("the first is within the rate"))
+        with pytest.raises(ServiceBusServerBusyError):
+            sender.send_messages(ServiceBusMessage("refused"))
+        with client.get_queue_receiver("queue.1") as receiver:
+            assert [str(each) for each in receiver.peek_messages(9)] == ["the first is within the rate"]
 
 
 def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:

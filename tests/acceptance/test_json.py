@@ -27,6 +27,7 @@ IN_ORDER = {
     "resume": ["events"],
     "verify": ["out/events.jsonl"],
     "schema": ["events"],
+    "target check": ["events"],
     "targets": [],
     "simulate": ["--seeds", "1", "--workers", "1"],
 }

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from goldwire.app.contracts import preview
 from goldwire.app.mastered import note_mastered
+from goldwire.app.pinned import refuse_moves, settings_name
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -52,7 +53,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         before = store.revisions(name)
         wanted = house.document(name)
         settings = _settings_document(house, name)
-        kept = store.documents(_settings_name(name))
+        kept = store.documents(settings_name(name))
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
         else:
@@ -65,7 +66,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
             after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
-            store.save_document(_settings_name(name), settings, now)
+            store.save_document(settings_name(name), settings, now)
             number, after = revision.revision, revision.effective_after
         contract = house.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
@@ -99,7 +100,7 @@ def _check_all(house: House, names: list[str]) -> None:
     assert house.mastering, "a model that contradicts itself ends here"
     found: list[ConfigError] = []
     for name in names:
-        for step in (_compile, _build):
+        for step in (_compile, _build, _stay):
             try:
                 step(house, name)
             except ConfigError as error:
@@ -120,8 +121,8 @@ def _build(house: House, name: str) -> Any:
     return house.target(name)
 
 
-def _settings_name(target: str) -> str:
-    return f"target {target}"
+def _stay(house: House, name: str) -> None:
+    refuse_moves(house, [name])
 
 
 def _settings_document(house: House, name: str) -> bytes:

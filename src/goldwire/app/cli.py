@@ -25,6 +25,7 @@ from goldwire.app.commands import (
     run,
     schema,
     status,
+    target,
     targets,
     verify,
 )
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume, remaster)
-_NOW_AND_THEN = (verify, schema, targets, detokenise, demo, measure, emulator)
+_NOW_AND_THEN = (verify, schema, target, targets, detokenise, demo, measure, emulator)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

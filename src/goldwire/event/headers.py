@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 
@@ -45,18 +46,28 @@ def short(text: str) -> str:
     return text if len(text) <= ID_CHARACTERS_MAX else "sha256:" + sha256(text.encode()).hexdigest()
 
 
-def traceparent(event: SealedEvent) -> str:
+def traceparent(event: SealedEvent, id_: str | None = None) -> str:
     """Return the W3C trace context of an event.
 
     A correlation id that is itself a traceparent gives the trace; any other gives a trace id by hash, so that everything that
     one request committed is one trace. The span id is that of the message.
+
+    Args:
+        event: the event.
+        id_: its message id without a replay, if it is at hand.
     """
     given = event.correlation_id
-    trace, flags = sha256(given.encode()).hexdigest()[:32], "01"
-    if _TRACEPARENT.fullmatch(given):
-        trace, flags = given[3:35], given[-2:]
-    span = sha256(f"{given}\0{message_id(event)}".encode()).hexdigest()[:16]
+    trace, flags = _trace_of(given)
+    span = sha256(f"{given}\0{id_ or message_id(event)}".encode()).hexdigest()[:16]
     return f"00-{trace}-{span}-{flags}"
+
+
+@lru_cache(1_024)
+def _trace_of(correlation_id: str) -> tuple[str, str]:
+    """Return trace id and flags: one request commits many changes."""
+    if _TRACEPARENT.fullmatch(correlation_id):
+        return correlation_id[3:35], correlation_id[-2:]
+    return sha256(correlation_id.encode()).hexdigest()[:32], "01"
 
 
 def headers(

@@ -147,7 +147,7 @@ class Replays:
             self._choose = chooses(found.selection)
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
             self._observer.replaying(open_now=True)
-            self._hold((await self._gather(found.begun, begun=True)).repeats)
+            self._take(await self._gather(found.begun, begun=True))
         elif newest != self._newest:
             await self._renew()
         self._newest = newest
@@ -155,15 +155,16 @@ class Replays:
 
     async def _renew(self) -> None:
         """Make what is begun again under a contract that changed meanwhile; what was sent of it already stays sent."""
-        going, before = self._going, self._events_begun()
-        repeats = (await self._gather(tuple(going), begun=True)).repeats
-        for repeat in repeats:
-            old = going[repeat.entity_id]
-            repeat.place = sum(one.row.version < old.sent[old.place].row.version for one in repeat.sent)
-        self._going = {repeat.entity_id: repeat for repeat in repeats if repeat.place < len(repeat.sent)}
-        withheld = before - self._events_begun()
-        self._count(withheld=withheld, entities=len(going) - len(self._going))
-        self._observer.replayed("withheld", withheld)
+        fresh = {repeat.entity_id: repeat for repeat in (await self._gather(tuple(self._going), begun=True)).repeats}
+        for old in list(self._going.values()):
+            next_version = old.sent[old.place].row.version
+            left = (
+                [one for one in fresh[old.entity_id].sent if one.row.version >= next_version] if old.entity_id in fresh else []
+            )
+            old.withheld += len(old.sent) - old.place - len(left)
+            old.sent, old.place = left, 0
+            if not left:
+                self._end(old)
 
     async def _save(self, state: ReplayState = "open", reason: str = "") -> bool:
         """Write the record down; False when a person cancelled it meanwhile, and nothing more may be sent of it."""
@@ -241,10 +242,7 @@ class Replays:
         self._replay = replace(self._replay, waiting=(*self._replay.waiting, *gathered.waiting))
         for failure in gathered.blocked:
             self._fail(failure)
-        self._count(
-            withheld=gathered.withheld, newest_only=gathered.newest_only, unconfirmed=gathered.unconfirmed,
-            blocked=len(gathered.blocked),
-        )  # fmt: skip
+        self._count(withheld=gathered.withheld, unconfirmed=gathered.unconfirmed, blocked=len(gathered.blocked))
         self._observer.replayed("withheld", gathered.withheld)
 
     def _events_begun(self) -> int:
@@ -314,7 +312,8 @@ class Replays:
 
     def _end(self, repeat: Repeat) -> None:
         del self._going[repeat.entity_id]
-        self._count(entities=1)
+        self._count(entities=1, withheld=repeat.withheld, newest_only=repeat.newest_only)
+        self._observer.replayed("withheld", repeat.withheld)
 
 
 def _item(repeat: Repeat, replay_id: str) -> Item:

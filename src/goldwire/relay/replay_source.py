@@ -31,6 +31,10 @@ class Repeat(Struct, gc=False):
     entity_id: str
     sent: list[Sent]
     remote_id: str | None
+    withheld: int = 0
+    """How many older ones may not leave any more."""
+    newest_only: bool = False
+    """Of all that was sent only the newest could be proven."""
     place: int = 0
     """How many are done."""
     delivery: OpenDelivery | None = None
@@ -49,8 +53,9 @@ class Gathered(Struct):
     blocked: list[ReplayFailure] = field(default_factory=list)
     """Those whose delivery that may have arrived is dead."""
     withheld: int = 0
-    newest_only: int = 0
+    """Events that may not leave any more, of entities of which nothing is left to send."""
     unconfirmed: int = 0
+    """Entities of which nothing could be proven."""
 
 
 class Page(NamedTuple):
@@ -107,7 +112,7 @@ class ReplaySource:
             selection: what was asked for.
             choose: `chooses` of it.
             entity_ids: the entities.
-            begun: they had been begun before: their lanes have rested since, and do not matter.
+            begun: they were chosen and begun before: their lanes have rested since.
         """
         found = Gathered()
         free = entity_ids if begun else await self._free(entity_ids, found)
@@ -118,13 +123,19 @@ class ReplaySource:
             if past is None or past.control is None:
                 continue
             sent = rebuild(past, self._book, selection.after)
+            newest_only = sent is None
             if sent is None:
                 sent = await self._newest(past.control, selection, found)
-            sent = _chosen(sent, selection, choose)
+            elif selection.bounded:
+                sent = _within(sent, selection.upto)
+            if choose is not None and not begun and not any(choose(one.row) for one in sent):
+                continue
             may_leave = _newest_that_may_leave(sent, past.erased, present)
-            found.withheld += len(sent) - len(may_leave)
+            withheld = len(sent) - len(may_leave)
             if may_leave:
-                found.repeats.append(Repeat(entity_id, may_leave, past.control.remote_id))
+                found.repeats.append(Repeat(entity_id, may_leave, past.control.remote_id, withheld, newest_only))
+            else:
+                found.withheld += withheld
         return found
 
     async def _free(self, entity_ids: Collection[str], found: Gathered) -> list[str]:
@@ -151,19 +162,14 @@ class ReplaySource:
         rows: dict[Any, LogRow] = await self._call(self._store.versions, wanted)
         base = None if control.base_version is None else rows.get((control.entity_id, control.base_version))
         newest = rebuild_newest(control, rows[control.entity_id, control.version], base, self._book)
-        found.newest_only += newest is not None
         found.unconfirmed += newest is None
         return [] if newest is None else [newest]
 
 
-def _chosen(sent: list[Sent], selection: Selection, choose: Chooses | None) -> list[Sent]:
-    """Return the events that were asked for; with an upper end the newest one follows, so that the last word is the newest."""
-    inside = sent if not selection.bounded else [one for one in sent if one.row.seq <= selection.upto]
-    if choose is not None and not any(choose(one.row) for one in inside):
-        return []
-    if selection.bounded and inside and inside[-1] is not sent[-1]:
-        return [*inside, sent[-1]]
-    return inside
+def _within(sent: list[Sent], upto: int) -> list[Sent]:
+    """Return the events up to a position, and after them the newest one, so that the last word is the newest."""
+    inside = [one for one in sent if one.row.seq <= upto]
+    return [*inside, sent[-1]] if inside and inside[-1] is not sent[-1] else inside
 
 
 def _newest_that_may_leave(sent: list[Sent], erased: int, present: CompiledContract) -> list[Sent]:

@@ -11,12 +11,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from goldwire.clock import Clock
 from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, reason_of, refusal_of
 from goldwire.target.backplane import Message, renderer, too_large
 from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
 
 _ALONE_MAX = 40
 """How many messages of one refused batch are tried alone: enough for one or two at fault in a thousand."""
+
+_IDLE_SECONDS = 120.0
+"""After so long a silence the services, and load balancers before them, may have cut the connection (they do after four
+minutes). Finding that out with a message would leave its fate unknown."""
 
 _SKIPPED = Unavailable("not sent: a batch before it got no answer")
 _UNTRIED = Unavailable("the service refuses the batch it was in; not tried alone so far")
@@ -29,15 +34,18 @@ class AzureSender(ABC):
         name: the target's.
         settings: where and how.
         entity: as errors shall name it, e.g. `hub orders`.
+        clock: tells how long nothing was sent.
     """
 
-    def __init__(self, name: str, settings: AzureSettings, entity: str) -> None:
+    def __init__(self, name: str, settings: AzureSettings, entity: str, clock: Clock) -> None:
         self.name = name
         self.settings = settings
         self.limit_bytes = 0
         """What one batch may hold; `connect` learns it."""
         self._entity = entity
         self._render = renderer(name, settings)
+        self._clock = clock
+        self._used_at = 0.0
         self._doubt = False
         self._connecting = asyncio.Lock()
         self._under_way: set[asyncio.Task[list[Outcome]]] = set()
@@ -116,11 +124,13 @@ class AzureSender(ABC):
         await self._let_go()
         async with asyncio.timeout(self.settings.connect_timeout_seconds):
             await self.connect()
+        self._used_at = self._clock.monotonic()
 
     async def _ready(self) -> str | None:
-        """Make sure of a connection after a doubt; return why there is none."""
+        """Make sure of a connection after a doubt or a long silence; return why there is none."""
         async with self._connecting:
-            if not self._doubt:
+            idle = self._clock.monotonic() - self._used_at > _IDLE_SECONDS and len(self._under_way) == 1
+            if not (self._doubt or idle):
                 return None
             try:
                 await self._reconnect()
@@ -144,22 +154,28 @@ class AzureSender(ABC):
         return outcomes
 
     async def _send_group(self, group: str, members: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
-        batch, inside = await self.new_batch(group), list[tuple[int, Message]]()
         waiting = members[::-1]
+        while waiting and not self._doubt:
+            batch = await self.new_batch(group)
+            inside = self._fill(batch, waiting)
+            if inside:
+                await self._settle(group, batch, inside, outcomes)
+            else:
+                index, message = waiting.pop()
+                outcomes[index] = await self.deliver_large(message)
+        for index, _ in waiting:
+            outcomes[index] = _SKIPPED
+
+    def _fill(self, batch: Any, waiting: list[tuple[int, Message]]) -> list[tuple[int, Message]]:
+        """Move from the end of the list into a batch what fits; return what that is."""
+        inside: list[tuple[int, Message]] = []
         while waiting:
-            index, message = waiting.pop()
             try:
-                self.add(batch, message)
-                inside.append((index, message))
+                self.add(batch, waiting[-1][1])
             except ValueError:
-                if inside:
-                    waiting.append((index, message))
-                    await self._settle(group, batch, inside, outcomes)
-                    batch, inside = await self.new_batch(group), []
-                else:
-                    outcomes[index] = await self.deliver_large(message)
-        if inside:
-            await self._settle(group, batch, inside, outcomes)
+                break
+            inside.append(waiting.pop())
+        return inside
 
     async def _settle(self, group: str, batch: Any, inside: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
         outcome, condition = await self.attempt(batch)
@@ -173,6 +189,8 @@ class AzureSender(ABC):
 
     async def _alone(self, group: str, message: Message) -> Outcome:
         """Send a message in a batch of its own: a refusal is then about nothing else."""
+        if self._doubt:
+            return _SKIPPED
         batch = await self.new_batch(group)
         self.add(batch, message)
         outcome, condition = await self.attempt(batch)
@@ -195,4 +213,5 @@ class AzureSender(ABC):
             refusal = refusal_of(error)
             self._doubt = self._doubt or type(refusal.outcome) is Unknown
             return refusal.outcome, refusal.condition
+        self._used_at = self._clock.monotonic()
         return DELIVERED, None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Struct
 
-from goldwire.event.headers import KeyPart, message_id, partition_key, traceparent
+from goldwire.event.headers import KeyPart, message_id, partition_key, short, traceparent
 from goldwire.target.base import Item
 from goldwire.target.settings import Settings, about
 
@@ -19,6 +19,8 @@ Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
 """Content type of the structured mode (CloudEvents JSON format 1.0, section 3)."""
+
+_NOTHING: dict[str, str] = {}
 
 MOVES = "an entity's events would go to another partition than those before, and lose their order"
 
@@ -83,23 +85,25 @@ def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message
     """
     source = settings.cloudevents_source or f"/goldwire/{name}"
     envelope, parts = settings.envelope, settings.key
+    by_id = parts == ("entityId",)
 
     def render(item: Item) -> Message:
         event = item.event
-        properties = {"traceparent": traceparent(event)}
+        id_ = message_id(event)
+        properties = {"traceparent": traceparent(event, id_)}
         if event.classification:
             properties["classification"] = event.classification
         if event.retention_days is not None:
             properties["retention-days"] = str(event.retention_days)
         plain = Message(
-            key=partition_key(event, parts),
-            id=message_id(event, item.replay_id),
-            correlation_id=event.correlation_id,
-            content_type="application/json",
-            subject=f"{event.entity_type}.{event.event_type}",
-            properties=properties,
-            attributes={},
-            body=event.body,
+            short(event.entity_id) if by_id else partition_key(event, parts),
+            id_ if item.replay_id is None else message_id(event, item.replay_id),
+            event.correlation_id,
+            "application/json",
+            f"{event.entity_type}.{event.event_type}",
+            properties,
+            _NOTHING,
+            event.body,
         )
         return plain if envelope == "event" else _cloudevent(plain, item, source, binary=envelope == "cloudevents-binary")
 

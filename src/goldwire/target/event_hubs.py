@@ -62,7 +62,7 @@ class EventHubsTarget:
             token = None if settings.connection_string is not None else entra_token(name, settings)
             self._endpoint = KafkaTarget(name, kafka_settings(name, settings), clock, token=token)
         else:
-            self._endpoint = AmqpHub(name, settings, settings.hub)
+            self._endpoint = AmqpHub(name, settings, settings.hub, clock)
 
     async def open(self) -> None:
         """Connect and look for the hub.

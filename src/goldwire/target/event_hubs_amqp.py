@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from goldwire.clock import Clock
 from goldwire.target.azure import AzureSettings, client_options, credential
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of
@@ -30,10 +31,11 @@ class AmqpHub(AzureSender):
         name: the target's.
         settings: where and how.
         hub: the Event Hub's name.
+        clock: tells how long nothing was sent.
     """
 
-    def __init__(self, name: str, settings: AzureSettings, hub: str) -> None:
-        super().__init__(name, settings, f"hub {hub}")
+    def __init__(self, name: str, settings: AzureSettings, hub: str, clock: Clock) -> None:
+        super().__init__(name, settings, f"hub {hub}", clock)
         self._sdk: Any = require("azure.eventhub", extra="azure", used_by=f"target '{name}'")
         self._aio: Any = require("azure.eventhub.aio", extra="azure", used_by=f"target '{name}'")
         self._hub = hub

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldwire.clock import Clock
@@ -79,19 +79,26 @@ class KafkaTarget:
         self._doubt = False
         records: list[Record] = []
         owners: list[int] = []
-        for index, item in enumerate(items):
-            message = self._render(item)
-            headers = headers_of(message)
-            records.append((message.key, message.body, headers))
-            owners.append(index)
-            if self.settings.null_after_delete and item.event.deleted:
-                records.append((message.key, None, headers))
-                owners.append(index)
-        errors = await (await self._ready_line()).write(records)
+        line = await self._ready_line()
+        errors = await line.write(self._records(items, records, owners))
         outcomes: list[Outcome] = [DELIVERED] * len(items)
         if any(errors):
             await self._settle(outcomes, owners, records, errors)
         return outcomes
+
+    def _records(self, items: Sequence[Item], records: list[Record], owners: list[int]) -> Iterator[Record]:
+        """Make the records one by one, so that the first are on their way while the last are made; note whose they are."""
+        render, null_after_delete = self._render, self.settings.null_after_delete
+        for index, item in enumerate(items):
+            message = render(item)
+            record: Record = (message.key, message.body, headers_of(message))
+            records.append(record)
+            owners.append(index)
+            yield record
+            if null_after_delete and item.event.deleted:
+                records.append((record[0], None, record[2]))
+                owners.append(index)
+                yield records[-1]
 
     async def close(self) -> None:
         """Disconnect; what is still under way is dropped."""

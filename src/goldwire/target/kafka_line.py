@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 from goldwire.target.extras import require
@@ -45,12 +46,17 @@ class Line:
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
         self._thread.start()
 
-    async def write(self, records: Sequence[Record]) -> list[KafkaError | None]:
-        """Write records and wait for the word on each: None is written. A caller that gives up leaves them under way."""
-        reports = _Reports(len(records), asyncio.get_running_loop())
-        for index, (key, value, headers) in enumerate(records):
+    async def write(self, records: Iterable[Record]) -> list[KafkaError | None]:
+        """Write records as they come and wait for the word on each: None is written.
+
+        A caller that gives up leaves them under way.
+        """
+        reports = _Reports(asyncio.get_running_loop())
+        produce, topic = self._producer.produce, self._topic
+        for key, value, headers in records:
+            index = reports.expect()
             try:
-                self._producer.produce(self._topic, value, key, on_delivery=partial(reports.report, index), headers=headers)
+                produce(topic, value, key, on_delivery=partial(reports.report, index), headers=headers)
             except BufferError:
                 reports.refuse(index, self._kafka.KafkaError(self._kafka.KafkaError._QUEUE_FULL))  # noqa: SLF001 - its name
             except self._kafka.KafkaException as error:
@@ -91,17 +97,23 @@ class Line:
 class _Reports:
     """Gathers the reports of one write, which come in on the serving thread."""
 
-    def __init__(self, count: int, loop: asyncio.AbstractEventLoop) -> None:
-        self._errors: list[KafkaError | None] = [None] * count
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._errors: list[KafkaError | None] = []
         self._loop = loop
         self._done = loop.create_future()
-        self._awaited = count
+        self._awaited = maxsize
         self._reported = 0
         self._refused = 0
 
+    def expect(self) -> int:
+        """Make room for one more report; return its place."""
+        self._errors.append(None)
+        return len(self._errors) - 1
+
     def report(self, index: int, error: KafkaError | None, _message: object) -> None:
         """Note the broker's word; called on the serving thread alone, so that it may count."""
-        self._errors[index] = error
+        if error is not None:
+            self._errors[index] = error
         self._reported += 1
         if self._reported == self._awaited:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
@@ -114,7 +126,7 @@ class _Reports:
 
     async def all(self) -> list[KafkaError | None]:
         """Wait for the reports of all that the client took."""
-        self._awaited -= self._refused
+        self._awaited = len(self._errors) - self._refused
         if self._reported < self._awaited:
             await self._done
         return self._errors

@@ -69,8 +69,7 @@ class ServiceBusTarget:
     def __init__(self, name: str, settings: ServiceBusSettings, clock: Clock) -> None:
         self.name = name
         self.settings = settings
-        self._clock = clock
-        self._entity = BusEntity(name, settings)
+        self._entity = BusEntity(name, settings, clock)
 
     async def open(self) -> None:
         """Connect and open a link that may send.
@@ -100,13 +99,14 @@ class BusEntity(AzureSender):
     Args:
         name: the target's.
         settings: where and how.
+        clock: tells how long nothing was sent.
 
     Raises:
         ConfigError: the connection string is none, or names another entity.
     """
 
-    def __init__(self, name: str, settings: ServiceBusSettings) -> None:
-        super().__init__(name, settings, f"{'queue' if settings.queue else 'topic'} {settings.entity}")
+    def __init__(self, name: str, settings: ServiceBusSettings, clock: Clock) -> None:
+        super().__init__(name, settings, f"{'queue' if settings.queue else 'topic'} {settings.entity}", clock)
         self._sdk: Any = require("azure.servicebus", extra="azure", used_by=f"target '{name}'")
         self._aio: Any = require("azure.servicebus.aio", extra="azure", used_by=f"target '{name}'")
         self._bus = settings

@@ -143,4 +143,56 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "leaving-the-filter-unsaid": ("goldwire.event.seal", "if contract.deselect:", "if contract.deselect is None:"),
     "tombstone-not-sent": ("goldwire.event.seal", "if not contract.deleted_sent:", "if row.kind == 'merged':"),
+    "replay-beside-live-traffic": (
+        "goldwire.relay.pump",
+        "chunk.hold(self._replays.held)",
+        "chunk.hold(())",
+    ),
+    "replay-beside-a-retry": (
+        "goldwire.relay.pump",
+        "if delivery.entity_id not in held][:limit]",
+        "if delivery.entity_id][:limit]",
+    ),
+    "replay-with-the-newest-predecessor": (
+        "goldwire.relay.rebuild",
+        "sealed = seal(contract, row, held, base_state",
+        "sealed = seal(contract, row, past.control, base_state",
+    ),
+    "replay-sealed-by-the-revision-of-its-position": (
+        "goldwire.relay.rebuild",
+        "book.at(row.seq) if revision is None else book.revision(revision)",
+        "book.at(row.seq)",
+    ),
+    "replay-not-proven": (
+        "goldwire.relay.rebuild",
+        "return sent if confirmed else None",
+        "return sent",
+    ),
+    "replay-past-an-unclear-delivery": (
+        "goldwire.relay.replay_source",
+        "if delivery.ambiguous), None)",
+        "if False), None)",
+    ),
+    "replay-before-the-unclear-has-ended": (
+        "goldwire.relay.pump",
+        "clear=cursor.position >= self._unclear_upto",
+        "clear=True",
+    ),
+    "replay-forgets-what-was-begun": (
+        "goldwire.relay.replay",
+        "self._take(await self._gather(found.begun, begun=True))",
+        "pass",
+    ),
+    "replay-goes-on-after-a-refusal": (
+        "goldwire.relay.replay",
+        """self._observer.replayed("skipped", skipped)
+        self._end(repeat)""",
+        """repeat.place += 1
+        self._end(repeat) if repeat.place == len(repeat.sent) else None""",
+    ),
+    "replay-leaves-a-receiver-behind": (
+        "goldwire.relay.replay_source",
+        "return [*inside, sent[-1]] if inside and inside[-1] is not sent[-1] else inside",
+        "return inside",
+    ),
 }

@@ -143,7 +143,6 @@ def message(received: EventData, source: str | None, context: PartitionContext) 
 def _told(context: PartitionContext | None, error: Exception) -> None:
     """Say what the SDK goes on from by itself."""
     where = "load balancing" if context is None else f"partition {context.partition_id}"
+    known = isinstance(error, StoppedError | TryAgainError)
     level = logging.ERROR if isinstance(error, StoppedError) else logging.WARNING
-    _LOG.log(
-        level, "event hubs, %s: %s", where, error if isinstance(error, StoppedError | TryAgainError) else type(error).__name__
-    )
+    _LOG.log(level, "event hubs, %s: %s", where, str(error) if known else type(error).__name__)

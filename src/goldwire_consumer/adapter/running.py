@@ -47,7 +47,7 @@ class Retry:
         except TryAgainError as error:
             seconds = min(self._pace.retry_seconds * 2**self._failures, self._pace.retry_seconds_max)
             self._failures = min(self._failures + 1, 16)
-            _LOG.warning("not acknowledged, tried again in %g seconds: %s", seconds, error)
+            _LOG.warning("not acknowledged, tried again in %g seconds: %s", seconds, str(error))
             self._stop.wait(seconds)
             return None
         self._failures = 0

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
+from azure.eventhub._eventprocessor.in_memory_checkpoint_store import InMemoryCheckpointStore
 from azure.eventhub.amqp import AmqpAnnotatedMessage, AmqpMessageHeader, AmqpMessageProperties
 from azure.eventhub.exceptions import AuthenticationError, ConnectError, EventDataSendError, EventHubError
 
@@ -54,6 +55,14 @@ class Receiving:
             assert reached, f"{len(self.found)} of {count} came"
             assert not self.errors
             return list(self.found)
+
+    def partitions(self):
+        with self.changed:
+            return {partition for partition, _ in self.found}
+
+    def wait_for_change(self):
+        with self.changed:
+            self.changed.wait(1)
 
     def wait_for_error(self):
         with self.changed:
@@ -353,3 +362,23 @@ def test_clients_come_back_when_connections_are_cut(peer):
         while "5" not in texts(receiving.found):  # an event may come twice, when its acknowledgement was cut off
             receiving.wait_for(len(receiving.found) + 1)
     assert sorted(set(texts(receiving.found))) == [f"{number}" for number in range(6)]
+
+
+def test_two_consumers_of_a_group_share_its_partitions_and_lose_nothing(peer):
+    store = InMemoryCheckpointStore()
+    settings = {"checkpoint_store": store, "load_balancing_interval": 0.3, "partition_ownership_expiration_interval": 5}
+    sent = []
+
+    def send_one(sender):
+        sent.append(f"{len(sent)}")
+        sender.send_event(EventData(sent[-1]))
+
+    with producer(peer) as sender, Receiving(consumer(peer, **settings)) as first:
+        while len(first.partitions()) < 4:
+            send_one(sender)
+        with Receiving(consumer(peer, **settings)) as second:
+            while len(second.partitions()) < 2:  # it takes its share from the first, by epoch
+                send_one(sender)
+            while set(texts(first.found + second.found)) != set(sent):
+                second.wait_for_change()
+    assert not [error for error in first.errors if "stolen" not in str(error)]

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -52,7 +53,11 @@ class Database:
 
     @property
     def table(self) -> dict[str, dict[str, Any]]:
-        rows = self.query("SELECT id, record::text FROM customer")
+        """By entity id, the value of each attribute."""
+        return self.mirrored("id")
+
+    def mirrored(self, key: str) -> dict[str, dict[str, Any]]:
+        rows = self.query(f"SELECT {key}, record::text FROM customer")
         return {id_: {name: one["value"] for name, one in json.loads(text)["attributes"].items()} for id_, text in rows}
 
     @property
@@ -66,6 +71,17 @@ class Database:
     def wait_for(self, versions: dict[str, int]) -> None:
         """Wait until these versions were applied."""
         wait_until(lambda: self.guard == versions, "every event applied")
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what a query tells, once the subscriber has made its tables."""
+
+        def met() -> bool:
+            try:
+                return condition()
+            except psycopg.errors.UndefinedTable:
+                return False
+
+        wait_until(met, "what the database is to hold")
 
 
 @pytest.fixture(scope="session")
@@ -133,12 +149,18 @@ class Subscriber:
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
 
-    def end(self) -> None:
-        """Ask it to end, and see that it does without an error."""
+    def kill_when(self, condition: Callable[[], bool]) -> None:
+        """Kill it as soon as something is so; it must not have ended by itself before."""
+        wait_until(lambda: self.process.poll() is not None or condition(), "the moment to kill")
+        self.kill()
+
+    def end(self) -> str:
+        """Ask it to end, see that it does without an error, and return what it wrote to stderr."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         _, error = self.process.communicate(timeout=PATIENCE_SECONDS)
         assert self.process.returncode in {0, -signal.SIGKILL}, error.decode()
+        return error.decode()
 
 
 @pytest.fixture
@@ -189,14 +211,14 @@ def peer() -> Iterator[Peer]:
     session = QueueSettings(name="customers", requires_session=True, lock_ms=5_000, max_delivery_count=100)
     plain = QueueSettings(name="plain", lock_ms=5_000, max_delivery_count=100)
     topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
+    logging.getLogger("azure").setLevel(logging.CRITICAL + 1)  # a log record that is kept would keep the SDK's sockets
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "unclosed <s", ResourceWarning
-        )  # the SDKs leave a socket that was cut to the collector
+        warnings.filterwarnings("ignore", "unclosed <s", ResourceWarning)  # the SDKs leave cut sockets to the collector
         found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)))
         yield found
         found.stop()
         gc.collect()
+    logging.getLogger("azure").setLevel(logging.NOTSET)
 
 
 class Rows:

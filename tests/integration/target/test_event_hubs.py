@@ -274,6 +274,35 @@ def test_silence_is_unknown_and_then_for_certain_unavailable() -> None:
     asyncio.run(check())
 
 
+class LaterClock(SystemClock):
+    """The machine's clock, some time later."""
+
+    later_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later_seconds
+
+
+def test_after_a_long_silence_a_cut_connection_is_replaced_before_anything_is_sent(tmp_path: Path) -> None:
+    async def check() -> None:
+        emulator = Emulator(CONFIG, tmp_path)
+        await emulator.start()
+        clock = LaterClock()
+        target = EventHubsTarget("hub", EventHubsSettings(hub=HUB, connection_string=emulator.connection_string()), clock)
+        await target.open()
+        assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
+        port = emulator.server.port
+        await emulator.stop()
+        emulator = Emulator(CONFIG, tmp_path, port=port)
+        await emulator.start()
+        clock.later_seconds = 300.0
+        assert list(await target.send([Item(sealed("a", 2))])) == [Delivered()]
+        await target.close()
+        await emulator.stop()
+
+    asyncio.run(check())
+
+
 def opening(emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> Coroutine[Any, Any, BaseException | None]:
     async def try_it() -> BaseException | None:
         try:

@@ -43,6 +43,14 @@ def emulator(
         Path | None,
         typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
     ] = None,
+    throttle: Annotated[
+        float | None,
+        typer.Option(
+            "--throttle",
+            min=0.001,
+            help="Refuse what comes faster than so many events or messages a second to one entity, with server-busy.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run Event Hubs and Service Bus on this machine, until Ctrl-C or SIGTERM.
@@ -56,11 +64,13 @@ def emulator(
     from goldwire.app.running import loop_factory
     from goldwire.errors import GoldwireError
     from goldwire.testing.azure.broker.config import read_config
+    from goldwire.testing.azure.broker.entities import Limits
     from goldwire.testing.azure.certificate import server_context
     from goldwire.testing.azure.emulator import Emulator
 
     entities = _few() if config is None else read_config(config)
-    peer = Emulator(entities, data, tls=None if tls is None else server_context(tls), port=port)
+    limits = Limits(ingress_per_second=throttle)
+    peer = Emulator(entities, data, tls=None if tls is None else server_context(tls), port=port, limits=limits)
 
     async def serve() -> None:
         ended = _signalled()

@@ -103,11 +103,13 @@ def _serve_metrics(port: int, recorder: Any) -> None:
 def _check(house: House, names: list[str]) -> None:
     """Refuse, before any begins, targets whose contract was never applied, or with other keys; warn of what is not applied."""
     from goldwire.app.applying import differs
+    from goldwire.app.pinned import refuse_moves
     from goldwire.errors import ConfigError
 
     fresh = [name for name in names if not house.store.revisions(name)]
     if fresh:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
+    refuse_moves(house, names)
     for name in names:
         house.check_keys(name)
         if differs(house, name):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import Random
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -71,7 +71,12 @@ class Faults(Struct):
         return cls(**{name: level * random.random() for name in cls.__struct_fields__ if random.random() < 0.6})
 
 
-Arrived = Callable[[Item], None]
+class Arrived(Protocol):
+    """Told of each item when it reaches the other side."""
+
+    def __call__(self, item: Item, *, late: bool = False) -> None:
+        """Take note; `late`: the sender had given up."""
+        ...
 
 
 class Link:
@@ -142,9 +147,9 @@ class Link:
             await self._apply(through)
         return [fate if fate is not None else next(answers) for fate in fates]
 
-    async def _apply(self, items: Sequence[Item]) -> Sequence[Outcome]:
+    async def _apply(self, items: Sequence[Item], *, late: bool = False) -> Sequence[Outcome]:
         for item in items:
-            self._arrived(item)
+            self._arrived(item, late=late)
         return await self._inner.send(items) if items else []
 
     def _garble(self, answers: Sequence[Outcome]) -> Sequence[Outcome]:
@@ -156,5 +161,5 @@ class Link:
         return self._random.choice(wrong)
 
     def _arrive_late(self, items: Sequence[Item]) -> None:
-        task = asyncio.ensure_future(self._apply(items))
+        task = asyncio.ensure_future(self._apply(items, late=True))
         task.add_done_callback(lambda done: done.result())

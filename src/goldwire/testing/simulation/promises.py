@@ -22,6 +22,7 @@ from goldwire.relay.ledger import ledger
 from goldwire.target.base import Target
 from goldwire.target.memory import MemoryTarget
 from goldwire.target.sql import SqlTarget
+from goldwire.testing.simulation.replaying import Replaying
 from goldwire.testing.simulation.witness import Witness
 from goldwire.testing.simulation.workload import MODEL
 from goldwire.testing.virtual import VirtualLoop
@@ -49,6 +50,7 @@ class Ran(Protocol):
     """The real targets behind the faults."""
 
     loop: VirtualLoop
+    replaying: Replaying
 
     def compile(self, name: str, revision: Revision) -> CompiledContract:
         """Compile a target's contract as its revision says."""
@@ -84,6 +86,7 @@ def check_everything(scenario: Ran) -> None:
             if counts.pending:
                 scenario.findings.append(f"{cursor.target}: {counts.pending} pending although it was caught up with")
             _check_target(scenario, store, cursor.target, heads)
+        scenario.replaying.check(store, scenario.witnesses, scenario.findings)
     finally:
         store.close()
 

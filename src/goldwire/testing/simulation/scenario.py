@@ -31,6 +31,7 @@ from goldwire.target.memory import MemorySettings, MemoryTarget
 from goldwire.target.sql import SqlSettings, SqlTarget
 from goldwire.testing.simulation.faults import Faults, Link, Process, SimulatedCrash
 from goldwire.testing.simulation.promises import SQL_ATTRIBUTES, check_everything, check_ledgers
+from goldwire.testing.simulation.replaying import Replaying
 from goldwire.testing.simulation.witness import Witness
 from goldwire.testing.simulation.workload import KEYS, MODEL, Workload, contracts
 from goldwire.testing.virtual import VirtualClock, VirtualLoop
@@ -108,6 +109,7 @@ class Scenario:
         self.ingesting = True
         self.known = {"every", "latest"}
         self.mastering = Mastering(MODEL)
+        self.replaying = Replaying(self.random)
         self.observers = {name: Quiet(name, Recorder()) for name in TARGETS}
 
     def _settings(self, name: str) -> DeliverySettings:
@@ -269,6 +271,7 @@ class Scenario:
                 self._apply_contract(store, name, contracts(name, random))
         if random.random() < 0.1:
             self._rewind(store)
+        self.replaying.operate(store, self.clock.now())
 
     def _interrupt(self, store: SqliteStore, *, calm: bool) -> None:
         if not calm and self.random.random() < INTERRUPTED:
@@ -288,6 +291,7 @@ class Scenario:
             cursor = self.random.choice(cursors)
             with suppress(InputError):
                 store.rewind(cursor.target, self.random.randint(cursor.start, cursor.position))
+                self.replaying.rewound(cursor.target)
 
     def _redrive_all(self) -> bool:
         store = SqliteStore(self.path, durable=False)

@@ -7,9 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from goldwire.event.sealed import SealedEvent
 from goldwire.target.base import Item
+
+
+class _Repeats(Struct):
+    """What one replay repeated of one entity."""
+
+    versions: list[int]
+    """In the order of their first arrival."""
+    live: int
+    """How many events of the entity had arrived when the first of these did,"""
+    newest: int
+    """and the newest version among them."""
+    last_hash: bytes = b""
+    gaps: list[int] = []
+    """Versions that were repeated without the event before them."""
 
 
 class Witness:
@@ -25,12 +40,21 @@ class Witness:
         self._report = report
         self._first: dict[str, list[SealedEvent]] = defaultdict(list)
         self._seen: dict[tuple[str, int], bytes] = {}
+        self._repeats: dict[tuple[str, str], _Repeats] = {}
 
-    def arrived(self, item: Item) -> None:
-        """Take note of an arrival, and check it against what came before."""
+    def arrived(self, item: Item, *, late: bool = False) -> None:
+        """Take note of an arrival, and check it against what came before.
+
+        Args:
+            item: what arrived.
+            late: after its sender had given up waiting; by then it may have been given up for good.
+        """
         event = item.event
         key = (event.entity_id, event.version)
         before = self._seen.get(key)
+        if item.replay_id is not None:
+            self._repeated(item.replay_id, event, before, late=late)
+            return
         if before is not None:
             if before != event.body:
                 self._report(f"{self._target}: version {event.version} of {event.entity_id} was resent with other bytes")
@@ -45,6 +69,49 @@ class Witness:
         if event.previous_hash != expected:
             self._report(f"{self._target}: the chain of {event.entity_id} breaks before version {event.version}")
         arrivals.append(event)
+
+    def _repeated(self, replay_id: str, event: SealedEvent, before: bytes | None, *, late: bool) -> None:
+        """A replay repeats what arrived before, in order, with nothing live of its entity in between."""
+        name = f"{self._target}: {replay_id}: version {event.version} of {event.entity_id}"
+        if before is None:
+            self._report(f"{name} was repeated, and never sent")
+        elif before != event.body:
+            self._report(f"{name} was repeated with other bytes")
+        arrivals = self._first[event.entity_id]
+        newest = arrivals[-1].version if arrivals else 0
+        repeats = self._repeats.setdefault((replay_id, event.entity_id), _Repeats([], len(arrivals), newest))
+        if late or event.version in repeats.versions:
+            return
+        if repeats.versions and event.version < repeats.versions[-1]:
+            self._report(f"{name} was repeated after version {repeats.versions[-1]}")
+        if repeats.versions and len(arrivals) != repeats.live:
+            self._report(f"{name} was repeated after a live event went between it and those before")
+        if repeats.versions and event.previous_hash != repeats.last_hash:
+            repeats.gaps.append(event.version)
+        repeats.versions.append(event.version)
+        repeats.last_hash = event.hash
+
+    def repeated(self, replay_id: str, entity_id: str) -> int:
+        """Return the newest version of an entity that a replay repeated; 0 for none."""
+        repeats = self._repeats.get((replay_id, entity_id))
+        return max(repeats.versions, default=0) if repeats is not None else 0
+
+    def gaps(self, replay_id: str) -> list[str]:
+        """Return a sentence for each event that a replay repeated although the one before it was not."""
+        return [
+            f"{self._target}: {replay_id}: version {version} of {entity_id} was repeated without the event before it"
+            for (of, entity_id), repeats in self._repeats.items()
+            for version in repeats.gaps
+            if of == replay_id
+        ]
+
+    def last_words(self, replay_id: str) -> list[str]:
+        """Return a sentence for each entity of which a replay ended with an older version than had arrived when it began."""
+        return [
+            f"{self._target}: {replay_id}: {entity_id} ended with version {max(repeats.versions)}, not with {repeats.newest}"
+            for (of, entity_id), repeats in self._repeats.items()
+            if of == replay_id and repeats.versions and max(repeats.versions) < repeats.newest
+        ]
 
     def record(self, entity_id: str) -> dict[str, Any] | None:
         """Return the attributes that a faithful subscriber holds of an entity now; None when it holds none."""

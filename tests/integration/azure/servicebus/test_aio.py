@@ -17,7 +17,7 @@ from azure.servicebus.exceptions import (
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
-LONGER_THAN_THE_LOCK_SECONDS = 7
+LONGER_THAN_THE_LOCK_SECONDS = 12
 DEAD = ServiceBusSubQueue.DEAD_LETTER
 
 
@@ -259,5 +259,26 @@ def test_a_message_that_is_too_large_is_refused_and_the_link_goes_on(do):
             await sender.send_messages(ServiceBusMessage(b"x" * 300_000))
         await sender.send_messages(ServiceBusMessage(b"y"))
         assert texts(await receive(await clients.receiver("plain"), 1)) == ["y"]
+
+    do(work)
+
+
+def test_competing_receivers_complete_every_message_once(do):
+    async def work(clients):
+        sender = await clients.sender("plain")
+        for begin in range(0, 200, 50):
+            await sender.send_messages([ServiceBusMessage(f"{number}") for number in range(begin, begin + 50)])
+        completed = []
+
+        async def compete():
+            async with clients.client.get_queue_receiver("plain", prefetch_count=20) as receiver:
+                while len(completed) < 200:
+                    for each in await receiver.receive_messages(10, QUICK_SECONDS):
+                        await receiver.complete_message(each)
+                        completed.append(int(str(each)))
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(compete() for _ in range(4)))
+        assert sorted(completed) == list(range(200))
 
     do(work)

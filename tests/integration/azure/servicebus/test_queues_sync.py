@@ -27,7 +27,7 @@ from goldwire.testing.azure.amqp.sas import Policy
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
-LONGER_THAN_THE_LOCK_SECONDS = 7
+LONGER_THAN_THE_LOCK_SECONDS = 12
 
 
 def texts(messages):
@@ -149,6 +149,17 @@ def test_a_deferred_message_is_received_by_its_number(bus):
         receiver.complete_message(again)
         with pytest.raises(MessageNotFoundError):
             receiver.receive_deferred_messages(first.sequence_number)
+
+
+def test_a_deferred_message_can_be_received_and_deleted(bus):
+    bus.send("plain", "a")
+    with bus.client() as client:
+        with client.get_queue_receiver("plain") as receiver:
+            (got,) = receive(receiver, 1)
+            receiver.defer_message(got)
+        with client.get_queue_receiver("plain", receive_mode=ServiceBusReceiveMode.RECEIVE_AND_DELETE) as deleting:
+            assert texts(deleting.receive_deferred_messages(got.sequence_number)) == ["a"]
+            assert deleting.peek_messages(1, sequence_number=1) == []
 
 
 @pytest.mark.parametrize("settlement", ["dead_letter_message", "defer_message"])
@@ -289,10 +300,20 @@ def test_throttling_is_told_until_it_is_over(bus):
     assert receive_all(bus, "plain", 2) == ["the first is within the rate", "taken"]
 
 
-def test_a_policy_that_may_only_send_can_do_no_more(start, entities):
-    sender_only = Policy("sender", "c2VuZGVyLWtleQ==", frozenset({Right.SEND}))
-    peer = start(entities, policies=[sender_only])
-    with ServiceBusClient.from_connection_string(peer.connection_string(), retry_total=0) as client:
-        client.get_queue_sender("plain").send_messages(ServiceBusMessage("a"))
+def test_a_policy_can_do_what_its_rights_say_and_no_more(start, entities, soon):
+    sending = Policy("sender", "c2VuZGVyLWtleQ==", frozenset({Right.SEND}))
+    listening = Policy("listener", "bGlzdGVuZXI=", frozenset({Right.LISTEN}))
+    peer = start(entities, policies=[sending, listening])
+    with ServiceBusClient.from_connection_string(peer.connection_string(policy=sending), retry_total=0) as client:
+        sender = client.get_queue_sender("plain")
+        sender.send_messages(ServiceBusMessage("a"))
+        sender.cancel_scheduled_messages(sender.schedule_messages(ServiceBusMessage("b"), soon(3600)))
         with pytest.raises(ServiceBusAuthorizationError):
             client.get_queue_receiver("plain").receive_messages(1, PATIENCE_SECONDS)
+        with pytest.raises(ServiceBusAuthorizationError):
+            list(client.list_queue_sessions("chats"))
+    with ServiceBusClient.from_connection_string(peer.connection_string(policy=listening), retry_total=0) as client:
+        with client.get_queue_receiver("plain") as receiver:
+            assert texts(receive(receiver, 1)) == ["a"]
+        with pytest.raises(ServiceBusAuthorizationError):
+            client.get_queue_sender("plain").send_messages(ServiceBusMessage("a"))

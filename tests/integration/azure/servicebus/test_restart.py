@@ -11,7 +11,6 @@ from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBu
 
 PATIENCE_SECONDS = 120
 SESSIONS = ("a", "b", "c")
-EACH = 30
 CONFIG = {
     "UserConfig": {
         "Namespaces": [
@@ -89,8 +88,8 @@ class Work(threading.Thread):
 class Sending(Work):
     """Sends every session's versions one after the other; what was not acknowledged is sent again, and known as a duplicate."""
 
-    def __init__(self, process):
-        self.left = [(session, version) for version in range(EACH) for session in SESSIONS]
+    def __init__(self, process, versions):
+        self.left = [(session, version) for version in range(versions) for session in SESSIONS]
         super().__init__(process)
 
     def work(self, client):
@@ -131,9 +130,13 @@ class Receiving(Work):
 
 @pytest.mark.usefixtures("collected")
 @pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves a cut connection's socket to the collector
-def test_a_killed_emulator_loses_nothing_and_keeps_the_order(process):
-    sending, receiving = Sending(process), Receiving(process)
-    for completed in (10, 25, 45):
+@pytest.mark.parametrize(
+    ("versions", "kills"),
+    [(30, (10, 25, 45)), pytest.param(150, tuple(range(20, 440, 30)), marks=pytest.mark.optional)],
+)
+def test_a_killed_emulator_loses_nothing_and_keeps_the_order(process, versions, kills):
+    sending, receiving = Sending(process, versions), Receiving(process)
+    for completed in kills:
         receiving.wait_for(completed)
         process.kill()
         process.start()
@@ -141,7 +144,7 @@ def test_a_killed_emulator_loses_nothing_and_keeps_the_order(process):
     assert sending.left == []
     with receiving.changed:
         complete = receiving.changed.wait_for(
-            lambda: all(each and each[-1] == EACH - 1 for each in receiving.received.values()), PATIENCE_SECONDS
+            lambda: all(each and each[-1] == versions - 1 for each in receiving.received.values()), PATIENCE_SECONDS
         )
         assert complete, receiving.received
     receiving.over.set()
@@ -149,7 +152,7 @@ def test_a_killed_emulator_loses_nothing_and_keeps_the_order(process):
     assert receiving.failure is sending.failure is None
     for session in SESSIONS:
         seen = receiving.received[session]
-        assert sorted(set(seen)) == list(range(EACH)), "nothing is lost"
+        assert sorted(set(seen)) == list(range(versions)), "nothing is lost"
         assert seen == sorted(seen), "nothing older comes after something newer"
         completed = receiving.completed[session]
         assert len(completed) == len(set(completed)), "what was completed never comes again"

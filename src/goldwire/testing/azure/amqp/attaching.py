@@ -77,7 +77,7 @@ class Attaching:
             _LOG.exception("the attach of %s failed", attach.name)
             session.refuse(attach, AmqpError("amqp:internal-error", "the emulator failed; its log says why"))
         else:
-            session.open_link(attach.handle, _answer(attach, attachment), link)
+            session.open_link(_answer(attach, attachment), link)
             self._changed()
 
     def _request(self, attach: Attach) -> AttachRequest:

@@ -79,6 +79,17 @@ class BaseLink:
         self.is_open = False
         self._task: asyncio.Task[None] | None = None
 
+    def open(self) -> None:
+        """Begin: the attach was answered. An endpoint that cannot begin ends its link."""
+        self.is_open = True
+        try:
+            self._opened()
+        except Exception:  # noqa: BLE001 - whatever an endpoint raises ends its link, not the server; it is logged
+            self._broken("the beginning")
+
+    def _opened(self) -> None:
+        raise NotImplementedError
+
     def detach(self, error: AmqpError) -> None:
         """End the link with an error."""
         if self.is_open:
@@ -125,9 +136,7 @@ class OutgoingLink(BaseLink):
         self._settlements: deque[tuple[int, Settlement, bool]] = deque()
         self._pumping = False
 
-    def opened(self) -> None:
-        """The attach was answered."""
-        self.is_open = True
+    def _opened(self) -> None:
         self._endpoint.opened(self)
 
     def _ended(self) -> None:
@@ -261,9 +270,7 @@ class IncomingLink(BaseLink):
         self._first: Transfer | None = None
         self._received: deque[tuple[int, Incoming]] = deque()
 
-    def opened(self) -> None:
-        """The attach was answered: grant credit."""
-        self.is_open = True
+    def _opened(self) -> None:
         self._endpoint.opened(self)
         self._grant()
 

@@ -135,12 +135,12 @@ class Session:
         self._links.pop(handle, None)
         self._detached.add(handle)
 
-    def open_link(self, handle: int, attach: Attach, link: Link) -> None:
+    def open_link(self, attach: Attach, link: Link) -> None:
         """Answer an attach, and begin."""
-        self._attaching.pop(handle, None)
-        self._links[handle] = link
+        self._attaching.pop(attach.handle, None)
+        self._links[attach.handle] = link
         self.send(attach)
-        link.opened()
+        link.open()
 
     def refuse(self, attach: Attach, error: AmqpError) -> None:
         """Answer an attach with one that has no terminus, and detach: so a link is refused in AMQP."""

@@ -11,6 +11,11 @@ class Waiting:
     def __init__(self) -> None:
         self._wakes: list[Callable[[], None]] = []
 
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._wakes)
+
     def add(self, wake: Callable[[], None]) -> Callable[[], None]:
         """Call `wake` when there may be something new, until the returned function is called. It must only schedule work."""
         self._wakes.append(wake)

@@ -34,6 +34,7 @@ from goldwire.testing.azure.amqp.performatives import (
     Transfer,
 )
 from goldwire.testing.azure.amqp.sas import SAS_KIND, Policy, SasAuthority, sas_token
+from goldwire.testing.azure.amqp.values import Described, ULong
 from goldwire.testing.azure.server import Server
 
 PATIENCE_SECONDS = 60
@@ -64,6 +65,8 @@ class Half:
     def opened(self, link):
         self.shelf.links.append(link)
         self.shelf.open += 1
+        if link.request.link_name == "breaks":
+            raise RuntimeError("an endpoint with a bug")
 
     def closed(self):
         self.shelf.open -= 1
@@ -71,6 +74,8 @@ class Half:
 
 class Giver(Half):
     def take(self, credit):
+        if None in self.shelf.kept:
+            raise RuntimeError("an endpoint with a bug")
         count = min(credit, len(self.shelf.kept))
         return [Delivery(f"{number}".encode(), self.shelf.kept.popleft()) for number in range(count)]
 
@@ -435,6 +440,32 @@ def test_the_peer_ends_a_link_with_a_reason():
         client.send(Detach(1, closed=True), End(), Detach(1))  # the SDKs detach after the end
         await client.expect(End)
         await client.begin()
+
+    run(test)
+
+
+@pytest.mark.parametrize("name", ["breaks", "breaks later"])
+def test_a_bug_in_an_endpoint_ends_its_link_only(name, caplog):
+    async def test(client, shelf, _):
+        await client.open()
+        await client.begin()
+        await client.receiver(name)
+        shelf.kept.append(None)
+        client.send(Flow(handle=1, link_credit=1, incoming_window=100, delivery_count=0))
+        assert (await client.expect(Detach)).error.condition == "amqp:internal-error"
+        await client.sender()
+
+    run(test)
+    assert "failed" in caplog.text
+
+
+def test_a_transaction_is_refused():
+    async def test(client, *_):
+        await client.open()
+        await client.begin()
+        client.send(Attach("t", 1, role=False, target=Described(ULong(0x30), [None]), initial_delivery_count=0))
+        await client.expect(Attach)
+        assert (await client.expect(Detach)).error.condition == "amqp:not-implemented"
 
     run(test)
 

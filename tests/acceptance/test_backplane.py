@@ -1,0 +1,145 @@
+"""The brokers, as a user meets them: apply, run, check, and a change that would break the order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from goldwire.event.verify import verify
+from goldwire.testing.azure.amqp.endpoint import Right
+from goldwire.testing.azure.amqp.sas import Policy
+from goldwire.testing.azure.broker.config import BrokerConfig
+from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings
+from goldwire.testing.azure.broker.port import Event
+from goldwire.testing.azure.emulator import ROOT, Emulator
+from goldwire.testing.kafka_cluster import KafkaCluster
+
+TARGETS = """\
+  stream:
+    kind: kafka
+    contract: everything
+    clearance: [pii]
+    settings: {{ bootstrap_servers: ["{kafka}"], topic: golden, tls: false }}
+  hub:
+    kind: event_hubs
+    contract: everything
+    clearance: [pii]
+    settings: {{ hub: golden, connection_string: "${{env:AZURE}}" }}
+  bus:
+    kind: service_bus
+    contract: everything
+    clearance: [pii]
+    settings: {{ queue: changes, connection_string: "${{env:AZURE}}" }}
+
+log:
+"""
+
+
+class Azure:
+    """The local peer on a thread of its own."""
+
+    def __init__(self) -> None:
+        config = BrokerConfig(hubs=(HubSettings("golden", 4),), queues=(QueueSettings(name="changes", requires_session=True),))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.send = Policy("send", "c2VuZA==", frozenset({Right.SEND}))
+        self.emulator = Emulator(config, policies=(ROOT, self.send))
+        self.do(self.emulator.start())
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def events(self) -> list[Event]:
+        async def read() -> list[Event]:
+            hub = self.emulator.broker.event_hubs.hub("golden")
+            return [event for partition in hub.partition_ids for event in hub.read(partition, 0, 100_000)]
+
+        found: list[Event] = self.do(read())
+        return found
+
+    def stop(self) -> None:
+        self.do(self.emulator.stop())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(60)
+        self._loop.close()
+
+
+@pytest.fixture
+def azure() -> Iterator[Azure]:
+    running = Azure()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def kafka() -> Iterator[KafkaCluster]:
+    with KafkaCluster(1, {"golden": 4}) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def brokers(shell: Any, azure: Azure, kafka: KafkaCluster) -> Any:
+    """A workspace with a target for each broker, applied, and customers ingested."""
+    shell.environment["AZURE"] = azure.emulator.connection_string(policy=azure.send)
+    shell.run("init")
+    shell.edit("log:\n", TARGETS.format(kafka=kafka.bootstrap))
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    return shell
+
+
+def test_every_broker_gets_every_record_and_the_ledger_balances(brokers: Any, azure: Azure, kafka: KafkaCluster) -> None:
+    brokers.run("run", "--until-caught-up", "-t", "stream", "-t", "hub", "-t", "bus")
+    counts = {one["target"]: one for one in brokers.json("ledger")}
+    delivered = counts["stream"]["delivered"]
+    assert delivered > 0
+    assert counts["hub"]["delivered"] == counts["bus"]["delivered"] == delivered
+    records = kafka.records("golden")
+    assert len(records) == delivered
+    assert len(azure.events()) == delivered
+    assert verify([record.value() for record in records])[1] == []
+
+
+def test_a_check_says_what_is_so_and_exits_with_zero(brokers: Any) -> None:
+    for name in ("stream", "hub", "bus", "events"):
+        found = brokers.json("target", "check", name)
+        assert found["sound"], found
+        assert found["findings"][0] == {"subject": "connection", "state": "ok", "text": "opens"}
+    said = brokers.run("target", "check", "hub").stdout
+    assert "partitions" in said
+    assert "hub (event_hubs) is sound" in said
+
+
+def test_a_check_of_what_is_missing_names_the_fix_and_exits_with_two(brokers: Any) -> None:
+    brokers.edit("hub: golden", "hub: nowhere")
+    found = brokers.json("target", "check", "hub", code=2)
+    assert not found["sound"]
+    assert "create it" in found["findings"][0]["text"]
+    assert "c2VuZA" not in json.dumps(found)
+    brokers.edit("queue: changes,", "queue: changes, timeout_seconds: 60,")
+    found = brokers.json("target", "check", "bus", code=2)
+    assert "delivery.timeout_seconds" in found["findings"][-1]["text"]
+    assert "no target nobody" in brokers.fails("target", "check", "nobody", code=11)
+
+
+def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
+    brokers.edit("hub: golden,", "hub: golden, endpoint: kafka,")
+    brokers.run("apply")  # nothing was delivered yet, so nothing can lose its order
+    brokers.edit("hub: golden, endpoint: kafka,", "hub: golden,")
+    brokers.run("apply")
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("hub: golden,", "hub: golden, endpoint: kafka,")
+    for words in (("apply",), ("apply", "--check"), ("run", "--until-caught-up", "-t", "hub")):
+        said = brokers.fails(*words, code=2)
+        assert "endpoint cannot change" in said
+        assert "different partitions" in said
+    brokers.edit("hub: golden, endpoint: kafka,", "hub: golden,")
+    brokers.run("apply")
+    brokers.edit("topic: golden,", "topic: golden, partitioner: crc32,")
+    brokers.run("apply")  # that target has delivered nothing

@@ -1,0 +1,73 @@
+"""The example `mirror-customers` as a user runs it: its own process, a broker, PostgreSQL; killed by whoever likes to."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer
+
+from goldwire.event.headers import headers, partition_key
+from goldwire.event.sealed import SealedEvent
+from goldwire.testing.histories import customers
+from goldwire.testing.kafka_cluster import KafkaCluster
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "mirror-customers" / "mirror.py"
+
+
+def send(producer: Producer, events: list[SealedEvent]) -> None:
+    for event in events:
+        beside = {name: value for name, value in headers(event).items() if name != "partitionKey"}
+        producer.produce("customers", event.body, partition_key(event), headers=list(beside.items()))
+    assert producer.flush(60) == 0
+
+
+def versions(events: list[SealedEvent]) -> dict[str, int]:
+    return {event.entity_id: event.version for event in events}
+
+
+def test_the_mirror_holds_what_goldwire_holds_though_it_is_killed_in_the_middle(
+    database: Any, subscriber: Callable[..., Any]
+) -> None:
+    history = customers(71, 10, 300)
+    with KafkaCluster(topics={"customers": 2}) as cluster:
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+        send(producer, history.events[:200])
+        arguments = ("kafka", "customers", "--address", cluster.bootstrap, "--database", database.url, "--batch", "10")
+        quick = ("--kafka-settings", '{"session.timeout.ms": 6000, "log_level": 0}')
+        mirror = subscriber(*arguments, *quick, script=EXAMPLE)
+        chance = random.Random(71)
+        mirror.kill_when(lambda: sum(database.guard.values()) > chance.randint(1, 60))
+        mirror.revive()
+        producer.produce("customers", b"no event")
+        send(producer, history.events[200:])
+        database.wait_for(versions(history.events))
+        mirror.end()
+    assert database.mirrored("entity_id") == history.table
+    rows = database.query("SELECT entity_id, name, city FROM customer")
+    assert {(id_, row["name"], row["city"]) for id_, row in history.table.items()} == set(rows)
+    assert database.query("SELECT kind FROM goldwire_dead_letter") == [("unreadable",)]
+
+
+def test_a_gap_names_the_command_and_dead_letters_can_be_processed_again(database: Any, subscriber: Callable[..., Any]) -> None:
+    events = customers(72, 1, 12).events
+    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    with KafkaCluster(topics={"customers": 1}) as cluster:
+        producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
+        send(producer, [*events[: place - 1], events[place]])
+        arguments = ("kafka", "customers", "--address", cluster.bootstrap, "--database", database.url)
+        mirror = subscriber(*arguments, script=EXAMPLE)
+        database.wait_until(lambda: database.query("SELECT kind FROM goldwire_dead_letter") == [("gap",)])
+        send(producer, [events[place - 1]])
+        database.wait_for({events[place].entity_id: events[place].version})
+        error = mirror.end()
+    assert f"goldwire replay TARGET --entity {events[0].entity_id}" in error
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE), "kafka", "customers", "--redrive", "--database", database.url],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "0 dead letters processed again, 0 remain" in done.stderr
