@@ -84,6 +84,12 @@ class Database:
         wait_until(met, "what the database is to hold")
 
 
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool], str], None]:
+    """Wait until a condition is met."""
+    return wait_until
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
