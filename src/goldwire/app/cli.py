@@ -20,6 +20,7 @@ from goldwire.app.commands import (
     init,
     ledger,
     measure,
+    replay,
     resume,
     run,
     schema,
@@ -42,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume)
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume)
 _NOW_AND_THEN = (verify, schema, target, targets, detokenise, demo, measure, emulator)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
