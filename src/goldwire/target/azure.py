@@ -107,7 +107,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         return name if "." in name or not name else f"{name}.servicebus.windows.net"
 
 
-def credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:
+def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:
     """Return what authenticates where there is no connection string; nothing is asked for yet.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options, credential
+from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of, too_large
 from goldwire.target.base import Finding, Item, Outcome, Rejected
@@ -192,7 +192,7 @@ class BusEntity(AzureSender):
         if settings.connection_string is not None:
             made: ServiceBusClient = kind.from_connection_string(settings.connection_string, **options)
         else:
-            made = kind(settings.host, credential=credential(settings, self.name), **options)
+            made = kind(settings.host, credential=self.credential(), **options)
         return made
 
     def _new_administration(self) -> Any:
@@ -203,7 +203,7 @@ class BusEntity(AzureSender):
         if settings.sas_token is not None or settings.endpoint_address is not None:
             return None
         if settings.connection_string is None:
-            return kind(settings.host, credential=credential(settings, self.name), retry_total=0)
+            return kind(settings.host, credential=self.credential(), retry_total=0)
         if "UseDevelopmentEmulator=true" in settings.connection_string:
             return None
         return kind.from_connection_string(settings.connection_string, retry_total=0)
