@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ import pytest
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.emulator import Emulator
-from goldwire_consumer import Consumer, Settings, SqliteStore
+from goldwire_consumer import Consumer, Message, Result, Settings, SqliteStore
 
 PATIENCE_SECONDS = 180
 DEATHS = 3
@@ -227,6 +227,19 @@ def peer() -> Iterator[Peer]:
     logging.getLogger("azure").setLevel(logging.NOTSET)
 
 
+class Noting(Consumer[Any]):
+    """A consumer that remembers what it was handed."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.messages: list[Message] = []
+
+    def process(self, messages: Iterable[Message]) -> list[Result]:
+        handed = list(messages)
+        self.messages += handed
+        return super().process(handed)
+
+
 class Rows:
     """A subscriber in this process: what its handler wrote, and how its run ended."""
 
@@ -239,7 +252,7 @@ class Rows:
         """Of the handler, those that were rolled back too."""
         self.error: Exception | None = None
         self.wanted = wanted
-        self.consumer = Consumer(self.store, self._handle, settings, sleep=lambda _: None)
+        self.consumer = Noting(self.store, self._handle, settings, sleep=lambda _: None)
         self._run_id = id(self)
         with self.store.transaction() as transaction:
             transaction.connection.execute("CREATE TABLE IF NOT EXISTS seen (run INTEGER, entity_id TEXT, version INTEGER)")
