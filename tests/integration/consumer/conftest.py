@@ -22,6 +22,10 @@ from typing import Any
 import psycopg
 import pytest
 
+from goldwire.clock import SystemClock
+from goldwire.event.sealed import SealedEvent
+from goldwire.target import registry
+from goldwire.target.base import Delivered, Item
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.emulator import Emulator
@@ -305,3 +309,23 @@ def rows(tmp_path: Path) -> Iterator[Callable[..., Rows]]:
     yield build
     for one in made:
         one.store.close()
+
+
+def deliver_with_target(kind: str, settings: dict[str, Any], events: list[SealedEvent], replay_id: str | None = None) -> None:
+    async def run() -> None:
+        target = registry.build(kind, "test", settings, SystemClock())
+        await target.open()
+        try:
+            for event in events:
+                [outcome] = await target.send([Item(event, replay_id=replay_id)])
+                assert isinstance(outcome, Delivered)
+        finally:
+            await target.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def deliver() -> Callable[..., None]:
+    """Send events with a target of Goldwire, as the relay does: at most one of an entity at a time."""
+    return deliver_with_target

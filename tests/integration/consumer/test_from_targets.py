@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +9,7 @@ import pytest
 from azure.eventhub import EventHubConsumerClient
 from azure.servicebus import ServiceBusClient
 
-from goldwire.clock import SystemClock
 from goldwire.event.sealed import SealedEvent
-from goldwire.target import registry
-from goldwire.target.base import Delivered, Item
 from goldwire.testing.histories import customers
 from goldwire.testing.kafka_cluster import KafkaCluster
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
@@ -26,22 +22,6 @@ ENVELOPES = pytest.mark.parametrize("envelope", ["event", "cloudevents-structure
 PACE = Pace(batch=20, wait_seconds=0.2)
 
 
-def deliver(kind: str, settings: dict[str, Any], events: list[SealedEvent], replay_id: str | None = None) -> None:
-    """Send events with a target of Goldwire, as the relay does: at most one of an entity at a time."""
-
-    async def run() -> None:
-        target = registry.build(kind, "test", settings, SystemClock())
-        await target.open()
-        try:
-            for event in events:
-                [outcome] = await target.send([Item(event, replay_id=replay_id)])
-                assert isinstance(outcome, Delivered)
-        finally:
-            await target.close()
-
-    asyncio.run(run())
-
-
 def check(subscriber: Any, events: list[SealedEvent]) -> None:
     """Everything was applied, nothing set aside, and each message said of itself which event it holds."""
     assert subscriber.error is None
@@ -52,7 +32,7 @@ def check(subscriber: Any, events: list[SealedEvent]) -> None:
 
 
 @ENVELOPES
-def test_kafka(rows: Callable[..., Any], envelope: str) -> None:
+def test_kafka(rows: Callable[..., Any], deliver: Callable[..., None], envelope: str) -> None:
     events = customers(101, 3, 20).events
     with KafkaCluster(topics={"customers": 2}) as cluster:
         settings = {
@@ -69,7 +49,7 @@ def test_kafka(rows: Callable[..., Any], envelope: str) -> None:
 
 
 @ENVELOPES
-def test_event_hubs(rows: Callable[..., Any], peer: Any, envelope: str) -> None:
+def test_event_hubs(rows: Callable[..., Any], peer: Any, deliver: Callable[..., None], envelope: str) -> None:
     events = customers(102, 3, 20).events
     settings = {"hub": "customers-hub", "connection_string": peer.address(), "envelope": envelope}
     deliver("event_hubs", settings, events)
@@ -83,7 +63,7 @@ def test_event_hubs(rows: Callable[..., Any], peer: Any, envelope: str) -> None:
 
 
 @ENVELOPES
-def test_service_bus(rows: Callable[..., Any], peer: Any, envelope: str) -> None:
+def test_service_bus(rows: Callable[..., Any], peer: Any, deliver: Callable[..., None], envelope: str) -> None:
     events = customers(103, 3, 20).events
     settings = {"queue": "customers", "connection_string": peer.address(), "envelope": envelope}
     deliver("service_bus", settings, events)
