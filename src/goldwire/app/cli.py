@@ -24,6 +24,7 @@ from goldwire.app.commands import (
     resume,
     run,
     schema,
+    servicebus,
     status,
     target,
     targets,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume)
-_NOW_AND_THEN = (verify, schema, target, targets, detokenise, demo, measure, emulator)
+_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo, measure, emulator)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

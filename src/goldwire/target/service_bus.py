@@ -117,7 +117,7 @@ class BusEntity(AzureSender):
 
     async def connect(self) -> None:
         """Open a link that may send, and learn what fits into a batch."""
-        client = self._client = self._new_client()
+        client = self._client = self.new_client()
         bus = self._bus
         sender = client.get_queue_sender(bus.queue) if bus.queue else client.get_topic_sender(bus.entity)
         self._sender = sender
@@ -163,7 +163,7 @@ class BusEntity(AzureSender):
         return [
             Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
-            *await look_at(self._new_client, self._new_administration(), self._bus),
+            *await look_at(self.new_client, self._new_administration(), self._bus),
         ]
 
     def _open_sender(self) -> ServiceBusSender:
@@ -185,7 +185,8 @@ class BusEntity(AzureSender):
         )
         return made
 
-    def _new_client(self) -> ServiceBusClient:
+    def new_client(self) -> ServiceBusClient:
+        """Return a client of the SDK, not yet connected."""
         settings = self.settings
         options = client_options(settings, self._sdk.TransportType)
         kind: Any = self._aio.ServiceBusClient
