@@ -87,15 +87,16 @@ def to_file(path: Path) -> Callable[[DeadLetter], None]:
 
     def append(letter: DeadLetter) -> None:
         fields = msgspec.structs.asdict(letter) | {"body": base64.b64encode(letter.body).decode()}
-        with lock:
-            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                os.write(handle, msgspec.json.encode(fields) + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        with lock, open(path, "ab", opener=_private) as file:
+            file.write(msgspec.json.encode(fields) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     return append
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def from_line(line: bytes) -> DeadLetter:

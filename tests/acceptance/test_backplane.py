@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from goldwire.event.verify import verify
 from goldwire.testing.azure.amqp.endpoint import Right
+from goldwire.testing.azure.amqp.message import DATA, section
 from goldwire.testing.azure.amqp.sas import Policy
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings
@@ -40,17 +43,34 @@ log:
 """
 
 
+LIVELY = """\
+settings: { hub: golden, connection_string: "${env:AZURE}", connect_timeout_seconds: 5, timeout_seconds: 5 }
+    delivery: { mode: every, backoff_seconds: 0.1, backoff_limit_seconds: 0.5, poll_seconds: 0.1 }"""
+
+
 class Azure:
     """The local peer on a thread of its own."""
 
-    def __init__(self) -> None:
-        config = BrokerConfig(hubs=(HubSettings("golden", 4),), queues=(QueueSettings(name="changes", requires_session=True),))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._config = BrokerConfig(
+            hubs=(HubSettings("golden", 4),), queues=(QueueSettings(name="changes", requires_session=True),)
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.send = Policy("send", "c2VuZA==", frozenset({Right.SEND}))
-        self.emulator = Emulator(config, policies=(ROOT, self.send))
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        """Begin, or begin again in the same place with what was there."""
+        self.emulator = Emulator(self._config, self._folder, policies=(ROOT, self.send), port=self.port)
         self.do(self.emulator.start())
+        self.port = self.emulator.server.port
+
+    def away(self) -> None:
+        self.do(self.emulator.stop())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
@@ -64,15 +84,15 @@ class Azure:
         return found
 
     def stop(self) -> None:
-        self.do(self.emulator.stop())
+        self.away()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(60)
         self._loop.close()
 
 
 @pytest.fixture
-def azure() -> Iterator[Azure]:
-    running = Azure()
+def azure(tmp_path: Path) -> Iterator[Azure]:
+    running = Azure(tmp_path / "azure")
     yield running
     running.stop()
 
@@ -143,3 +163,40 @@ def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
     brokers.run("apply")
     brokers.edit("topic: golden,", "topic: golden, partitioner: crc32,")
     brokers.run("apply")  # that target has delivered nothing
+
+
+def test_an_outage_of_a_broker_loses_nothing_and_breaks_no_chain(brokers: Any, azure: Azure) -> None:
+    """The relay runs; the service goes away and comes back twice, while changes come in."""
+    brokers.edit('settings: { hub: golden, connection_string: "${env:AZURE}" }', LIVELY)
+    relay = brokers.start("run", "-t", "hub")
+    rows = ["id,full_name,e_mail,phone,city,segment,updated_at"]
+    for number in range(1, 7):
+        if number % 3 == 0:
+            azure.away()
+        rows += [f"C-{n},Name {n} {number},n{n}@example.com,1,Town {number},a,2026-03-0{number}T00:00:00Z" for n in range(30)]
+        brokers.write("data/more.csv", "\n".join(rows) + "\n")
+        brokers.run("ingest", "crm", "data/more.csv")
+        if number % 3 == 0:
+            azure.start()
+    give_up = time.monotonic() + 120
+    while (counts := {one["target"]: one for one in brokers.json("ledger")}["hub"])["pending"]:
+        assert time.monotonic() < give_up, counts
+        assert relay.poll() is None, relay.communicate()
+        time.sleep(0.2)
+    assert (counts["dead"], counts["parked"]) == (0, 0)
+    relay.terminate()
+    assert "Traceback" not in relay.communicate(timeout=60)[1]
+    bodies = [section(event.payload, DATA) for event in azure.events()]
+    found = [bytes(body) for body in bodies if body is not None]
+    verified, findings = verify(found)
+    assert findings == []
+    assert len(found) >= counts["delivered"] > 100
+    assert verified
+
+
+def test_a_check_of_a_service_that_is_away_says_so_in_one_line(brokers: Any, azure: Azure) -> None:
+    azure.away()
+    for name in ("hub", "bus"):
+        found = brokers.json("target", "check", name, code=2)
+        assert "not reachable" in found["findings"][0]["text"]
+    azure.start()

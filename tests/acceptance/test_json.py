@@ -23,6 +23,8 @@ IN_ORDER = {
     "dead list": [],
     "dead redrive": ["events", "--all"],
     "dead discard": ["events", "--all"],
+    "replay start": ["events"],
+    "replay list": [],
     "stop": ["events"],
     "resume": ["events"],
     "verify": ["out/events.jsonl"],
@@ -37,6 +39,10 @@ ELSEWHERE = {
     "dead show": "test_dead_letters.py",
     "detokenise": "the test below",
     "emulator": "test_emulator.py",
+    "replay show": "test_replay.py",
+    "replay cancel": "test_replay.py",
+    "servicebus dead-letters list": "test_broker_dead_letters.py",
+    "servicebus dead-letters redrive": "test_broker_dead_letters.py",
 }
 
 

@@ -21,9 +21,11 @@ from goldwire.app.commands import (
     ledger,
     measure,
     remaster,
+    replay,
     resume,
     run,
     schema,
+    servicebus,
     status,
     target,
     targets,
@@ -43,8 +45,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resume, remaster)
-_NOW_AND_THEN = (verify, schema, target, targets, detokenise, demo, measure, emulator)
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
+_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo, measure, emulator)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

@@ -12,7 +12,8 @@ INTERRUPTED = 130
 _OWN = {
     OK: "Done.",
     errors.GoldwireError.exit_code: "Anything else that went wrong; the line on standard error says what.",
-    DONE_WITH_REJECTS: "`ingest` is done, and some rows were rejected: see them, mend them, ingest them again.",
+    DONE_WITH_REJECTS: "`ingest` is done, and some rows were rejected: see them, mend them, ingest them again. "
+    "Or a replay is done, and some events were refused: `goldwire replay show` names them.",
     NOT_FOUND: "What the command was asked for does not exist: an entity, a dead letter, a target.",
     INTERRUPTED: "Stopped by Ctrl-C a second time, or before there was anything to end gracefully.",
 }

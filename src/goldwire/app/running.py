@@ -15,12 +15,16 @@ from goldwire.app.collecting import rare_collection
 from goldwire.app.waiting import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.app.wiring import House
 from goldwire.changelog.port import Cursor
+from goldwire.changelog.replays import Replay
 from goldwire.errors import GoldwireError
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.pump import Relay
 from goldwire.relay.store_call import StoreCall
 
 Progress = Callable[[str, Cursor], None]
+
+REPLAY_LOOK_SECONDS = 0.1
+"""How often who waits for a replay looks how far it is."""
 
 
 class Ended(Struct, frozen=True):
@@ -62,7 +66,37 @@ def run_targets(
         return runner.run(work.all())
 
 
+def run_replay(house: House, replay: Replay, told: Callable[[Replay], None]) -> None:
+    """Run one target's relay until a replay of it has ended; what is pending is delivered beside it.
+
+    SIGTERM or SIGINT ends gracefully; the replay stays open, and the next relay of the target goes on with it.
+
+    Args:
+        house: what is configured.
+        replay: its record.
+        told: called with the record now and then, and when it has ended.
+
+    Raises:
+        GoldwireError: the relay ended with an error.
+        KeyboardInterrupt: a second signal came.
+    """
+    names, until_caught_up = [replay.target], False
+    work = _Work(house, names, until_caught_up, Recorder(), _unheard, _unheard, None)
+    work.awaited = replay, told
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        for ended in runner.run(work.all()):
+            if ended.error is not None:
+                raise ended.error
+
+
+def _unheard(*_: object) -> None:
+    """Tell nobody."""
+
+
 class _Work:
+    awaited: tuple[Replay, Callable[[Replay], None]] | None = None
+    """End when this replay has ended."""
+
     def __init__(
         self,
         house: House,
@@ -107,6 +141,8 @@ class _Work:
     async def _one(self, name: str, relay: Relay, call: StoreCall) -> Ended:
         watched = self._waiting is not None and self._until_caught_up
         watching = asyncio.create_task(self._watch(name, call)) if watched else None
+        if self.awaited is not None:
+            watching = asyncio.create_task(self._await_replay(relay, call, *self.awaited))
         try:
             await relay.run(until_caught_up=self._until_caught_up)
         except GoldwireError as error:
@@ -133,6 +169,14 @@ class _Work:
                 silence_seconds = min(silence_seconds * 2, RAREST_WORD_SECONDS)
             else:
                 before, silence_seconds = pending, FIRST_WORD_SECONDS
+
+    async def _await_replay(self, relay: Relay, call: StoreCall, replay: Replay, told: Callable[[Replay], None]) -> None:
+        while replay.state == "open":
+            await self._house.clock.sleep(REPLAY_LOOK_SECONDS)
+            records = await call(self._house.store.replays, replay.target)
+            replay = next(record for record in records if record.id == replay.id)
+            told(replay)
+        relay.stop()
 
     def _signalled(self) -> None:
         self._signals += 1

@@ -11,7 +11,6 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.port import Control, Cursor, LogRow, OpenDelivery, Settlement, Start, Store
-from goldwire.changelog.replays import Replay
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import FencedError, TargetStoppedError
 from goldwire.event.seal import seal
@@ -53,14 +52,12 @@ class Relay:
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
-        replayed: called with the record of a replay after each of its turns.
     """
 
     def __init__(
         self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
         clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
-        replayed: Callable[[Replay], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -79,7 +76,7 @@ class Relay:
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
         self._replays = Replays(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
-            self._breaker, self._judge, clock=clock, random=random, observer=observer, told=replayed,
+            self._breaker, self._judge, clock=clock, random=random, observer=observer,
         )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0

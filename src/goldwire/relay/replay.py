@@ -7,7 +7,7 @@ left half done; they are begun again, from the first event, before anything live
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from math import inf
 from random import Random
 
@@ -47,13 +47,11 @@ class Replays:
         judge: that of the live traffic; it tells whether the target takes anything at all.
         clock, random: time and jitter.
         observer: where it is reported.
-        told: called with the record after each change.
     """
 
     def __init__(
         self, target: str, store: Store, call: StoreCall, source: ReplaySource, sender: Sender, settings: DeliverySettings,
         breaker: Breaker, judge: Judge, *, clock: Clock, random: Random, observer: Observer,
-        told: Callable[[Replay], None] | None = None,
     ) -> None:  # fmt: skip
         self._target = target
         self._store = store
@@ -66,7 +64,6 @@ class Replays:
         self._clock = clock
         self._random = random
         self._observer = observer
-        self._told = told
         self._looked_at = -inf
         self._newest = 0
         self._epoch = 0
@@ -175,8 +172,6 @@ class Replays:
             self._drop()
             return False
         self._replay = replay
-        if self._told is not None:
-            self._told(replay)
         if state != "open":
             self._observer.event("replay ended", replay=replay.id, state=state)
             self._drop()

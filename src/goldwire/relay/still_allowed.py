@@ -7,6 +7,7 @@ from msgspec import Raw, Struct
 
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape, State
+from goldwire.discreet import shows
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.rebuild import Sent
@@ -14,11 +15,13 @@ from goldwire.relay.rebuild import Sent
 _REMOVED = b'{"op":"removed",'
 
 
+@shows()
 class _Changes(Struct):
     attributes: dict[str, Raw] = {}
     edges: list[Raw] = []
 
 
+@shows()
 class _Content(Struct):
     """Of an event what a contract shapes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 4.0
 """How long the SDKs wait after `server-busy`; the services name no time of their own."""
+
+_SILENCE = logging.NullHandler()
 
 TOO_LARGE = "amqp:link:message-size-exceeded"
 
@@ -107,7 +110,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         return name if "." in name or not name else f"{name}.servicebus.windows.net"
 
 
-def credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:
+def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:
     """Return what authenticates where there is no connection string; nothing is asked for yet.
 
     Raises:
@@ -136,6 +139,8 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
         transport_type: the SDK's own enumeration.
     """
     websocket = settings.transport == "websocket"
+    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
+    logging.getLogger("azure").addHandler(_SILENCE)
     options: dict[str, Any] = {
         "retry_total": 0,
         "retry_backoff_factor": 0,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from goldwire.clock import Clock
-from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, reason_of, refusal_of
+from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, new_credential, reason_of, refusal_of
 from goldwire.target.backplane import Message, renderer, too_large
 from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
 
@@ -45,6 +45,7 @@ class AzureSender(ABC):
         self._entity = entity
         self._render = renderer(name, settings)
         self._clock = clock
+        self._credential: Any = None
         self._used_at = 0.0
         self._doubt = False
         self._connecting = asyncio.Lock()
@@ -93,7 +94,7 @@ class AzureSender(ABC):
         try:
             await self._reconnect()
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
-            await self._let_go()
+            await self.close()
             raise explained(error, f"target '{self.name}': {self._entity}") from None
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
@@ -113,7 +114,16 @@ class AzureSender(ABC):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._let_go()
+        credential, self._credential = self._credential, None
+        if hasattr(credential, "close"):
+            await credential.close()
         self._doubt = False
+
+    def credential(self) -> Any:
+        """Return what authenticates where there is no connection string: the same until the target is closed."""
+        if self._credential is None:
+            self._credential = new_credential(self.settings, self.name)
+        return self._credential
 
     async def _let_go(self) -> None:
         with suppress(Exception):  # what it still held was answered as Unknown

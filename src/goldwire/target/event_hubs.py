@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.azure import AzureSettings, credential
+from goldwire.target.azure import AzureSettings, new_credential
 from goldwire.target.backplane import MOVES
 from goldwire.target.base import Finding, Item, Outcome
 from goldwire.target.event_hubs_amqp import AmqpHub
@@ -111,17 +111,17 @@ def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
     )
 
 
-def entra_token(name: str, settings: EventHubsSettings) -> Callable[[str], tuple[str, float]]:
+def entra_token(name: str, settings: EventHubsSettings) -> Callable[[str | None], tuple[str, float]]:
     """Return what gets a token of Entra for the namespace; it is called on the Kafka client's own thread."""
     scope = f"https://{settings.host}/.default"
 
     async def fetch() -> tuple[str, float]:
-        asked: Any = credential(settings, name)
+        asked: Any = new_credential(settings, name)
         async with asked:
             found = await asked.get_token(scope)
         return found.token, float(found.expires_on)
 
-    def token(_config: str) -> tuple[str, float]:
+    def token(_config: str | None) -> tuple[str, float]:
         return asyncio.run(fetch())
 
     return token

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from goldwire.clock import Clock
-from goldwire.target.azure import AzureSettings, client_options, credential
+from goldwire.target.azure import AzureSettings, client_options
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of
 from goldwire.target.base import Finding
@@ -132,7 +132,7 @@ class AmqpHub(AzureSender):
         options = {**client_options(settings, self._sdk.TransportType), **more, "eventhub_name": self._hub}
         if settings.connection_string is not None:
             return kind.from_connection_string(settings.connection_string, **options)
-        return kind(settings.host, credential=credential(settings, self.name), **options)
+        return kind(settings.host, credential=self.credential(), **options)
 
 
 def partition_of(key: str, partitions: int) -> int:

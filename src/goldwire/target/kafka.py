@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _ALONE_MAX = 40
 """How many records of one refused batch are tried alone: enough for one or two at fault in a thousand."""
 
-_TOKEN = Callable[[str], tuple[str, float]]
+_TOKEN = Callable[[str | None], tuple[str, float]]
 """Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
 
 
@@ -62,7 +62,7 @@ class KafkaTarget:
             OSError: no broker answers now.
         """
         await self.close()
-        self._line = self._new_line()
+        self._line = await self._worker.run(self._new_line)
         error = await self._probe()
         if error is None:
             return
@@ -150,7 +150,7 @@ class KafkaTarget:
             return Rejected(too_large(size, limit, "see message_bytes_max"))
         async with self._one_at_a_time:
             if self._alone is None or self._alone.fatal:
-                self._alone = self._new_line()
+                self._alone = await self._worker.run(self._new_line)
             error = (await self._alone.write([record]))[0]
         if error is None:
             return DELIVERED
@@ -179,16 +179,21 @@ class KafkaTarget:
                 if self._line.fatal:
                     # What it still holds comes back as Unknown and is sent again; it must not arrive later than that.
                     await self._worker.run(self._line.end)
-                    self._line = self._new_line()
+                    self._line = await self._worker.run(self._new_line)
         return self._line
 
     def _new_line(self) -> Line:
+        """Make a producer. It blocks: the client wants its first token at once."""
         config: dict[str, Any] = client_config(self.name, self.settings)
         if self._token is not None:
             config["oauth_cb"] = self._token
         try:
             return Line(config, self.settings.topic)
         except self._kafka.KafkaException as error:
+            if self._token is not None:
+                raise ConnectionError(
+                    f"target '{self.name}': no token can be had; mend the credential of this machine"
+                ) from None
             raise ConfigError(f"target '{self.name}': {error.args[0].str()}") from None
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options, credential
+from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of, too_large
 from goldwire.target.base import Finding, Item, Outcome, Rejected
@@ -117,7 +117,7 @@ class BusEntity(AzureSender):
 
     async def connect(self) -> None:
         """Open a link that may send, and learn what fits into a batch."""
-        client = self._client = self._new_client()
+        client = self._client = self.new_client()
         bus = self._bus
         sender = client.get_queue_sender(bus.queue) if bus.queue else client.get_topic_sender(bus.entity)
         self._sender = sender
@@ -163,7 +163,7 @@ class BusEntity(AzureSender):
         return [
             Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
-            *await look_at(self._new_client, self._new_administration(), self._bus),
+            *await look_at(self.new_client, self._new_administration(), self._bus),
         ]
 
     def _open_sender(self) -> ServiceBusSender:
@@ -185,14 +185,15 @@ class BusEntity(AzureSender):
         )
         return made
 
-    def _new_client(self) -> ServiceBusClient:
+    def new_client(self) -> ServiceBusClient:
+        """Return a client of the SDK, not yet connected."""
         settings = self.settings
         options = client_options(settings, self._sdk.TransportType)
         kind: Any = self._aio.ServiceBusClient
         if settings.connection_string is not None:
             made: ServiceBusClient = kind.from_connection_string(settings.connection_string, **options)
         else:
-            made = kind(settings.host, credential=credential(settings, self.name), **options)
+            made = kind(settings.host, credential=self.credential(), **options)
         return made
 
     def _new_administration(self) -> Any:
@@ -203,7 +204,7 @@ class BusEntity(AzureSender):
         if settings.sas_token is not None or settings.endpoint_address is not None:
             return None
         if settings.connection_string is None:
-            return kind(settings.host, credential=credential(settings, self.name), retry_total=0)
+            return kind(settings.host, credential=self.credential(), retry_total=0)
         if "UseDevelopmentEmulator=true" in settings.connection_string:
             return None
         return kind.from_connection_string(settings.connection_string, retry_total=0)

@@ -7,6 +7,7 @@ It speaks the real protocol on loopback, and holds what it was sent in memory. T
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -151,3 +152,16 @@ def _library() -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def main() -> None:
+    """Run a broker until standard input ends: `python -m goldwire.testing.kafka_cluster TOPIC PARTITIONS`."""
+    topic, partitions = sys.argv[1:]
+    with KafkaCluster(1, {topic: int(partitions)}) as cluster:
+        sys.stdout.write(f"ready: {cluster.bootstrap}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -97,10 +97,8 @@ class EventHubsSubscription:
                 return
 
     def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
-        if not events:
-            return
-        if self._failure is not None or self._stop.is_set():
-            raise TryAgainError("the subscription ends")  # leaves the checkpoint where it is
+        if not events or self._failure is not None or self._stop.is_set():
+            return  # what is not processed any more keeps its checkpoint
         source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
         messages = [message(one, source if self._in_transaction else None, context) for one in events]
         try:

@@ -37,12 +37,12 @@ class SqlCheckpointStore(CheckpointStore):
         self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
     ) -> Iterable[Row]:
         """Return who owns which partition; see the SDK's `CheckpointStore`."""
-        common = _common(fully_qualified_namespace, eventhub_name, consumer_group)
+        named = _named(fully_qualified_namespace, eventhub_name, consumer_group)
         statement = "SELECT partition_id, owner, etag, modified_seconds FROM goldwire_ownership WHERE source = ?"
         with self._store.transaction() as transaction:
-            rows = _sql(transaction).run(statement, (source_of(*common.values()),)).fetchall()
+            rows = _sql(transaction).run(statement, (source_of(*named.values()),)).fetchall()
         return [
-            {**common, "partition_id": row[0], "owner_id": row[1], "etag": row[2], "last_modified_time": row[3]} for row in rows
+            {**named, "partition_id": row[0], "owner_id": row[1], "etag": row[2], "last_modified_time": row[3]} for row in rows
         ]
 
     def claim_ownership(self, ownership_list: Iterable[Row], **_: Any) -> Iterable[Row]:
@@ -62,11 +62,11 @@ class SqlCheckpointStore(CheckpointStore):
         self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
     ) -> Iterable[Row]:
         """Return the checkpoints of a hub; see the SDK's `CheckpointStore`."""
-        common = _common(fully_qualified_namespace, eventhub_name, consumer_group)
+        named = _named(fully_qualified_namespace, eventhub_name, consumer_group)
         statement = "SELECT partition_id, read_to, sequence FROM goldwire_checkpoint WHERE source = ?"
         with self._store.transaction() as transaction:
-            rows = _sql(transaction).run(statement, (source_of(*common.values()),)).fetchall()
-        return [{**common, "partition_id": row[0], "offset": row[1], "sequence_number": row[2]} for row in rows]
+            rows = _sql(transaction).run(statement, (source_of(*named.values()),)).fetchall()
+        return [{**named, "partition_id": row[0], "offset": row[1], "sequence_number": row[2]} for row in rows]
 
 
 def source_of(namespace: str, hub: str, consumer_group: str) -> str:
@@ -74,7 +74,7 @@ def source_of(namespace: str, hub: str, consumer_group: str) -> str:
     return f"{namespace}/{hub}/{consumer_group}".lower()
 
 
-def _common(namespace: str, hub: str, consumer_group: str) -> dict[str, str]:
+def _named(namespace: str, hub: str, consumer_group: str) -> dict[str, str]:
     return {"fully_qualified_namespace": namespace, "eventhub_name": hub, "consumer_group": consumer_group}
 
 

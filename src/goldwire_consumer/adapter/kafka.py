@@ -76,7 +76,8 @@ class KafkaSubscription:
                 found = _received(kafka.consume(self._pace.batch, self._pace.wait_seconds))
                 if not found:
                     continue
-                if retry.attempt(partial(self._consumer.process, [message(one) for one in found])) is None:
+                messages = [message(one) for one in found if not _for_compaction(one)]
+                if retry.attempt(partial(self._consumer.process, messages)) is None:
                     _rewind(kafka, found)
                 else:
                     _commit(kafka, found)
@@ -85,7 +86,7 @@ class KafkaSubscription:
 
 
 def message(received: confluent_kafka.Message) -> Message:
-    """Return a message of Kafka as the consumer takes it; one without a value has an empty body, and becomes a dead letter.
+    """Return a message of Kafka as the consumer takes it.
 
     Args:
         received: without an error.
@@ -97,6 +98,11 @@ def message(received: confluent_kafka.Message) -> Message:
         headers=wire_headers(headers),
         source=f"{received.topic()}/{received.partition()}@{received.offset()}",
     )
+
+
+def _for_compaction(received: confluent_kafka.Message) -> bool:
+    """Whether it only tells compaction that a key is gone; the EntityDeleted before it said so with reason and version."""
+    return received.value() is None and received.key() is not None
 
 
 def _received(found: Sequence[confluent_kafka.Message]) -> list[confluent_kafka.Message]:

@@ -5,13 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.testing.azure.broker.config import objections, parse_config
+from goldwire.testing.azure.broker.config import BrokerConfig, objections, parse_config
+from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings
 
 PAGE = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text(encoding="utf-8")
+FIRST, SECOND = 'send_event(EventData("hello")', "get_queue_sender"
+SHOWN = BrokerConfig(hubs=(HubSettings("eh1", 4),), queues=(QueueSettings(name="queue.sessions", requires_session=True),))
 
 
 def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def example(text):
+    """Return the one example that holds a text."""
+    (found,) = [block for block in blocks("python") if text in block]
+    return found
+
+
+def run(text):
+    exec(compile(text, "an example of the page", "exec"), {})
 
 
 def test_the_configuration_is_one():
@@ -21,17 +34,20 @@ def test_the_configuration_is_one():
     assert objections(config) == []
 
 
-def test_the_first_example_reaches_a_running_emulator(peer):
-    text = blocks("python")[0]
-    given = re.search(r'"(Endpoint=[^"]*)"\s*"([^"]*)"', text)
-    ours = peer.connection_string()
-    assert re.sub(r":\d+", ":5672", ours) == given[1] + given[2]
-    text = text.replace(":5672", f":{peer.emulator.server.port}").replace("eh1", "orders")
-    exec(compile(text, "the first example", "exec"), {})
-    assert (
-        sum(peer.call(peer.emulator.broker.event_hubs.hub("orders").state, name).last_sequence_number + 1 for name in "0123")
-        == 1
-    )
+def test_the_connection_string_is_the_emulators(start):
+    ours = re.sub(r":\d+", ":5672", start(SHOWN).connection_string())
+    assert f"ready: {ours}\n" in PAGE
+    for text in (FIRST, SECOND):
+        written = re.search(r'"(Endpoint=[^"]*)"\s*"([^"]*)"', example(text))
+        assert written[1] + written[2] == ours
+
+
+def test_the_examples_reach_a_running_emulator(start):
+    peer = start(SHOWN)
+    for text in (FIRST, SECOND):
+        run(example(text).replace(":5672", f":{peer.emulator.server.port}"))
+    hub = peer.emulator.broker.event_hubs.hub("eh1")
+    assert sum(peer.call(hub.state, name).last_sequence_number + 1 for name in hub.partition_ids) == 1
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
@@ -39,4 +55,4 @@ def test_the_first_example_reaches_a_running_emulator(peer):
 @pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning")  # and so late
 @pytest.mark.usefixtures("collected")
 def test_the_example_of_a_test_runs():
-    exec(compile(blocks("python")[2], "the example of a test", "exec"), {})
+    run(example("asyncio.run(main())"))

@@ -15,17 +15,21 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from goldwire.clock import SystemClock
+from goldwire.event.sealed import SealedEvent
+from goldwire.target import registry
+from goldwire.target.base import Delivered, Item
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.emulator import Emulator
-from goldwire_consumer import Consumer, Settings, SqliteStore
+from goldwire_consumer import Consumer, Message, Result, Settings, SqliteStore
 
 PATIENCE_SECONDS = 180
 DEATHS = 3
@@ -82,6 +86,12 @@ class Database:
                 return False
 
         wait_until(met, "what the database is to hold")
+
+
+@pytest.fixture
+def wait_for() -> Callable[[Callable[[], bool], str], None]:
+    """Wait until a condition is met."""
+    return wait_until
 
 
 @pytest.fixture(scope="session")
@@ -221,6 +231,19 @@ def peer() -> Iterator[Peer]:
     logging.getLogger("azure").setLevel(logging.NOTSET)
 
 
+class Noting(Consumer[Any]):
+    """A consumer that remembers what it was handed."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.messages: list[Message] = []
+
+    def process(self, messages: Iterable[Message]) -> list[Result]:
+        handed = list(messages)
+        self.messages += handed
+        return super().process(handed)
+
+
 class Rows:
     """A subscriber in this process: what its handler wrote, and how its run ended."""
 
@@ -233,7 +256,7 @@ class Rows:
         """Of the handler, those that were rolled back too."""
         self.error: Exception | None = None
         self.wanted = wanted
-        self.consumer = Consumer(self.store, self._handle, settings, sleep=lambda _: None)
+        self.consumer = Noting(self.store, self._handle, settings, sleep=lambda _: None)
         self._run_id = id(self)
         with self.store.transaction() as transaction:
             transaction.connection.execute("CREATE TABLE IF NOT EXISTS seen (run INTEGER, entity_id TEXT, version INTEGER)")
@@ -286,3 +309,23 @@ def rows(tmp_path: Path) -> Iterator[Callable[..., Rows]]:
     yield build
     for one in made:
         one.store.close()
+
+
+def deliver_with_target(kind: str, settings: dict[str, Any], events: list[SealedEvent], replay_id: str | None = None) -> None:
+    async def run() -> None:
+        target = registry.build(kind, "test", settings, SystemClock())
+        await target.open()
+        try:
+            for event in events:
+                [outcome] = await target.send([Item(event, replay_id=replay_id)])
+                assert isinstance(outcome, Delivered)
+        finally:
+            await target.close()
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def deliver() -> Callable[..., None]:
+    """Send events with a target of Goldwire, as the relay does: at most one of an entity at a time."""
+    return deliver_with_target

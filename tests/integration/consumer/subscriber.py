@@ -24,10 +24,13 @@ class Mortal(Consumer[Any]):
     """Dies after the transaction of some batches, before the broker hears of them."""
 
     risk = 0.0
+    lives = 3
+    """Batches that it survives at most, unless there is no risk."""
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
         results = super().process(messages)
-        if CHANCE.random() < self.risk:
+        self.lives -= 1
+        if self.risk and (CHANCE.random() < self.risk or not self.lives):
             os.kill(os.getpid(), signal.SIGKILL)
         return results
 

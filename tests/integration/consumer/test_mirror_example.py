@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer
 
 from goldwire.event.headers import headers, partition_key
@@ -51,6 +52,23 @@ def test_the_mirror_holds_what_goldwire_holds_though_it_is_killed_in_the_middle(
     rows = database.query("SELECT entity_id, name, city FROM customer")
     assert {(id_, row["name"], row["city"]) for id_, row in history.table.items()} == set(rows)
     assert database.query("SELECT kind FROM goldwire_dead_letter") == [("unreadable",)]
+
+
+@pytest.mark.parametrize("source", ["event-hubs", "service-bus"])
+def test_the_mirror_reads_what_goldwire_sends_to_azure(
+    peer: Any, database: Any, subscriber: Callable[..., Any], deliver: Callable[..., None], source: str
+) -> None:
+    history = customers(73, 4, 40)
+    if source == "event-hubs":
+        deliver("event_hubs", {"hub": "customers-hub", "connection_string": peer.address()}, history.events)
+        where = ("event-hubs", "customers-hub", "--group", "$Default")
+    else:
+        deliver("service_bus", {"queue": "customers", "connection_string": peer.address()}, history.events)
+        where = ("service-bus", "customers")
+    mirror = subscriber(*where, "--address", peer.address(), "--database", database.url, script=EXAMPLE)
+    database.wait_for(versions(history.events))
+    mirror.end()
+    assert database.mirrored("entity_id") == history.table
 
 
 def test_a_gap_names_the_command_and_dead_letters_can_be_processed_again(database: Any, subscriber: Callable[..., Any]) -> None:

@@ -6,26 +6,31 @@ import hmac
 import json
 import os
 import ssl
+import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 import trustme
 from azure.eventhub import EventData
 from azure.eventhub.aio import EventHubConsumerClient, EventHubProducerClient
+from cloudevents.core.bindings import amqp
+from cloudevents.core.formats.json import JSONFormat
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
 from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
-from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget
+from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget, entra_token
 from goldwire.target.event_hubs_amqp import partition_of
 from goldwire.target.kafka import KafkaTarget
 from goldwire.target.kafka_settings import client_config
+from goldwire.testing.azure.amqp.claims import Claim
 from goldwire.testing.azure.amqp.endpoint import Right
 from goldwire.testing.azure.amqp.sas import Policy
 from goldwire.testing.azure.broker.config import BrokerConfig
@@ -161,6 +166,24 @@ def test_the_sdk_reads_the_sealed_bytes_the_key_and_the_properties() -> None:
         properties = {name.decode(): value.decode() for name, value in found.properties.items()}
         assert properties.pop("traceparent").startswith("00-")
         assert properties == {"classification": "pii", "retention-days": "30"}
+
+    with_emulator(check)
+
+
+@pytest.mark.parametrize("envelope", ["cloudevents-structured", "cloudevents-binary"])
+def test_the_sdk_of_cloudevents_reads_what_a_consumer_receives(envelope: str) -> None:
+    event = sealed("straße/1", 7, {"name": "Zoë"}, classification="pii")
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, envelope=envelope) as target:
+            await target.send([Item(event)])
+        ((_, found),) = await read_hub(emulator)
+        body = b"".join(found.body)
+        properties = {name.decode(): value.decode() for name, value in found.properties.items()}
+        read = amqp.from_amqp(amqp.AMQPMessage({"content-type": found.content_type}, properties, body), JSONFormat())
+        assert (read.get_id(), read.get_type()) == ("Customer:straße/1:7", "goldwire.EntityChanged")
+        assert read.get_extension("partitionkey") == "straße/1"
+        assert read.get_data() == json.loads(event.body)
 
     with_emulator(check)
 
@@ -416,6 +439,76 @@ def test_tls_with_an_authority_of_its_own(certificates: Certificates, credential
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
 
     with_emulator(check, tls=certificates.context)
+
+
+class Identity:
+    """The endpoint at which a machine on Azure gets tokens of its managed identity, as App Service has it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.known = True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.asked.append(self.path)
+                resource = unquote(self.path).partition("resource=")[2]
+                body = json.dumps({"access_token": "a-token", "expires_on": "4102444800", "resource": resource})
+                self.send_response(200 if outer.known else 400)
+                self.send_header("content-type", "application/json")
+                self.end_headers()
+                self.wfile.write(body.encode() if outer.known else b'{"error": "no such identity"}')
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/token"
+
+
+@pytest.fixture
+def identity(monkeypatch: pytest.MonkeyPatch) -> Iterator[Identity]:
+    found = Identity()
+    monkeypatch.setenv("IDENTITY_ENDPOINT", found.url)
+    monkeypatch.setenv("IDENTITY_HEADER", "h")
+    yield found
+    found.server.shutdown()
+    found.server.server_close()
+
+
+@pytest.mark.parametrize("kind", ["managed", "default"])
+def test_the_identity_of_the_machine_suffices(certificates: Certificates, identity: Identity, kind: str) -> None:
+    """azure-identity itself gets the token; the peer believes this one alone."""
+
+    def believe(token: str, _audience: str) -> Claim:
+        assert token == "a-token"
+        return Claim("", frozenset({Right.SEND}), 4_102_444_800)
+
+    async def check(emulator: Emulator) -> None:
+        place = {"endpoint_address": f"sb://localhost:{emulator.server.port}", "ca_file": certificates.file}
+        settings = {"connection_string": None, "namespace": "localhost.", "identity": kind}
+        async with opened(emulator, **settings, **place) as target:
+            assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
+        identity.known = False
+        failed = await opening(emulator, **settings, **place)
+        assert failed is not None
+        assert "no token can be had" in str(failed)
+
+    with_emulator(check, tls=certificates.context, jwt=believe)
+    assert "eventhubs.azure.net" in unquote(identity.asked[0])
+
+
+def test_the_kafka_endpoint_gets_its_token_from_the_identity_of_the_machine(identity: Identity) -> None:
+    settings = EventHubsSettings(hub=HUB, endpoint="kafka", namespace="mdm", identity="managed")
+    token, expires_at_seconds = entra_token("hub", settings)("")
+    assert (token, expires_at_seconds) == ("a-token", 4_102_444_800)
+    assert "https://mdm.servicebus.windows.net" in unquote(identity.asked[0])
+    identity.known = False
+    target = EventHubsTarget("hub", settings, SystemClock())
+    with pytest.raises(ConnectionError, match="no token can be had"):
+        asyncio.run(target.open())
+    asyncio.run(target.close())
 
 
 @pytest.mark.parametrize(

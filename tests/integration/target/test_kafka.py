@@ -8,6 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from cloudevents.core.bindings import kafka
+from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import KafkaError, Message
 
 from goldwire.clock import SystemClock
@@ -150,6 +152,18 @@ def test_on_request_an_empty_record_follows_a_deletion(cluster: KafkaCluster) ->
     event = deleted("a", 2)
     assert outcomes_of(cluster, event, sealed("b", 1), null_after_delete=True) == [Delivered(), Delivered()]
     assert [record.value() for record in cluster.records(TOPIC) if record.key() == b"a"] == [event.body, None]
+
+
+@pytest.mark.parametrize("envelope", ["cloudevents-structured", "cloudevents-binary"])
+def test_the_sdk_of_cloudevents_reads_what_a_consumer_receives(cluster: KafkaCluster, envelope: str) -> None:
+    event = sealed("straße/1", 7, {"name": "Zoë"}, classification="pii")
+    outcomes_of(cluster, event, envelope=envelope)
+    (record,) = cluster.records(TOPIC)
+    message = kafka.KafkaMessage(dict(record.headers()), record.key(), record.value())
+    found = kafka.from_kafka(message, JSONFormat())
+    assert (found.get_id(), found.get_type()) == ("Customer:straße/1:7", "goldwire.EntityChanged")
+    assert found.get_extension("partitionkey") == record.key().decode() == "straße/1"
+    assert found.get_data() == json.loads(event.body)
 
 
 def test_errors_on_the_way_change_neither_order_nor_count(cluster: KafkaCluster) -> None:

@@ -14,6 +14,8 @@ import pytest
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.management import QueueProperties
+from cloudevents.core.bindings import amqp
+from cloudevents.core.formats.json import JSONFormat
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
@@ -170,6 +172,24 @@ def test_the_sdk_reads_the_sealed_bytes_the_session_and_the_properties() -> None
         properties = {name.decode(): value.decode() for name, value in found.application_properties.items()}
         assert properties.pop("traceparent").startswith("00-")
         assert properties == {"classification": "pii", "retention-days": "30"}
+
+    with_emulator(check)
+
+
+@pytest.mark.parametrize("envelope", ["cloudevents-structured", "cloudevents-binary"])
+def test_the_sdk_of_cloudevents_reads_what_a_consumer_receives(envelope: str) -> None:
+    event = sealed("straße/1", 7, {"name": "Zoë"}, classification="pii")
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, envelope=envelope) as target:
+            await target.send([Item(event)])
+        ((found,),) = (await take_all(emulator, 1)).values()
+        body = body_of(found)
+        properties = {name.decode(): value.decode() for name, value in found.application_properties.items()}
+        read = amqp.from_amqp(amqp.AMQPMessage({"content-type": found.content_type}, properties, body), JSONFormat())
+        assert (read.get_id(), read.get_type()) == ("Customer:straße/1:7", "goldwire.EntityChanged")
+        assert read.get_extension("partitionkey") == "straße/1"
+        assert read.get_data() == json.loads(event.body)
 
     with_emulator(check)
 

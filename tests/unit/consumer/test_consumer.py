@@ -133,6 +133,10 @@ def test_another_writer_of_the_same_entity_is_noticed(tmp_path: Path) -> None:
             transaction.hold("e1", None, Held(2, "sha256:b"))
         with pytest.raises(TryAgainError, match="e1"):
             transaction.hold("e1", Held(7, "sha256:a"), Held(8, "sha256:b"))
+        with pytest.raises(TryAgainError, match="e1"):
+            transaction.hold("e1", Held(1, "sha256:c"), Held(2, "sha256:b"))
+        transaction.hold("e1", Held(1, "sha256:a"), Held(2, "sha256:b"))
+        assert transaction.held("e1") == Held(2, "sha256:b")
 
 
 # --- gaps

@@ -160,3 +160,15 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.store.close()
     made.loop.close()
     asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="session")
+def make_world() -> type[World]:
+    """What makes worlds, for a test that needs many."""
+    return World
+
+
+@pytest.fixture(scope="session")
+def compile_revision() -> Callable[[Revision], CompiledContract]:
+    """How the worlds compile a contract."""
+    return compiled

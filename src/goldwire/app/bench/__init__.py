@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldwire.app.bench import ingesting, relaying, sample, webhooks
+from goldwire.app.bench import brokers, ingesting, relaying, sample, webhooks
 from goldwire.app.bench.figures import Memory, Recovery, Report, Throughput
 from goldwire.app.bench.long_log import LongLog
 from goldwire.app.bench.measuring import machine
@@ -24,7 +24,11 @@ THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "ingest": ingesting.ingest,
     "webhook": webhooks.single,
     "webhook-arrays": webhooks.arrays,
+    "kafka": brokers.kafka,
+    "event-hubs": brokers.event_hubs,
+    "service-bus": brokers.service_bus,
 }
+_BROKERS = ("kafka", "event-hubs", "service-bus")
 RECOVERY, RESIDENT = "recovery", "resident"
 NAMES = (*THROUGHPUT, RECOVERY, RESIDENT)
 
@@ -45,7 +49,8 @@ def run_bench(directory: Path, size: Size, only: Collection[str], display: Progr
         StoreFullError: the disk has too little room for the logs.
         VerificationError: what was measured did not do what it should.
     """
-    chosen = [name for name in NAMES if name in only or not only]
+    left_out = set(_BROKERS) - set(brokers.installed())
+    chosen = [name for name in NAMES if name in only or not (only or name in left_out)]
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as made:
         work = _Work(Path(made), size, display)

@@ -77,7 +77,6 @@ def emulator(
         try:
             await peer.start()
         except OSError as error:
-            peer.broker.close()
             raise GoldwireError(f"--port {port}: {error.strerror}; choose another port, or 0 for a free one") from error
         result = _result(peer, entities, tls)
         show(result, as_json=as_json, render=lambda: _render(result))

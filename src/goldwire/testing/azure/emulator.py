@@ -63,9 +63,13 @@ class Emulator:
         """Begin to listen.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is taken; the store is closed.
         """
-        await self.server.start()
+        try:
+            await self.server.start()
+        except OSError:
+            self.broker.close()
+            raise
         self._running = asyncio.get_running_loop().create_task(self.broker.run())
 
     async def stop(self) -> None:

@@ -162,7 +162,8 @@ class Connection(asyncio.Protocol):
         if self._out:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
-            self._transport.write(data)
+            if not self._transport.is_closing():  # a client that is gone, before we are told so
+                self._transport.write(data)
 
     def _take(self) -> None:
         position = 0
@@ -208,7 +209,7 @@ class Connection(asyncio.Protocol):
             raise FramingError("a SASL frame that is not expected")
         refused = performative.mechanism not in _MECHANISMS
         if performative.mechanism == _PLAIN:
-            _, name, key = ([*(performative.initial_response or b"").decode().split("\0"), "", "", ""])[:3]
+            _, name, key = ([*(performative.initial_response or b"").decode(errors="replace").split("\0"), "", "", ""])[:3]
             try:
                 self._claims.add(self._settings.authority.verify_plain(name, key))
             except AmqpError:
@@ -220,6 +221,8 @@ class Connection(asyncio.Protocol):
 
     def on_open(self, _: Frame, opening: Open) -> None:
         """Take what the client can do, and say what we can."""
+        if self._opened:
+            raise AmqpError("amqp:not-allowed", "the connection is open already")
         if opening.max_frame_size < LEAST_MAX_FRAME_BYTES:
             raise AmqpError("amqp:invalid-field", f"max-frame-size is at least {LEAST_MAX_FRAME_BYTES}")
         self._opened = True

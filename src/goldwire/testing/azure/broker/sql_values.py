@@ -1,7 +1,7 @@
 """The values of rule expressions: three-valued logic, and operators that follow the service's documented semantics.
 
 `None` stands for NULL and for unknown. An operator on unknown gives unknown; so does one whose operands do not fit
-together (text with a number), where the service raises an error inside the filter and the message is not matched either.
+together, such as text with a number, of which the reference says nothing: the message is not matched.
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ class _HubNode:
         if self._group.lower() not in self._hub.consumer_groups:
             raise AmqpError("amqp:not-found", f"event hub '{self._hub.name}' has no consumer group '{self._group}'")
         epoch = request.properties.get(EPOCH)
-        epoch = None if epoch is None else int(epoch)
+        if epoch is not None and not isinstance(epoch, int):
+            raise AmqpError("com.microsoft:argument-error", "the epoch is no number")
         slot = (self._hub.name.lower(), self._group.lower(), self._partition)
         self._readers.admit(slot, epoch)
         try:

@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -154,8 +155,9 @@ class Client:
         return attached, await self.expect(Flow)
 
 
-def run(test, **settings):
-    """Run a test with a client that is connected to a server with a shelf."""
+def run(test, *, loop=None, **settings):
+    """Run a test with a client that is connected to a server with a shelf, and with nothing that nobody catches."""
+    broken = []
 
     async def main():
         shelf = Shelf()
@@ -172,7 +174,10 @@ def run(test, **settings):
             await server.stop()
         assert shelf.open == 0
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.get_loop().set_exception_handler(lambda _, context: broken.append(context))
+        runner.run(main())
+    assert broken == []
 
 
 def test_the_handshake_says_what_the_sdks_need_to_hear():
@@ -200,6 +205,7 @@ def test_the_handshake_says_what_the_sdks_need_to_hear():
         ("MSSBCBS", b"", 0),
         ("PLAIN", b"\0root\0key", 0),
         ("PLAIN", b"\0root\0no", 1),
+        ("PLAIN", b"\xff", 1),
     ],
 )
 def test_sasl(mechanism, response, outcome):
@@ -250,6 +256,7 @@ def test_what_is_no_handshake_ends_the_connection(hello):
         (frame(9, End()) and frame(9, Transfer()), "amqp:not-allowed"),
         (frame(0, SaslInit("PLAIN")), "amqp:not-allowed"),
         (frame(0, Begin()) + frame(0, Begin()), "amqp:not-allowed"),
+        (frame(0, Open("again")), "amqp:not-allowed"),
     ],
 )
 def test_what_is_not_allowed_closes_the_connection_with_the_reason(bad, condition):
@@ -482,6 +489,21 @@ def test_a_handle_that_is_in_use_or_unknown_ends_the_session_only():
     run(test)
 
 
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_client_that_goes_while_it_is_sent_to_is_forgotten(loop):
+    async def test(client, shelf, server):
+        shelf.kept.extend([b"x" * 10_000] * 3000)
+        await client.open()
+        await client.begin(incoming_window=1 << 30)
+        await client.receiver()
+        client.send(Flow(handle=1, link_credit=3000, incoming_window=1 << 30, delivery_count=0))
+        await client.expect(Transfer)
+        client.writer.transport.abort()
+        await server._wait_for_none()
+
+    run(test, loop=loop)
+
+
 def test_an_attach_that_waits_is_cancelled_when_the_client_goes():
     async def test(client, shelf, server):
         await client.open()
@@ -600,8 +622,6 @@ FRAMES = st.one_of(
 @given(st.lists(st.tuples(st.sampled_from([0, 0, 0, 1]), FRAMES, st.binary(max_size=5)), max_size=30))
 def test_no_order_of_frames_breaks_the_server(frames):
     async def test(client, shelf, _):
-        broken = []
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context))
         shelf.kept.extend([b"x"] * 5)
         await client.open()
         await client.begin()
@@ -615,6 +635,5 @@ def test_no_order_of_frames_breaks_the_server(frames):
         with contextlib.suppress(ConnectionError):  # bytes that the server did not read any more reset the connection
             while await client.next() is not None:
                 pass
-        assert broken == []
 
     run(test)

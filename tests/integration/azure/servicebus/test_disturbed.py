@@ -1,4 +1,4 @@
-"""The emulator is killed and started again while the real SDK sends and receives: nothing is lost, sessions stay in order."""
+"""The emulator is killed, cut off or throttled while the real SDK works: nothing is lost, every session stays in order."""
 
 import json
 import subprocess
@@ -8,6 +8,8 @@ import threading
 import pytest
 from azure.core.exceptions import AzureError
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusMessage
+
+from goldwire.testing.azure.broker.config import parse_config
 
 PATIENCE_SECONDS = 120
 SESSIONS = ("a", "b", "c")
@@ -54,43 +56,84 @@ class Process:
         self.process.wait(PATIENCE_SECONDS)
         self.process.stdout.close()
 
-    def client(self):
-        return ServiceBusClient.from_connection_string(self.connection_string, retry_total=0)
+    def disturb(self, _):
+        self.kill()
+        self.start()
+
+
+class Cut:
+    """An emulator in a thread, whose connections are cut without a word."""
+
+    def __init__(self, running):
+        self.running, self.connection_string = running, running.connection_string()
+
+    def disturb(self, _):
+        while not self.running.call(self.running.emulator.server.drop_connections):
+            threading.Event().wait(0.01)  # just then nobody was connected
+
+
+class Throttled(Cut):
+    """An emulator in a thread that takes nothing for a while, until a sender was told."""
+
+    def disturb(self, sending):
+        told = sending.failures
+        self.running.call(self.running.emulator.broker.throttle, 0.001)
+        if sending.left:
+            sending.wait_for_failure(told)
+        self.running.call(self.running.emulator.broker.throttle, None)
 
 
 @pytest.fixture
-def process(tmp_path):
-    made = Process(tmp_path)
-    yield made
-    made.kill()
+def peer(request, tmp_path, start):
+    if request.param is Process:
+        made = Process(tmp_path)
+        yield made
+        made.kill()
+    else:
+        yield request.param(start(parse_config(json.dumps(CONFIG))))
 
 
 class Work(threading.Thread):
     """Does something again after every failure until it is finished."""
 
-    def __init__(self, process):
-        super().__init__()
-        self.process, self.failure, self.over = process, None, threading.Event()
+    def __init__(self, peer):
+        super().__init__(daemon=True)
+        self.peer, self.failure, self.over = peer, None, threading.Event()
+        self.changed, self.failures = threading.Condition(), 0
         self.start()
 
     def run(self):
         try:
             while not self.over.is_set():
                 try:
-                    with self.process.client() as client:
+                    with ServiceBusClient.from_connection_string(self.peer.connection_string, retry_total=0) as client:
                         self.work(client)
                 except (AzureError, OSError, ValueError):
+                    with self.changed:
+                        self.failures += 1
+                        self.changed.notify_all()
                     self.over.wait(0.1)
         except Exception as error:  # noqa: BLE001 - it is raised in the test
             self.failure = error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.join(PATIENCE_SECONDS)
+
+    def wait_for_failure(self, known):
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.failures > known or self.over.is_set(), PATIENCE_SECONDS)
 
 
 class Sending(Work):
     """Sends every session's versions one after the other; what was not acknowledged is sent again, and known as a duplicate."""
 
-    def __init__(self, process, versions):
+    def __init__(self, peer, versions):
         self.left = [(session, version) for version in range(versions) for session in SESSIONS]
-        super().__init__(process)
+        super().__init__(peer)
 
     def work(self, client):
         with client.get_queue_sender("changes") as sender:
@@ -104,11 +147,10 @@ class Sending(Work):
 class Receiving(Work):
     """Takes one session after the other and completes its messages."""
 
-    def __init__(self, process):
+    def __init__(self, peer):
         self.received = {session: [] for session in SESSIONS}
         self.completed = {session: [] for session in SESSIONS}
-        self.changed = threading.Condition()
-        super().__init__(process)
+        super().__init__(peer)
 
     def work(self, client):
         with client.get_queue_receiver("changes", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=5) as receiver:
@@ -131,24 +173,27 @@ class Receiving(Work):
 @pytest.mark.usefixtures("collected")
 @pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves a cut connection's socket to the collector
 @pytest.mark.parametrize(
-    ("versions", "kills"),
-    [(30, (10, 25, 45)), pytest.param(150, tuple(range(20, 440, 30)), marks=pytest.mark.optional)],
+    ("peer", "versions", "times"),
+    [
+        pytest.param(Process, 30, (10, 25, 45), id="killed"),
+        pytest.param(Process, 150, tuple(range(20, 440, 30)), marks=pytest.mark.optional, id="killed often"),
+        pytest.param(Cut, 30, (10, 25, 45), id="cut"),
+        pytest.param(Throttled, 30, (5, 15, 25), id="throttled"),
+    ],
+    indirect=["peer"],
 )
-def test_a_killed_emulator_loses_nothing_and_keeps_the_order(process, versions, kills):
-    sending, receiving = Sending(process, versions), Receiving(process)
-    for completed in kills:
-        receiving.wait_for(completed)
-        process.kill()
-        process.start()
-    sending.join(PATIENCE_SECONDS)
-    assert sending.left == []
-    with receiving.changed:
-        complete = receiving.changed.wait_for(
-            lambda: all(each and each[-1] == versions - 1 for each in receiving.received.values()), PATIENCE_SECONDS
-        )
-        assert complete, receiving.received
-    receiving.over.set()
-    receiving.join(PATIENCE_SECONDS)
+def test_nothing_is_lost_and_the_order_is_kept(peer, versions, times):
+    with Sending(peer, versions) as sending, Receiving(peer) as receiving:
+        for completed in times:
+            receiving.wait_for(completed)
+            peer.disturb(sending)
+        sending.join(PATIENCE_SECONDS)
+        assert sending.left == []
+        with receiving.changed:
+            complete = receiving.changed.wait_for(
+                lambda: all(each and each[-1] == versions - 1 for each in receiving.received.values()), PATIENCE_SECONDS
+            )
+            assert complete, receiving.received
     assert receiving.failure is sending.failure is None
     for session in SESSIONS:
         seen = receiving.received[session]

@@ -1,0 +1,122 @@
+"""`goldwire servicebus dead-letters`: what subscribers of a Service Bus target gave up, and the way back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from goldwire.app.output import note, say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.app.wiring import House
+    from goldwire.target.service_bus_dead_letters import BrokerDeadLetters
+
+group = typer.Typer(help="What only a Service Bus has.", no_args_is_help=True)
+letters = typer.Typer(help="The broker's dead letters: delivered, and given up by a subscriber.", no_args_is_help=True)
+group.add_typer(letters, name="dead-letters")
+
+TargetArgument = Annotated[str, typer.Argument(help="A target of kind service_bus.")]
+SubscriptionOption = Annotated[str | None, typer.Option("--subscription", help="Of a topic: whose dead letters.")]
+ConnectionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--connection-string",
+        help="A reference such as '${env:NAME}' to one with Listen (and Send to redrive); the target's own has Send alone.",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="servicebus")
+
+
+@letters.command("list")
+def list_letters(
+    target: TargetArgument,
+    *,
+    subscription: SubscriptionOption = None,
+    connection_string: ConnectionOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most that are shown.")] = 1000,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters of the queue or subscription, oldest first; they stay where they are."""
+    import asyncio
+
+    from goldwire.app.wiring import House
+
+    with House.of(config) as house:
+        found = asyncio.run(_letters(house, target, subscription, connection_string).look(limit))
+
+    def render() -> None:
+        if not found:
+            say("no dead letters")
+            return
+        columns = ("number", "message id", "subject", "session", "reason", "deliveries", "enqueued at")
+        rows = [
+            (str(one.sequence_number), one.message_id, one.subject, one.session_id, one.reason, one.delivery_count,
+             one.enqueued_at)
+            for one in found
+        ]  # fmt: skip
+        table(columns, rows)
+
+    show(found, as_json=as_json, render=render)
+
+
+@letters.command("redrive")
+def redrive_letters(
+    target: TargetArgument,
+    numbers: Annotated[
+        list[int] | None, typer.Argument(metavar="[NUMBER]...", help="Numbers, as `dead-letters list` shows them.")
+    ] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    subscription: SubscriptionOption = None,
+    connection_string: ConnectionOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Send dead letters again, with the same body and an id of their own, and take them out of the dead-letter queue.
+
+    What is redriven comes after newer events of its entity; a subscriber that keeps versions ignores what is older. A topic
+    hands it to all its subscriptions.
+    """
+    import asyncio
+
+    from goldwire.app.wiring import House
+
+    if bool(numbers) == everything:
+        raise typer.BadParameter("give the numbers of dead letters, or --all")
+    with House.of(config) as house:
+        source = _letters(house, target, subscription, connection_string)
+        done = asyncio.run(source.redrive(None if everything else set(numbers or ())))
+    missing = len(set(numbers or ())) - done.sent
+    if missing > 0:
+        note(f"goldwire: {missing:,} of the numbers were not there, or have no plain body")
+    show(
+        {"target": target, "redriven": done.sent, "left": done.left},
+        as_json=as_json,
+        render=lambda: say(f"{done.sent:,} sent again, {done.left:,} left"),
+    )
+
+
+def _letters(house: House, target: str, subscription: str | None, connection_string: str | None) -> BrokerDeadLetters:
+    from goldwire.errors import ConfigError
+
+    kind = house.target_config(target).kind
+    if kind != "service_bus":
+        raise ConfigError(f"target {target} is of kind {kind}; the broker's dead letters are there for service_bus only")
+    from msgspec.structs import replace
+
+    from goldwire.target.service_bus import ServiceBusSettings
+    from goldwire.target.service_bus_dead_letters import BrokerDeadLetters
+
+    settings = house.settings(target)
+    assert isinstance(settings, ServiceBusSettings), "the kind says so"
+    if connection_string is not None:
+        resolved = house.loaded.references.resolve(connection_string, "--connection-string")
+        settings = replace(settings, connection_string=resolved, sas_token=None)
+    return BrokerDeadLetters(target, settings, subscription)

@@ -1,0 +1,191 @@
+"""A subscriber that lost everything: what was sent is sent again, on the command line and over real HTTP."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+DEADLINE_SECONDS = 60.0
+
+
+class Shop(ThreadingHTTPServer):
+    """Takes events; of an entity in `refused` none."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Hook)
+        self.refused: set[str] = set()
+        self.taken: list[tuple[str, bytes]] = []
+
+
+class Hook(BaseHTTPRequestHandler):
+    server: Shop
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        refuse = any(f'"entityId":"{one}"'.encode() in body for one in self.server.refused)
+        if not refuse:
+            self.server.taken.append((self.headers["webhook-id"], body))
+        self.send_response(400 if refuse else 204)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *words: object) -> None:  # noqa: A002 - the base class names it so
+        pass
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    shop = Shop()
+    thread = threading.Thread(target=shop.serve_forever)
+    thread.start()
+    yield shop
+    shop.shutdown()
+    thread.join()
+    shop.server_close()
+
+
+TARGET = """\
+  shop:
+    kind: webhook
+    contract: everything
+    clearance: [pii]
+    settings: {{ url: "http://127.0.0.1:{port}/hook" }}
+    delivery: {{ mode: every, backoff_seconds: 0.01 }}
+
+log:
+"""
+
+
+@pytest.fixture
+def sold(shell: Any, shop: Shop) -> Any:
+    """A shop that was sent everything once."""
+    shell.run("init")
+    shell.edit("log:\n", TARGET.format(port=shop.server_port))
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    shell.run("ingest", "billing", "data/billing.csv")
+    shell.run("run", "--until-caught-up", "-t", "shop")
+    return shell
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never became so"
+        time.sleep(0.05)
+
+
+def test_everything_is_sent_again_byte_for_byte_under_ids_of_its_own(sold: Any, shop: Shop) -> None:
+    first = list(shop.taken)
+    shop.taken.clear()
+    [ledger] = sold.json("ledger", "-t", "shop")
+    planned = sold.json("replay", "start", "shop", "--dry-run", "--rate", "100")["plan"]
+    assert shop.taken == []
+    assert sold.json("replay", "list") == []
+    record = sold.json("replay", "start", "shop", "--why", "lost its disk")
+    assert (record["state"], record["why"]) == ("done", "lost its disk")
+    assert (
+        (record["events"], record["bytes"])
+        == (planned["events"], planned["bytes"])
+        == (
+            len(first),
+            sum(len(body) for _, body in first),
+        )
+    )
+    assert planned["seconds"] == pytest.approx(planned["events"] / 100)
+    assert sorted(shop.taken) == sorted((f"{id_}~{record['id']}", body) for id_, body in first)
+    assert sold.json("ledger", "-t", "shop", "--recount")[0]["recounted"] == {
+        term: ledger[term] for term in ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
+    }
+    assert [one["id"] for one in sold.json("replay", "list", "shop")] == [record["id"]]
+    assert record["id"] in sold.run("replay", "show", record["id"]).stdout
+
+
+def test_one_record_is_named_as_its_system_knows_it(sold: Any, shop: Shop) -> None:
+    shop.taken.clear()
+    record = sold.json("replay", "start", "shop", "--entity", "crm/C-1", "--from-seq", "1")
+    assert record["entities"] == 1
+    assert shop.taken
+    assert all(b'{"id":"C-1","system":"crm"}' in body for _, body in shop.taken)
+
+
+def test_an_expression_chooses_and_may_look_only_at_what_the_target_may_know(sold: Any, shop: Shop) -> None:
+    shop.taken.clear()
+    assert sold.json("replay", "start", "shop", "--where", 'a.city == "London"')["entities"] == 1
+    assert all(b"London" in body for _, body in shop.taken)
+    sold.run("run", "--until-caught-up", "-t", "partners")
+    said = sold.fails("replay", "start", "partners", "--where", 'a.email == "ada@analytical.example"', code=2)
+    assert "'email'" in said
+    assert "no clearance" in said
+    assert "ada@" not in said
+
+
+def test_what_is_refused_is_named_and_the_exit_code_says_so(sold: Any, shop: Shop) -> None:
+    [history] = [one for one in sold.json("entity", "show", "crm/C-2")["versions"] if one["version"] == 1]
+    entity_id = sold.json("entity", "show", "crm/C-2")["entity_id"]
+    assert history
+    shop.refused = {entity_id}
+    record = sold.json("replay", "start", "shop", code=10)
+    assert (record["state"], record["rejected"]) == ("done", 1)
+    assert [one["entity_id"] for one in record["failures"]] == [entity_id]
+    assert sold.json("dead", "list") == []
+
+
+def test_a_running_relay_carries_out_what_the_command_asks_for(sold: Any, shop: Shop) -> None:
+    sent = len(shop.taken)
+    relay = sold.start("run", "-t", "shop")
+    until(lambda: "another relay" in sold.run("run", "--until-caught-up", "-t", "shop", code=4).stderr)
+    asked = sold.run("replay", "start", "shop", "--rate", "1000", "--json")
+    assert "a running relay of shop carries it out" in asked.stderr
+    until(lambda: sold.json("replay", "list")[0]["state"] == "done")
+    assert len(shop.taken) == 2 * sent
+    relay.send_signal(signal.SIGTERM)
+    assert relay.wait(timeout=DEADLINE_SECONDS) == 0
+
+
+def test_a_replay_that_was_interrupted_is_finished_by_the_next_run_unless_it_is_cancelled(sold: Any, shop: Shop) -> None:
+    everything = len(shop.taken)
+    for cancelled in (True, False):
+        shop.taken.clear()
+        slow = sold.start("replay", "start", "shop", "--rate", "1.5")
+        until(lambda: len(shop.taken) > 0)
+        slow.send_signal(signal.SIGTERM)
+        assert slow.wait(timeout=DEADLINE_SECONDS) == 0
+        record = sold.json("replay", "list")[-1]
+        taken = len(shop.taken)
+        assert (record["state"], record["events"]) == ("open", taken)
+        assert taken < everything
+        if cancelled:
+            assert sold.json("replay", "cancel", record["id"])["cancelled"] is True
+            again = sold.json("replay", "cancel", record["id"])
+            assert again == {"replay": record["id"], "cancelled": False, "state": "cancelled"}
+        sold.run("run", "--until-caught-up", "-t", "shop")
+        assert len({id_ for id_, _ in shop.taken}) == (taken if cancelled else everything)
+    assert [one["state"] for one in sold.json("replay", "list")] == ["cancelled", "done"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (("nobody",), 11, "no target nobody"),
+        (("shop", "--since", "yesterday"), 3, "--since: 'yesterday' is no moment"),
+        (("shop", "--since", "2026-01-01", "--from-seq", "3"), 3, "one beginning"),
+        (("shop", "--until", "2001-01-01"), 3, "sent nothing between"),
+        (("shop", "--since", "2199-01-01"), 3, "sent nothing between"),
+        (("shop", "--entity", "crm/C-99"), 11, "C-99"),
+        (("shop", "--where", "a.shoe_size == 1"), 2, "shoe_size"),
+    ],
+)
+def test_what_cannot_be_replayed_is_said_before_anything_is_written(
+    sold: Any, words: tuple[str, ...], code: int, complaint: str
+) -> None:
+    assert complaint in sold.fails("replay", "start", *words, code=code)
+    assert sold.json("replay", "list") == []
+    sold.fails("replay", "show", "r-1", code=11)

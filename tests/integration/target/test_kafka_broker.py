@@ -1,0 +1,118 @@
+"""The `kafka` target against a broker in a process of its own: noida-db, where it is installed (`pip install noida-db`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import subprocess
+import time
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from goldwire.event.sealed import SealedEvent
+from goldwire.target.base import Delivered, Item
+from goldwire.target.kafka import KafkaTarget
+from goldwire.target.kafka_settings import KafkaSettings
+from goldwire.testing.kafka_cluster import read_topic
+from goldwire.testing.target_suite import SECRET, Held, TargetSuite
+
+NOIDA = shutil.which("noida-db")
+TOPIC = "golden"
+
+pytestmark = [pytest.mark.optional, pytest.mark.skipif(NOIDA is None, reason="noida-db is not installed")]
+
+
+class TestKafkaBroker(TargetSuite):
+    fences = False
+    rejects = True
+    interruptible = True
+
+    async def set_up(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        await asyncio.to_thread(self.start)
+        await asyncio.to_thread(self.create)
+
+    async def tear_down(self) -> None:
+        await asyncio.to_thread(self.end)
+
+    def start(self) -> None:
+        assert NOIDA is not None
+        words = ["start", "--only", "kafka", "--kafka-port", str(self.port), "--data-dir", str(self.folder / "noida")]
+        self.process = subprocess.Popen([NOIDA, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            except OSError:
+                time.sleep(0.05)
+            else:
+                return
+        raise AssertionError("noida-db did not start")
+
+    def create(self) -> None:
+        topic = NewTopic(TOPIC, num_partitions=4, replication_factor=1)
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
+        admin.create_topics([topic])[TOPIC].result(30)
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+    def make_target(self) -> KafkaTarget:
+        place: dict[str, Any] = {"bootstrap_servers": (f"127.0.0.1:{getattr(self, 'port', 1)}",), "topic": TOPIC}
+        more = {"message_bytes_max": 2_000_000, "timeout_seconds": 5.0, "connect_timeout_seconds": 5.0}
+        return KafkaTarget("k", KafkaSettings(**place, **more, tls=False, key_password=SECRET), self.clock)
+
+    def bad_event(self) -> SealedEvent:
+        return self.event("bad", 1, name="x" * 3_000_000)
+
+    async def held(self, entity_id: str) -> Held | None:
+        records = await asyncio.to_thread(read_topic, f"127.0.0.1:{self.port}", TOPIC)
+        events = [event for record in records if (event := json.loads(record.value()))["entityId"] == entity_id]
+        held = max(events, key=lambda event: event["version"], default=None)
+        if held is None or held["eventType"] == "EntityDeleted":
+            return None
+        return Held(held["version"], {name: one["value"] for name, one in held["changes"]["attributes"].items()})
+
+    async def take_down(self) -> None:
+        await asyncio.to_thread(self.end)
+
+    async def bring_up(self) -> None:
+        await asyncio.to_thread(self.start)
+
+    def test_the_order_of_an_entity_survives_restarts_of_the_broker(self) -> None:
+        """As the relay does: the same event again, and nothing newer before it is taken."""
+
+        async def check(target: KafkaTarget) -> None:
+            for version in range(1, 31):
+                if version % 8 == 0:
+                    await asyncio.to_thread(
+                        self.end
+                    )  # gracefully: it does not write through, and a kill would lose what it holds
+                    restarting = asyncio.create_task(asyncio.to_thread(self.start))
+                waiting = [Item(self.event(f"e{n}", version)) for n in range(20)]
+                while waiting:
+                    outcomes = await target.send(waiting)
+                    waiting = [item for item, one in zip(waiting, outcomes, strict=True) if not isinstance(one, Delivered)]
+                if version % 8 == 0:
+                    await restarting
+
+        self.run(check)
+        self.start()
+        try:
+            versions: dict[str, list[int]] = {}
+            for record in read_topic(f"127.0.0.1:{self.port}", TOPIC):
+                event = json.loads(record.value())
+                versions.setdefault(event["entityId"], []).append(event["version"])
+        finally:
+            self.end()
+        for found in versions.values():
+            assert found == sorted(found)
+            assert set(found) == set(range(1, 31))
+        assert len(versions) == 20
