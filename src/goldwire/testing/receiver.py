@@ -242,14 +242,30 @@ async def serve(receiver: Receiver, port: int) -> None:
     await receiver.stop()
 
 
+def _secrets(file: Path | None) -> list[str]:
+    if file is None:
+        return []
+    return (sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8")).split()
+
+
 def main() -> None:
     """Parse the command line and serve."""
-    parser = argparse.ArgumentParser(prog="goldwire.testing.receiver", description="A webhook receiver for demos and tests.")
+    parser = argparse.ArgumentParser(
+        prog="goldwire.testing.receiver", description="A webhook receiver for demos and tests.", allow_abbrev=False
+    )
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; 0: any free port, which is printed")
     parser.add_argument("--log", type=Path, help="file of JSON lines: each event received, and whether it was applied")
-    parser.add_argument("--secret", action="append", default=[], help="whsec_…: refuse what is not signed with it; repeatable")
+    # No option takes a secret itself: everybody on the machine may read a command line.
+    parser.add_argument(
+        "--secret-file",
+        type=Path,
+        help="a whsec_… on each line, - for standard input: refuse what is signed with none of them",
+    )
     given = parser.parse_args()
-    asyncio.run(serve(Receiver(secrets=given.secret, log=given.log), given.port))
+    secrets = _secrets(given.secret_file)
+    if given.secret_file and not secrets:
+        parser.error("--secret-file: it holds no secret, and everything would be taken")
+    asyncio.run(serve(Receiver(secrets=secrets, log=given.log), given.port))
 
 
 if __name__ == "__main__":

@@ -276,7 +276,9 @@ def test_wrong_settings_are_named_and_their_values_are_not_shown(settings: dict[
 
 def test_a_receiver_of_its_own_process_logs_what_it_took(tmp_path: Path) -> None:
     log = tmp_path / "received.jsonl"
-    command = [sys.executable, "-m", "goldwire.testing.receiver", "--log", str(log), "--secret", OLD]
+    (tmp_path / "webhook.key").write_text(f"{NEW}\n{OLD}\n")
+    command = [sys.executable, "-m", "goldwire.testing.receiver", "--log", str(log)]
+    command += ["--secret-file", str(tmp_path / "webhook.key")]
     for expected in (Delivered("a"), Duplicate("a")):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -294,3 +296,12 @@ def test_a_receiver_of_its_own_process_logs_what_it_took(tmp_path: Path) -> None
             assert asyncio.run(run()) == [expected]
             process.terminate()
     assert [line.split(b",")[0] for line in log.read_bytes().splitlines()] == [b'{"applied":true', b'{"applied":false']
+
+
+def test_a_receiver_takes_no_secret_on_its_command_line_and_no_empty_file_of_them() -> None:
+    command = [sys.executable, "-m", "goldwire.testing.receiver"]
+    for words, given in ((["--secret", OLD], ""), (["--secret-file", "-"], "\n")):
+        done = subprocess.run([*command, *words], input=given, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 2
+        assert "--secret" in done.stderr
+        assert "Traceback" not in done.stderr
