@@ -25,13 +25,13 @@ help: ## List the commands
 
 setup: $(DEV) ## Make .venv and install Goldwire with all that its tests need
 
-$(CORE): pyproject.toml scripts/setup.sh
+$(CORE): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh core
 
 $(DEV): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh dev
 
-demo: $(CORE) ## Run the whole path on real customers: three targets, a crash, a proof
+demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes, a proof
 	@$(RUN) demo $(ARGS)
 
 test: $(DEV) ## Run every test

@@ -63,7 +63,7 @@ install() {
 }
 
 case "$wanted" in
-    core) install Goldwire -e '.'; touch .venv/.goldwire-core ;;
+    core) install 'Goldwire and the kit for subscribers' -e '.[azure]' -e './src/goldwire_consumer'; touch .venv/.goldwire-core ;;
     dev) install 'Goldwire, the kit for subscribers and what the tests need' \
              -e '.[dev]' -e './src/goldwire_consumer[azure,kafka,postgresql]'
          touch .venv/.goldwire-core .venv/.goldwire-dev ;;

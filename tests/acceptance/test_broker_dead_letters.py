@@ -88,3 +88,16 @@ def test_what_was_given_up_is_listed_and_sent_again(shell: Any, queue: str) -> N
     assert "no dead letters" in shell.run("servicebus", "dead-letters", "list", "bus").stdout
     assert "of kind file" in shell.fails("servicebus", "dead-letters", "list", "events", code=2)
     assert "NOTSET" in shell.fails("servicebus", "dead-letters", "list", "bus", "--connection-string", "${env:NOTSET}", code=2)
+
+
+def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shell: Any, queue: str) -> None:
+    shell.run("init")
+    shell.edit("log:\n", TARGET)
+    shell.environment["BUS"] = queue
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    shell.run("run", "--until-caught-up", "-t", "bus")
+    before = held(queue)
+    record = shell.json("replay", "start", "bus")
+    assert (record["state"], record["events"]) == ("done", len(before))
+    assert held(queue) == {**before, **{f"{id_}~{record['id']}": body for id_, body in before.items()}}

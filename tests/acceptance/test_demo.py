@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
 import sqlite3
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from goldwire.app.demo.folder import DemoFolder
+from goldwire.app.demo.mirror import compare_mirror
 from goldwire.app.demo.proof import compare_warehouse, verify_chains
+from goldwire.app.demo.subscribing import applied
 from goldwire.app.wiring import House
 
 TERMS = ("delivered", "filtered", "superseded", "dead", "parked", "pending")
@@ -28,7 +34,23 @@ def test_the_demo_proves_what_it_claims(shell: Any) -> None:
     assert_killed_and_nothing_lost(found, folder)
     assert_masked(found["sample"], folder)
     assert_steward_heard(found["fates"])
+    assert_rebuilt_from_the_stream(found, folder)
     assert_the_proof_can_fail(folder)
+    assert_the_proof_of_the_stream_can_fail(folder)
+
+
+def assert_rebuilt_from_the_stream(found: dict[str, Any], folder: DemoFolder) -> None:
+    killed, mirror = found["killed"], found["mirror"]
+    assert killed["exit_signal"] == signal.SIGKILL
+    assert 0 < killed["applied"] < killed["published"]
+    ledger = next(one for one in found["ledgers"] if one["target"] == "backplane")
+    assert mirror["applied"] == ledger["delivered"] <= mirror["published"]
+    assert mirror["golden_records"] == mirror["rows"] == mirror["rows_equal"] == found["warehouse"]["golden_records"]
+    assert mirror["settled"] == mirror["guards_equal"] > mirror["rows"]
+    held = folder.mirror.read_bytes()
+    assert b"winston hills" in held
+    assert b"neumann" not in held, "masked"
+    assert b"5304218" not in held, "left out"
 
 
 def assert_mastered(found: dict[str, Any]) -> None:
@@ -47,7 +69,7 @@ def assert_killed_and_nothing_lost(found: dict[str, Any], folder: DemoFolder) ->
     at_kill = {one["target"]: one for one in crash["at_kill"]}
     assert at_kill["partner"]["pending"] > 0
     ledgers = {one["target"]: one for one in found["ledgers"]}
-    assert ledgers.keys() == {"eventlog", "partner", "warehouse"}
+    assert ledgers.keys() == {"eventlog", "partner", "warehouse", "backplane"}
     for one in [*at_kill.values(), *ledgers.values()]:
         assert one["committed"] == sum(one[term] for term in TERMS)
         assert one["balanced"]
@@ -101,8 +123,24 @@ def assert_the_proof_can_fail(folder: DemoFolder) -> None:
         assert verify_chains(house, folder)[0].findings > 0
 
 
-def change(folder: DemoFolder, statement: str) -> None:
-    connection = sqlite3.connect(folder.warehouse)
+def assert_the_proof_of_the_stream_can_fail(folder: DemoFolder) -> None:
+    with House.of(folder.config) as house:
+        sound = compare_mirror(house, folder, applied(folder))
+        assert (sound.rows_equal, sound.unexpected, sound.guards_unexpected) == (sound.golden_records, 0, 0)
+        first = "WHERE entity_id = (SELECT min(entity_id) FROM customer)"
+        last = "WHERE entity_id = (SELECT max(entity_id) FROM customer)"
+        change(folder, f'UPDATE customer SET record = replace(record, \'"value":"\', \'"value":"x\') {first}', folder.mirror)
+        assert compare_mirror(house, folder, 0).rows_equal == sound.rows_equal - 1
+        change(folder, f"UPDATE customer SET version = version + 1 {last}", folder.mirror)
+        assert compare_mirror(house, folder, 0).rows_equal == sound.rows_equal - 2
+        change(folder, f"UPDATE goldwire_guard SET hash = 'sha256:another' {last}", folder.mirror)
+        assert compare_mirror(house, folder, 0).guards_equal == sound.guards_equal - 1
+        change(folder, f"DELETE FROM customer {first}", folder.mirror)
+        assert compare_mirror(house, folder, 0).unexpected == 1
+
+
+def change(folder: DemoFolder, statement: str, database: Path | None = None) -> None:
+    connection = sqlite3.connect(database or folder.warehouse)
     assert connection.execute(statement).rowcount == 1
     connection.commit()
     connection.close()
@@ -129,3 +167,35 @@ def test_the_demo_leaves_a_folder_alone_that_is_not_its_own(shell: Any) -> None:
     shell.write("mine/precious.txt", "mine")
     assert "mine" in shell.fails("demo", "mine", code=3)
     assert [file.name for file in mine.iterdir()] == ["precious.txt"]
+
+
+def test_without_the_packages_of_the_backplane_the_demo_has_three_targets_and_says_what_to_install(shell: Any) -> None:
+    shell.write("hidden/sitecustomize.py", "import sys\nsys.modules['azure.eventhub'] = None\n")
+    shell.environment["PYTHONPATH"] = str(shell.folder / "hidden")
+    text = shell.run("demo", "lean").stdout
+    assert "pip install 'goldwire[azure]' goldwire-consumer" in text
+    assert "Three targets under three contracts" in text
+    assert "All promises kept" in text
+    assert "backplane" not in shell.run("ledger", "--config", "lean/goldwire.yaml").stdout
+
+
+def test_a_demo_that_is_ended_leaves_no_process_behind(shell: Any) -> None:
+    process = shell.start("demo", "ended")
+    emulator = shell.folder / "ended" / "backplane.connection"
+    deadline = time.monotonic() + 60
+    while not emulator.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children = children_of(process.pid)
+    assert len(children) >= 2, "receiver and emulator"
+    process.terminate()
+    assert process.wait(60) == 130
+    for pid in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def children_of(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    return [int(pid) for pid, owner in (line.split() for line in listed.splitlines()) if int(owner) == parent]

@@ -163,6 +163,10 @@ class ReplayStore(Protocol):
         """What of these entities' changes ended as delivered or filtered; entities without a change are left out."""
         ...
 
+    def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
+        """Those of these entities that were erased at a position above `after`."""
+        ...
+
     def position_before(self, moment: str) -> int:
         """The last position committed before a moment (recorded text, as `goldwire.clock.timestamp` makes it); 0 if none."""
         ...

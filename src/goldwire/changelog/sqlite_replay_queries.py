@@ -41,5 +41,10 @@ WHERE l.entity_no IN (MANY) ORDER BY l.entity_no, l.version
 """How each version of these entities ended for a target: the code of its closing, or else the byte of its settlement (NULL
 before the target's start, empty above its cursor)."""
 
+ERASED_SINCE = """
+SELECT l.entity_id FROM log l WHERE +l.seq > ? AND l.entity_no IN (MANY) AND l.kind = 'erased'
+"""
+"""Entities that were erased above a position. `log_version` holds the positions, so only newer rows are looked up."""
+
 COMMITTED_AT = "SELECT committed_at FROM log WHERE seq = ?"
 """When a position was committed."""

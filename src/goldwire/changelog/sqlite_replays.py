@@ -100,6 +100,12 @@ class SqliteReplays(Part):
             pasts[entity_id] = Past(fates, erased.get(entity_id, 0), controls.get(entity_id))
         return pasts
 
+    def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
+        """See `ReplayStore.erased_since`."""
+        with self._database.reading():
+            numbers = self._numbers.of(entity_ids).values()
+            return {row[0] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers)}
+
     def position_before(self, moment: str) -> int:
         """See `ReplayStore.position_before`: times never fall along positions, so halving finds it."""
         execute = self._database.execute

@@ -66,6 +66,7 @@ class Replays:
         self._observer = observer
         self._looked_at = -inf
         self._newest = 0
+        self._looked_upto = 0
         self._epoch = 0
         self._replay: Replay | None = None
         self._going: dict[str, Repeat] = {}
@@ -135,6 +136,7 @@ class Replays:
         if found is None:
             return False
         newest = await self._source.refresh()
+        position = await self._call(self._store.position)
         if self._replay is None:
             started_at = found.started_at or timestamp(self._clock.now())
             self._replay = replace(found, started_at=started_at, position=max(found.position, found.selection.after))
@@ -145,13 +147,19 @@ class Replays:
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
             self._observer.replaying(open_now=True)
             self._take(await self._gather(found.begun, begun=True))
-        elif newest != self._newest:
+        elif newest != self._newest or await self._any_erased(position):
             await self._renew()
-        self._newest = newest
+        self._newest, self._looked_upto = newest, position
         return True
 
+    async def _any_erased(self, position: int) -> bool:
+        """Say whether an entity that is begun was erased since the last turn: nothing older of it may leave any more."""
+        if not self._going or position == self._looked_upto:
+            return False
+        return bool(await self._call(self._store.erased_since, tuple(self._going), self._looked_upto))
+
     async def _renew(self) -> None:
-        """Make what is begun again under a contract that changed meanwhile; what was sent of it already stays sent."""
+        """Make again what is begun, since less of it may leave now; what was sent of it already stays sent."""
         fresh = {repeat.entity_id: repeat for repeat in (await self._gather(tuple(self._going), begun=True)).repeats}
         for old in list(self._going.values()):
             next_version = old.sent[old.place].row.version

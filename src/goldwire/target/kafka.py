@@ -80,10 +80,11 @@ class KafkaTarget:
         records: list[Record] = []
         owners: list[int] = []
         line = await self._ready_line()
+        cuts = line.cuts
         errors = await line.write(self._records(items, records, owners))
         outcomes: list[Outcome] = [DELIVERED] * len(items)
         if any(errors):
-            await self._settle(outcomes, owners, records, errors)
+            await self._settle(outcomes, owners, records, errors, first_try=line.cuts == cuts)
         return outcomes
 
     def _records(self, items: Sequence[Item], records: list[Record], owners: list[int]) -> Iterator[Record]:
@@ -124,7 +125,13 @@ class KafkaTarget:
         return found
 
     async def _settle(
-        self, outcomes: list[Outcome], owners: list[int], records: list[Record], errors: list[KafkaError | None]
+        self,
+        outcomes: list[Outcome],
+        owners: list[int],
+        records: list[Record],
+        errors: list[KafkaError | None],
+        *,
+        first_try: bool,
     ) -> None:
         left = _ALONE_MAX
         for owner, record, error in zip(owners, records, errors, strict=True):
@@ -134,7 +141,7 @@ class KafkaTarget:
                 left -= 1
                 outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
             else:
-                outcome = outcome_of(error)
+                outcome = outcome_of(error, first_try=first_try)
             # Of a deletion and its empty record the one whose fate is less clear speaks for both.
             if outcomes[owner] is DELIVERED:
                 outcomes[owner] = outcome
@@ -151,7 +158,9 @@ class KafkaTarget:
         async with self._one_at_a_time:
             if self._alone is None or self._alone.fatal:
                 self._alone = await self._worker.run(self._new_line)
+            cuts = self._alone.cuts
             error = (await self._alone.write([record]))[0]
+            first_try = self._alone.cuts == cuts
         if error is None:
             return DELIVERED
         if error.name() in TOO_LARGE:
@@ -159,7 +168,7 @@ class KafkaTarget:
             return Rejected(f"no message of {size:,} bytes is taken; {fix}")
         if error.name() in OF_THE_BATCH:
             return Rejected("the broker refuses its content")
-        return outcome_of(error)
+        return outcome_of(error, first_try=first_try)
 
     async def _probe(self) -> KafkaError | None:
         """Ask for the topic, which writes nothing; return why that failed."""

@@ -19,6 +19,7 @@ Headers = Sequence[tuple[str, str]]
 Record = tuple[str, bytes | None, Headers]
 """Key, value and headers."""
 
+_CUT = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 _SERVE_SECONDS = 0.2
 _END_SECONDS = 5.0
 
@@ -39,6 +40,8 @@ class Line:
         self._topic = topic
         self.last_error: KafkaError | None = None
         """What the client last complained of, beyond single messages."""
+        self.cuts = 0
+        """How often a connection was found broken. A record that was under way then may be written, whatever is said of it."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
         self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
@@ -91,6 +94,7 @@ class Line:
 
     def _complained(self, error: KafkaError) -> None:
         self.last_error = error
+        self.cuts += error.name() in _CUT
         self.fatal = self.fatal or error.fatal()
 
 

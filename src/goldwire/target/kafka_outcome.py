@@ -27,7 +27,6 @@ _NOT_WRITTEN = {
     "UNSUPPORTED_COMPRESSION_TYPE": "the broker does not take this compression; mend compression",
     "POLICY_VIOLATION": "a policy of the cluster forbids it",
     "_QUEUE_FULL": "the client's own queue is full",
-    "_PURGE_QUEUE": "dropped before it was sent",
 }
 """Errors that the broker answers instead of writing, or with which the client does not even send.
 
@@ -36,23 +35,35 @@ tried again by the client and end as a time-out, so they do not come up here.
 """
 
 
-def outcome_of(error: KafkaError) -> Outcome:
-    """Return what to tell the relay; what is not known for certain is Unknown."""
+def outcome_of(error: KafkaError, *, first_try: bool) -> Outcome:
+    """Return what to tell the relay; what is not known for certain is Unknown.
+
+    Args:
+        error: of the record.
+        first_try: the client certainly sent the record once only. If it tried again, an earlier try may have been written, and
+            the refusal is about the later one; the client knows, but its Python part does not tell.
+    """
     name = error.name()
+    if not first_try:
+        return Unknown(f"a connection broke, and then: {_NOT_WRITTEN.get(name, _plain(name))}")
     if name == "THROTTLING_QUOTA_EXCEEDED":
         return Throttled()
     if name in _NOT_WRITTEN:
         return Unavailable(_NOT_WRITTEN[name])
     if name == "_MSG_TIMED_OUT":
         return Unknown("no word from the broker in time")
-    return Unknown(f"the client gave up: {name.strip('_').lower().replace('_', ' ')}")
+    return Unknown(f"the client gave up: {_plain(name)}")
 
 
 def reason_of(error: KafkaError | None) -> str:
     """Return why a cluster cannot be used, for people."""
     if error is None:
         return "no broker answers"
-    return _NOT_WRITTEN.get(error.name(), f"no broker answers ({error.name().strip('_').lower().replace('_', ' ')})")
+    return _NOT_WRITTEN.get(error.name(), f"no broker answers ({_plain(error.name())})")
+
+
+def _plain(name: str) -> str:
+    return name.strip("_").lower().replace("_", " ")
 
 
 def is_for_people(error: KafkaError) -> bool:

@@ -71,6 +71,18 @@ class KafkaCluster:
         for broker in range(1, self._brokers + 1):
             self._check(self._library.rd_kafka_mock_broker_set_rtt(self._cluster, broker, round(seconds * 1_000)))
 
+    def watch(self) -> None:
+        """From now on remember which requests come in."""
+        self._library.rd_kafka_mock_start_request_tracking(self._cluster)
+
+    def seen(self, request: int) -> int:
+        """Return how many requests of a kind came in since `watch`."""
+        count = ctypes.c_size_t()
+        found = self._library.rd_kafka_mock_get_requests(self._cluster, ctypes.byref(count))
+        numbers = [self._library.rd_kafka_mock_request_api_key(found[index]) for index in range(count.value)]
+        self._library.rd_kafka_mock_request_destroy_array(found, count)
+        return numbers.count(request)
+
     def down(self) -> None:
         """Break all connections and accept no more."""
         for broker in range(1, self._brokers + 1):
@@ -145,6 +157,10 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_topic_create", number, pointer, text, number, number),
         ("rd_kafka_mock_topic_set_error", None, pointer, text, number),
         ("rd_kafka_mock_push_request_errors_array", None, pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(number)),
+        ("rd_kafka_mock_start_request_tracking", None, pointer),
+        ("rd_kafka_mock_get_requests", ctypes.POINTER(pointer), pointer, ctypes.POINTER(ctypes.c_size_t)),
+        ("rd_kafka_mock_request_api_key", ctypes.c_int16, pointer),
+        ("rd_kafka_mock_request_destroy_array", None, ctypes.POINTER(pointer), ctypes.c_size_t),
         ("rd_kafka_mock_broker_set_rtt", number, pointer, ctypes.c_int32, number),
         ("rd_kafka_mock_broker_set_down", number, pointer, ctypes.c_int32),
         ("rd_kafka_mock_broker_set_up", number, pointer, ctypes.c_int32),

@@ -187,6 +187,8 @@ class ReplaySuite(StoreSetting):
         settle(store, 0, b"DDDDDD")
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("a", 4, kind="erased")])
+        assert store.erased_since(["a", "b", "nobody"], 6) == {"a"}
+        assert store.erased_since(["a", "b"], 7) == store.erased_since(["b"], 0) == set()
         pasts = store.pasts("t", ["a", "b"])
         assert (pasts["a"].erased, pasts["b"].erased) == (4, 0)
         assert [fate.row.version for fate in pasts["a"].fates] == [1, 2, 3]

@@ -104,6 +104,15 @@ def test_what_one_client_sends_another_receives(peer):
     assert [event.sequence_number for _, event in found] == list(range(10))
 
 
+def test_tls_carries_the_same(start, certificates):
+    peer = start(tls=certificates.context)
+    settings = {"custom_endpoint_address": peer.emulator.endpoint, "connection_verify": certificates.file}
+    with producer(peer, "single", **settings) as sender:
+        sender.send_batch([EventData(f"{number}") for number in range(100)])
+        assert sender.get_partition_ids() == ["0"]
+    assert texts(collect(consumer(peer, "single", **settings), 100)) == [f"{number}" for number in range(100)]
+
+
 def test_a_key_keeps_to_the_partition_of_the_services_hash_and_stays_on_the_event(peer):
     keys = [f"customer:{number}" for number in range(12)]
     with producer(peer) as sender:

@@ -251,6 +251,27 @@ def test_silence_is_unknown_then_for_certain_unavailable_and_then_over(cluster: 
     assert [record.key() for record in cluster.records(TOPIC)] == [b"a"]
 
 
+def test_a_refusal_after_a_broken_connection_is_not_certain(cluster: KafkaCluster) -> None:
+    """The broker writes, the connection breaks before it can say so, and the client's second try is refused."""
+
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        cluster.watch()
+        cluster.delay(15.0)
+        sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
+        while not cluster.seen(PRODUCE):  # noqa: ASYNC110 - the broker tells nobody when something comes in
+            await asyncio.sleep(0.05)
+        cluster.fail(PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 9)
+        cluster.down()
+        cluster.delay(0.0)
+        cluster.up()
+        return list(await sending)
+
+    (found,) = with_target(cluster, check)
+    assert isinstance(found, Unknown), found
+    assert "grant it Write" in found.reason
+    assert [record.key() for record in cluster.records(TOPIC)] == [b"a"]
+
+
 def test_a_producer_that_can_write_no_more_is_replaced(cluster: KafkaCluster) -> None:
     async def check(target: KafkaTarget) -> list[str]:
         await target.send([Item(sealed("z", 1))])
@@ -270,7 +291,8 @@ def test_a_closed_target_lets_nothing_out_afterwards(cluster: KafkaCluster) -> N
     async def check(target: KafkaTarget) -> None:
         cluster.down()
         sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
-        await asyncio.sleep(0.1)
+        while not len(target._line._producer):  # noqa: ASYNC110 - nor does the client, when it holds something
+            await asyncio.sleep(0.01)
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)
         await target.close()

@@ -252,6 +252,33 @@ def test_more_than_fits_into_one_batch_goes_in_several_and_what_never_fits_is_re
     with_emulator(check)
 
 
+def test_a_batch_that_is_refused_as_a_whole_is_taken_apart() -> None:
+    """The entity takes less than the SDK puts into a batch, and one message is too large even alone."""
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, queue=PLAIN, sessions=False) as target:
+            sizes = [15_000] * 5 + [120_000] + [15_000] * 5
+            outcomes = await target.send([Item(sealed(f"e{n}", 1, {"name": "z" * size})) for n, size in enumerate(sizes)])
+        assert [type(one) for one in outcomes] == [Delivered] * 5 + [Rejected] + [Delivered] * 5
+        assert "120," in outcomes[5].reason
+        assert "zzz" not in outcomes[5].reason
+        assert len(await peek_all(emulator)) == 10
+
+    with_emulator(check, limits=Limits(max_message_bytes=100_000))
+
+
+def test_large_messages_of_a_premium_entity_go_one_by_one() -> None:
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, queue=PLAIN, sessions=False, message_bytes_max=3_000_000) as target:
+            sizes = [100, 2_000_000, 100, 4_000_000]
+            outcomes = await target.send([Item(sealed(f"e{n}", 1, {"name": "z" * size})) for n, size in enumerate(sizes)])
+        assert [type(one) for one in outcomes] == [Delivered, Delivered, Delivered, Rejected]
+        assert "3,000,000" in outcomes[3].reason
+        assert len(await peek_all(emulator)) == 3
+
+    with_emulator(check, limits=Limits(max_message_bytes=5_000_000))
+
+
 def test_of_a_partitioned_entity_a_batch_holds_one_key() -> None:
     async def check(emulator: Emulator) -> None:
         async with opened(emulator, partitioned=True) as target:

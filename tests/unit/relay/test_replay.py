@@ -155,6 +155,20 @@ def test_an_erased_record_does_not_come_back_either_before_its_tombstone_was_sen
     assert repeated(world) == []
 
 
+def test_a_record_that_is_erased_while_an_event_is_retried_stays_erased(world):
+    world.commit(("a", {"city": "1"}), ("a", {"city": "secret"}))
+    world.run()
+    world.target.answer = lambda item: Unavailable("down") if item.replay_id and item.event.version == 2 else DELIVERED
+    world.replay()
+    task = world.loop.create_task(world.running(breaker_failures=100))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    world.erase("a")
+    world.target.items.clear()
+    world.loop.run_until_complete(asyncio.wait_for(task, 1_000.0))
+    assert [(item.event.version, item.replay_id) for item in world.target.items] == [(3, None)]
+    assert (world.replayed().state, world.replayed().tally.withheld) == ("done", 1)
+
+
 # --- contracts that changed since
 
 

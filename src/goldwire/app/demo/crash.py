@@ -7,15 +7,19 @@ import sys
 import time
 from collections import Counter
 
+from goldwire.app.demo.backplane import written_at
 from goldwire.app.demo.folder import DemoFolder
 from goldwire.app.demo.proof import all_terms
-from goldwire.app.demo.receiving import arrivals, wait_for_lines
+from goldwire.app.demo.receiving import arrivals, count_lines, wait_for_lines
 from goldwire.app.demo.result import Crash
 from goldwire.app.wiring import House
 from goldwire.errors import GoldwireError
 
 KILL_AFTER_EVENTS = 75
 """How many events of the second wave the partner has when the relay is killed: a good third."""
+
+KILL_AT_THE_LATEST = 140
+"""How many it may have while the relay is let live until the backplane has something too."""
 
 ANSWER_SECONDS = 0.15
 """How long the partner takes over each answer meanwhile, so that there is a middle to be killed in."""
@@ -34,11 +38,14 @@ def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
         GoldwireError: it could not be killed in mid-send, or the next relay failed.
     """
     before = len(arrivals(folder.arrivals))
+    hub_before = written_at(folder)
     folder.point_partner_at(f"{url}/slow/{ANSWER_SECONDS}")
     with folder.child_log.open("wb") as log:
         relay = _start_relay(folder, log.fileno())
         try:
             wait_for_lines(folder.arrivals, before + KILL_AFTER_EVENTS, relay, _PATIENCE_SECONDS)
+            if hub_before:
+                _wait_for_hub(folder, hub_before, before + KILL_AT_THE_LATEST)
         finally:
             relay.kill()  # SIGKILL
             exit_code = relay.wait()
@@ -60,6 +67,12 @@ def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
         partner_repeats_identical=len({(one.entity_id, one.version, one.body) for one in events}) == len(times),
         seconds_to_catch_up=seconds,
     )
+
+
+def _wait_for_hub(folder: DemoFolder, before: int, lines: int) -> None:
+    """Return when the emulator has written something, or the partner has so many lines."""
+    while written_at(folder) == before and count_lines(folder.arrivals) < lines:
+        time.sleep(0.001)
 
 
 def _finish(relay: subprocess.Popen[bytes], folder: DemoFolder) -> None:

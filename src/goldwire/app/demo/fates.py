@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.app.demo.folder import DemoFolder
+from goldwire.app.demo.mirror import mirrored
 from goldwire.app.demo.proof import table_rows
 from goldwire.app.demo.receiving import arrivals
 from goldwire.app.demo.result import Fate
@@ -17,12 +18,12 @@ from goldwire.changelog.port import Store
 from goldwire.target.sql.settings import SqlSettings
 
 _WANTED = {
-    "merge": ("merged", "merged", "marked deleted"),
-    "unmerge": ("changed", "changed", "row"),
-    "delete": ("deleted", "deleted", "marked deleted"),
-    "withdraw": ("changed", "deselected", "marked deleted"),
+    "merge": ("merged", "merged", "marked deleted", "merged"),
+    "unmerge": ("changed", "changed", "row", "row"),
+    "delete": ("deleted", "deleted", "marked deleted", "deleted"),
+    "withdraw": ("changed", "deselected", "marked deleted", "deselected"),
 }
-"""By decision: what the last event of the entity says in the event log and at the partner, and what the table has."""
+"""By decision: what its last event in the event log and at the partner says, what the table has, and the subscriber."""
 
 _NEVER = "never sent"
 
@@ -68,18 +69,20 @@ def fates(house: House, folder: DemoFolder, decisions: Iterable[Decided]) -> lis
     rows = dict(table_rows(folder.warehouse, settings))
     in_log = _last(folder.eventlog.read_bytes().splitlines())
     at_partner = _last(one.body for one in arrivals(folder.arrivals))
+    in_mirror = mirrored(folder) if folder.mirror.exists() else None
     found: dict[str, Fate] = {}
     for one in decisions:
         after = house.store.find_entity(one.system, one.id) or one.before
         entity_id = after if one.decision == "unmerge" else one.before
         told = (_told(in_log, entity_id), _told(at_partner, entity_id), _row(rows, entity_id, settings))
+        mirror = None if in_mirror is None else in_mirror.get(entity_id, _NEVER)
         wanted = _WANTED[one.decision]
-        # What was provisional never reached the partner or the warehouse, so they need not hear of its end.
+        # What was provisional reached nobody but the event log, so the others need not hear of its end.
         as_decided = told[0].startswith(wanted[0]) and all(
-            here == _NEVER or here.startswith(want) for here, want in zip(told, wanted, strict=True)
+            here == _NEVER or here.startswith(want) for here, want in zip((*told, mirror or _NEVER), wanted, strict=True)
         )
         if entity_id not in found:
-            found[entity_id] = Fate(one.decision, f"{one.system}/{one.id}", entity_id, *told, as_decided=as_decided)
+            found[entity_id] = Fate(one.decision, f"{one.system}/{one.id}", entity_id, *told, mirror, as_decided=as_decided)
     return list(found.values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import secrets
 import shutil
 from pathlib import Path
@@ -17,6 +18,9 @@ _MARK = ".goldwire-demo"
 """A folder with this file was made by the demo, and may be removed by it."""
 
 _KEY_BYTES = 32
+
+_BACKPLANE = re.compile(r"^  backplane:.*\n(?:    .*\n)+", re.MULTILINE)
+"""The target of that name in the example's configuration."""
 
 
 class DemoFolder:
@@ -39,6 +43,14 @@ class DemoFolder:
         self.rejects = self.out / "rejects.jsonl"
         self.child_log = self.out / "relay.log"
         self.signing_key = root / "webhook.key"
+        self.backplane_connection = root / "backplane.connection"
+        self.hub_config = root / "Config.json"
+        self.emulator_data = self.out / "emulator"
+        self.emulator_log = self.out / "emulator.log"
+        self.subscriber = root / "subscriber.py"
+        self.mirror = self.out / "mirror.db"
+        """The subscriber's own database."""
+        self.subscriber_log = self.out / "subscriber.log"
         self.moves = root / "second-wave" / "moves.csv"
         self.decisions = root / "second-wave" / "decisions.jsonl"
 
@@ -62,6 +74,16 @@ class DemoFolder:
     def point_partner_at(self, url: str) -> None:
         """Set the address that the partner's events are posted to; it counts from the next relay on."""
         (self.root / "receiver.url").write_text(url + "\n", encoding="utf-8")
+
+    def point_backplane_at(self, connection_string: str) -> None:
+        """Set where the backplane is."""
+        self._secret(self.backplane_connection.name, connection_string)
+
+    def leave_out_backplane(self) -> None:
+        """Take the target out of the configuration, where what it needs is not installed."""
+        shortened, count = _BACKPLANE.subn("", self.config.read_text(encoding="utf-8"))
+        assert count == 1, "the example has the target once"
+        self.config.write_text(shortened, encoding="utf-8")
 
     def _secret(self, name: str, text: str) -> None:
         path = self.root / name

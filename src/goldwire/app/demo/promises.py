@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from goldwire.app.demo.backplane import TARGET
 from goldwire.app.demo.folder import DemoFolder
 from goldwire.app.demo.receiving import arrivals
 from goldwire.app.demo.result import Promise, Summary
@@ -14,7 +15,7 @@ RECALL_LEAST = 0.995
 
 def promises(summary: Summary, folder: DemoFolder) -> list[Promise]:
     """Return every promise, kept or broken."""
-    return [*_mastering(summary), *_crash(summary), *_delivery(summary, folder), *_warehouse(summary)]
+    return [*_mastering(summary), *_crash(summary), *_delivery(summary, folder), *_warehouse(summary), *_backplane(summary)]
 
 
 def _mastering(summary: Summary) -> list[Promise]:
@@ -76,4 +77,29 @@ def _warehouse(summary: Summary) -> list[Promise]:
             f"the SQL table equals the {table.golden_records:,} approved golden records, row by row",
             0 < table.golden_records == table.rows == table.rows_equal and not table.unexpected,
         )
+    ]
+
+
+def _backplane(summary: Summary) -> list[Promise]:
+    killed, mirror = summary.killed, summary.mirror
+    if killed is None or mirror is None:
+        return []
+    delivered = next(one.delivered for one in summary.ledgers if one.target == TARGET)
+    return [
+        Promise(
+            "the subscriber was killed by SIGKILL in mid-stream",
+            killed.exit_signal == signal.SIGKILL and 0 < killed.applied < killed.published,
+        ),
+        Promise(
+            f"it applied each of {delivered:,} deliveries once, and set none aside",
+            mirror.applied == delivered <= mirror.published and mirror.dead_letters == 0,
+        ),
+        Promise(
+            f"its table equals the {mirror.golden_records:,} golden records under its contract, row by row",
+            0 < mirror.golden_records == mirror.rows == mirror.rows_equal and not mirror.unexpected,
+        ),
+        Promise(
+            f"its {mirror.settled:,} chains end with what was settled last",
+            0 < mirror.settled == mirror.guards_equal and not mirror.guards_unexpected,
+        ),
     ]

@@ -80,7 +80,7 @@ def wait_for_lines(file: Path, count: int, process: subprocess.Popen[bytes], pat
         GoldwireError: the process that makes them ended before that, or patience did.
     """
     give_up = time.monotonic() + patience_seconds
-    while _lines(file) < count:
+    while count_lines(file) < count:
         if process.poll() is not None:
             raise GoldwireError(f"the relay ended with {process.returncode} before it could be killed in mid-send")
         if time.monotonic() > give_up:
@@ -88,5 +88,6 @@ def wait_for_lines(file: Path, count: int, process: subprocess.Popen[bytes], pat
         time.sleep(0.005)
 
 
-def _lines(file: Path) -> int:
+def count_lines(file: Path) -> int:
+    """Return how many lines a file has."""
     return file.read_bytes().count(b"\n")

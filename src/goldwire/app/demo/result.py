@@ -117,6 +117,40 @@ class Warehouse(Struct, frozen=True):
     """Rows of no selected record that are not marked deleted, or selected records without a row."""
 
 
+class Killed(Struct, frozen=True):
+    """The subscriber that was killed while it read."""
+
+    exit_signal: int
+    """9 for SIGKILL."""
+    applied: int
+    """Events that it had applied."""
+    published: int
+    """Events that the hub had for it at that moment."""
+
+
+class Mirror(Struct, frozen=True):
+    """The subscriber's table beside the golden records, and its guard beside the control table."""
+
+    golden_records: int
+    """Those that the contract selects, from the log."""
+    rows: int
+    rows_equal: int
+    """In version, attributes, edges and external ids."""
+    unexpected: int
+    """Rows of no selected record, or selected records without a row."""
+    settled: int
+    """Entities in the control table."""
+    guards_equal: int
+    """In version and hash."""
+    guards_unexpected: int
+    published: int
+    """Events in the hub, repeats included."""
+    applied: int
+    """Events that the subscriber applied, over both its lives."""
+    dead_letters: int
+    """Set aside by the subscriber."""
+
+
 class Fate(Struct, frozen=True):
     """What became of one decision of a steward at each target."""
 
@@ -126,6 +160,8 @@ class Fate(Struct, frozen=True):
     eventlog: str
     partner: str
     warehouse: str
+    mirror: str | None
+    """What the subscriber has; None without a backplane."""
     as_decided: bool
     """Each target says what this decision asks for."""
 
@@ -154,6 +190,9 @@ class Summary(Struct, kw_only=True):
     ledgers: list[Terms]
     chains: list[Chain]
     warehouse: Warehouse
+    killed: Killed | None
+    """None without a backplane; the mirror too."""
+    mirror: Mirror | None
     promises: list[Promise]
     seconds: float
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from goldwire.app.applying import apply_all
+from goldwire.app.demo.backplane import TARGET, emulator, installed
 from goldwire.app.demo.crash import kill_and_go_on
 from goldwire.app.demo.fates import decided, fates, tombstone
 from goldwire.app.demo.folder import DemoFolder
+from goldwire.app.demo.mirror import compare_mirror
 from goldwire.app.demo.promises import promises
 from goldwire.app.demo.proof import all_terms, compare_warehouse, verify_chains
 from goldwire.app.demo.receiving import arrivals, receiver
 from goldwire.app.demo.result import Intake, Sent, Summary
+from goldwire.app.demo.subscribing import kill_subscriber, read_to_the_end
 from goldwire.app.demo.telling import Teller
 from goldwire.app.demo.truth import quality
 from goldwire.app.ingesting import ingest_files
@@ -49,7 +54,14 @@ def run_demo(directory: Path, *, as_json: bool = False) -> int:
     folder.make()
     teller = Teller(folder, silent=as_json)
     teller.opening()
-    with receiver(folder) as url:
+    with ExitStack() as running:
+        running.enter_context(_ended_by_sigterm())
+        url = running.enter_context(receiver(folder))
+        if installed():
+            running.enter_context(emulator(folder))
+        else:
+            folder.leave_out_backplane()
+            teller.without_backplane()
         summary = _story(folder, url, teller)
     summary.seconds = time.monotonic() - started
     teller.ending(summary)
@@ -71,6 +83,10 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
         sample, clear = _sample(house, folder)
         teller.delivered(sent)
         teller.shown(sample, clear)
+        killed = None
+        if TARGET in house.loaded.config.targets:
+            killed = kill_subscriber(house, folder, next(one.delivered for one in sent if one.target == TARGET))
+            teller.killed(killed)
         decisions = decided(house.store, folder)
         second_wave = [
             _ingest(house, folder, "moves", "second-wave/moves.csv", rejects=folder.rejects),
@@ -81,6 +97,7 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     crash = kill_and_go_on(folder, url)
     teller.crashed(crash)
     with House.of(folder.config) as house:
+        mirror = None if killed is None else compare_mirror(house, folder, read_to_the_end(house, folder))
         told = fates(house, folder, decisions)
         summary = Summary(
             intakes=intakes,
@@ -95,12 +112,30 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
             ledgers=all_terms(house),
             chains=verify_chains(house, folder),
             warehouse=compare_warehouse(house, folder),
+            killed=killed,
+            mirror=mirror,
             promises=[],
             seconds=0.0,
         )
     summary.promises = promises(summary, folder)
     teller.proven(summary)
     return summary
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, so that the processes it started end too."""
+    before = signal.getsignal(signal.SIGTERM)
+    _end_by_sigterm()
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end_by_sigterm() -> None:
+    """Say so again after a relay ran in this process: it gives the signal back to the system's own handling."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _ingest(house: House, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
@@ -134,8 +169,11 @@ def _deliver(house: House, name: str) -> Sent:
         failed=lambda _, error: errors.append(error),
     )
     seconds = time.perf_counter() - started
+    _end_by_sigterm()
     if errors:
         raise errors[0]
+    if house.store.counts(name).pending:
+        raise KeyboardInterrupt
     counts, config = house.store.counts(name), house.target_config(name)
     return Sent(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
 

@@ -15,14 +15,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from goldwire.app.demo.backplane import INSTALL
 from goldwire.app.demo.folder import DemoFolder
-from goldwire.app.demo.result import Crash, Intake, Quality, Sent, Summary, Terms
+from goldwire.app.demo.result import Crash, Intake, Killed, Mirror, Quality, Sent, Summary, Terms
 
 WIDTH = 100
 _TERMS = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
 _CELL = 48
 """The widest cell; what is cut ends in `…`."""
 _HASH = 18
+_NOTHING_LOST = {False: "A SIGKILL in mid-send lost nothing.", True: "SIGKILL in mid-send and in mid-read lost nothing."}
+_NUMBERS = {3: "three", 4: "four"}
 
 
 class Teller:
@@ -43,6 +46,10 @@ class Teller:
     def opening(self) -> None:
         """Say what is to come."""
         self._say("Goldwire: two systems know the same 5,000 people. Master them, deliver them, crash, prove it.")
+
+    def without_backplane(self) -> None:
+        """Say that a part is left out, and what it needs."""
+        self._say(f"The backplane and its subscriber are left out; they need:\n  {INSTALL}", style="yellow")
 
     def ingested(self, intakes: Sequence[Intake]) -> None:
         """Step 1."""
@@ -65,7 +72,8 @@ class Teller:
 
     def delivered(self, sent: Sequence[Sent]) -> None:
         """Step 3."""
-        self._head("3", "Three targets under three contracts")
+        number = _NUMBERS[len(sent)]
+        self._head("3", f"{number.capitalize()} targets under {number} contracts")
         self._table(
             ("target", "kind", "contract", "delivered", "filtered", "superseded", "events/s"),
             [
@@ -73,8 +81,11 @@ class Teller:
                 for one in sent
             ],
         )
+        with_backplane = len(sent) == max(_NUMBERS)
         self._say("eventlog takes every version of every record; partner the newest golden ones, masked and signed;")
-        self._say("warehouse the newest golden ones that are approved.")
+        self._say(f"warehouse the newest golden ones that are approved{';' if with_backplane else '.'}")
+        if with_backplane:
+            self._say("backplane the same, masked, and only what changed, for whoever subscribes.")
 
     def shown(self, sample: dict[str, Any], clear: dict[str, Any]) -> None:
         """The sample event, beside the golden record."""
@@ -86,6 +97,14 @@ class Teller:
         ]
         self._table(("attribute", "golden record", "from", "partner"), rows)
         self._event("The rest of that event", {name: value for name, value in sample.items() if name != "changes"})
+
+    def killed(self, killed: Killed) -> None:
+        """The subscriber, killed."""
+        self._say(
+            "A subscriber, built on the kit and nothing else of Goldwire, rebuilds the customers from the hub.\n"
+            f"It was killed with signal {killed.exit_signal} when it had applied {killed.applied:,} of "
+            f"{killed.published:,} events."
+        )
 
     def second_wave(self, intakes: Sequence[Intake], before: Quality, after: Quality) -> None:
         """Step 4, before the crash."""
@@ -109,22 +128,19 @@ class Teller:
         """Step 4, the crash."""
         self._say(
             f"The relay was killed with signal {crash.exit_signal} when the partner had {crash.partner_had} of "
-            f"{crash.partner_has} events. The ledger at that moment:"
+            f"{crash.partner_has} events.\nThe ledger at that moment:"
         )
         self._ledgers(crash.at_kill)
         self._say(
-            f"Started again, it was done in {crash.seconds_to_catch_up:.1f} s. {crash.partner_repeated} events came twice, "
-            f"{'each time the same bytes' if crash.partner_repeats_identical else 'NOT THE SAME BYTES'}."
+            f"Started again, it was done in {crash.seconds_to_catch_up:.1f} s. {crash.partner_repeated} events came to the "
+            f"partner twice, {'each time the same bytes' if crash.partner_repeats_identical else 'NOT THE SAME BYTES'}."
         )
 
     def proven(self, summary: Summary) -> None:
         """Step 5."""
         self._head("5", "The proof")
         self._say("What the targets hold of what the steward decided:")
-        self._table(
-            ("decision", "record", "eventlog", "partner", "warehouse"),
-            [(one.decision, one.record.partition("/")[2], one.eventlog, one.partner, one.warehouse) for one in summary.fates],
-        )
+        self._fates(summary)
         self._event("The tombstone of the first one merged, in the event log", summary.tombstone)
         self._say("committed = delivered + filtered + superseded + dead + parked + pending, counted twice:")
         self._ledgers(summary.ledgers)
@@ -139,18 +155,38 @@ class Teller:
             f"{table.rows_equal:,} are equal in\nall {table.columns} columns, {table.unexpected} are too many or missing. "
             f"{table.rows_marked_deleted} more rows are marked deleted.\n"
         )
+        if summary.mirror is not None:
+            self._mirror(summary.mirror)
         for promise in summary.promises:
             self._say(f"  {'kept  ' if promise.kept else 'BROKEN'}  {promise.text}", style="green" if promise.kept else "red")
+
+    def _fates(self, summary: Summary) -> None:
+        columns = ["decision", "record", "eventlog", "partner", "warehouse"]
+        rows = [[one.decision, one.record.partition("/")[2], one.eventlog, one.partner, one.warehouse] for one in summary.fates]
+        if summary.mirror is not None:
+            columns.append("subscriber")
+            rows = [[*row, str(one.mirror)] for row, one in zip(rows, summary.fates, strict=True)]
+        self._table(columns, rows)
+
+    def _mirror(self, mirror: Mirror) -> None:
+        self._say(
+            f"The subscriber was started again and read to the end: {mirror.published:,} events, of which it applied "
+            f"{mirror.applied:,}\nand ignored {mirror.published - mirror.applied} that came twice. Folded from changes alone, "
+            f"its table has {mirror.rows:,} rows;\n{mirror.rows_equal:,} are equal to the {mirror.golden_records:,} golden "
+            f"records as its contract shows them, {mirror.unexpected} are too many or missing.\n"
+            f"{mirror.guards_equal:,} of {mirror.settled:,} chains end with the version and hash that the control table has.\n"
+        )
 
     def ending(self, summary: Summary) -> None:
         """Step 6."""
         broken = sum(not promise.kept for promise in summary.promises)
         self._head("6", f"BROKEN PROMISES: {broken}" if broken else "All promises kept")
         folder = self._folder
+        rows = sum(one.rows for one in (*summary.intakes, *summary.second_wave))
         self._say(
-            f"{sum(one.rows for one in (*summary.intakes, *summary.second_wave)):,} rows of two systems and a steward became "
-            f"{summary.after_steward.golden_records:,} golden records,\nheld by three targets as their contracts allow. "
-            "A SIGKILL in mid-send lost nothing.\n"
+            f"{rows:,} rows of two systems and a steward became {summary.after_steward.golden_records:,} golden records,\n"
+            f"held by {_NUMBERS[len(summary.sent)]} targets as their contracts allow. "
+            f"{_NOTHING_LOST[summary.killed is not None]}\n"
             if not broken
             else "What is marked BROKEN above is not as Goldwire promises it; please report it with the folder's files.\n"
         )

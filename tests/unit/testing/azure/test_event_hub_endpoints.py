@@ -6,7 +6,7 @@ import pytest
 
 from goldwire.testing.azure.amqp.decode import decode
 from goldwire.testing.azure.amqp.encode import encode
-from goldwire.testing.azure.amqp.endpoint import AmqpError, Incoming
+from goldwire.testing.azure.amqp.endpoint import AmqpError, Incoming, Request
 from goldwire.testing.azure.amqp.message import BATCH_FORMAT, Message
 from goldwire.testing.azure.amqp.performatives import Accepted, Rejected
 from goldwire.testing.azure.amqp.values import Described, Symbol
@@ -14,6 +14,7 @@ from goldwire.testing.azure.broker.entities import HubSettings, Limits
 from goldwire.testing.azure.broker.partition_hash import partition_of
 from goldwire.testing.azure.broker.port import Position
 from goldwire.testing.azure.eventhubs.consumer import MOST_READERS, SELECTOR, Consumer, Readers, position_of
+from goldwire.testing.azure.eventhubs.management import HUB, PARTITION, HubManagement
 from goldwire.testing.azure.eventhubs.publisher import Publisher
 
 SLOT = ("golden", "$default", "0")
@@ -90,8 +91,10 @@ def test_receivers_without_epoch_share_up_to_the_quota(enter):
 
 def test_an_epoch_takes_the_partition_from_all_that_have_a_lower_one_or_none(enter):
     others = [enter(), enter()]
-    first = enter(1)
+    least = enter(0)
     assert [link.ended.condition for link in others] == ["amqp:link:stolen"] * 2
+    first = enter(1)
+    assert least.ended.condition == "amqp:link:stolen"
     again = enter(1)
     assert first.ended.condition == "amqp:link:stolen"
     higher = enter(5)
@@ -179,3 +182,21 @@ def test_an_event_goes_out_with_its_place_and_is_otherwise_as_it_came(hub):
     assert first.payload.endswith(encode(b"a"))
     assert first.tag != second.tag
     assert decode(second.payload, len(second.payload) - 3)[0] == b"b"
+
+
+def ask(hubs, operation="READ", kind=HUB, *, permitted=True, **properties):
+    message = Message(application_properties=properties)
+    request = Request("$management", 1, message, operation, kind, permits=lambda name, _: permitted and name == "golden")
+    return asyncio.run(HubManagement(hubs).answer(request))
+
+
+def test_management_tells_of_a_hub_to_who_has_a_right_on_it(world):
+    hubs = world.open(hubs=[HubSettings("golden", 2), HubSettings("other", 1)]).event_hubs
+    answer = ask(hubs, name="golden")
+    assert (answer.status, answer.body["partition_ids"]) == (200, ["0", "1"])
+    assert ask(hubs, kind=PARTITION, name="golden", partition="1").body["is_partition_empty"] is True
+    assert ask(hubs, name="golden", permitted=False).status == 401
+    assert ask(hubs, name="other").status == 401
+    assert ask(hubs, kind=PARTITION, name="golden", partition="2").status == 404
+    assert ask(hubs, operation="DELETE", name="golden").status == 400
+    assert ask(hubs, kind="queue", name="golden").status == 400

@@ -298,6 +298,8 @@ def test_nothing_is_sent_beyond_the_credit_and_a_drain_is_answered():
         await client.receiver()
         client.send(Flow(handle=1, link_credit=2, incoming_window=100, delivery_count=0))
         assert [(await client.expect(Transfer)).delivery_id for _ in range(2)] == [0, 1]
+        client.send(Flow(handle=1, link_credit=0, incoming_window=100, delivery_count=2, echo=True))
+        assert (await client.expect(Flow)).delivery_count == 2
         client.send(Flow(handle=1, link_credit=10, incoming_window=100, delivery_count=2, drain=True))
         assert [(await client.expect(Transfer)).delivery_id for _ in range(3)] == [2, 3, 4]
         drained = await client.expect(Flow)
@@ -393,15 +395,37 @@ def test_an_aborted_delivery_is_forgotten():
 def test_credit_and_window_are_refilled_for_ever():
     async def test(client, shelf, _):
         await client.open()
+        begun = await client.begin()
+        _, granted = await client.sender()
+        number, may, window = 0, granted.link_credit, begun.incoming_window
+        while number < 12_000:
+            while number < min(may, window, 12_000):
+                client.send(sent(b"x", number, settled=True))
+                number += 1
+            if number < 12_000:
+                told = await client.expect(Flow)
+                window = told.next_incoming_id + told.incoming_window
+                may = may if told.link_credit is None else told.delivery_count + told.link_credit
+        await client.writer.drain()
+        client.send(sent(b"last", number))
+        while not isinstance((await client.next()).performative, Disposition):
+            pass
+        assert len(shelf.taken) == 12_001
+
+    run(test)
+
+
+def test_an_outcome_is_told_of_what_was_not_settled_and_of_nothing_else():
+    async def test(client, *_):
+        await client.open()
         await client.begin()
         await client.sender()
-        for number in range(12_000):
-            client.send(sent(b"x", number, settled=True))
-        await client.writer.drain()
-        while len(shelf.taken) < 12_000:
-            told = await client.expect(Flow)
-            assert told.incoming_window > 0
-            assert told.link_credit is None or told.link_credit > 0
+        client.send(b"".join(sent(b"x", number, settled=number in {1, 4}) for number in range(6)))
+        outcomes = []
+        while 5 not in outcomes:
+            told = await client.expect(Disposition)
+            outcomes += range(told.first, told.last + 1)
+        assert outcomes == [0, 2, 3, 5]
 
     run(test)
 
@@ -545,6 +569,7 @@ async def put_token(client, token, *, kind=SAS_KIND, audience="sb://h/shelf"):
     while True:
         found = await client.next()
         if isinstance(found.performative, Transfer):
+            client.handle = found.performative.handle
             return Message.decode(found.payload)
 
 
@@ -557,6 +582,18 @@ async def open_cbs(client):
     client.send(Attach("out", 5, role=False, source=Source("s"), target=Target("$cbs"), initial_delivery_count=0))
     await client.expect(Attach)
     await client.expect(Flow)
+
+
+def test_an_answer_goes_where_the_request_asks_for_it():
+    async def test(client, *_):
+        await open_cbs(client)
+        client.send(Attach("other", 6, role=True, source=Source("$cbs"), target=Target("others")))
+        await client.expect(Attach)
+        client.send(Flow(handle=6, link_credit=10, incoming_window=100, delivery_count=0))
+        await put_token(client, "nonsense")
+        assert client.handle == 4
+
+    run(test, authority=SasAuthority([POLICY, NOBODY], lambda: 0.0))
 
 
 NOBODY = Policy("nobody-yet", "key", frozenset())
@@ -572,10 +609,11 @@ def test_a_token_gives_a_right_and_a_fresh_one_prolongs_it():
         assert answer.application_properties["status-code"] == answer.application_properties["statusCode"] == 202
         await client.receiver()
         await put_token(client, sas_token(POLICY, "sb://h/shelf", 1002))
-        now[0] = 1001.9
+        now[0] = 1001.5
+        await put_token(client, sas_token(POLICY, "sb://h/shelf", 1003))
         client.send(Flow(handle=1, link_credit=0, incoming_window=100, delivery_count=0, echo=True))
         assert (await client.expect(Flow)).handle == 1
-        now[0] = 1002.0
+        now[0] = 1003.0
         assert "ExpiredToken" in (await client.expect(Detach)).error.description
 
     authority = SasAuthority([POLICY, NOBODY], lambda: now[0])
