@@ -28,6 +28,8 @@ class ContractBook:
         self._known: dict[int, CompiledContract] = {}
         self._after: list[int] = []
         self._revisions: list[Revision] = []
+        self._in_force: list[Revision] = []
+        """Those that seal positions, by where they begin to."""
 
     def refresh(self, revisions: Sequence[Revision]) -> None:
         """Take note of what has been applied since.
@@ -38,12 +40,18 @@ class ContractBook:
         if not revisions:
             raise ConfigError(f"target {self._target}: no contract was applied yet; run `goldwire apply`")
         self._revisions = list(revisions)
-        self._after = [revision.effective_after for revision in revisions]
+        in_force: list[Revision] = []
+        for revision in revisions:
+            # What was declared may have been released since an older one was applied: then that one seals nothing any more.
+            while in_force and in_force[-1].effective_after >= revision.effective_after:
+                in_force.pop()
+            in_force.append(revision)
+        self._in_force = in_force
+        self._after = [revision.effective_after for revision in in_force]
 
     def at(self, seq: int) -> CompiledContract:
         """Return the contract that seals this position; the first one also seals what was before it."""
-        # Of several revisions with the same start the newest counts, hence the last index below seq.
-        return self._compiled(self._revisions[max(bisect_left(self._after, seq) - 1, 0)])
+        return self._compiled(self._in_force[max(bisect_left(self._after, seq) - 1, 0)])
 
     @property
     def newest(self) -> int:
