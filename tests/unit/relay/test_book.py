@@ -36,6 +36,6 @@ def test_a_target_without_contract_says_what_to_do():
 
 def test_a_revision_that_a_later_one_begins_before_seals_nothing():
     found = book(0, 20, 10)
-    assert [found.at(seq).revision for seq in (10, 11, 20, 21)] == [1, 3, 3, 3]
+    assert [found.at(seq) for seq in (10, 11, 20, 21)] == [1, 3, 3, 3]
     assert found.last_position_of(5, 100) == 10
     assert found.last_position_of(15, 100) == 100
