@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -284,3 +285,24 @@ def test_status_needs_no_key_of_a_mask(shell: Any) -> None:
     assert [one["configuration_differs"] for one in shell.json("status")["targets"]] == [False, None]
     assert "goldwire apply --check" in shell.run("status").stdout
     assert "MASK_KEY is not set" in shell.fails("apply", "--check", code=2)
+
+
+def test_rejects_are_named_beside_the_store_where_no_file_was_asked_for(started: Any) -> None:
+    started.write("some.jsonl", "\n".join(["not json"] * 8) + "\n")
+    done = started.json("ingest", "some.jsonl", code=10)
+    file = Path(done["rejects_file"])
+    assert file.parent == started.folder / ".goldwire"
+    assert len(file.read_text().splitlines()) == 8
+    assert f"all of them are named in {file.parent}" in started.run("ingest", "some.jsonl", code=10).stderr
+
+
+def test_an_object_with_a_name_twice_is_rejected_and_not_guessed_at(started: Any) -> None:
+    fact = '{"system":"crm","externalId":"X9","entityType":"Customer","attributes":{"name":"a"%s}}'
+    twice = fact % ',"name":"b"'
+    colons = fact % ',"city":"a\\": b"'
+    started.write("some.jsonl", f"{twice}\n{colons}\n")
+    done = started.json("ingest", "some.jsonl", code=10)
+    assert (done["facts"], done["rejected"]) == (1, 1)
+    [reject] = done["first_rejects"]
+    assert "twice" in reject["reason"]
+    assert reject["origin"].endswith("some.jsonl:1")

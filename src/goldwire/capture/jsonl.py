@@ -10,6 +10,7 @@ import msgspec
 from goldwire.capture.fact import Decision, Fact, Rejected
 from goldwire.capture.mapper import Mapper
 from goldwire.capture.mapping import SourceSpec
+from goldwire.capture.names import NAME_TWICE, has_name_twice
 from goldwire.capture.native import NativeReader, not_json
 from goldwire.capture.origin import LINE_LIMIT_BYTES, lines, opened
 
@@ -34,6 +35,9 @@ def read_jsonl(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Reje
             continue
         try:
             row = msgspec.json.decode(line)
+            if has_name_twice(line):
+                yield Rejected(origin, "", NAME_TWICE)
+                continue
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             yield Rejected(origin, "", not_json(error))
             continue

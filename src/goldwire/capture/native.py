@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from goldwire.capture.build import decision_from, fact_from
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact, Rejected
 from goldwire.capture.mapping import MEBIBYTE
+from goldwire.capture.names import NAME_TWICE, has_name_twice
 from goldwire.capture.values import RefusedError
 from goldwire.discreet import shows
 
@@ -87,9 +88,9 @@ class NativeReader:
         """Return what one line says, or why it says nothing."""
         try:
             # Decisions are few: a line is tried as one only when the word stands in it as a key.
-            if b'"decision"' in line and _is_decision(line):
-                return self._read_decision(line, origin)
-            return self._read_fact(line, origin)
+            is_decision = b'"decision"' in line and _is_decision(line)
+            found = self._read_decision(line, origin) if is_decision else self._read_fact(line, origin)
+            return Rejected(origin, "", NAME_TWICE) if has_name_twice(line) else found
         except msgspec.ValidationError as error:
             reason, _, place = str(error).partition(" - at `")
             place = place.rstrip("`").removeprefix("$").lstrip(".")

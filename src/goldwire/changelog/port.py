@@ -192,7 +192,7 @@ class Store(ReplayStore, Protocol):
         """One transaction: commits when the block ends, rolls back when it raises.
 
         Args:
-            now: POSIX seconds; becomes `committed_at` unless the log is already later.
+            now: POSIX seconds; becomes `committed_at`, or the moment just after the log's newest row where that is later.
 
         Raises:
             StoreBusyError: another writer holds the store for longer than the busy timeout.

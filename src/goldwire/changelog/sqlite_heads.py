@@ -9,7 +9,7 @@ from msgspec import Struct
 from goldwire.change.port import Change, StoredEntity
 from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog.sqlite_transaction import Database
-from goldwire.clock import timestamp
+from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreCorruptError
 
 
@@ -30,8 +30,8 @@ class Heads:
         self._known: dict[str, _Head] = {}
         row = database.execute(query.NEWEST_ROW).fetchone()
         self._seq: int = 0 if row is None else row[0]
-        # Text order is time order; a clock that went back must not.
-        self._committed_at: str = timestamp(now) if row is None else max(timestamp(now), row[1])
+        # Text order is time order. A clock may stand or go back, but of two records a target tells by it who had a key last.
+        self._committed_at: str = timestamp(now) if row is None else max(timestamp(now), just_after(row[1]))
         self._newest_no: int = database.execute(query.NEWEST_ENTITY_NO).fetchone()[0]
 
     def entity_key(self) -> bytes:

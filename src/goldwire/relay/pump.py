@@ -268,10 +268,11 @@ class Relay:
         work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
         await self._refresh_book()
         chosen, marked = work.choose(self._book.newest)
-        await self._settle(marked, ())
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready = await self._seal_lanes(work, chosen, rows, held)
+        # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
+        await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
         outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
         taken = [

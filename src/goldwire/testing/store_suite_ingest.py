@@ -11,7 +11,7 @@ import pytest
 
 from goldwire.change.port import KeyOwner, StoredEntity
 from goldwire.changelog.port import Store
-from goldwire.clock import timestamp
+from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreBusyError, StoreCorruptError
 from goldwire.testing.store_setting import NOON, Crash, StoreSetting, change, commit, crash_at, record, ref
 
@@ -88,11 +88,12 @@ class IngestSuite(StoreSetting):
         assert store.position() == 1
         store.close()
 
-    def test_the_time_of_commit_never_goes_back(self, store: Store) -> None:
-        for offset, number in ((0.0, 1), (-3600.0, 2), (60.0, 3)):
+    def test_each_commit_has_a_moment_of_its_own_also_when_the_clock_stands_or_goes_back(self, store: Store) -> None:
+        for offset, number in ((0.0, 1), (0.0, 2), (-3600.0, 3), (60.0, 4)):
             commit(store, ("a", number), now=NOON + offset)
         times = [row.committed_at for row in store.history("a")]
-        assert times == [timestamp(NOON), timestamp(NOON), timestamp(NOON + 60)]
+        second = just_after(timestamp(NOON))
+        assert times == [timestamp(NOON), second, just_after(second), timestamp(NOON + 60)]
 
     @pytest.mark.parametrize("version", [0, 1, 3])
     def test_a_version_must_be_the_heads_plus_one(self, store: Store, version: int) -> None:

@@ -40,7 +40,11 @@ def ingest(
     ] = None,
     *,
     rejects: Annotated[
-        Path | None, typer.Option("--rejects", help="Where rejected rows are named, one JSON line each, without their values.")
+        Path | None,
+        typer.Option(
+            "--rejects",
+            help="Where rejected rows are named, a JSON line each, without their values; else a new file beside the store.",
+        ),
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, max=100_000, help="Rows in one transaction.")] = 1000,
     correlation_id: Annotated[
@@ -56,8 +60,12 @@ def ingest(
     """
     from goldwire.app.ingesting import count_lines, ingest_files
     from goldwire.app.wiring import House
+    from goldwire.clock import timestamp
 
     with House.of(config) as house:
+        if rejects is None:
+            moment = timestamp(house.clock.now()).replace(":", "")
+            rejects = house.loaded.path(house.loaded.config.store.path).with_name(f"rejects-{moment}.jsonl")
         behind_seconds = house.keep_time_rising()
         if behind_seconds > NOTED_SECONDS:
             note(
@@ -81,7 +89,7 @@ def ingest(
                 correlation_id=correlation_id,
                 progress=moved,
             )
-    show(result, as_json=as_json, render=lambda: _render(result, rejects))
+    show(result, as_json=as_json, render=lambda: _render(result))
     if result.rejected:
         raise typer.Exit(DONE_WITH_REJECTS)
 
@@ -111,7 +119,7 @@ def _told_apart(words: list[str], config: Config, folder: Path) -> tuple[str | N
     return None, files
 
 
-def _render(result: Ingested, rejects: Path | None) -> None:
+def _render(result: Ingested) -> None:
     say(
         f"{counted(result.rows, 'row')}: {counted(result.facts, 'fact')} and {counted(result.decisions, 'decision')} taken, "
         f"{result.rejected:,} rejected; {counted(result.versions, 'version')} committed, "
@@ -120,5 +128,6 @@ def _render(result: Ingested, rejects: Path | None) -> None:
     for one in result.first_rejects[:SHOWN_REJECTS]:
         note(f"  {one.origin}: {one.field + ': ' if one.field else ''}{one.reason}")
     if result.rejected > SHOWN_REJECTS:
-        where = f"see {rejects}" if rejects else "`--rejects FILE` names all of them"
-        note(f"  … and {result.rejected - SHOWN_REJECTS:,} more; {where}")
+        note(f"  … and {result.rejected - SHOWN_REJECTS:,} more")
+    if result.rejected:
+        note(f"goldwire: all of them are named in {result.rejects_file}")

@@ -1,0 +1,34 @@
+"""Finds an object that has a name twice: I-JSON forbids it, decoders keep the last one, and the value before would be lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+NAME_TWICE = "an object has the same name twice; keep one of them"
+"""The reason of the reject."""
+
+_NAME = re.compile(rb'"([^"\\]*)"\s*:')
+
+
+def has_name_twice(line: bytes) -> bool:
+    r"""Say whether some object in a line has a name twice (RFC 7493, section 2.3).
+
+    Most lines have each name once in all; only where one comes again, perhaps in another object, or could be written in two
+    ways (`a` and `\u0061`), is the line read once more.
+
+    Args:
+        line: valid JSON.
+    """
+    names = _NAME.findall(line)
+    if len(names) == len(set(names)) and b"\\" not in line:
+        return False
+    twice = False
+
+    def note(members: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        twice = twice or len({name for name, _ in members}) < len(members)
+
+    json.loads(line, object_pairs_hook=note)
+    return twice
