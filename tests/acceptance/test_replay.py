@@ -7,9 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from goldwire.changelog.sqlite import SqliteStore
+from goldwire.errors import StoreBusyError
 
 DEADLINE_SECONDS = 60.0
 
@@ -82,6 +86,17 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def is_run_by_another(path: Path) -> bool:
+    store = SqliteStore(path)
+    try:
+        with store.lock_target("shop"):
+            return False
+    except StoreBusyError:
+        return True
+    finally:
+        store.close()
+
+
 def test_everything_is_sent_again_byte_for_byte_under_ids_of_its_own(sold: Any, shop: Shop) -> None:
     first = list(shop.taken)
     shop.taken.clear()
@@ -141,7 +156,7 @@ def test_what_is_refused_is_named_and_the_exit_code_says_so(sold: Any, shop: Sho
 def test_a_running_relay_carries_out_what_the_command_asks_for(sold: Any, shop: Shop) -> None:
     sent = len(shop.taken)
     relay = sold.start("run", "-t", "shop")
-    until(lambda: "another relay" in sold.run("run", "--until-caught-up", "-t", "shop", code=4).stderr)
+    until(lambda: is_run_by_another(sold.folder / ".goldwire/store.db"))
     asked = sold.run("replay", "start", "shop", "--rate", "1000", "--json")
     assert "a running relay of shop carries it out" in asked.stderr
     until(lambda: sold.json("replay", "list")[0]["state"] == "done")
