@@ -49,7 +49,7 @@ RARE = {
     "replay-goes-on-after-a-refusal": 130,
     "resend-not-marked": 300,
 }
-"""Where to begin for bugs that need a rare coincidence: a little before a seed that is known to catch them. Only to save time."""
+"""Where to begin for bugs that need a rare coincidence: a little before a seed that catches them. Only to save time."""
 
 
 @pytest.mark.timeout(1_200)
