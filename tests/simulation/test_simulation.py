@@ -47,6 +47,7 @@ RARE = {
     "dead-letter-parks-nobody": 190,
     "lane-keyed-by-target": 360,
     "replay-goes-on-after-a-refusal": 130,
+    "replay-sealed-by-the-revision-of-its-position": 420,
     "resend-not-marked": 300,
 }
 """Where to begin for bugs that need a rare coincidence: a little before a seed that catches them. Only to save time."""
