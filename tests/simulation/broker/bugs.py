@@ -34,6 +34,7 @@ BUGS: dict[str, tuple[str, str, str]] = {
         "Record(attributes={})",
     ),
     "removed-attribute-kept": ("goldwire_consumer.fold", "attributes.pop(name, None)", "pass"),
+    "relations-not-folded": ("goldwire_consumer.fold", "found[key] = edge", "pass"),
     "partition-by-round-robin": (
         "goldwire.target.backplane",
         "short(event.entity_id) if by_id else",
