@@ -44,7 +44,7 @@ log:
 
 
 LIVELY = """\
-settings: { hub: golden, connection_string: "${env:AZURE}", connect_timeout_seconds: 5, timeout_seconds: 5 }
+settings: { hub: golden, connection_string: "${env:AZURE}" }
     delivery: { mode: every, backoff_seconds: 0.1, backoff_limit_seconds: 0.5, poll_seconds: 0.1 }"""
 
 

@@ -96,7 +96,7 @@ class TestEventHubs(TargetSuite):
             text = f"Endpoint=sb://localhost;SharedAccessKeyName=a;SharedAccessKey={SECRET}"
         else:
             text = self.emulator.connection_string()
-        settings = EventHubsSettings(hub=HUB, connection_string=text, connect_timeout_seconds=5.0, timeout_seconds=10.0)
+        settings = EventHubsSettings(hub=HUB, connection_string=text, connect_timeout_seconds=20.0, timeout_seconds=20.0)
         return EventHubsTarget("hub", settings, self.clock)
 
     def bad_event(self) -> SealedEvent:
@@ -136,8 +136,8 @@ def with_emulator(check: Callable[[Emulator], Coroutine[Any, Any, Any]], **setti
 @asynccontextmanager
 async def opened(emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> AsyncIterator[EventHubsTarget]:
     more = {
-        "connect_timeout_seconds": 10.0,
-        "timeout_seconds": 10.0,
+        "connect_timeout_seconds": 20.0,
+        "timeout_seconds": 20.0,
         "connection_string": emulator.connection_string(policy=policy),
     }
     target = EventHubsTarget("hub", EventHubsSettings(**{"hub": HUB, **more, **settings}), SystemClock())
@@ -258,7 +258,7 @@ def test_the_order_of_an_entity_survives_restarts_of_the_service(tmp_path: Path)
         emulator = Emulator(CONFIG, tmp_path)
         await emulator.start()
         port = emulator.server.port
-        async with opened(emulator, ROOT, timeout_seconds=5.0, connect_timeout_seconds=5.0) as target:
+        async with opened(emulator, ROOT, timeout_seconds=20.0, connect_timeout_seconds=20.0) as target:
             for version in range(1, 21):
                 if version % 6 == 0:
                     await emulator.stop()
@@ -287,7 +287,7 @@ def test_silence_is_unknown_and_then_for_certain_unavailable() -> None:
     async def check() -> None:
         emulator = Emulator(CONFIG)
         await emulator.start()
-        async with opened(emulator, ROOT, timeout_seconds=2.0, connect_timeout_seconds=2.0) as target:
+        async with opened(emulator, ROOT, timeout_seconds=20.0, connect_timeout_seconds=20.0) as target:
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
             await emulator.stop()
             found = [(await target.send([Item(sealed("a", 2))]))[0] for _ in range(2)]
@@ -360,7 +360,7 @@ def test_a_service_that_is_away_can_be_waited_for() -> None:
         await emulator.start()
         text = emulator.connection_string()
         await emulator.stop()
-        found = await opening(emulator, connection_string=text, connect_timeout_seconds=3.0)
+        found = await opening(emulator, connection_string=text)
         assert isinstance(found, OSError)
         assert "not reachable" in str(found)
 

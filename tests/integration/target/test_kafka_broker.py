@@ -66,7 +66,7 @@ class TestKafkaBroker(TargetSuite):
 
     def make_target(self) -> KafkaTarget:
         place: dict[str, Any] = {"bootstrap_servers": (f"127.0.0.1:{getattr(self, 'port', 1)}",), "topic": TOPIC}
-        more = {"message_bytes_max": 2_000_000, "timeout_seconds": 5.0, "connect_timeout_seconds": 5.0}
+        more = {"message_bytes_max": 2_000_000, "timeout_seconds": 8.0, "connect_timeout_seconds": 8.0}
         return KafkaTarget("k", KafkaSettings(**place, **more, tls=False, key_password=SECRET), self.clock)
 
     def bad_event(self) -> SealedEvent:

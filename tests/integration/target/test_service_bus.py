@@ -104,7 +104,7 @@ class TestServiceBus(TargetSuite):
         text = f"Endpoint=sb://localhost;SharedAccessKeyName=a;SharedAccessKey={SECRET}"
         if hasattr(self, "emulator"):
             text = self.emulator.connection_string()
-        more = {"connect_timeout_seconds": 5.0, "timeout_seconds": 10.0}
+        more = {"connect_timeout_seconds": 20.0, "timeout_seconds": 20.0}
         return ServiceBusTarget(
             "bus", ServiceBusSettings(queue=PLAIN, sessions=False, connection_string=text, **more), self.clock
         )
@@ -143,7 +143,7 @@ def with_emulator(check: Callable[[Emulator], Coroutine[Any, Any, Any]], **setti
 @asynccontextmanager
 async def opened(emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> AsyncIterator[ServiceBusTarget]:
     place = {} if "topic" in settings else {"queue": SESSIONS}
-    more = {"connect_timeout_seconds": 10.0, "timeout_seconds": 10.0}
+    more = {"connect_timeout_seconds": 20.0, "timeout_seconds": 20.0}
     text = emulator.connection_string(policy=policy)
     target = ServiceBusTarget(
         "bus", ServiceBusSettings(**{**place, **more, "connection_string": text, **settings}), SystemClock()
@@ -218,7 +218,7 @@ def test_the_order_of_each_session_is_that_of_the_versions_through_restarts(tmp_
         emulator = Emulator(CONFIG, tmp_path)
         await emulator.start()
         port = emulator.server.port
-        async with opened(emulator, ROOT, timeout_seconds=5.0, connect_timeout_seconds=5.0) as target:
+        async with opened(emulator, ROOT, timeout_seconds=20.0, connect_timeout_seconds=20.0) as target:
             for version in range(1, 16):
                 if version % 5 == 0:
                     await emulator.stop()
@@ -326,7 +326,7 @@ def test_silence_is_unknown_and_then_for_certain_unavailable() -> None:
     async def check() -> None:
         emulator = Emulator(CONFIG)
         await emulator.start()
-        async with opened(emulator, ROOT, timeout_seconds=2.0, connect_timeout_seconds=2.0) as target:
+        async with opened(emulator, ROOT, timeout_seconds=20.0, connect_timeout_seconds=20.0) as target:
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
             await emulator.stop()
             found = [(await target.send([Item(sealed("a", 2))]))[0] for _ in range(2)]

@@ -45,7 +45,7 @@ def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
         try:
             wait_for_lines(folder.arrivals, before + KILL_AFTER_EVENTS, relay, _PATIENCE_SECONDS)
             if hub_before:
-                _wait_for_hub(folder, hub_before, before + KILL_AT_THE_LATEST)
+                _wait_for_hub(folder, hub_before, before + KILL_AT_THE_LATEST, relay)
         finally:
             relay.kill()  # SIGKILL
             exit_code = relay.wait()
@@ -69,9 +69,9 @@ def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
     )
 
 
-def _wait_for_hub(folder: DemoFolder, before: int, lines: int) -> None:
-    """Return when the emulator has written something, or the partner has so many lines."""
-    while written_at(folder) == before and count_lines(folder.arrivals) < lines:
+def _wait_for_hub(folder: DemoFolder, before: int, lines: int, relay: subprocess.Popen[bytes]) -> None:
+    """Return when the emulator has written something, the partner has so many lines, or the relay has ended."""
+    while written_at(folder) == before and count_lines(folder.arrivals) < lines and relay.poll() is None:
         time.sleep(0.001)
 
 

@@ -22,8 +22,9 @@ _GUARD = "SELECT entity_id, version, hash, gone FROM goldwire_guard"
 def compare_mirror(house: House, folder: DemoFolder, applied: int) -> Mirror:
     """Compare every row that the subscriber has with the golden record in the log as the contract shows it.
 
-    The stream is deltas. What should be there is sealed in full from the newest versions of the log, so that the two meet only
-    if no delta was lost, altered, repeated or put in another order. Versions and hashes are compared with the control table.
+    What changes goes through the stream as deltas. What should be there is sealed in full from the newest versions of the log,
+    so that the two meet only if no delta was lost, altered, repeated or put in another order. Versions and hashes are compared
+    with the control table.
 
     Args:
         house: with the log.

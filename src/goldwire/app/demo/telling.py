@@ -171,9 +171,10 @@ class Teller:
     def _mirror(self, mirror: Mirror) -> None:
         self._say(
             f"The subscriber was started again and read to the end: {mirror.published:,} events, of which it applied "
-            f"{mirror.applied:,}\nand ignored {mirror.published - mirror.applied} that came twice. Folded from changes alone, "
-            f"its table has {mirror.rows:,} rows;\n{mirror.rows_equal:,} are equal to the {mirror.golden_records:,} golden "
-            f"records as its contract shows them, {mirror.unexpected} are too many or missing.\n"
+            f"{mirror.applied:,}\nand ignored {mirror.published - mirror.applied} that came twice. "
+            f"Folded from the stream alone, its table has {mirror.rows:,} rows;\n"
+            f"{mirror.rows_equal:,} are equal to the {mirror.golden_records:,} golden records as its contract shows them, "
+            f"{mirror.unexpected} are too many or missing.\n"
             f"{mirror.guards_equal:,} of {mirror.settled:,} chains end with the version and hash that the control table has.\n"
         )
 

@@ -289,9 +289,9 @@ class Scenario:
         cursors = [cursor for cursor in store.cursors() if cursor.position > cursor.start]
         if cursors:
             cursor = self.random.choice(cursors)
+            self.replaying.rewound(cursor.target)  # before it is: a crash may follow its commit
             with suppress(InputError):
                 store.rewind(cursor.target, self.random.randint(cursor.start, cursor.position))
-                self.replaying.rewound(cursor.target)
 
     def _redrive_all(self) -> bool:
         store = SqliteStore(self.path, durable=False)
