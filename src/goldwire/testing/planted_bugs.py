@@ -113,7 +113,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "log-time-follows-the-clock": (
         "goldwire.changelog.sqlite_heads",
-        "timestamp(now) if row is None else max(timestamp(now), row[1])",
+        "timestamp(now) if row is None else max(timestamp(now), just_after(row[1]))",
         "timestamp(now)",
     ),
     "contracts-read-before-the-window": (
