@@ -47,6 +47,7 @@ RARE = {
     "replay-goes-on-after-a-refusal": 130,
     "replay-sealed-by-the-revision-of-its-position": 140,
     "resend-not-marked": 320,
+    "retry-waits-for-a-clock-set-back": 5,
 }
 """Where to begin for bugs that need a rare coincidence: a little before a seed that catches them. Only to save time."""
 
