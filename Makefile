@@ -35,7 +35,7 @@ demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes
 	@$(RUN) demo $(ARGS)
 
 test: $(DEV) ## Run every test
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not optional" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not optional" $(ARGS)
 
 test-optional: $(DEV) ## Run the heavy tests too, and those that need a server which is not at hand
 	@$(BIN)/python -m pytest -n $(WORKERS) -m optional $(ARGS)
