@@ -180,7 +180,9 @@ def test_what_is_wrong_with_the_configuration_is_told_with_its_line(shell: Any, 
     assert "hunter2" not in told
     assert all(line.startswith("goldwire: ") for line in told.splitlines()), told
     assert "goldwire.yaml:" in told
-    assert not (shell.folder / ".goldwire/store.db").exists() or shell.json("status", code=2) is None
+    if (shell.folder / ".goldwire/store.db").exists():
+        shell.edit(new, old)
+        assert {target["revision"] for target in shell.json("status")["targets"]} == {None}
 
 
 def test_an_attribute_named_hash_is_an_attribute_like_any_other(started: Any) -> None:

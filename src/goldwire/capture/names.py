@@ -10,19 +10,21 @@ NAME_TWICE = "an object has the same name twice; keep one of them"
 """The reason of the reject."""
 
 _NAME = re.compile(rb'"([^"\\]*)"\s*:')
+_ODD = re.compile(rb'\\|[,{]\s*"\s*:')
+"""A name that could be written in two ways (`a` and `\\u0061`), or that begins with a colon and looks like the end of one."""
 
 
 def has_name_twice(line: bytes) -> bool:
-    r"""Say whether some object in a line has a name twice (RFC 7493, section 2.3).
+    """Say whether some object in a line has a name twice (RFC 7493, section 2.3).
 
-    Most lines have each name once in all; only where one comes again, perhaps in another object, or could be written in two
-    ways (`a` and `\u0061`), is the line read once more.
+    Most lines have each name once in all; only where one comes again, perhaps in another object, or is written oddly, is the
+    line read once more.
 
     Args:
         line: valid JSON.
     """
     names = _NAME.findall(line)
-    if len(names) == len(set(names)) and b"\\" not in line:
+    if len(names) == len(set(names)) and _ODD.search(line) is None:
         return False
     twice = False
 

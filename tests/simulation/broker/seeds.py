@@ -16,6 +16,7 @@ from pathlib import Path
 from bugs import BUGS
 
 from goldwire.testing.planted import Mutation, plant
+from goldwire.testing.simulation.run import new_template
 
 BROKEN = 9
 
@@ -24,13 +25,11 @@ def run(seeds: range) -> tuple[str | None, Counter[str]]:
     """Run seeds until one breaks a promise; return what that found, and how often what happened."""
     from scenario import BrokerScenario  # noqa: PLC0415 - only now, with the bug in place
 
-    from goldwire.changelog.sqlite import SqliteStore  # noqa: PLC0415 - the same
-
     happened: Counter[str] = Counter()
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(prefix="goldwire-simulation-", dir=memory if memory.is_dir() else None) as name:
         template = Path(name) / "template.db"
-        SqliteStore(template, durable=False).close()
+        new_template(template)
         for seed in seeds:
             scenario = BrokerScenario(seed, template, Path(name))
             try:
