@@ -16,7 +16,6 @@ from pathlib import Path
 from bugs import BUGS
 
 from goldwire.testing.planted import Mutation, plant
-from goldwire.testing.simulation.run import new_template
 
 BROKEN = 9
 
@@ -24,6 +23,8 @@ BROKEN = 9
 def run(seeds: range) -> tuple[str | None, Counter[str]]:
     """Run seeds until one breaks a promise; return what that found, and how often what happened."""
     from scenario import BrokerScenario  # noqa: PLC0415 - only now, with the bug in place
+
+    from goldwire.testing.simulation.run import new_template  # noqa: PLC0415 - the same
 
     happened: Counter[str] = Counter()
     memory = Path("/dev/shm")
