@@ -97,7 +97,7 @@ def test_everything_is_sent_again_byte_for_byte_under_ids_of_its_own(sold: Any, 
     first = list(shop.taken)
     shop.taken.clear()
     [ledger] = sold.json("ledger", "-t", "shop")
-    planned = sold.json("replay", "start", "shop", "--dry-run", "--rate", "100")["plan"]
+    planned = sold.json("replay", "shop", "--dry-run", "--rate", "100")["plan"]
     assert shop.taken == []
     assert sold.json("replay", "list") == []
     record = sold.json("replay", "start", "shop", "--why", "lost its disk")

@@ -35,7 +35,13 @@ def test_a_command_on_the_page_can_be_called_so(line: str) -> None:
 
 
 def test_a_command_that_is_not_there_would_be_found() -> None:
-    for wrong in ("goldwire statuss", "goldwire status --recount", "goldwire replay start", "goldwire dead show billing x"):
+    for wrong in (
+        "goldwire statuss",
+        "goldwire status --recount",
+        "goldwire replay start",
+        "goldwire replay --dry-run",
+        "goldwire dead show billing x",
+    ):
         with pytest.raises(Exception, match=r"(?i)no such|missing|valid integer"):
             parse(wrong)
 

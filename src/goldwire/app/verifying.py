@@ -44,7 +44,7 @@ def verify_files(
 
     for file in files:
         try:
-            for finding in verifier.check(lines(file)):
+            for finding in verifier.check(lines(file), str(file)):
                 found(file, finding)
         except OSError as error:
             raise InputError(f"{file}: cannot be read: {error.strerror}") from error

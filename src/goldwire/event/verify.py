@@ -43,18 +43,29 @@ class Verified(Struct):
         return self.findings == 0
 
 
+class _Place(NamedTuple):
+    """Where an event stands."""
+
+    file: str
+    line: int
+
+    def seen_from(self, here: _Place) -> str:
+        """Return the line, and the file where it is another one."""
+        return f"line {self.line}" if self.file == here.file else f"line {self.line} of {self.file}"
+
+
 class _Chain:
     """What was seen of one entity."""
 
-    __slots__ = ("awaited", "hash", "line", "seen", "version")
+    __slots__ = ("awaited", "hash", "place", "seen", "version")
 
     def __init__(self) -> None:
         self.hash: str | None = None
         self.version = 0
-        self.line = 0
+        self.place = _Place("", 0)
         self.seen: set[int] = set()
-        self.awaited: dict[str, int] = {}
-        """By hash, the line of the event that named it as its predecessor before it was seen."""
+        self.awaited: dict[str, _Place] = {}
+        """By hash, where the event stands that named it as its predecessor before it was seen."""
 
 
 class Verifier:
@@ -74,28 +85,31 @@ class Verifier:
         self._from_the_start = from_the_start
         self._chains: dict[str, _Chain] = {}
 
-    def check(self, lines: Iterable[bytes]) -> Iterator[Finding]:
+    def check(self, lines: Iterable[bytes], file: str = "") -> Iterator[Finding]:
         """Yield what is wrong, while it reads; empty lines are skipped.
 
         Args:
             lines: one event each, JSON; numbered from 1 in each call.
+            file: where they come from, for findings about lines of another call.
         """
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if text:
-                for finding in self._event(number, text):
+                for finding in self._event(_Place(file, number), text):
                     self.result.findings += 1
                     yield finding
 
-    def _event(self, line: int, text: bytes) -> Iterator[Finding]:
+    def _event(self, place: _Place, text: bytes) -> Iterator[Finding]:
         self.result.events += 1
         try:
             header, holds = read(text)
         except UnreadableError as error:
-            yield Finding(line, "unreadable", None, None, f"cannot be read as an event: {error}")
+            yield Finding(place.line, "unreadable", None, None, f"cannot be read as an event: {error}")
             return
         if not holds:
-            yield Finding(line, "altered", header.entityId, header.version, "its content does not have the hash that it states")
+            yield Finding(
+                place.line, "altered", header.entityId, header.version, "its content does not have the hash that it states"
+            )
         chain = self._chains.get(header.entityId)
         if chain is None:
             chain = self._chains[header.entityId] = _Chain()
@@ -105,38 +119,46 @@ class Verifier:
             self.result.repeated += 1
             return
         chain.seen.add(short)
-        yield from self._link(line, header, chain)
+        yield from self._link(place, header, chain)
 
-    def _link(self, line: int, header: Header, chain: _Chain) -> Iterator[Finding]:
-        finding = _broken(line, header, chain, from_the_start=self._from_the_start)
+    def _link(self, place: _Place, header: Header, chain: _Chain) -> Iterator[Finding]:
+        finding = _broken(place, header, chain, from_the_start=self._from_the_start)
         if finding is not None:
             yield finding
         elif chain.hash is not None and header.version <= chain.version:
-            yield Finding(line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}")
+            yield Finding(
+                place.line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}"
+            )
         if header.version >= chain.version:
-            chain.hash, chain.version, chain.line = header.hash, header.version, line
+            chain.hash, chain.version, chain.place = header.hash, header.version, place
 
 
-def _broken(line: int, header: Header, chain: _Chain, *, from_the_start: bool) -> Finding | None:
+def _broken(place: _Place, header: Header, chain: _Chain, *, from_the_start: bool) -> Finding | None:
     """Return what is wrong between an event and the one before it, and remember which predecessor is missing."""
     entity, version, previous = header.entityId, header.version, header.previousHash
+    line, last = place.line, chain.place.seen_from(place)
     waiting = chain.awaited.pop(header.hash, None)
     if waiting is not None:
         return Finding(
-            line, "reordered", entity, version, f"it belongs before line {waiting}, which names it as its predecessor"
+            line,
+            "reordered",
+            entity,
+            version,
+            f"it belongs before {waiting.seen_from(place)}, which names it as its predecessor",
         )
     if previous == chain.hash:
         return None
     if chain.hash is not None and version < chain.version:
-        return Finding(line, "reordered", entity, version, f"version {chain.version} came before it, in line {chain.line}")
+        return Finding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
     if previous is None:
-        return Finding(
-            line, "restarted", entity, version, f"it begins a new chain, though line {chain.line} has an event before it"
-        )
+        text = f"it begins a new chain, though {last} has an event before it"
+        if chain.place.file != place.file:
+            text += "; if these are files of two targets, verify each alone"
+        return Finding(line, "restarted", entity, version, text)
     if chain.hash is None and not from_the_start:
         return None
-    chain.awaited[previous] = line
-    before = "the first event" if chain.hash is None else f"the event in line {chain.line}"
+    chain.awaited[previous] = place
+    before = "the first event" if chain.hash is None else f"the event in {last}"
     return Finding(
         line, "missing", entity, version,
         f"its predecessor is not {before}: at least one event between is missing or was altered"

@@ -172,3 +172,22 @@ def test_any_deletion_but_that_of_the_last_any_swap_and_any_alteration_is_found(
     byte = altered[place][position]
     altered[place] = altered[place][:position] + bytes([byte ^ (1 << chance.randrange(7))]) + altered[place][position + 1 :]
     assert kinds(altered) != []
+
+
+def test_findings_name_the_other_file_where_the_line_is_in_another(chain: Chain) -> None:
+    one, two, three, four = chain(4)
+    verifier = Verifier()
+    assert list(verifier.check([one, two], "a.jsonl")) == []
+    [lost] = verifier.check([four], "b.jsonl")
+    assert "the event in line 2 of a.jsonl" in lost.text
+    [late] = verifier.check([b"", three], "c.jsonl")
+    assert "before line 1 of b.jsonl" in late.text
+
+
+def test_files_of_two_targets_are_told_as_such(chain: Chain) -> None:
+    verifier = Verifier()
+    assert list(verifier.check(chain(1, value="Ulm"), "a.jsonl")) == []
+    [finding] = verifier.check(chain(1, value="Bonn"), "b.jsonl")
+    assert finding.kind == "restarted"
+    assert "line 1 of a.jsonl" in finding.text
+    assert "verify each alone" in finding.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.app.output import note, progress, say, show, table
@@ -14,7 +15,21 @@ if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
     from goldwire.relay.replay_plan import Plan
 
-group = typer.Typer(help="Repeat what a target was sent, byte for byte and in order.", no_args_is_help=True)
+
+class _TargetFirst(TyperGroup):
+    """Takes `goldwire replay TARGET` for `goldwire replay start TARGET`, which a target named `list` still needs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+group = typer.Typer(
+    cls=_TargetFirst,
+    help="Repeat what a target was sent, byte for byte and in order: `goldwire replay TARGET` is short for `start`.",
+    no_args_is_help=True,
+)
 
 _WORDS = {
     "withheld": "events withheld: an erasure, or the contract of today, no longer lets them out",
@@ -48,7 +63,7 @@ def replay_start(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Repeat what a target was sent. A running `goldwire run` carries it out; without one this command does.
+    """Repeat what a target was sent; `start` may be left out. A running `goldwire run` carries it out; without one this command does.
 
     Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
