@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from goldwire.event.headers import KeyPart, message_id, partition_key, short, traceparent
 from goldwire.target.base import Item
@@ -54,26 +56,40 @@ class BackplaneSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("key must hold entityId, or the events of all entities would share one partition")
 
 
+class Shared(Struct, frozen=True, gc=False):
+    """What the messages of one commit have in common, mostly: made once for all of them."""
+
+    correlation_id: str
+    subject: str
+    properties: dict[str, str]
+    """What has no place of its own in any protocol, by the names of the wire format; but for `traceparent`."""
+    headers: tuple[tuple[str, str], ...]
+    """All of it, with the content type of a plain event, as a protocol wants it that knows nothing but headers."""
+
+
 class Message(Struct, frozen=True, gc=False):
     """One event, ready for a protocol. Made from the item alone, so that a resend is the same message."""
 
     key: str
     """Partition key or session id; never empty, at most 128 characters."""
     id: str
-    correlation_id: str
-    content_type: str
-    subject: str
-    properties: dict[str, str]
-    """What has no place of its own in any protocol, by the names of the wire format; empty in CloudEvents' binary mode."""
-    attributes: dict[str, str]
-    """CloudEvents attributes without `datacontenttype`, in binary mode; else empty. A protocol adds its prefix."""
+    traceparent: str
+    shared: Shared
     body: bytes
+    content_type: str = "application/json"
+    attributes: dict[str, str] = _NOTHING
+    """CloudEvents attributes without `datacontenttype`, in binary mode; else empty. A protocol adds its prefix."""
 
     def __repr__(self) -> str:
         return f"Message(id={self.id!r}, bytes={len(self.body)})"
 
     def __rich_repr__(self) -> list[tuple[str, str | int]]:
         return [("id", self.id), ("bytes", len(self.body))]
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What has no place of its own in any protocol, by the names of the wire format; empty in CloudEvents' binary mode."""
+        return _NOTHING if self.attributes else {"traceparent": self.traceparent, **self.shared.properties}
 
 
 def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message]:
@@ -90,24 +106,28 @@ def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message
     def render(item: Item) -> Message:
         event = item.event
         id_ = message_id(event)
-        properties = {"traceparent": traceparent(event, id_)}
-        if event.classification:
-            properties["classification"] = event.classification
-        if event.retention_days is not None:
-            properties["retention-days"] = str(event.retention_days)
         plain = Message(
             short(event.entity_id) if by_id else partition_key(event, parts),
             id_ if item.replay_id is None else message_id(event, item.replay_id),
-            event.correlation_id,
-            "application/json",
-            f"{event.entity_type}.{event.event_type}",
-            properties,
-            _NOTHING,
+            traceparent(event, id_),
+            _shared(event.correlation_id, event.entity_type, event.event_type, event.classification, event.retention_days),
             event.body,
         )
         return plain if envelope == "event" else _cloudevent(plain, item, source, binary=envelope == "cloudevents-binary")
 
     return render
+
+
+@lru_cache(1_024)
+def _shared(correlation_id: str, entity_type: str, event_type: str, classification: str, retention_days: int | None) -> Shared:
+    subject = f"{entity_type}.{event_type}"
+    properties = {}
+    if classification:
+        properties["classification"] = classification
+    if retention_days is not None:
+        properties["retention-days"] = str(retention_days)
+    named = {"correlationId": correlation_id, "contentType": "application/json", "subject": subject, **properties}
+    return Shared(correlation_id, subject, properties, tuple(named.items()))
 
 
 def cloudevents_attributes(message: Message, item: Item, source: str) -> dict[str, str]:
@@ -122,10 +142,10 @@ def cloudevents_attributes(message: Message, item: Item, source: str) -> dict[st
         "id": message.id,
         "source": source,
         "type": f"goldwire.{item.event.event_type}",
-        "subject": message.subject,
+        "subject": message.shared.subject,
         "time": item.event.timestamp,
         "partitionkey": message.key,
-        "correlationid": message.correlation_id,
+        "correlationid": message.shared.correlation_id,
     }
     found.update({name.replace("-", ""): value for name, value in message.properties.items()})
     return {name: value for name, value in found.items() if value}
@@ -139,16 +159,7 @@ def _cloudevent(plain: Message, item: Item, source: str, *, binary: bool) -> Mes
         # The event's own bytes stay as they were sealed: a reader may verify its hash from `data`.
         body = b"".join((head[:-1].encode(), b',"data":', body, b"}"))
         content_type = STRUCTURED
-    return Message(
-        key=plain.key,
-        id=plain.id,
-        correlation_id=plain.correlation_id,
-        content_type=content_type,
-        subject=plain.subject,
-        properties={} if binary else plain.properties,
-        attributes=attributes if binary else {},
-        body=body,
-    )
+    return replace(plain, body=body, content_type=content_type, attributes=attributes if binary else _NOTHING)
 
 
 def too_large(message_bytes: int, limit_bytes: int, fix: str) -> str:
@@ -163,14 +174,10 @@ def headers_of(message: Message) -> Sequence[tuple[str, str]]:
     """
     if message.attributes:
         return [("content-type", message.content_type), *((f"ce_{name}", text) for name, text in message.attributes.items())]
-    content = "contentType" if message.content_type != STRUCTURED else "content-type"
-    return [
-        ("messageId", message.id),
-        ("correlationId", message.correlation_id),
-        (content, message.content_type),
-        ("subject", message.subject),
-        *message.properties.items(),
-    ]
+    named = [("messageId", message.id), ("traceparent", message.traceparent), *message.shared.headers]
+    if message.content_type == STRUCTURED:
+        named = [("content-type", STRUCTURED) if name == "contentType" else (name, text) for name, text in named]
+    return named
 
 
 def application_properties_of(message: Message) -> dict[str, str]:
@@ -180,4 +187,4 @@ def application_properties_of(message: Message) -> dict[str, str]:
     """
     if message.attributes:
         return {f"cloudEvents_{name}": text for name, text in message.attributes.items()}
-    return dict(message.properties)
+    return message.properties

@@ -67,9 +67,9 @@ class AmqpHub(AzureSender):
         event: Any = self._sdk.EventData(message.body)
         event.message_id = message.id
         event.content_type = message.content_type
-        event.correlation_id = message.correlation_id
+        event.correlation_id = message.shared.correlation_id
         event.properties = application_properties_of(message)
-        event.raw_amqp_message.properties.subject = message.subject
+        event.raw_amqp_message.properties.subject = message.shared.subject
         event.raw_amqp_message.annotations[_PARTITION_KEY] = message.key
         batch.add(event)
 

@@ -11,7 +11,7 @@ from goldwire.errors import ConfigError
 from goldwire.target.backplane import headers_of, renderer, too_large
 from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.extras import require
-from goldwire.target.kafka_line import Line, Record
+from goldwire.target.kafka_line import Errors, Line, Record
 from goldwire.target.kafka_outcome import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.target.kafka_settings import KafkaSettings, client_config
 from goldwire.target.registry import target_kind
@@ -77,29 +77,22 @@ class KafkaTarget:
         if self._doubt and (error := await self._probe()) is not None:
             return [Unavailable(reason_of(error))] * len(items)
         self._doubt = False
-        records: list[Record] = []
-        owners: list[int] = []
         line = await self._ready_line()
         cuts = line.cuts
-        errors = await line.write(self._records(items, records, owners))
-        outcomes: list[Outcome] = [DELIVERED] * len(items)
-        if any(errors):
-            await self._settle(outcomes, owners, records, errors, first_try=line.cuts == cuts)
-        return outcomes
+        errors = await line.write(self._records(items))
+        if not errors:
+            return [DELIVERED] * len(items)
+        return await self._settle(items, errors, first_try=line.cuts == cuts)
 
-    def _records(self, items: Sequence[Item], records: list[Record], owners: list[int]) -> Iterator[Record]:
-        """Make the records one by one, so that the first are on their way while the last are made; note whose they are."""
+    def _records(self, items: Sequence[Item]) -> Iterator[Record]:
+        """Make the records one by one, so that the first are on their way while the last are made; each time the same ones."""
         render, null_after_delete = self._render, self.settings.null_after_delete
-        for index, item in enumerate(items):
+        for item in items:
             message = render(item)
-            record: Record = (message.key, message.body, headers_of(message))
-            records.append(record)
-            owners.append(index)
-            yield record
+            headers = headers_of(message)
+            yield message.key, message.body, headers
             if null_after_delete and item.event.deleted:
-                records.append((record[0], None, record[2]))
-                owners.append(index)
-                yield records[-1]
+                yield message.key, None, headers
 
     async def close(self) -> None:
         """Disconnect; what is still under way is dropped."""
@@ -124,30 +117,28 @@ class KafkaTarget:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
         return found
 
-    async def _settle(
-        self,
-        outcomes: list[Outcome],
-        owners: list[int],
-        records: list[Record],
-        errors: list[KafkaError | None],
-        *,
-        first_try: bool,
-    ) -> None:
+    async def _settle(self, items: Sequence[Item], errors: Errors, *, first_try: bool) -> list[Outcome]:
+        """Tell what became of each event; its records are made again to find their errors."""
+        outcomes: list[Outcome] = []
         left = _ALONE_MAX
-        for owner, record, error in zip(owners, records, errors, strict=True):
-            if error is None:
-                continue
-            if error.name() in OF_THE_BATCH:
-                left -= 1
-                outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
-            else:
-                outcome = outcome_of(error, first_try=first_try)
-            # Of a deletion and its empty record the one whose fate is less clear speaks for both.
-            if outcomes[owner] is DELIVERED:
-                outcomes[owner] = outcome
-            elif type(outcome) is not type(outcomes[owner]):
-                outcomes[owner] = Unknown("a part of it may be written")
+        for item in items:
+            outcome: Outcome = DELIVERED
+            for number, record in enumerate(self._records([item])):
+                error = errors.get(record[:2])
+                if error is None:
+                    continue
+                if error.name() in OF_THE_BATCH:
+                    left -= 1
+                    outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
+                else:
+                    outcome = outcome_of(error, first_try=first_try)
+                if outcome is not DELIVERED:
+                    # What is written must not be called unwritten for want of the empty record after it.
+                    outcome = outcome if number == 0 else _HALF_WRITTEN
+                    break
+            outcomes.append(outcome)
         self._doubt = self._doubt or any(type(outcome) is Unknown for outcome in outcomes)
+        return outcomes
 
     async def _write_alone(self, record: Record) -> Outcome:
         """Write a record in a batch of its own: a refusal is then about nothing else."""
@@ -159,10 +150,11 @@ class KafkaTarget:
             if self._alone is None or self._alone.fatal:
                 self._alone = await self._worker.run(self._new_line)
             cuts = self._alone.cuts
-            error = (await self._alone.write([record]))[0]
+            errors = await self._alone.write([record])
             first_try = self._alone.cuts == cuts
-        if error is None:
+        if not errors:
             return DELIVERED
+        error = errors[record[:2]]
         if error.name() in TOO_LARGE:
             fix = "see message_bytes_max and the topic's max.message.bytes"
             return Rejected(f"no message of {size:,} bytes is taken; {fix}")
@@ -209,6 +201,7 @@ class KafkaTarget:
 _UNTRIED = Unavailable(
     "the broker refuses the batch it was in; not tried alone so far; lower message_bytes_max to what it takes"
 )
+_HALF_WRITTEN = Unknown("the deletion is written, the empty record after it is not")
 
 
 def _size_of(record: Record) -> int:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +13,14 @@ from goldwire.target.extras import require
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
+    from confluent_kafka import Message as Report
 
 Headers = Sequence[tuple[str, str]]
 Record = tuple[str, bytes | None, Headers]
 """Key, value and headers."""
+
+Errors = Mapping[tuple[str, bytes | None], "KafkaError"]
+"""Of each record that is not written, or of which that is not known, by key and value: why."""
 
 _CUT = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 _SERVE_SECONDS = 0.2
@@ -49,22 +52,24 @@ class Line:
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
         self._thread.start()
 
-    async def write(self, records: Iterable[Record]) -> list[KafkaError | None]:
-        """Write records as they come and wait for the word on each: None is written.
+    async def write(self, records: Iterable[Record]) -> Errors:
+        """Write records as they come, and wait for the word on each.
 
-        A caller that gives up leaves them under way.
+        No two may be equal in key and value. A caller that gives up leaves them under way.
         """
         reports = _Reports(asyncio.get_running_loop())
-        produce, topic = self._producer.produce, self._topic
+        produce, topic, report = self._producer.produce, self._topic, reports.report
+        taken = 0
         for key, value, headers in records:
-            index = reports.expect()
             try:
-                produce(topic, value, key, on_delivery=partial(reports.report, index), headers=headers)
+                produce(topic, value, key, on_delivery=report, headers=headers)
             except BufferError:
-                reports.refuse(index, self._kafka.KafkaError(self._kafka.KafkaError._QUEUE_FULL))  # noqa: SLF001 - its name
+                reports.errors[key, value] = self._kafka.KafkaError(self._kafka.KafkaError._QUEUE_FULL)  # noqa: SLF001 - its name
             except self._kafka.KafkaException as error:
-                reports.refuse(index, error.args[0])
-        return await reports.all()
+                reports.errors[key, value] = error.args[0]
+            else:
+                taken += 1
+        return await reports.all(taken)
 
     def partitions(self, timeout_seconds: float) -> int:
         """Ask the cluster how many partitions the topic has. It blocks.
@@ -99,41 +104,32 @@ class Line:
 
 
 class _Reports:
-    """Gathers the reports of one write, which come in on the serving thread."""
+    """Gathers the reports of one write, which come in on the serving thread; one that all is well is only counted."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._errors: list[KafkaError | None] = []
+        self.errors: dict[tuple[str, bytes | None], KafkaError] = {}
         self._loop = loop
         self._done = loop.create_future()
         self._awaited = maxsize
         self._reported = 0
-        self._refused = 0
 
-    def expect(self) -> int:
-        """Make room for one more report; return its place."""
-        self._errors.append(None)
-        return len(self._errors) - 1
-
-    def report(self, index: int, error: KafkaError | None, _message: object) -> None:
+    def report(self, error: KafkaError | None, message: Report) -> None:
         """Note the broker's word; called on the serving thread alone, so that it may count."""
         if error is not None:
-            self._errors[index] = error
+            key = message.key()
+            assert key is not None, "every record has a key"
+            self.errors[key.decode(), message.value()] = error
         self._reported += 1
         if self._reported == self._awaited:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(self._finish)
 
-    def refuse(self, index: int, error: KafkaError) -> None:
-        """Note that the client did not take a record; called on the loop's thread."""
-        self._errors[index] = error
-        self._refused += 1
-
-    async def all(self) -> list[KafkaError | None]:
-        """Wait for the reports of all that the client took."""
-        self._awaited = len(self._errors) - self._refused
-        if self._reported < self._awaited:
+    async def all(self, taken: int) -> Errors:
+        """Wait for the reports of so many records that the client took."""
+        self._awaited = taken
+        if self._reported < taken:
             await self._done
-        return self._errors
+        return self.errors
 
     def _finish(self) -> None:
         if not self._done.done():

@@ -175,9 +175,9 @@ class BusEntity(AzureSender):
         made: ServiceBusMessage = self._sdk.ServiceBusMessage(
             message.body,
             message_id=message.id,
-            correlation_id=message.correlation_id,
+            correlation_id=message.shared.correlation_id,
             content_type=message.content_type,
-            subject=message.subject,
+            subject=message.shared.subject,
             session_id=message.key if sessions else None,
             # Where both are set they must be equal; a session id alone also decides the partition.
             partition_key=None if sessions else message.key,

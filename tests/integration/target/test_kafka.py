@@ -154,6 +154,21 @@ def test_on_request_an_empty_record_follows_a_deletion(cluster: KafkaCluster) ->
     assert [record.value() for record in cluster.records(TOPIC) if record.key() == b"a"] == [event.body, None]
 
 
+def test_a_deletion_that_is_written_is_not_called_unwritten_for_want_of_its_empty_record() -> None:
+    """The broker refuses the two together, and then of the two, one at a time, the empty one."""
+    with KafkaCluster(1, {TOPIC: 1}) as cluster:
+        refused = KafkaError.INVALID_RECORD
+
+        async def check(target: KafkaTarget) -> list[Outcome]:
+            cluster.fail(PRODUCE, [refused, 0, refused])
+            return [*await target.send([Item(deleted("a", 2))]), *await target.send([Item(deleted("a", 2))])]
+
+        first, again = with_target(cluster, check, null_after_delete=True, linger_seconds=0.5)
+        assert isinstance(first, Unknown), first
+        assert again == Delivered()
+        assert [record.value() is None for record in cluster.records(TOPIC)] == [False, False, True]
+
+
 @pytest.mark.parametrize("envelope", ["cloudevents-structured", "cloudevents-binary"])
 def test_the_sdk_of_cloudevents_reads_what_a_consumer_receives(cluster: KafkaCluster, envelope: str) -> None:
     event = sealed("straße/1", 7, {"name": "Zoë"}, classification="pii")

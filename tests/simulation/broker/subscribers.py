@@ -203,7 +203,7 @@ class Group:
 
     def _message(self, partition: int, offset: int) -> Message:
         message: goldwire.target.backplane.Message = self.topic.partitions[partition][offset]
-        named = {"messageId": message.id, "subject": message.subject, "contentType": message.content_type}
+        named = {"messageId": message.id, "subject": message.shared.subject, "contentType": message.content_type}
         attributes = {f"ce_{name}": value for name, value in message.attributes.items()}
         position = Position(self.topic.name, str(partition), str(offset), offset)
         return Message(

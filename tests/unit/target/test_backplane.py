@@ -48,7 +48,7 @@ def read_amqp(rendered: Message) -> BaseCloudEvent:
 def test_an_event_is_its_own_body_with_the_headers_of_the_wire_format() -> None:
     rendered = message()
     assert rendered.body == EVENT.body
-    assert (rendered.key, rendered.id, rendered.subject) == ("straße/1 李", message_id(EVENT), "Customer.EntityChanged")
+    assert (rendered.key, rendered.id, rendered.shared.subject) == ("straße/1 李", message_id(EVENT), "Customer.EntityChanged")
     assert dict(headers_of(rendered)) == {
         "messageId": message_id(EVENT),
         "correlationId": "run 1",

@@ -63,9 +63,9 @@ def replay_start(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Repeat what a target was sent; `start` may be left out. A running `goldwire run` carries it out; without one this command does.
+    """Repeat what a target was sent. A running `goldwire run` carries it out; without one this command does.
 
-    Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
+    The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
     from goldwire.app.replaying import select
     from goldwire.app.wiring import House
