@@ -129,6 +129,24 @@ def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
     assert process.wait(PATIENCE_SECONDS) == 0
 
 
+def test_a_target_that_only_gets_through_port_443_is_checked_to_the_end(shell: Any) -> None:
+    _, told = started(shell, "--tls", "tls", "--port", "0", "--https-port", "0")
+    address = f"localhost:{told['https_port']}"
+    key = told["connection_string"].partition(";")[2]
+    settings = {
+        "queue": "queue.sessions", "connection_string": "${file:secret}", "transport": "websocket",
+        "endpoint_address": f"sb://{address}", "ca_file": told["certificate"],
+    }  # fmt: skip
+    shell.write("secret", f"Endpoint=sb://{address}/;{key}")
+    bus = {"kind": "service_bus", "contract": "all", "settings": settings}
+    types = {"Customer": {"attributes": {"name": {}}}}
+    shell.write("goldwire.yaml", json.dumps({"types": types, "contracts": {"all": {}}, "targets": {"bus": bus}}))
+    found = {one["subject"]: one for one in shell.json("target", "check", "bus")["findings"]}
+    assert (found["sessions"]["state"], found["sessions"]["text"]) == ("ok", "the queue has sessions, as set")
+    assert "off" in found["duplicate detection"]["text"]
+    assert found["entity size limit"]["text"] == "a message may have 256 KB"
+
+
 def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> None:
     _, told = started(shell, "--throttle", "0.001", "--port", "0")
     with (
@@ -155,6 +173,7 @@ def test_what_cannot_be_begun_says_why(shell: Any) -> None:
     assert "none.json" in shell.fails("emulator", "--config", "none.json", code=3)
     shell.write("Config.json", '{"UserConfig": {"NamespaceConfig": [{"Entities": [{"Name": "a", "PartitionCount": "many"}]}]}}')
     assert "PartitionCount" in shell.fails("emulator", "--config", "Config.json", code=3)
+    assert "--tls" in shell.fails("emulator", "--https-port", "0", code=3)
     shell.write("tls/cert.pem", "no certificate")
     assert "cert.pem" in shell.fails("emulator", "--tls", "tls", "--port", "0", code=3)
     _, told = started(shell, "--port", "0", "--data", "data")

@@ -201,13 +201,16 @@ class BusEntity(AzureSender):
         settings = self.settings
         kind: Any = require("azure.servicebus.aio.management", extra="azure", used_by=f"target '{self.name}'")
         kind = kind.ServiceBusAdministrationClient
-        if settings.sas_token is not None or settings.endpoint_address is not None:
+        options: dict[str, Any] = {"retry_total": 0}
+        if settings.ca_file is not None:
+            options["connection_verify"] = settings.ca_file
+        if settings.sas_token is not None:  # the SDK would show it as a bearer token, which it is not
             return None
         if settings.connection_string is None:
-            return kind(settings.host, credential=self.credential(), retry_total=0)
+            return kind(settings.host, credential=self.credential(), **options)
         if "UseDevelopmentEmulator=true" in settings.connection_string:
             return None
-        return kind.from_connection_string(settings.connection_string, retry_total=0)
+        return kind.from_connection_string(settings.connection_string, **options)
 
     def _check_connection_string(self) -> None:
         text, bus = self.settings.connection_string, self._bus

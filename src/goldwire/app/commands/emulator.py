@@ -43,6 +43,15 @@ def emulator(
         Path | None,
         typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
     ] = None,
+    https_port: Annotated[
+        int | None,
+        typer.Option(
+            "--https-port",
+            min=0,
+            max=65535,
+            help="With --tls: answer here what a namespace does on 443: AMQP over WebSockets, and the management API to read.",
+        ),
+    ] = None,
     throttle: Annotated[
         float | None,
         typer.Option(
@@ -62,22 +71,26 @@ def emulator(
     import sys
 
     from goldwire.app.running import loop_factory
-    from goldwire.errors import GoldwireError
+    from goldwire.errors import GoldwireError, InputError
     from goldwire.testing.azure.broker.config import read_config
     from goldwire.testing.azure.broker.entities import Limits
     from goldwire.testing.azure.certificate import server_context
     from goldwire.testing.azure.emulator import Emulator
 
+    if https_port is not None and tls is None:
+        raise InputError("--https-port: needs --tls FOLDER for its certificate")
     entities = _few() if config is None else read_config(config)
     limits = Limits(ingress_per_second=throttle)
-    peer = Emulator(entities, data, tls=None if tls is None else server_context(tls), port=port, limits=limits)
+    context = None if tls is None else server_context(tls)
+    peer = Emulator(entities, data, tls=context, port=port, https_port=https_port, limits=limits)
 
     async def serve() -> None:
         ended = _signalled()
         try:
             await peer.start()
         except OSError as error:
-            raise GoldwireError(f"--port {port}: {error.strerror}; choose another port, or 0 for a free one") from error
+            ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
+            raise GoldwireError(f"{ports}: {error.strerror}; choose another port, or 0 for a free one") from error
         result = _result(peer, entities, tls)
         show(result, as_json=as_json, render=lambda: _render(result))
         for objection in () if as_json else result["container_objections"]:
@@ -121,6 +134,7 @@ def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[st
         "connection_string": peer.connection_string(),
         "endpoint": peer.endpoint,
         "port": peer.server.port,
+        "https_port": None if peer.https is None else peer.https.port,
         "certificate": None if tls is None else str((tls / CERTIFICATE).resolve()),
         "event_hubs": [hub.name for hub in entities.hubs],
         "queues": [queue.name for queue in entities.queues],
@@ -135,6 +149,8 @@ def _render(result: dict[str, Any]) -> None:
         note(
             f"over TLS the SDKs need custom_endpoint_address={result['endpoint']} and connection_verify={result['certificate']}"
         )
+    if result["https_port"]:
+        note(f"over WebSockets custom_endpoint_address=sb://localhost:{result['https_port']}; the management API is there too")
     for kind in ("event_hubs", "queues", "topics"):
         if result[kind]:
             note(f"{kind.replace('_', ' ')}: {', '.join(result[kind])}")

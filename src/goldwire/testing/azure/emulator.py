@@ -17,7 +17,9 @@ from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import Limits
 from goldwire.testing.azure.broker.opening import Broker, open_broker
 from goldwire.testing.azure.eventhubs.nodes import EventHubRouter
+from goldwire.testing.azure.https import Https
 from goldwire.testing.azure.server import LOOPBACK, Server
+from goldwire.testing.azure.servicebus.atom import Directory
 from goldwire.testing.azure.servicebus.nodes import ServiceBusRouter
 
 ROOT = Policy("RootManageSharedAccessKey", "SAS_KEY_VALUE")
@@ -34,6 +36,7 @@ class Emulator:
         jwt: verifies tokens of Entra; without it none is believed.
         tls: a server's context; None: plain TCP, which the SDKs speak with `UseDevelopmentEmulator=true`.
         port: 0 takes a free one.
+        https_port: answers there what a namespace answers on 443, over TLS only; 0 takes a free one, None: nowhere.
         limits: quotas; None: those of the services' standard tiers.
         clock: None: the machine's.
     """
@@ -47,6 +50,7 @@ class Emulator:
         jwt: JwtVerifier | None = None,
         tls: ssl.SSLContext | None = None,
         port: int = 0,
+        https_port: int | None = None,
         limits: Limits | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -54,8 +58,12 @@ class Emulator:
         self.policies = tuple(policies)
         self.broker: Broker = open_broker(folder, config, limits=limits, clock=clock)
         routers = (EventHubRouter(self.broker.event_hubs, clock.now), ServiceBusRouter(self.broker.service_bus))
-        settings = Settings(router=_first(routers), authority=SasAuthority(policies, clock.now, jwt), now=clock.now)
-        self.server = Server(settings, port=port, tls=tls)
+        authority = SasAuthority(policies, clock.now, jwt)
+        self.server = Server(Settings(router=_first(routers), authority=authority, now=clock.now), port=port, tls=tls)
+        self.https: Https | None = None
+        if https_port is not None:
+            assert tls is not None, "HTTPS needs a certificate"
+            self.https = Https(self.server, Directory(config, limits or Limits()), authority, tls, https_port)
         self._tls = tls is not None
         self._running: asyncio.Task[None] | None = None
 
@@ -67,7 +75,10 @@ class Emulator:
         """
         try:
             await self.server.start()
+            if self.https is not None:
+                await self.https.start()
         except OSError:
+            await self.server.stop()
             self.broker.close()
             raise
         self._running = asyncio.get_running_loop().create_task(self.broker.run())
@@ -75,6 +86,8 @@ class Emulator:
     async def stop(self) -> None:
         """Close all connections and the store."""
         await self.server.stop()
+        if self.https is not None:
+            await self.https.stop()
         if self._running is not None:
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from contextlib import suppress
 
@@ -49,6 +50,10 @@ class Server:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._connection, self._host, self._port, ssl=self._tls)
         self._port = self._server.sockets[0].getsockname()[1]
+
+    async def adopt(self, accepted: socket.socket) -> None:
+        """Take a connection that another door accepted, and that needs no TLS any more."""
+        await asyncio.get_running_loop().connect_accepted_socket(self._connection, accepted)
 
     def drop_connections(self) -> int:
         """Cut all connections without a word, as a network does; return how many there were. New ones are welcome."""

@@ -98,9 +98,9 @@ class SasAuthority:
         scope, path = path_of(unquote(uri)), path_of(policy.path)
         if not covers(scope, audience):
             raise _refusal("InvalidAudience: The token was made for another entity.")
-        if not covers(path, scope) and not covers(scope, path):
+        if not covers(path, audience) and not covers(audience, path):
             raise _refusal("InvalidAudience: The policy belongs to another entity.")
-        return Claim(max((audience, path), key=len), policy.rights, float(expiry))
+        return Claim(audience if covers(path, audience) else path, policy.rights, float(expiry))
 
 
 def sas_token(policy: Policy, uri: str, expires_at: int) -> str:

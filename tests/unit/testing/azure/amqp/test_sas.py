@@ -90,6 +90,14 @@ def test_a_policy_of_an_entity_gives_that_entity_only():
     assert claims.until("others", frozenset({Right.SEND})) is None
 
 
+def test_a_token_for_the_namespace_gives_a_policy_of_an_entity_no_other_entity():
+    """The service takes a token for a wider place, but what it gives ends where the policy does."""
+    token = sas_token(ORDERS, "sb://h/", 2000)
+    assert authority().verify(token, SAS_KIND, "sb://h/orders").path == "orders"
+    with pytest.raises(AmqpError, match="belongs to another entity"):
+        authority().verify(token, SAS_KIND, "sb://h/others-with-a-longer-name")
+
+
 def test_a_claim_ends_and_a_new_one_takes_its_place():
     now = [NOW]
     claims = Claims(lambda: now[0])
