@@ -227,7 +227,6 @@ class MessageQueue:
         self.bury(self._locked(token), edits)
 
     def _locked(self, token: UUID) -> Row:
-        # Not within the caller's transaction: a refusal must not undo what fell due before it.
         self._context.catch_up()
         found = rows.select(self._database, "m.lock_token = ? AND m.entity = ?", (token.bytes, self.id))
         if found:

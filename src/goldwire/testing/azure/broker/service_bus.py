@@ -185,7 +185,8 @@ class ServiceBus:
         return _found(self.subscriptions, path, "subscription")
 
     def together(self) -> AbstractContextManager[Any]:
-        """Commit everything that is done within it at once."""
+        """Commit everything that is done within it at once; all of it sees the entities as of its beginning."""
+        self.context.catch_up()
         return self._store.transaction()
 
     def advance(self) -> int | None:
