@@ -149,6 +149,22 @@ def test_a_composite_has_fields_of_its_types_or_is_refused(kind, data):
         encode(described(read))
 
 
+@pytest.mark.parametrize(
+    "composite",
+    [
+        Described(ULong(Header.code), [None, ULong(300)]),
+        Described(ULong(Header.code), [None, None, ULong(2**32)]),
+        Described(ULong(Properties.code), [None] * 6 + ["é"]),
+        Described(ULong(Properties.code), [None] * 8 + [ULong(2**63)]),
+        Described(ULong(Flow.code), [-1]),
+    ],
+)
+def test_a_field_that_could_not_be_written_again_is_refused(composite):
+    """A message that is taken and cannot be passed on would end every receiver's link."""
+    with pytest.raises(DecodeError):
+        composed(composite)
+
+
 def test_what_is_nested_without_end_is_refused():
     for read, data in ((decode, b"\xc0\x7f\x01" * 100_000), (decode, b"\0" * 100_000), (skip, b"\0" * 100_000)):
         with pytest.raises(DecodeError):
