@@ -361,7 +361,8 @@ def test_throttling_refuses_until_it_is_switched_off(start):
 @pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_clients_come_back_when_connections_are_cut(peer):
-    with Receiving(consumer(peer, "single"), partition_id="0") as receiving, producer(peer, "single") as sender:
+    soon = {"retry_backoff_factor": 0.1}
+    with Receiving(consumer(peer, "single", **soon), partition_id="0") as receiving, producer(peer, "single", **soon) as sender:
         for number in range(5):
             sender.send_event(EventData(f"{number}"))
             receiving.wait_for(number + 1)
@@ -374,7 +375,7 @@ def test_clients_come_back_when_connections_are_cut(peer):
 
 def test_two_consumers_of_a_group_share_its_partitions_and_lose_nothing(peer):
     store = InMemoryCheckpointStore()
-    settings = {"checkpoint_store": store, "load_balancing_interval": 0.3, "partition_ownership_expiration_interval": 5}
+    settings = {"checkpoint_store": store, "load_balancing_interval": 0.1, "partition_ownership_expiration_interval": 5}
     sent = []
 
     def send_one(sender):
