@@ -381,6 +381,7 @@ def test_two_consumers_of_a_group_share_its_partitions_and_lose_nothing(peer):
     def send_one(sender):
         sent.append(f"{len(sent)}")
         sender.send_event(EventData(sent[-1]))
+        threading.Event().wait(0.01)  # not more than is needed to see who has which partition
 
     with producer(peer) as sender, Receiving(consumer(peer, **settings)) as first:
         while len(first.partitions()) < 4:
