@@ -13,7 +13,7 @@ import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusMessageState, ServiceBusSubQueue
-from azure.servicebus.exceptions import ServiceBusServerBusyError
+from azure.servicebus.exceptions import ServiceBusQuotaExceededError, ServiceBusServerBusyError
 
 PATIENCE_SECONDS = 60
 CONFIG = {"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "ns", "Entities": [
@@ -224,6 +224,17 @@ def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> Non
             sender.send_messages(ServiceBusMessage("refused"))
         with client.get_queue_receiver("queue.1") as receiver:
             assert [str(each) for each in receiver.peek_messages(9)] == ["the first is within the rate"]
+
+
+def test_what_is_too_much_for_a_queue_is_refused_where_it_is_asked_for(shell: Any) -> None:
+    _, told = started(shell, "--quota", "2000", "--port", "0")
+    with (
+        ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client,
+        client.get_queue_sender("queue.1") as sender,
+    ):
+        sender.send_messages(ServiceBusMessage(bytes(1500)))
+        with pytest.raises(ServiceBusQuotaExceededError):
+            sender.send_messages(ServiceBusMessage(bytes(1500)))
 
 
 def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:
