@@ -6,7 +6,7 @@ A field's wire type is kept beside it, so that code may use plain Python values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -72,7 +72,15 @@ def _fits(value: Any, wire: Callable[[Any], Any]) -> bool:
     if wire in _RANGES:
         least, most = _RANGES[wire]
         return bool(least <= value <= most)
-    return wire is not Symbol or bool(value.isascii())
+    if wire is symbols:
+        return isinstance(value, str | list) and _are_symbols([value] if isinstance(value, str) else value)
+    if wire is fields:
+        return _are_symbols(value)
+    return wire is not Symbol or _are_symbols([value])
+
+
+def _are_symbols(names: Iterable[Any]) -> bool:
+    return all(isinstance(name, str) and name.isascii() for name in names)
 
 
 def _values(composite: Composite) -> list[Any]:

@@ -157,6 +157,10 @@ def test_a_composite_has_fields_of_its_types_or_is_refused(kind, data):
         Described(ULong(Properties.code), [None] * 6 + ["é"]),
         Described(ULong(Properties.code), [None] * 8 + [ULong(2**63)]),
         Described(ULong(Flow.code), [-1]),
+        Described(ULong(Open.code), ["c"] + [None] * 6 + [UInt(1)]),
+        Described(ULong(Open.code), ["c"] + [None] * 6 + [Array([1])]),
+        Described(ULong(Open.code), ["c"] + [None] * 8 + [{1: "x"}]),
+        Described(ULong(Open.code), ["c"] + [None] * 8 + [{"é": "x"}]),
     ],
 )
 def test_a_field_that_could_not_be_written_again_is_refused(composite):
