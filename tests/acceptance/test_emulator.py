@@ -6,13 +6,14 @@ import gc
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
-from azure.servicebus import ServiceBusClient, ServiceBusMessage
-from azure.servicebus.exceptions import ServiceBusServerBusyError
+from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusMessageState, ServiceBusSubQueue
+from azure.servicebus.exceptions import ServiceBusQuotaExceededError, ServiceBusServerBusyError
 
 PATIENCE_SECONDS = 60
 CONFIG = {"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "ns", "Entities": [
@@ -118,6 +119,89 @@ def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> Non
     assert list(dict.fromkeys(found))[: len(acknowledged)] == acknowledged
 
 
+BUS = {"UserConfig": {"Namespaces": [{"Name": "ns", "Queues": [
+    {"Name": "work", "Properties": {"RequiresDuplicateDetection": True, "DuplicateDetectionHistoryTimeWindow": "PT5M"}},
+    {"Name": "chats", "Properties": {"RequiresSession": True}}],
+    "Topics": [{"Name": "changes", "Subscriptions": [{"Name": "north", "Rules": [{"Name": "r", "Properties": {
+        "FilterType": "Sql", "SqlFilter": {"SqlExpression": "region = 'north'"},
+        "Action": {"SqlExpression": "SET routed = 'yes'"}}}]}]}]}]}}  # fmt: skip
+
+
+def texts(messages: list[Any]) -> list[str]:
+    return [str(each) for each in messages]
+
+
+def bring_into_every_state(client: ServiceBusClient) -> int:
+    """Messages that are locked, failed, deferred, dead, scheduled, in a session; return the number of the scheduled one."""
+    later = datetime.now(UTC) + timedelta(hours=1)
+    with client.get_queue_sender("work") as sender:
+        said = ("locked", "failed", "deferred", "dead", "free")
+        sender.send_messages([ServiceBusMessage(text, message_id=text) for text in said])
+        (number,) = sender.schedule_messages(ServiceBusMessage("scheduled", message_id="scheduled"), later)
+    receiver = client.get_queue_receiver("work")
+    found = {str(each): each for each in receiver.receive_messages(5, PATIENCE_SECONDS)}
+    while len(found) < len(said):
+        found |= {str(each): each for each in receiver.receive_messages(5, PATIENCE_SECONDS)}
+    receiver.abandon_message(found["failed"])
+    receiver.defer_message(found["deferred"])
+    receiver.dead_letter_message(found["dead"], reason="bad", error_description="very")
+    with client.get_queue_sender("chats") as sender:
+        sender.send_messages([ServiceBusMessage(text, session_id="x") for text in ("first", "second")])
+    with client.get_queue_receiver("chats", session_id="x") as session:
+        session.session.set_state(b"half way")
+        session.complete_message(session.receive_messages(1, PATIENCE_SECONDS)[0])
+    with client.get_topic_sender("changes") as sender:
+        sender.send_messages([ServiceBusMessage(one, application_properties={"region": one}) for one in ("north", "south")])
+    return int(number)
+
+
+def see_every_state(client: ServiceBusClient, number: int) -> None:
+    """All of it again, after a restart."""
+    with client.get_queue_sender("work") as sender:
+        sender.send_messages(ServiceBusMessage("again", message_id="free"))  # known from before: forgotten
+        sender.send_messages(ServiceBusMessage("new", message_id="new"))
+    with client.get_queue_receiver("work") as receiver:
+        held = {str(each): each for each in receiver.peek_messages(10, sequence_number=1)}
+        assert list(held) == ["locked", "failed", "deferred", "free", "scheduled", "new"]
+        numbers = {text: held[text].sequence_number for text in ("locked", "failed", "deferred", "free", "scheduled")}
+        assert numbers == {"locked": 1, "failed": 2, "deferred": 3, "free": 5, "scheduled": number}
+        assert held["new"].sequence_number > number
+        assert (held["locked"].delivery_count, held["failed"].delivery_count) == (0, 1)
+        assert held["scheduled"].state == ServiceBusMessageState.SCHEDULED
+        (deferred,) = receiver.receive_deferred_messages(3)
+        receiver.complete_message(deferred)
+        (first,) = receiver.receive_messages(1, PATIENCE_SECONDS)
+        assert str(first) == "locked", "the lock went with its receiver"
+    with client.get_queue_sender("work") as sender:
+        sender.cancel_scheduled_messages(number)
+    with client.get_queue_receiver("work", sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
+        (dead,) = receiver.receive_messages(1, PATIENCE_SECONDS)
+        assert (str(dead), dead.dead_letter_reason, dead.dead_letter_error_description) == ("dead", "bad", "very")
+        assert (dead.sequence_number, dead.delivery_count) == (4, 0)
+    with client.get_queue_receiver("chats", session_id="x") as session:
+        assert session.session.get_state() == b"half way"
+        assert texts(session.receive_messages(1, PATIENCE_SECONDS)) == ["second"]
+    with client.get_subscription_receiver("changes", "north") as receiver:
+        (north,) = receiver.receive_messages(2, PATIENCE_SECONDS)
+        assert (str(north), north.application_properties[b"routed"]) == ("north", b"yes")
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.usefixtures("collected")
+def test_every_state_of_a_message_is_there_after_a_kill(shell: Any) -> None:
+    shell.write("Config.json", json.dumps(BUS))
+    process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    with ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client:
+        number = bring_into_every_state(client)
+        process.kill()
+        process.wait()
+    process.stdout.close()
+    process.stderr.close()
+    _, told = started(shell, "--config", "Config.json", "--data", "data", "--port", str(told["port"]))
+    with ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client:
+        see_every_state(client, number)
+
+
 def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
     process, told = started(shell, "--tls", "tls", "--port", "0")
     settings = {"custom_endpoint_address": told["endpoint"], "connection_verify": told["certificate"]}
@@ -158,6 +242,17 @@ def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> Non
             sender.send_messages(ServiceBusMessage("refused"))
         with client.get_queue_receiver("queue.1") as receiver:
             assert [str(each) for each in receiver.peek_messages(9)] == ["the first is within the rate"]
+
+
+def test_what_is_too_much_for_a_queue_is_refused_where_it_is_asked_for(shell: Any) -> None:
+    _, told = started(shell, "--quota", "2000", "--port", "0")
+    with (
+        ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client,
+        client.get_queue_sender("queue.1") as sender,
+    ):
+        sender.send_messages(ServiceBusMessage(bytes(1500)))
+        with pytest.raises(ServiceBusQuotaExceededError):
+            sender.send_messages(ServiceBusMessage(bytes(1500)))
 
 
 def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:

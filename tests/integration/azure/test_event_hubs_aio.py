@@ -53,7 +53,7 @@ async def roundtrip(count, **settings):
             batch.add(EventData(f"{number}"))
         await producer.send_batch(batch)
     return await collect(
-        EventHubConsumerClient.from_connection_string(consumer_group="$Default", load_balancing_interval=0.5, **settings), count
+        EventHubConsumerClient.from_connection_string(consumer_group="$Default", load_balancing_interval=0.1, **settings), count
     )
 
 
@@ -112,7 +112,7 @@ def test_the_buffered_producer_delivers_all_in_order_by_key(hubs):
                 await producer.flush(timeout=PATIENCE_SECONDS)
             assert (len(done), failed) == (400, [])
             found = await collect(
-                EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.5), 400
+                EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.1), 400
             )
             for key in range(10):
                 of_key = [int(event.body_as_str()) for event in found if event.partition_key == f"key {key}".encode()]
@@ -138,13 +138,13 @@ def test_a_higher_epoch_steals_the_partition(hubs):
             async with EventHubProducerClient.from_connection_string(string) as producer:
                 await producer.send_event(EventData("one"))
             first = EventHubConsumerClient.from_connection_string(
-                string, "$Default", retry_total=0, load_balancing_interval=0.5
+                string, "$Default", retry_total=0, load_balancing_interval=0.1
             )
             async with first, asyncio.timeout(PATIENCE_SECONDS):
                 settings = {"partition_id": "0", "starting_position": "-1"}
                 task = asyncio.create_task(first.receive(on_event, on_error=on_error, owner_level=1, **settings))
                 await began.wait()
-                second = EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.5)
+                second = EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.1)
                 assert texts(await collect(second, 1, owner_level=2, **settings)) == ["one"]
                 await stolen.wait()
             await task
@@ -235,8 +235,9 @@ def test_clients_come_back_when_connections_are_cut(hubs):
 
         async with Emulator(hubs) as emulator:
             string = emulator.connection_string("single")
-            consumer = EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.5)
-            producer = EventHubProducerClient.from_connection_string(string)
+            soon = {"retry_backoff_factor": 0.1}
+            consumer = EventHubConsumerClient.from_connection_string(string, "$Default", load_balancing_interval=0.1, **soon)
+            producer = EventHubProducerClient.from_connection_string(string, **soon)
             async with consumer, producer, asyncio.timeout(PATIENCE_SECONDS):
                 task = asyncio.create_task(consumer.receive(on_event, partition_id="0", starting_position="-1"))
                 for number in range(4):
@@ -296,7 +297,7 @@ def test_tokens_that_expire_all_the_time_lose_nothing(hubs):
                         await producer.send_event(EventData(f"{number}"))
                         number += 1
             consumer = EventHubConsumerClient.from_connection_string(
-                emulator.connection_string("single"), "$Default", load_balancing_interval=0.5
+                emulator.connection_string("single"), "$Default", load_balancing_interval=0.1
             )
             found = texts(await collect(consumer, number))
             assert list(dict.fromkeys(found)) == [f"{one}" for one in range(number)]

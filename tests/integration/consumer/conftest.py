@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -191,15 +192,32 @@ def subscriber() -> Iterator[Callable[..., Subscriber]]:
 class Peer:
     """A local Event Hubs and Service Bus, in a thread of its own."""
 
-    def __init__(self, config: BrokerConfig) -> None:
+    def __init__(self, config: BrokerConfig, folder: Path | None) -> None:
+        self.config = config
+        self.folder = folder
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self.thread.start()
-        self.emulator = Emulator(config)
+        self.emulator = Emulator(config, folder)
         self.do(self.emulator.start())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_SECONDS)
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function on the loop's thread."""
+
+        async def run() -> Any:
+            return function(*arguments)
+
+        return self.do(run())
+
+    def restart(self) -> None:
+        """End it, and begin again on the same port and folder."""
+        port = self.emulator.server.port
+        self.do(self.emulator.stop())
+        self.emulator = Emulator(self.config, self.folder, port=port)
+        self.do(self.emulator.start())
 
     def drop_connections(self) -> None:
         """Cut every connection, as a network does."""
@@ -218,13 +236,26 @@ class Peer:
 @pytest.fixture
 def peer() -> Iterator[Peer]:
     """Both services, each with an entity `customers`; the queue `plain` has no sessions."""
+    with serving(None) as found:
+        yield found
+
+
+@pytest.fixture
+def lasting_peer(tmp_path: Path) -> Iterator[Peer]:
+    """The same, kept in a folder, so that it can be started again."""
+    with serving(tmp_path / "peer") as found:
+        yield found
+
+
+@contextmanager
+def serving(folder: Path | None) -> Iterator[Peer]:
     session = QueueSettings(name="customers", requires_session=True, lock_ms=5_000, max_delivery_count=100)
     plain = QueueSettings(name="plain", lock_ms=5_000, max_delivery_count=100)
     topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
     logging.getLogger("azure").setLevel(logging.CRITICAL + 1)  # a log record that is kept would keep the SDK's sockets
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "unclosed <s", ResourceWarning)  # the SDKs leave cut sockets to the collector
-        found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)))
+        found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)), folder)
         yield found
         found.stop()
         gc.collect()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldwire.app.bench import brokers, ingesting, relaying, sample, webhooks
+from goldwire.app.bench import brokers, ceiling, ingesting, relaying, sample, webhooks
 from goldwire.app.bench.figures import Memory, Recovery, Report, Throughput
 from goldwire.app.bench.long_log import LongLog
 from goldwire.app.bench.measuring import machine
@@ -27,6 +27,8 @@ THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "kafka": brokers.kafka,
     "event-hubs": brokers.event_hubs,
     "service-bus": brokers.service_bus,
+    "event-hubs-ceiling": ceiling.event_hubs,
+    "service-bus-ceiling": ceiling.service_bus,
 }
 _BROKERS = ("kafka", "event-hubs", "service-bus")
 RECOVERY, RESIDENT = "recovery", "resident"

@@ -60,6 +60,14 @@ def emulator(
             help="Refuse what comes faster than so many events or messages a second to one entity, with server-busy.",
         ),
     ] = None,
+    quota: Annotated[
+        int | None,
+        typer.Option(
+            "--quota",
+            min=1,
+            help="How many bytes a queue or subscription holds; what comes then is refused with resource-limit-exceeded.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run Event Hubs and Service Bus on this machine, until Ctrl-C or SIGTERM.
@@ -69,6 +77,8 @@ def emulator(
     """
     import asyncio
     import sys
+
+    from msgspec.structs import replace
 
     from goldwire.app.running import loop_factory
     from goldwire.errors import GoldwireError, InputError
@@ -81,6 +91,8 @@ def emulator(
         raise InputError("--https-port: needs --tls FOLDER for its certificate")
     entities = _few() if config is None else read_config(config)
     limits = Limits(ingress_per_second=throttle)
+    if quota is not None:
+        limits = replace(limits, max_entity_bytes=quota)
     context = None if tls is None else server_context(tls)
     peer = Emulator(entities, data, tls=context, port=port, https_port=https_port, limits=limits)
 

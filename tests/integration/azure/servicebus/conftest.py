@@ -19,8 +19,8 @@ CONFIG = """
     {"Name": "dying", "Properties": {"DefaultMessageTimeToLive": "PT1S", "DeadLetteringOnMessageExpiration": true}},
     {"Name": "chats", "Properties": {"RequiresSession": true, "LockDuration": "PT1M", "MaxDeliveryCount": 3}},
     {"Name": "short-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT4S"}},
-    {"Name": "renewed", "Properties": {"LockDuration": "PT10S"}},
-    {"Name": "renewed-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT10S"}},
+    {"Name": "renewed", "Properties": {"LockDuration": "PT6S"}},
+    {"Name": "renewed-chats", "Properties": {"RequiresSession": true, "LockDuration": "PT6S"}},
     {"Name": "inbox", "Properties": {"ForwardTo": "plain"}},
     {"Name": "burying", "Properties": {"ForwardDeadLetteredMessagesTo": "graveyard"}},
     {"Name": "graveyard"}
@@ -58,6 +58,10 @@ class Bus:
             sender.send_messages(
                 [each if isinstance(each, ServiceBusMessage) else ServiceBusMessage(each) for each in messages]
             )
+
+    def lose_locks(self) -> None:
+        """End every lock, as time does."""
+        self.peer.call(self.peer.emulator.broker.service_bus.lose_locks)
 
     def close(self) -> None:
         for client in self.made:

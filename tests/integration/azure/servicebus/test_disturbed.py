@@ -153,9 +153,9 @@ class Receiving(Work):
         super().__init__(peer)
 
     def work(self, client):
-        with client.get_queue_receiver("changes", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=5) as receiver:
+        with client.get_queue_receiver("changes", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=1) as receiver:
             session = receiver.session.session_id
-            for each in receiver.receive_messages(5, 5):
+            for each in receiver.receive_messages(5, 1):
                 self.received[session].append(int(str(each)))
                 receiver.complete_message(each)
                 with self.changed:

@@ -27,7 +27,7 @@ from goldwire.testing.azure.amqp.sas import Policy
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
-LONGER_THAN_THE_LOCK_SECONDS = 12
+LONGER_THAN_THE_LOCK_SECONDS = 7
 
 
 def texts(messages):

@@ -13,7 +13,7 @@ from azure.servicebus.exceptions import (
 
 PATIENCE_SECONDS = 60
 QUICK_SECONDS = 1
-LONGER_THAN_THE_LOCK_SECONDS = 12
+LONGER_THAN_THE_LOCK_SECONDS = 7
 
 
 def said(session, *texts):
@@ -50,13 +50,13 @@ def test_the_next_free_session_is_found_and_no_session_twice(bus):
         client.get_queue_receiver("chats", session_id=NEXT_AVAILABLE_SESSION) as two,
     ):
         assert [one.session.session_id, two.session.session_id] == ["x", "y"]
-        none = client.get_queue_receiver("chats", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=2)
+        none = client.get_queue_receiver("chats", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=QUICK_SECONDS)
         with pytest.raises(OperationTimeoutError):
             none.receive_messages(1)
 
 
 def test_the_attach_waits_until_a_session_is_there(bus):
-    sending = threading.Timer(1, bus.send, ("chats", *said("late", "a")))
+    sending = threading.Timer(0.3, bus.send, ("chats", *said("late", "a")))
     sending.start()
     with bus.client() as client:
         settings = {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": PATIENCE_SECONDS}

@@ -292,3 +292,21 @@ def test_a_restart_loses_nothing_and_frees_every_lock_uncounted(world):
         second.queue("orders").complete(held.lock_token)
     world.pass_time(61)
     assert "later" in texts(second.queue("orders").receive(9))
+
+
+def test_large_messages_are_handed_out_and_looked_at_a_few_at_a_time(world):
+    bus = world.open(ORDERS).service_bus
+    for _ in range(10):
+        bus.entrance("orders").send([message("x" * 200_000)])
+    queue = bus.queue("orders")
+    assert len(queue.peek(0, 10)) == len(queue.receive(10)) == 6
+    assert len(queue.receive(10)) == 4
+
+
+def test_receivers_that_wait_are_told_in_turn(world):
+    waiting, told = world.open(ORDERS).service_bus.queue("orders").waiting, []
+    for name in "abc":
+        waiting.add(lambda name=name: told.append(name))
+    for _ in range(3):
+        waiting.wake()
+    assert sorted(told[::3]) == ["a", "b", "c"]

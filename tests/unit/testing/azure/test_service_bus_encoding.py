@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+import pytest
 from azure.servicebus._pyamqp._decode import decode_payload
 from azure.servicebus._pyamqp._encode import encode_payload
 from azure.servicebus._pyamqp.message import Header, Message, Properties
 from hypothesis import given
 from hypothesis import strategies as st
 
+from goldwire.testing.azure.amqp.decode import DecodeError
+from goldwire.testing.azure.amqp.message import Message as AmqpMessage
+from goldwire.testing.azure.amqp.performatives import Properties as AmqpProperties
+from goldwire.testing.azure.amqp.values import ULong
+from goldwire.testing.azure.broker.entities import RuleSettings
 from goldwire.testing.azure.broker.message import Edits, MessageState, StoredMessage
+from goldwire.testing.azure.broker.rules import Rules
 from goldwire.testing.azure.servicebus.encoding import read, write
+
+LARGE = 2**63 + 1
+
+
+def test_a_large_unsigned_number_that_a_rule_copied_is_written_as_one():
+    sent = AmqpMessage(application_properties={"n": ULong(LARGE)}, data=[b""]).encode()
+    known = read(sent)
+    copied = known.edited(
+        Rules([RuleSettings("r", action="SET copy = n; SET more = n + n; SET ratio = n / 0.0")]).copies(known)[0].edits
+    )
+    held = StoredMessage(1, 1, MessageState.ACTIVE, None, 0, None, None, None, 0, None, None, None, sent, copied.edits)
+    assert AmqpMessage.decode(write(held)).application_properties == {"n": LARGE, "copy": LARGE, "more": None, "ratio": None}
+
+
+def test_a_scheduled_time_that_is_none_is_no_message():
+    with pytest.raises(DecodeError):
+        read(AmqpMessage(message_annotations={"x-opt-scheduled-enqueue-time": "soon"}, data=[b""]).encode())
+
+
+def test_a_life_without_measure_is_a_long_one():
+    times = AmqpProperties(creation_time=-(2**62), absolute_expiry_time=2**62)
+    life = read(AmqpMessage(properties=times, data=[b""]).encode()).time_to_live_ms
+    assert 10**13 < life < 2**50
+
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20)
 names = st.text(st.characters(codec="ascii", categories=["L"]), min_size=1, max_size=8)

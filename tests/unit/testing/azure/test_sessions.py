@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from uuid import uuid4
+
 import pytest
 
 from goldwire.testing.azure.broker import refusals
@@ -67,6 +70,21 @@ def test_a_session_lock_that_runs_out_takes_its_messages_locks_along_and_counts(
     assert not sessions.holds(lock)
     sessions.accept(None, "two", nothing)
     assert bus.queue("chats").receive(1, session="x")[0].delivery_count == 1
+
+
+def test_a_lock_that_runs_out_while_several_are_settled_does_not_lock_its_messages_for_ever(world, bus):
+    bus.entrance("chats").send([message("a", session_id="x"), message("b", session_id="y")])
+    sessions, queue = bus.sessions["chats"], bus.queue("chats")
+    sessions.accept("x", "one", nothing)
+    held = queue.receive(1, session="x")[0].lock_token
+    with suppress(refusals.SessionLockLostError), bus.together():
+        world.pass_time(31)
+        sessions.accept(None, "two", nothing)
+        queue.complete(uuid4())
+    with pytest.raises(refusals.SessionLockLostError):
+        queue.complete(held)
+    sessions.accept("x", "three", nothing)
+    assert texts(queue.receive(1, session="x")) == ["a"]
 
 
 def test_a_renewed_session_keeps_its_messages_locked(world, bus):

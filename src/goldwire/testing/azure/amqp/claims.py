@@ -62,7 +62,9 @@ class Claims:
         self._by_path: dict[str, Claim] = {}
 
     def add(self, claim: Claim) -> None:
-        """Take a claim; it replaces the one of the same path."""
+        """Take a claim; it replaces the one of the same path, and those that have expired are forgotten."""
+        now = self._now()
+        self._by_path = {path: held for path, held in self._by_path.items() if held.expires_at > now}
         self._by_path[claim.path] = claim
 
     def until(self, address: str, rights: frozenset[Right]) -> float | None:

@@ -6,7 +6,7 @@ A field's wire type is kept beside it, so that code may use plain Python values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from msgspec import Struct
@@ -57,12 +57,30 @@ def _filled(kind: type[Composite], values: list[Any]) -> Composite:
         raise DecodeError(f"{kind.symbol} has more fields than {len(names)}")
     given = {}
     for name, value, default, wire in zip(names, known, defaults, kind.wire, strict=False):
-        expected = _EXPECTED.get(wire)
-        if value is not None and expected is not None and not isinstance(value, expected):
-            raise DecodeError(f"{kind.symbol}: {name} is no {expected.__name__}")
+        if value is not None and not _fits(value, wire):
+            raise DecodeError(f"{kind.symbol}: {name} is not of its type")
         if value is not None or default is None:
             given[name] = composed(value)
     return kind(**given)
+
+
+def _fits(value: Any, wire: Callable[[Any], Any]) -> bool:
+    """Say whether a value can be written again as a field of this type, so that nothing is taken that cannot be passed on."""
+    expected = _EXPECTED.get(wire)
+    if expected is not None and not isinstance(value, expected):
+        return False
+    if wire in _RANGES:
+        least, most = _RANGES[wire]
+        return bool(least <= value <= most)
+    if wire is symbols:
+        return isinstance(value, str | list) and _are_symbols([value] if isinstance(value, str) else value)
+    if wire is fields:
+        return _are_symbols(value)
+    return wire is not Symbol or _are_symbols([value])
+
+
+def _are_symbols(names: Iterable[Any]) -> bool:
+    return all(isinstance(name, str) and name.isascii() for name in names)
 
 
 def _values(composite: Composite) -> list[Any]:
@@ -76,6 +94,13 @@ _EXPECTED: dict[Any, type] = {
     bytes: bytes,
 }
 """What a field's wire type is in Python; others are looked at where they are used."""
+_RANGES: dict[Any, tuple[int, int]] = {
+    UByte: (0, (1 << 8) - 1),
+    UShort: (0, (1 << 16) - 1),
+    UInt: (0, (1 << 32) - 1),
+    ULong: (0, (1 << 64) - 1),
+    Timestamp: (-1 << 63, (1 << 63) - 1),
+}
 
 
 def as_is(value: Any) -> Any:

@@ -52,6 +52,19 @@ _PLAIN = "PLAIN"
 _MECHANISMS = ("MSSBCBS", _PLAIN, "ANONYMOUS", "EXTERNAL")
 _REFUSED = 1
 """SASL's outcome for credentials that are not believed."""
+_FLUSHED_AT_BYTES = 256 * 1024
+"""Answers of one turn of the loop that are written before it ends."""
+_MOST_UNREAD_BYTES = 4 * 1024 * 1024
+"""Of what was written to a client and not yet taken: beyond that nothing is read from it until it has read."""
+_SHORTEST_BEAT_SECONDS = 0.05
+_HTTP = b"GET "
+_NO_WEB_SOCKETS = (
+    b"HTTP/1.1 501 AMQP over WebSockets is not spoken here, use TransportType.Amqp\r\n"
+    b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+)
+"""The answer to who asks for a web socket, as azure-servicebus does with `custom_endpoint_address` unless told otherwise."""
+_CLOSING_SECONDS = 5.0
+"""How long a client has to read what was written before its connection was closed."""
 
 
 class Settings(Struct, frozen=True):
@@ -85,6 +98,7 @@ class Connection(asyncio.Protocol):
         self.writable = True
         self._buffer = bytearray()
         self._out: list[bytes] = []
+        self._out_bytes = 0
         self._sessions: dict[int, Session] = {}
         self._sasl_done = self._header_done = self._opened = self._closed = False
         self._claims = Claims(settings.now)
@@ -103,6 +117,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; what is no AMQP ends the connection with an error."""
+        if self._closed:
+            return
         self._heard()
         self._buffer += data
         try:
@@ -119,6 +135,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on."""
         self.writable = True
+        self._transport.resume_reading()
         for session in list(self._sessions.values()):
             session.wake()
 
@@ -141,6 +158,9 @@ class Connection(asyncio.Protocol):
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(data)
+        self._out_bytes += len(data)
+        if self._out_bytes > _FLUSHED_AT_BYTES:
+            self._flush()
 
     def drop(self) -> None:
         """Cut the connection without a word, as a network does."""
@@ -155,6 +175,7 @@ class Connection(asyncio.Protocol):
             self._flush()
             self._closed = True
             self._transport.close()
+            self._timers["close"] = self._loop.call_later(_CLOSING_SECONDS, self._transport.abort)
 
     # inside
 
@@ -162,8 +183,11 @@ class Connection(asyncio.Protocol):
         if self._out:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
+            self._out_bytes = 0
             if not self._transport.is_closing():  # a client that is gone, before we are told so
                 self._transport.write(data)
+                if self._transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
+                    self._transport.pause_reading()
 
     def _take(self) -> None:
         position = 0
@@ -174,6 +198,10 @@ class Connection(asyncio.Protocol):
                 self._on_header(bytes(self._buffer[position : position + HEADER_BYTES]))
                 position += HEADER_BYTES
                 continue
+            if not self._header_done and self._buffer.startswith(_HTTP):
+                self.write(_NO_WEB_SOCKETS)
+                self.close()
+                break
             found, end = take_frame(self._buffer, position, self._settings.max_frame_bytes)
             if found is None:
                 break
@@ -236,12 +264,13 @@ class Connection(asyncio.Protocol):
         )
         self.write(frame(0, answer))
         if opening.idle_time_out:
-            self._beat(opening.idle_time_out / 2000)
+            self._beat(max(opening.idle_time_out / 2000, _SHORTEST_BEAT_SECONDS))
 
     def _beat(self, every_seconds: float) -> None:
         """Send a heartbeat at half the client's idle timeout."""
         if not self._closed:
-            self.write(EMPTY_FRAME)
+            if self.writable:
+                self.write(EMPTY_FRAME)
             self._timers["beat"] = self._loop.call_later(every_seconds, self._beat, every_seconds)
 
     def _heard(self) -> None:

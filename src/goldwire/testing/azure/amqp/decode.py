@@ -32,8 +32,8 @@ Reader = Callable[[bytes, int], tuple[Any, int]]
 _U32 = struct.Struct(">I").unpack_from
 _FIRST_WITH_WIDTH = 0x50
 """The first constructor after which bytes follow."""
-_MOST_WITHOUT_WIDTH = 65536
-"""Items of an array that take no bytes each, so that a few bytes cannot claim billions."""
+_MOST_WITHOUT_WIDTH = 64
+"""Items of an array that take no bytes each, so that a few bytes cannot become gigabytes."""
 _WIDTHS = (0, 1, 2, 4, 8, 16)
 _FAULTS = (struct.error, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
 
@@ -69,7 +69,7 @@ def skip(data: bytes, position: int) -> int:
     """
     try:
         end = _skip(data, position)
-    except (IndexError, struct.error) as error:
+    except (IndexError, struct.error, RecursionError) as error:
         raise DecodeError(f"no AMQP value at byte {position}: {error}") from error
     if end > len(data):
         raise DecodeError(f"the AMQP value at byte {position} is cut off")
@@ -142,12 +142,19 @@ def _sizes(data: bytes, position: int, *, wide: bool) -> tuple[int, int, int]:
     return end, count, start
 
 
+def _check_within(at: int, end: int) -> None:
+    """Refuse an item that ends after its compound: bytes read twice at each level would be read for ever."""
+    if at > end:
+        raise DecodeError("an item is larger than the compound that holds it")
+
+
 def _list(*, wide: bool) -> Reader:
     def read_list(data: bytes, position: int) -> tuple[Any, int]:
         end, count, at = _sizes(data, position, wide=wide)
         items = []
         for _ in range(count):
             item, at = _READERS[data[at]](data, at + 1)
+            _check_within(at, end)
             items.append(item)
         return items, end
 
@@ -161,6 +168,7 @@ def _map(*, wide: bool) -> Reader:
         for _ in range(count // 2):
             key, at = _READERS[data[at]](data, at + 1)
             items[key], at = _READERS[data[at]](data, at + 1)
+            _check_within(at, end)
         return items, end
 
     return read_map
@@ -184,6 +192,7 @@ def _array(*, wide: bool) -> Reader:
             raise DecodeError("cut off")
         for _ in range(count):
             item, at = reader(data, at)
+            _check_within(at, end)
             items.append(item if descriptor is None else Described(descriptor, item))
         return items, end
 

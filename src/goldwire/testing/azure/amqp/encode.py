@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -128,6 +128,17 @@ def _integer(code: int, form: str, small: int, zero: int | None) -> Callable[[by
     return write_integer
 
 
+def _element_raw(size: int) -> Callable[[bytearray, bytes], None]:
+    write_raw = _raw(0, size)
+
+    def write_element(body: bytearray, value: bytes) -> None:
+        whole = bytearray()
+        write_raw(whole, value)
+        body += whole[1:]
+
+    return write_element
+
+
 def _raw(code: int, size: int) -> Callable[[bytearray, bytes], None]:
     def write_raw(out: bytearray, value: bytes) -> None:
         if len(value) != size:
@@ -177,17 +188,30 @@ def _write_array(out: bytearray, value: Array) -> None:
     if not value:
         compound(out, 0xE0, 0, b"")
         return
-    kind = type(value[0])
-    if any(type(item) is not kind for item in value):
+    body = bytearray()
+    _write_elements(body, value)
+    compound(out, 0xE0, len(value), body)
+
+
+def _write_elements(body: bytearray, items: Sequence[Any]) -> None:
+    """Append the constructor that the items share, then each without one."""
+    kind = type(items[0])
+    if any(type(item) is not kind for item in items):
         raise EncodeError("the items of an array are of one type")
+    if kind is Described:
+        if any(item.descriptor != items[0].descriptor for item in items):
+            raise EncodeError("the items of an array have one descriptor")
+        body.append(0)
+        write(body, items[0].descriptor)
+        _write_elements(body, [item.value for item in items])
+        return
     element = _ELEMENTS.get(kind)
     if element is None:
         raise EncodeError(f"no array of {kind.__name__} can be written")
     code, write_element = element
-    body = bytearray((code,))
-    for item in value:
+    body.append(code)
+    for item in items:
         write_element(body, item)
-    compound(out, 0xE0, len(value), body)
 
 
 def _sized(body: bytearray, value: bytes) -> None:
@@ -253,6 +277,7 @@ _WRITERS: dict[type, Callable[[bytearray, Any], None]] = {
 }
 
 _ELEMENTS: dict[type, tuple[int, Callable[[bytearray, Any], None]]] = {
+    type(None): (0x40, lambda *_: None),
     bool: (0x56, lambda body, value: body.append(value)),
     int: (0x81, _element_integer("q")),
     float: (0x82, _element_integer("d")),
@@ -269,6 +294,11 @@ _ELEMENTS: dict[type, tuple[int, Callable[[bytearray, Any], None]]] = {
     Int: (0x71, _element_integer("i")),
     Timestamp: (0x83, _element_integer("q")),
     Float: (0x72, _element_integer("f")),
+    Char: (0x73, lambda body, value: body.extend(_U32.pack(ord(value)))),
+    Decimal32: (0x74, _element_raw(4)),
+    Decimal64: (0x84, _element_raw(8)),
+    Decimal128: (0x94, _element_raw(16)),
+    Array: (0xF0, _wide(_write_array, 0xE0)),
     list: (0xD0, _wide(_write_list, 0xC0)),
     dict: (0xD1, _wide(_write_map, 0xC1)),
 }

@@ -101,7 +101,10 @@ class BaseLink:
         """End what stands behind the link; nothing is written."""
         if self.is_open:
             self.is_open = False
-            self._ended()
+            try:
+                self._ended()
+            except Exception:  # noqa: BLE001 - what an endpoint cannot end must not keep others from their end; it is logged
+                _LOG.exception("the end of a link on %s failed", self.request.address)
 
     def _ended(self) -> None:
         raise NotImplementedError
@@ -267,6 +270,7 @@ class IncomingLink(BaseLink):
         self._credit = 0
         self._delivery_count = 0
         self._parts: list[bytes] = []
+        self._bytes = 0
         self._first: Transfer | None = None
         self._received: deque[tuple[int, Incoming]] = deque()
 
@@ -297,15 +301,19 @@ class IncomingLink(BaseLink):
             return
         if self._first is None:
             self._first = transfer
-        self._parts.append(payload)
-        too_large = bool(self._limit) and sum(map(len, self._parts)) > self._limit
+        self._bytes += len(payload)
+        too_large = bool(self._limit) and self._bytes > self._limit
         if too_large and not self._reject_larger:
             self.detach(self._size_error())
             return
+        if too_large:
+            self._parts.clear()  # it goes on being sent, and is counted only
+        elif payload:
+            self._parts.append(payload)
         if transfer.more and not transfer.aborted:
             return
-        first, whole = self._first, b"".join(self._parts) if len(self._parts) > 1 else self._parts[0]
-        self._first, self._parts = None, []
+        first, whole = self._first, self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._first, self._parts, self._bytes = None, [], 0
         self._delivery_count = (self._delivery_count + 1) & _SERIAL
         self._credit -= 1
         if self._credit * 2 < self._full_credit:

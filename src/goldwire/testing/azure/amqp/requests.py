@@ -26,6 +26,8 @@ from goldwire.testing.azure.amqp.performatives import Accepted, Properties, Reje
 from goldwire.testing.azure.amqp.values import Int, Symbol
 
 _LOG = logging.getLogger(__name__)
+_MOST_UNSENT_BYTES = 16 * 1024 * 1024
+"""Of answers that a client asked for and gives no credit to be sent."""
 
 
 class Outbox:
@@ -41,6 +43,7 @@ class Outbox:
         self.reply_to = reply_to
         self._forget = forget
         self._waiting: deque[bytes] = deque()
+        self._unsent_bytes = 0
         self._tags = count(1)
         self._link: Link | None = None
 
@@ -49,25 +52,31 @@ class Outbox:
         self._link = link
 
     def put(self, payload: bytes) -> None:
-        """Send an answer when there is credit."""
+        """Send an answer when there is credit; a client that takes none while it asks on and on loses the link."""
+        if self._link is None:
+            return
         self._waiting.append(payload)
-        if self._link is not None:
+        self._unsent_bytes += len(payload)
+        if self._unsent_bytes > _MOST_UNSENT_BYTES:
+            text = f"more than {_MOST_UNSENT_BYTES} bytes of answers wait for credit; take them before asking for more"
+            self._link.detach(AmqpError("amqp:resource-limit-exceeded", text))
+        else:
             self._link.wake()
 
     def take(self, credit: int) -> Sequence[Delivery]:
         """Return the answers that wait."""
-        return [
-            Delivery(next(self._tags).to_bytes(4, "big"), self._waiting.popleft(), settled=True)
-            for _ in range(min(credit, len(self._waiting)))
-        ]
+        taken = [self._waiting.popleft() for _ in range(min(credit, len(self._waiting)))]
+        self._unsent_bytes -= sum(map(len, taken))
+        return [Delivery(next(self._tags).to_bytes(4, "big"), payload, settled=True) for payload in taken]
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[State]:
         """Nothing is ever unsettled here."""
         return [one.state for one in settlements]
 
     def closed(self) -> None:
-        """Forget the link."""
+        """Forget the link, and what was to be sent on it."""
         self._link = None
+        self._waiting.clear()
         self._forget(self)
 
 

@@ -54,7 +54,7 @@ class SasAuthority:
     """
 
     def __init__(self, policies: Sequence[Policy], now: Callable[[], float], jwt: JwtVerifier | None = None) -> None:
-        self._policies = {policy.name: policy for policy in policies}
+        self._policies = tuple(policies)
         self._now = now
         self._jwt = jwt
 
@@ -78,23 +78,29 @@ class SasAuthority:
         Raises:
             AmqpError: there is no such policy, or its key is another.
         """
-        policy = self._policies.get(name)
-        if policy is None or not hmac.compare_digest(policy.key.encode(), key.encode()):
+        policy = next((one for one in self._named(name) if hmac.compare_digest(one.key.encode(), key.encode())), None)
+        if policy is None:
             raise _refusal("InvalidSignature: no policy has this name and key.")
         return Claim(path_of(policy.path), policy.rights, float("inf"))
+
+    def _named(self, name: str) -> list[Policy]:
+        """Return the policies of a name: entities may each have one that is called the same."""
+        return [policy for policy in self._policies if policy.name == name]
 
     def _verify_sas(self, token: str, audience: str) -> Claim:
         if not token.startswith(_PREFIX):
             raise _refusal("MalformedToken: it does not begin with SharedAccessSignature.")
         fields = dict(part.partition("=")[::2] for part in token.removeprefix(_PREFIX).split("&"))
-        policy = self._policies.get(unquote(fields.get("skn", "")))
+        named = self._named(unquote(fields.get("skn", "")))
         uri, signature, expiry = fields.get("sr", ""), unquote(fields.get("sig", "")), fields.get("se", "")
-        if policy is None:
+        if not named:
             raise _refusal("InvalidSignature: the policy of the token does not exist.")
-        if not hmac.compare_digest(_signature(policy, uri, expiry).encode(), signature.encode()):
+        signed = [one for one in named if hmac.compare_digest(_signature(one, uri, expiry).encode(), signature.encode())]
+        if not signed:
             raise _refusal("InvalidSignature: The token has an invalid signature.")
         if not expiry.isdecimal() or int(expiry) <= self._now():
             raise _refusal("ExpiredToken: The token is expired.")
+        policy = signed[0]
         scope, path = path_of(unquote(uri)), path_of(policy.path)
         if not covers(scope, audience):
             raise _refusal("InvalidAudience: The token was made for another entity.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -26,6 +26,7 @@ DEAD_LETTER_SUFFIX = "/$deadletterqueue"
 REASON = "DeadLetterReason"
 DESCRIPTION = "DeadLetterErrorDescription"
 NO_EDITS = Edits()
+_MOST_BYTES = 1 << 20
 
 _FREE = "m.entity = ? AND m.state = 0 AND m.lock_token IS NULL AND m.session IS NULL ORDER BY m.sequence LIMIT ?"
 _FREE_IN_SESSION = "m.entity = ? AND m.session = ? AND m.state = 0 AND m.lock_token IS NULL ORDER BY m.sequence LIMIT ?"
@@ -116,14 +117,14 @@ class MessageQueue:
         """The next messages, locked or deleted.
 
         Args:
-            limit: at most so many.
+            limit: at most so many, and fewer where they are large.
             session: of this session only; the caller holds its lock.
             delete: they are gone with this (receive and delete).
         """
         self._context.catch_up()
         condition, values = (_FREE, (self.id, limit)) if session is None else (_FREE_IN_SESSION, (self.id, session, limit))
         with self._context.store.joined():
-            return self._hand_out(rows.select(self._database, condition, values), delete=delete)
+            return self._hand_out(_fitting(rows.select(self._database, condition, values)), delete=delete)
 
     def receive_deferred(
         self, sequence_numbers: Sequence[int], *, session: str | None = None, delete: bool = False
@@ -172,7 +173,7 @@ class MessageQueue:
         self._context.catch_up()
         now_ms = self._context.now_ms()
         found = rows.select(self._database, _FROM, (self.id, from_sequence, session, session, limit))
-        alive = [row for row in found if row.expires_at_ms is None or row.expires_at_ms > now_ms]
+        alive = _fitting(row for row in found if row.expires_at_ms is None or row.expires_at_ms > now_ms)
         return [msgspec.structs.replace(each, lock_token=None) for each in rows.stored(self._database, alive)]
 
     def renew(self, token: UUID) -> int:
@@ -227,7 +228,6 @@ class MessageQueue:
         self.bury(self._locked(token), edits)
 
     def _locked(self, token: UUID) -> Row:
-        # Not within the caller's transaction: a refusal must not undo what fell due before it.
         self._context.catch_up()
         found = rows.select(self._database, "m.lock_token = ? AND m.entity = ?", (token.bytes, self.id))
         if found:
@@ -303,3 +303,15 @@ class MessageQueue:
         except RefusalError:
             return False  # it stays in the dead-letter queue of this entity
         return True
+
+
+def _fitting(found: Iterable[Row]) -> list[Row]:
+    """As many of the rows as are read into memory at once: one, and more while they are small."""
+    fitting: list[Row] = []
+    size = 0
+    for row in found:
+        fitting.append(row)
+        size += row.size
+        if size >= _MOST_BYTES:
+            break
+    return fitting

@@ -185,8 +185,18 @@ class ServiceBus:
         return _found(self.subscriptions, path, "subscription")
 
     def together(self) -> AbstractContextManager[Any]:
-        """Commit everything that is done within it at once."""
+        """Commit everything that is done within it at once; all of it sees the entities as of its beginning."""
+        self.context.catch_up()
         return self._store.transaction()
+
+    def lose_locks(self) -> None:
+        """End every lock, of messages and of sessions, as if its time had run out: what a slow receiver meets."""
+        with self._store.transaction() as database:
+            database.execute("UPDATE messages SET locked_until_ms = 0 WHERE locked_until_ms IS NOT NULL")
+        for sessions in self.sessions.values():
+            sessions.lose_locks()
+        self.context.fall_due(0)
+        self.advance()
 
     def advance(self) -> int | None:
         """Do what has fallen due; return when the next thing does, in POSIX milliseconds."""

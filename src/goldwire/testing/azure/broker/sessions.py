@@ -120,9 +120,14 @@ class Sessions:
             self._end(lock, failed=False)
 
     def _end(self, lock: SessionLock, *, failed: bool) -> None:
-        del self._locks[lock.session_id]
         held = rows.select(self._database, _HELD, (self._queue.id, lock.session_id))
         self._queue.unlock(held, failed=failed)
+        del self._locks[lock.session_id]  # last: if the store fails, it is tried again
+
+    def lose_locks(self) -> None:
+        """Let the time of every lock be over."""
+        for lock in self._locks.values():
+            lock.locked_until_ms = 0
 
     def advance(self, now_ms: int) -> int | None:
         """End the locks whose time is over; return when the next one ends."""

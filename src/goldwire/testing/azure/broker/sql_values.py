@@ -16,6 +16,9 @@ from goldwire.testing.azure.broker.message import NewMessage
 Evaluate = Callable[[NewMessage], Any]
 
 
+_LONG = 1 << 63
+
+
 def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -46,16 +49,18 @@ def compare(sign: str, left: Any, right: Any) -> bool | None:
 
 
 def calculate(sign: str, left: Any, right: Any) -> Any:
-    """`+ - * / %`; division of whole numbers truncates towards zero, as in C#."""
+    """`+ - * / %`; division of whole numbers truncates towards zero, as in C#; what 64 bits do not hold is unknown."""
     if left is None or right is None:
         return None
     if sign == "+" and isinstance(left, str) and isinstance(right, str):
         return left + right
     if not (_number(left) and _number(right)) or (sign in "/%" and right == 0):
         return None
-    if sign in "/%":
-        return _divide(sign, left, right)
-    return {"+": left + right, "-": left - right, "*": left * right}[sign]
+    try:
+        result = _divide(sign, left, right) if sign in "/%" else {"+": left + right, "-": left - right, "*": left * right}[sign]
+    except OverflowError:  # a whole number too large to be made a fraction, or an infinite one to be made whole
+        return None
+    return result if isinstance(result, float) or -_LONG <= result < _LONG else None
 
 
 def _divide(sign: str, left: float, right: float) -> float:

@@ -101,6 +101,11 @@ class Store:
         """Have `reread` called when a transaction was undone, so that what is kept in memory is read again."""
         self._undone.append(reread)
 
+    @property
+    def in_transaction(self) -> bool:
+        """What is done now may still be undone."""
+        return self._depth > 0
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing; one within another is undone for itself if it fails, and committed with the outer one."""

@@ -27,6 +27,8 @@ class Waiting:
         return stop
 
     def wake(self) -> None:
-        """Tell all."""
+        """Tell all, each time another one first, so that nobody is always served before the others."""
+        if self._wakes:
+            self._wakes.append(self._wakes.pop(0))
         for wake in tuple(self._wakes):
             wake()

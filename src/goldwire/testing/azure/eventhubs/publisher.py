@@ -51,9 +51,13 @@ class Publisher:
 def _events(delivery: Incoming) -> tuple[str | None, list[NewEvent]]:
     """Return the key that routes a delivery, and its events, each with its own key or else that of the batch."""
     key = _key(delivery.payload)
+    if not delivery.payload:
+        raise DecodeError("the event has no section")
     if delivery.message_format != BATCH_FORMAT:
         return key, [NewEvent(delivery.payload, key)]
     events = [NewEvent(payload, _key(payload) or key) for payload in unbatch(delivery.payload)]
+    if not all(event.payload for event in events):
+        raise DecodeError("an event of the batch has no section")
     if key is None and events:
         key = events[0].partition_key
     return key, events

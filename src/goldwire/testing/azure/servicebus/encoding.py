@@ -9,7 +9,7 @@ from uuid import UUID
 
 from goldwire.testing.azure.amqp import message as amqp
 from goldwire.testing.azure.amqp.composite import composed, described
-from goldwire.testing.azure.amqp.decode import decode
+from goldwire.testing.azure.amqp.decode import DecodeError, decode
 from goldwire.testing.azure.amqp.encode import encode
 from goldwire.testing.azure.amqp.performatives import Header, Properties
 from goldwire.testing.azure.amqp.values import Described, Int, Timestamp, ULong
@@ -19,6 +19,9 @@ SCHEDULED = "x-opt-scheduled-enqueue-time"
 PARTITION_KEY = "x-opt-partition-key"
 _LONGEST_MS = 0xFFFFFFFF
 """A header's time to live is 32 bits wide: a longer one is told by the properties' two times."""
+_EVER_MS = 10_000 * 366 * 24 * 3_600_000
+"""The longest life that is reckoned with."""
+_LARGEST_LONG = (1 << 63) - 1
 _BY_PROPERTY = {
     "message_id": "message_id",
     "correlation_id": "correlation_id",
@@ -50,12 +53,14 @@ def read(payload: bytes) -> NewMessage:
     system = {name: getattr(properties, theirs) for name, theirs in _BY_PROPERTY.items()}
     system["partition_key"] = annotations.get(PARTITION_KEY)
     due = annotations.get(SCHEDULED)
+    if due is not None and not isinstance(due, int):
+        raise DecodeError(f"{SCHEDULED} is no time")
     return NewMessage(
         payload=payload,
         system={name: _text(value) for name, value in system.items() if value is not None},
         application={str(_text(name)): _plain(value) for name, value in (found.get(amqp.APPLICATION_PROPERTIES) or {}).items()},
         time_to_live_ms=_time_to_live(header, properties),
-        due_at_ms=None if due is None else int(due),
+        due_at_ms=due,
     )
 
 
@@ -64,7 +69,7 @@ def _time_to_live(header: Header, properties: Properties) -> int | None:
         return int(header.ttl)
     if properties.absolute_expiry_time is None or properties.creation_time is None:
         return None if header.ttl is None else int(header.ttl)
-    return max(0, int(properties.absolute_expiry_time) - int(properties.creation_time))
+    return max(0, min(int(properties.absolute_expiry_time) - int(properties.creation_time), _EVER_MS))
 
 
 def _text(value: Any) -> str:
@@ -79,6 +84,11 @@ def _plain(value: Any) -> Any:
         if isinstance(value, kind):
             return kind(value)
     return value.isoformat() if isinstance(value, datetime) else _text(value)
+
+
+def _wire(value: Any) -> Any:
+    """The value as it is written: a whole number that is no long was an unsigned one."""
+    return ULong(value) if type(value) is int and value > _LARGEST_LONG else value
 
 
 def write(message: StoredMessage, *, locked_until_ms: int | None = None) -> bytes:
@@ -134,7 +144,8 @@ def _edited(payload: bytes, edits: Edits) -> bytes:
         if name in _BY_PROPERTY:
             setattr(properties, _BY_PROPERTY[name], value)
     kept = {name: value for name, value in held[amqp.APPLICATION_PROPERTIES].items() if _text(name) not in edits.removed}
-    application = Described(ULong(amqp.APPLICATION_PROPERTIES), {**kept, **edits.application})
+    changed = {name: _wire(value) for name, value in edits.application.items()}
+    application = Described(ULong(amqp.APPLICATION_PROPERTIES), {**kept, **changed})
     return bytes(before) + encode(described(properties)) + encode(application) + bytes(after)
 
 

@@ -67,22 +67,24 @@ SCALARS = {
     "binary": st.binary(max_size=300),
     "uuid": st.uuids(),
 }
-OTHERS = (
-    st.none()
-    | st.characters(exclude_categories=["Cs"]).map(Char)
-    | st.binary(min_size=4, max_size=4).map(Decimal32)
-    | st.binary(min_size=8, max_size=8).map(Decimal64)
-    | st.binary(min_size=16, max_size=16).map(Decimal128)
-)
-scalars = st.one_of(*SCALARS.values()) | OTHERS
 keys = st.text(max_size=20) | ascii_text.map(Symbol)
-arrays = st.one_of(*[st.lists(items, max_size=40) for items in SCALARS.values()]).map(Array)
+decimals = [
+    st.binary(min_size=size, max_size=size).map(kind) for kind, size in ((Decimal32, 4), (Decimal64, 8), (Decimal128, 16))
+]
+characters = st.characters(exclude_categories=["Cs"]).map(Char)
+array_items = [*SCALARS.values(), *decimals, characters, st.none()]
+arrays = st.one_of(*[st.lists(items, max_size=40) for items in array_items]).map(Array)
+descriptors = integers(ULong, 64, signed=False) | ascii_text.map(Symbol)
+described_arrays = st.builds(
+    lambda descriptor, items: Array(Described(descriptor, item) for item in items), descriptors, st.lists(st.text(), max_size=5)
+)
+scalars = st.one_of(*array_items)
 values = st.recursive(
-    scalars | arrays,
+    scalars | arrays | described_arrays | st.lists(arrays, max_size=4).map(Array),
     lambda inner: (
         st.lists(inner, max_size=12)
         | st.dictionaries(keys, inner, max_size=12)
-        | st.builds(Described, integers(ULong, 64, signed=False) | ascii_text.map(Symbol), inner)
+        | st.builds(Described, descriptors, inner)
         | st.lists(st.lists(inner, max_size=4), max_size=4).map(Array)
         | st.lists(st.dictionaries(keys, inner, max_size=4), max_size=4).map(Array)
     ),
@@ -147,9 +149,45 @@ def test_a_composite_has_fields_of_its_types_or_is_refused(kind, data):
         encode(described(read))
 
 
-def test_what_is_nested_without_end_is_refused():
+@pytest.mark.parametrize(
+    "composite",
+    [
+        Described(ULong(Header.code), [None, ULong(300)]),
+        Described(ULong(Header.code), [None, None, ULong(2**32)]),
+        Described(ULong(Properties.code), [None] * 6 + ["é"]),
+        Described(ULong(Properties.code), [None] * 8 + [ULong(2**63)]),
+        Described(ULong(Flow.code), [-1]),
+        Described(ULong(Open.code), ["c"] + [None] * 6 + [UInt(1)]),
+        Described(ULong(Open.code), ["c"] + [None] * 6 + [Array([1])]),
+        Described(ULong(Open.code), ["c"] + [None] * 8 + [{1: "x"}]),
+        Described(ULong(Open.code), ["c"] + [None] * 8 + [{"é": "x"}]),
+    ],
+)
+def test_a_field_that_could_not_be_written_again_is_refused(composite):
+    """A message that is taken and cannot be passed on would end every receiver's link."""
     with pytest.raises(DecodeError):
-        decode(b"\xc0\x7f\x01" * 100_000)
+        composed(composite)
+
+
+def test_what_is_nested_without_end_is_refused():
+    for read, data in ((decode, b"\xc0\x7f\x01" * 100_000), (decode, b"\0" * 100_000), (skip, b"\0" * 100_000)):
+        with pytest.raises(DecodeError):
+            read(data, 0)
+
+
+@pytest.mark.parametrize("code", [0xC0, 0xC1])
+def test_items_that_reach_beyond_their_compound_are_not_read_again_and_again(code):
+    """Read so, each level would double the work: these few bytes would take for ever."""
+    with pytest.raises(DecodeError):
+        decode(bytes((code, 4, 4)) * 60 + b"\x40" * 600)
+
+
+def test_an_array_of_nothing_does_not_become_gigabytes():
+    bomb = b"\xf0" + struct.pack(">II", 5, 65536) + b"\x40"
+    with pytest.raises(DecodeError):
+        decode(bomb)
+    with pytest.raises(DecodeError):
+        decode(b"\xd0" + struct.pack(">II", len(bomb) + 4, 1) + bomb)
 
 
 @pytest.mark.parametrize("value", [UByte(256), UInt(-1), Int(2**31), 2**63, Symbol("é"), Decimal(1), {1, 2}, Decimal32(b"123")])
@@ -158,7 +196,10 @@ def test_what_amqp_cannot_carry_is_refused(value):
         encode(value)
 
 
-@pytest.mark.parametrize("value", [Array([1, "a"]), Array([None]), Array([Int(1), 1])])
+MIXED = Array([Described(ULong(1), 1), Described(ULong(2), 1)])
+
+
+@pytest.mark.parametrize("value", [Array([1, "a"]), Array([{1}]), Array([Int(1), 1]), MIXED])
 def test_an_array_of_several_types_is_refused(value):
     with pytest.raises(EncodeError):
         encode(value)

@@ -30,6 +30,19 @@ def test_a_token_of_the_sdk_is_believed():
     assert claim.expires_at > NOW
 
 
+def test_entities_may_have_policies_of_the_same_name():
+    policies = [
+        Policy("app", "one", frozenset({Right.SEND}), "orders"),
+        Policy("app", "two", frozenset({Right.LISTEN}), "bills"),
+    ]
+    both = SasAuthority(policies, lambda: NOW)
+    for policy in policies:
+        uri = f"sb://h/{policy.path}"
+        claim = both.verify(sas_token(policy, uri, 2000), SAS_KIND, uri)
+        assert (claim.path, claim.rights) == (policy.path, policy.rights)
+        assert both.verify_plain("app", policy.key).path == policy.path
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30), st.integers(1, 10**6))
 def test_any_path_can_be_signed(path, life):
     uri = f"sb://host/{quote_plus(path)}"

@@ -1,0 +1,202 @@
+"""From Goldwire's Azure targets to the kit while the service is disturbed: every event is applied once, and in order."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.eventhub import EventHubConsumerClient
+from azure.servicebus import ServiceBusClient
+
+from goldwire.clock import SystemClock
+from goldwire.event.sealed import SealedEvent
+from goldwire.target import registry
+from goldwire.target.base import Item, Outcome, Throttled
+from goldwire.testing.azure.amqp.sas import sas_token
+from goldwire.testing.azure.emulator import ROOT
+from goldwire.testing.histories import customers
+from goldwire_consumer import Settings
+from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
+from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore
+from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.service_bus import ServiceBusSubscription
+
+HUB, QUEUE = "customers-hub", "customers"
+PACE = Pace(batch=5, wait_seconds=0.2, retry_seconds=0.01)
+PATIENCE_SECONDS = 120
+LIFE_SECONDS = 3
+PARTS = 2
+
+
+class Sending:
+    """A target that is sent to as the relay does: an event again until it is taken, and nothing newer before it."""
+
+    def __init__(self, kind: str, place: dict[str, str], address: str) -> None:
+        self.kind, self.settings = kind, {**place, "connection_string": address}
+        self.outcomes: Counter[type[Outcome]] = Counter()
+
+    def __call__(self, events: Sequence[SealedEvent]) -> None:
+        asyncio.run(self._send(events))
+
+    async def _send(self, events: Sequence[SealedEvent]) -> None:
+        target = registry.build(self.kind, "test", self.settings, SystemClock())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await target.open()
+            for event in events:
+                for attempt in itertools.count(1):
+                    [outcome] = await target.send([Item(event, attempt=attempt)])
+                    self.outcomes[type(outcome)] += 1
+                    if type(outcome).__name__ == "Delivered":
+                        break
+                    await asyncio.sleep(0.1)
+            await target.close()
+
+
+class BriefTokens:
+    """A credential whose SAS tokens live for three seconds."""
+
+    token_type = b"servicebus.windows.net:sastoken"
+
+    def __init__(self) -> None:
+        self.issued = 0
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        self.issued += 1
+        expires_at = int(time.time()) + LIFE_SECONDS
+        return AccessToken(sas_token(ROOT, "sb://127.0.0.1/", expires_at), expires_at)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Scene:
+    """A service, what sends to it, and a subscriber at work in a thread."""
+
+    def __init__(self, kind: str, peer: Any, rows: Callable[..., Any], events: Sequence[SealedEvent]) -> None:
+        self.kind, self.peer, self.events = kind, peer, events
+        self.mirror = rows(len(events), Settings(dead_letters="returned") if kind == "service_bus" else None)
+        self.send = Sending(kind, {"hub": HUB} if kind == "event_hubs" else {"queue": QUEUE}, peer.address())
+        self.tokens: BriefTokens | None = None
+
+    def begin(self) -> None:
+        subscription = self._hub if self.kind == "event_hubs" else self._queue
+        self.worker = threading.Thread(target=self.mirror.run, args=(subscription(),))
+        self.worker.start()
+
+    def _client(self, kind: Any, *arguments: Any, **settings: Any) -> Any:
+        if self.tokens is None:
+            entity = {"eventhub_name": HUB} if kind is EventHubConsumerClient else {}
+            return kind.from_connection_string(self.peer.address(), *arguments, **entity, **settings)
+        host = f"127.0.0.1:{self.peer.emulator.server.port}"
+        entity = {"eventhub_name": HUB, "consumer_group": "$Default"} if kind is EventHubConsumerClient else {}
+        return kind(host, credential=self.tokens, use_tls=False, **entity, **settings)
+
+    def _hub(self) -> Any:
+        checkpoints = SqlCheckpointStore(self.mirror.store)
+        client = self._client(EventHubConsumerClient, "$Default", checkpoint_store=checkpoints, load_balancing_interval=0.3)
+        return EventHubsSubscription(self.mirror.consumer, client, checkpoints, pace=PACE)
+
+    def _queue(self) -> Any:
+        scene = self
+
+        class Run:
+            def run(self, stop: Any) -> None:
+                with scene._client(ServiceBusClient) as client:
+                    ServiceBusSubscription(scene.mirror.consumer, client, queue=QUEUE, pace=PACE).run(stop)
+
+        return Run()
+
+
+def throttled(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
+    """The service takes five events a second."""
+    scene.peer.call(scene.peer.emulator.broker.throttle, 5.0)
+    scene.send(events)
+    scene.peer.call(scene.peer.emulator.broker.throttle, None)
+    assert scene.send.outcomes[Throttled] > 0
+
+
+def restarted(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
+    """The service ends and begins again while it is sent to and read from."""
+    sender = threading.Thread(target=scene.send, args=(events,))
+    sender.start()
+    scene.peer.restart()
+    sender.join(PATIENCE_SECONDS)
+    assert not sender.is_alive()
+
+
+def stolen(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """Another receiver takes every partition away for a moment."""
+    scene.send(events)
+    taken: set[str] = set()
+    with EventHubConsumerClient.from_connection_string(scene.peer.address(), "$Default", eventhub_name=HUB) as thief:
+        given = {"on_event": lambda context, _: taken.add(context.partition_id), "starting_position": "-1", "owner_level": 9}
+        hands = [
+            threading.Thread(target=thief.receive, kwargs={**given, "partition_id": one})
+            for one in thief.get_partition_ids()
+            if thief.get_partition_properties(one)["last_enqueued_sequence_number"] >= 0
+        ]
+        for hand in hands:
+            hand.start()
+        wait_for(lambda: len(taken) == len(hands), "every partition stolen")
+    for hand in hands:
+        hand.join(PATIENCE_SECONDS)
+
+
+def locks_lost(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
+    """While the subscriber is at a message, its session's lock and all others end."""
+    lost = threading.Event()
+
+    def lose(_: Any) -> None:
+        if not lost.is_set():
+            scene.peer.call(scene.peer.emulator.broker.service_bus.lose_locks)
+            lost.set()
+
+    scene.mirror.fault = lose
+    scene.send(events)
+    assert lost.wait(PATIENCE_SECONDS)
+
+
+def tokens_expiring(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """The subscriber's tokens live for three seconds."""
+    assert scene.tokens is not None
+    issued = scene.tokens.issued
+    wait_for(lambda: scene.tokens.issued > issued or not scene.worker.is_alive(), "a new token")
+    assert scene.worker.is_alive(), scene.mirror.error
+    scene.send(events)
+
+
+@pytest.mark.parametrize(
+    ("kind", "disturb"),
+    [
+        *[("event_hubs", one) for one in (throttled, restarted, stolen, tokens_expiring)],
+        *[("service_bus", one) for one in (throttled, restarted, locks_lost, tokens_expiring)],
+    ],
+)
+def test_every_event_is_applied_once_and_in_order_while_the_service_is(
+    lasting_peer: Any, rows: Callable[..., Any], wait_for: Callable[..., None], kind: str, disturb: Callable[..., None]
+) -> None:
+    events = customers(121, 3, 30).events
+    scene = Scene(kind, lasting_peer, rows, events)
+    if disturb is tokens_expiring:
+        scene.tokens = BriefTokens()
+    scene.begin()
+    for part in range(PARTS):
+        until = len(events) * (part + 1) // PARTS
+        disturb(scene, events[len(events) * part // PARTS : until], wait_for)
+        wait_for(lambda until=until: len(scene.mirror.seen) >= until or not scene.worker.is_alive(), f"{until} events applied")
+    scene.worker.join(PATIENCE_SECONDS)
+    assert scene.mirror.error is None
+    assert scene.mirror.letters == []
+    seen = scene.mirror.seen
+    assert sorted(seen) == sorted((event.entity_id, event.version) for event in events), "nothing is lost, or applied twice"
+    for entity in {event.entity_id for event in events}:
+        assert [version for name, version in seen if name == entity] == [
+            event.version for event in events if event.entity_id == entity
+        ]
