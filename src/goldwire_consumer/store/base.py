@@ -25,6 +25,9 @@ class Transaction(Protocol[T_co]):
     def hold(self, entity_id: str, before: Held | None, after: Held) -> None:
         """Keep `after`; see `Guard`."""
 
+    def check(self) -> None:
+        """See that what was written will be kept; see `Guard`."""
+
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed."""
 

@@ -92,6 +92,9 @@ class FunctionTransaction(Generic[T]):
         if not self._write(self.connection, entity_id, before, after):
             raise TryAgainError(f"entity {entity_id}: another consumer applies its events at the same time")
 
+    def check(self) -> None:
+        """Do nothing: the end of `begin`'s block tells."""
+
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed, where there is a function for it."""
         if self._checkpoint is not None:

@@ -38,6 +38,10 @@ _HELD = "SELECT version, hash, gone, parked FROM goldwire_guard WHERE stream = ?
 _WAITING = "stream = ? AND entity_id = ? AND kind IN ('gap', 'parked')"
 
 
+NOT_BEGUN = "no transaction is open on this connection, so that the guard would be kept without what it guards: begin one"
+ENDED = "the handler ended the transaction; it must leave that to the kit"
+
+
 class Cursor(Protocol):
     """What both drivers give back."""
 
@@ -77,6 +81,18 @@ class SqlTransaction(Generic[C]):
         """Run a statement whose parameters are written `?`."""
         raise NotImplementedError
 
+    def begun(self) -> None:
+        """Refuse to write where each statement commits by itself.
+
+        Raises:
+            StoppedError: no transaction is open.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """See that what was written will be kept; see `Guard`."""
+        raise NotImplementedError
+
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity; PostgreSQL locks the row."""
         found = self.run(_HELD + self.lock, (self._stream, entity_id)).fetchone()
@@ -87,7 +103,9 @@ class SqlTransaction(Generic[C]):
 
         Raises:
             TryAgainError: another consumer of the same stream was quicker.
+            StoppedError: no transaction is open.
         """
+        self.begun()
         if before is None:
             done = self.run(
                 "INSERT INTO goldwire_guard (stream, entity_id, version, hash, gone, parked) VALUES (?, ?, ?, ?, ?, ?) "
@@ -97,8 +115,8 @@ class SqlTransaction(Generic[C]):
         else:
             done = self.run(
                 "UPDATE goldwire_guard SET version = ?, hash = ?, gone = ?, parked = ? "
-                "WHERE stream = ? AND entity_id = ? AND version = ? AND coalesce(hash, '') = ?",
-                (*after, self._stream, entity_id, before.version, before.hash or ""),
+                "WHERE stream = ? AND entity_id = ? AND version = ? AND coalesce(hash, '') = ? AND parked = ?",
+                (*after, self._stream, entity_id, before.version, before.hash or "", before.parked),
             )
         if done.rowcount != 1:
             raise TryAgainError(f"entity {entity_id}: another consumer applies its events at the same time")
