@@ -42,6 +42,10 @@ def versions(events: list[SealedEvent]) -> dict[str, int]:
     return {event.entity_id: event.version for event in events}
 
 
+def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
 def committed(cluster: KafkaCluster, group: str = "mirror") -> int:
     reader = KafkaConsumer({"bootstrap.servers": cluster.bootstrap, "group.id": group, "log_level": 0})
     try:
@@ -62,6 +66,7 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     mirror.survive(database, versions(history.events))
     assert mirror.deaths > 0
     assert database.table == history.table
+    assert database.journal == each(history.events)
     assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
 
 
@@ -77,6 +82,7 @@ def test_two_subscribers_share_the_partitions_and_one_dies(
     both[0].revive()
     database.wait_for(versions(history.events))
     assert database.table == history.table
+    assert database.journal == each(history.events)
     for one in both:
         one.end()
 
