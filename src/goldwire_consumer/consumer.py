@@ -118,7 +118,8 @@ class Consumer(Generic[T]):
         self._store = store
         self._handler = handler
         self._sleep = sleep
-        self._dead_in_a_row = 0
+        self._dead_in_a_row: set[tuple[str, str]] = set()
+        """Source and fingerprint: what comes again while something else is away is still the same message."""
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
         """Process messages in order; whoever calls acknowledges them after this returns.
@@ -164,7 +165,7 @@ class Consumer(Generic[T]):
             letters = transaction.letters(entity_id)
         results = []
         for letter in letters:
-            self._dead_in_a_row = 0
+            self._dead_in_a_row.clear()
             results.append(self._alone(letter.message, again=letter))
         return results
 
@@ -190,7 +191,7 @@ class Consumer(Generic[T]):
         except Exception as error:
             # at commit it can be any of them
             raise _OddError(len(results) if len(results) < len(messages) else 0) from error
-        self._dead_in_a_row = 0
+        self._dead_in_a_row.clear()
         return results
 
     def _simply(self, transaction: Transaction[T], message: Message) -> Result:
@@ -223,7 +224,7 @@ class Consumer(Generic[T]):
         """Process one message in a transaction of its own, then what waited for it."""
         result = self._tried(message, again)
         if result.outcome not in {Outcome.PARKED, Outcome.DEAD}:
-            self._dead_in_a_row = 0
+            self._dead_in_a_row.clear()
         if result.event is not None and result.outcome is not Outcome.DEAD and again is None and self._store.keeps_letters:
             self._follow(result.event.entity_id)
         return result
@@ -293,35 +294,46 @@ class Consumer(Generic[T]):
 
     def _bury(self, message: Message, poison: PoisonError, again: DeadLetter | None) -> Result:
         """Make a dead letter of a message, and let what follows of its entity wait."""
-        limit = self.settings.dead_letters_in_a_row_max
-        self._dead_in_a_row += 1
-        if limit is not None and self._dead_in_a_row > limit:
-            raise TooManyDeadLettersError(
-                f"{self._dead_in_a_row} messages in a row are poison, the last one because: {poison}. "
-                "See what is wrong, then start again; the last one was not set aside"
-            )
+        self._refuse_too_many(message, poison)
         event = read(message) if poison.kind == "rejected" else None
         entity_id, version = (poison.entity_id, poison.version) if event is None else (event.entity_id, event.version)
         letter = dead_letter(message, poison.kind, str(poison), entity_id, version)
         _LOG.error("dead letter (%s) from %s: %s", letter.kind, message.source, letter.text)
         try:
-            try:
-                self._keep(message, letter, event, again)
-            except (StoppedError, TryAgainError):
-                raise
-            except Exception as error:
-                if self._store.is_unavailable(error):
-                    raise
-                # an identity that this database cannot hold: too long, a character that it does not take
-                text = f"the database cannot keep what the message says of itself: {type(error).__name__}"
-                letter = dead_letter(message, poison.kind, text, None, None)
-                self._keep(message, letter, None, again)
+            letter = self._kept(message, letter, event, again)
         except Exception as error:
-            self._dead_in_a_row -= 1
             if self._store.is_unavailable(error):
                 raise TryAgainError(f"the database is away or busy: {type(error).__name__}") from error
             raise
+        if self.settings.dead_letters_in_a_row_max is not None:
+            self._dead_in_a_row.add((message.source, letter.fingerprint))
         return Result(message, Outcome.DEAD, event, letter)
+
+    def _refuse_too_many(self, message: Message, poison: PoisonError) -> None:
+        limit = self.settings.dead_letters_in_a_row_max
+        count = len(self._dead_in_a_row | {(message.source, fingerprint(message.body))})
+        if limit is not None and count > limit:
+            raise TooManyDeadLettersError(
+                f"{count} messages in a row are poison, the last one because: {poison}. "
+                "See what is wrong, then start again; the last one was not set aside"
+            )
+
+    def _kept(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> DeadLetter:
+        """Keep a dead letter, and return it as it was kept: without an identity that this database cannot hold.
+
+        That is one too long for an index, say, or with a character that it does not take.
+        """
+        try:
+            self._keep(message, letter, event, again)
+        except (StoppedError, TryAgainError):
+            raise
+        except Exception as error:
+            if self._store.is_unavailable(error):
+                raise
+            text = f"the database cannot keep what the message says of itself: {type(error).__name__}"
+            letter = dead_letter(message, letter.kind, text, None, None)
+            self._keep(message, letter, None, again)
+        return letter
 
     def _keep(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> None:
         """Set a dead letter aside, mark its entity, and count the message as done."""

@@ -381,6 +381,18 @@ def test_too_many_dead_letters_in_a_row_stop_the_stream(open_mirror: OpenMirror)
     assert len(mirror.letters) == 6
 
 
+def test_the_same_poison_that_comes_again_while_something_is_away_counts_once(open_mirror: OpenMirror) -> None:
+    mirror = open_mirror(Settings(dead_letters_in_a_row_max=3, attempts=1))
+    mirror.fault = fail_at(1, TryAgainError("the pricing service is away"))
+    batch = [Message(body=b"{", source="hub/0@6"), mirror.message(chain("Ulm")[0])]
+    for _ in range(10):
+        with pytest.raises(TryAgainError, match="pricing"):
+            mirror.consumer.process(batch)
+    others = [Message(body=b"{", source=f"hub/0@{number}") for number in range(7, 10)]
+    with pytest.raises(TooManyDeadLettersError, match="4 messages in a row"):
+        mirror.consumer.process(others)
+
+
 def test_dead_letters_can_go_to_a_file(open_mirror: OpenMirror, tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     mirror = open_mirror(Settings(dead_letters=to_file(path)))
