@@ -177,11 +177,13 @@ class Consumer(Generic[T]):
             StoppedError: of the handler, or because it ended the transaction.
         """
         results: list[Result] = []
+        events = _read_all(messages)
         try:
             positions = {}
             with self._store.transaction() as transaction:
-                for message in messages:
-                    results.append(self._simply(transaction, message))
+                transaction.expect({event.entity_id for event in events})
+                for message, event in zip(messages, events, strict=True):
+                    results.append(self._simply(transaction, message, event))
                     if message.position is not None:
                         positions[message.position[:2]] = message.position
                 for position in positions.values():
@@ -194,8 +196,7 @@ class Consumer(Generic[T]):
         self._dead_in_a_row.clear()
         return results
 
-    def _simply(self, transaction: Transaction[T], message: Message) -> Result:
-        event = read(message)
+    def _simply(self, transaction: Transaction[T], message: Message, event: Event) -> Result:
         held = transaction.held(event.entity_id)
         verdict = judge(event, held)
         if verdict in {Verdict.GAP, Verdict.WAIT} or (held is not None and held.parked):
@@ -361,6 +362,15 @@ class Consumer(Generic[T]):
                 return
             if self._tried(letter.message, letter).outcome in {Outcome.PARKED, Outcome.DEAD}:
                 return
+
+
+def _read_all(messages: list[Message]) -> list[Event]:
+    events: list[Event] = []
+    try:
+        events.extend(read(message) for message in messages)
+    except Exception as error:
+        raise _OddError(len(events)) from error
+    return events
 
 
 Told = TypeVar("Told")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Generic, NoReturn, TypeVar
 
@@ -78,6 +78,9 @@ class FunctionTransaction(Generic[T]):
         self._read = read
         self._write = write
         self._checkpoint = checkpoint
+
+    def expect(self, entity_ids: Collection[str]) -> None:
+        """Do nothing: each is read when it is asked for."""
 
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity."""
