@@ -365,11 +365,12 @@ class Consumer(Generic[T]):
 
 
 def _read_all(messages: list[Message]) -> list[Event]:
-    events: list[Event] = []
-    try:
-        events.extend(read(message) for message in messages)
-    except Exception as error:
-        raise _OddError(len(events)) from error
+    events = []
+    for index, message in enumerate(messages):
+        try:
+            events.append(read(message))
+        except Exception as error:
+            raise _OddError(index) from error
     return events
 
 

@@ -92,6 +92,20 @@ def test_a_version_that_no_database_and_no_reader_holds_is_unreadable() -> None:
             parse(whole)
 
 
+def test_members_that_a_later_version_adds_are_covered_by_the_hash_and_ignored() -> None:
+    event = json.loads(sealed("e1", 1, {"city": "Ulm"}).body)
+    del event["hash"]
+    event |= {"zone": {"deep": [1]}, "externalIds": [{"system": "crm", "id": "7", "since": "2026"}]}
+    event["changes"]["attributes"]["city"]["steward"] = "Ada"
+    event["hash"] = f"sha256:{sha256(rfc8785.dumps(event)).hexdigest()}"
+    found = parse(json.dumps(event).encode())
+    assert found.changes is not None
+    assert found.changes.attributes["city"].value == "Ulm"
+    event["zone"] = {"deep": [2]}
+    with pytest.raises(AlteredError):
+        parse(json.dumps(event).encode())
+
+
 @pytest.mark.parametrize(
     ("member", "other"),
     [
