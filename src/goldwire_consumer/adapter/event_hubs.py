@@ -11,13 +11,15 @@ import logging
 import threading
 from typing import Any, TypeVar
 
-from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
-
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import StoppedError, TryAgainError
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, Position, wire_headers
+
+with extra("azure"):
+    from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
 
 T = TypeVar("T")
 

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from azure.eventhub.aio import CheckpointStore
-
 from goldwire_consumer.adapter.event_hubs_checkpoints import Row, SqlCheckpointStore
+from goldwire_consumer.extra import extra
 from goldwire_consumer.store.base import Store
+
+with extra("azure"):
+    from azure.eventhub.aio import CheckpointStore
 
 
 class AsyncSqlCheckpointStore(CheckpointStore):

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-
 from goldwire_consumer.adapter.running import Pace, Retry
 from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, wire_headers
+
+with extra("kafka"):
+    import confluent_kafka
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 T = TypeVar("T")
 

@@ -7,13 +7,15 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
-import psycopg
-from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
-
 from goldwire_consumer.errors import StoppedError
+from goldwire_consumer.extra import extra
 from goldwire_consumer.judge import Held
 from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
+
+with extra("postgresql"):
+    import psycopg
+    from psycopg.pq import TransactionStatus
+    from psycopg.rows import tuple_row
 
 PgConnection = psycopg.Connection[Any]
 

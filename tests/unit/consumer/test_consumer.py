@@ -597,6 +597,22 @@ print(result.outcome.value, sorted(name for name in sys.modules if name.startswi
     assert (done.returncode, done.stdout.decode().strip()) == (0, "applied []"), done.stderr.decode()
 
 
+@pytest.mark.parametrize(
+    ("module", "missing", "extra"),
+    [
+        ("adapter.kafka", "confluent_kafka", "kafka"), ("adapter.event_hubs", "azure", "azure"),
+        ("adapter.event_hubs_checkpoints_aio", "azure", "azure"), ("adapter.service_bus", "azure", "azure"),
+        ("store.postgresql", "psycopg", "postgresql"),
+    ],
+)  # fmt: skip
+def test_what_is_not_installed_is_named_with_the_command(module: str, missing: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import goldwire_consumer.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: {missing}")
+    assert last.endswith(f'is not installed: pip install "goldwire-consumer[{extra}]"')
+
+
 def test_no_log_line_and_no_dead_letter_text_shows_a_value(mirror: Any, caplog: pytest.LogCaptureFixture) -> None:
     one, two, three = chain("Ulm", "top secret", "top secret")
     mirror.fault = fail_at(1, ValueError("top secret"))
