@@ -201,12 +201,14 @@ class Consumer(Generic[T]):
         verdict = judge(event, held)
         if verdict in {Verdict.GAP, Verdict.WAIT} or (held is not None and held.parked):
             raise _OddError(0)  # also what is ignored: perhaps a crash came between it and what waited for it
-        if verdict is Verdict.IGNORE:
-            return Result(message, Outcome.IGNORED, event, None)
         return Result(message, self._take(transaction, event, held, verdict), event, None)
 
     def _take(self, transaction: Transaction[T], event: Event, held: Held | None, verdict: Verdict) -> Outcome:
         """Write the guard, then what the event says, so that a second consumer waits before its handler does anything."""
+        if event.reason == "erased":  # also when it comes late
+            transaction.erase(event.entity_id, event.version)
+        if verdict is Verdict.IGNORE:
+            return Outcome.IGNORED
         if verdict is Verdict.LINK and held is not None:
             transaction.hold(event.entity_id, held, held._replace(hash=event.hash))
             return Outcome.IGNORED
@@ -214,8 +216,6 @@ class Consumer(Generic[T]):
         transaction.hold(event.entity_id, held, taken(event, parked=parked))
         self._handler(event, transaction.connection)
         transaction.check()
-        if event.reason == "erased":
-            transaction.erase(event.entity_id, event.version)
         if verdict is Verdict.HEAL:
             text = "entity %s: an event before version %d was lost; this one made up for it"
             _LOG.warning(text, event.entity_id, event.version)
@@ -262,9 +262,7 @@ class Consumer(Generic[T]):
             if verdict in {Verdict.GAP, Verdict.WAIT}:
                 result = self._park(transaction, message, event, held, again)
             else:
-                outcome = Outcome.IGNORED
-                if verdict is not Verdict.IGNORE:
-                    outcome = self._take(transaction, event, held, verdict)
+                outcome = self._take(transaction, event, held, verdict)
                 if again is not None or (held is not None and held.parked):
                     transaction.unbury(fingerprint(message.body))
                 result = Result(message, outcome, event, None)

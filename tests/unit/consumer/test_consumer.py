@@ -459,6 +459,21 @@ def test_an_erased_entity_leaves_no_dead_letter_behind(mirror: Any) -> None:
     assert mirror.query("SELECT DISTINCT entity_id FROM goldwire_dead_letter") == [("e2",)]
 
 
+@pytest.mark.parametrize("batch", [True, False])
+def test_an_erasure_that_comes_late_still_leaves_no_dead_letter_behind(mirror: Any, batch: bool) -> None:
+    [one] = chain("Ulm")
+    gone = deleted("e1", 2, reason="erased", previous_hash=one.hash)
+    mirror.receive([one])
+    mirror.consumer.process([Message(body=one.body.replace(b"Ulm", b"Bonn"))])
+    back = sealed("e1", 3, {"city": "Kiel"}, previous_hash=gone.hash)
+    assert mirror.receive([back]) == [HEALED]
+    assert mirror.letters == [("altered", 1)]
+    messages = [mirror.message(gone)] if batch else [Message(body=b"{"), mirror.message(gone)]
+    assert mirror.consumer.process(messages)[-1].outcome is IGNORED
+    assert ("altered", 1) not in mirror.letters
+    assert mirror.table == {"e1": {"city": "Kiel"}}
+
+
 # --- transactions
 
 
