@@ -82,7 +82,7 @@ class EventHubsSubscription:
                 on_event_batch=self._batch,
                 on_error=_told,
                 max_batch_size=self._pace.batch,
-                max_wait_time=self._pace.wait_seconds,
+                max_wait_time=None,  # what is there is taken; with a time the SDK waits that long for a whole batch
                 starting_position=self._starting_position,
             )
         finally:

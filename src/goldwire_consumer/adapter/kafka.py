@@ -75,7 +75,7 @@ class KafkaSubscription:
         try:
             kafka.subscribe(self._topics)
             while not stop.is_set():
-                found = _received(kafka.consume(self._pace.batch, self._pace.wait_seconds))
+                found = _received(self._next(kafka))
                 if not found:
                     continue
                 messages = [message(one) for one in found if not _for_compaction(one)]
@@ -85,6 +85,13 @@ class KafkaSubscription:
                     _commit(kafka, found)
         finally:
             kafka.close()
+
+    def _next(self, kafka: confluent_kafka.Consumer) -> list[confluent_kafka.Message]:
+        """Wait for one message, and take with it what is there already; `consume` alone would wait for a whole batch."""
+        first = kafka.poll(self._pace.wait_seconds)
+        if first is None:
+            return []
+        return [first, *kafka.consume(self._pace.batch - 1, 0)] if self._pace.batch > 1 else [first]
 
 
 def message(received: confluent_kafka.Message) -> Message:
