@@ -5,7 +5,7 @@ It needs nothing of Goldwire itself. Begin with `Consumer`, a store and an adapt
 
 from goldwire_consumer.apply import Guard, Outcome, apply
 from goldwire_consumer.consumer import Consumer, Handler, Result, Settings
-from goldwire_consumer.dead_letter import DeadLetter, to_file
+from goldwire_consumer.dead_letter import DeadLetter, from_line, to_file
 from goldwire_consumer.errors import (
     AlteredError,
     GapDetected,
@@ -62,6 +62,7 @@ __all__ = [
     "UnreadableError",
     "apply",
     "fold",
+    "from_line",
     "parse",
     "to_file",
 ]

@@ -16,7 +16,8 @@ class Outcome(Enum):
     APPLIED = "applied"
     JOINED = "joined"
     """Applied; the first event that was seen of its entity, though there were others before it: to a subscriber that joins late
-    this is as it should be, to one that was there from the start they were lost."""
+    this is as it should be, to one that was there from the start they were lost. Or the first event of a chain that begins anew
+    at the version that is held, because Goldwire has a new target for this stream."""
     HEALED = "healed"
     """Applied; an event before it was lost, and this one made up for it."""
     IGNORED = "ignored"
@@ -40,6 +41,14 @@ class Guard(Protocol):
             TryAgainError: somebody else changed it in the meantime.
         """
 
+    def check(self) -> None:
+        """See that what was written will be kept when the transaction ends.
+
+        Raises:
+            StoppedError: somebody ended the transaction.
+            Exception: the database will not keep it, because a statement failed and that was overlooked.
+        """
+
 
 def apply(guard: Guard, event: Event, handle: Callable[[Event], None]) -> Outcome:
     """Apply one event in the caller's transaction; commit after it returns, roll back if it raises.
@@ -52,6 +61,7 @@ def apply(guard: Guard, event: Event, handle: Callable[[Event], None]) -> Outcom
     Raises:
         GapDetected: an event before it was lost, and it cannot be applied without.
         TryAgainError: see `Guard.hold`.
+        StoppedError: there is no transaction, so that nothing binds the guard to what `handle` writes.
     """
     held = guard.held(event.entity_id)
     verdict = judge(event, held)
@@ -64,8 +74,11 @@ def apply(guard: Guard, event: Event, handle: Callable[[Event], None]) -> Outcom
         return Outcome.IGNORED
     guard.hold(event.entity_id, held, taken(event))
     handle(event)
+    guard.check()
     return APPLIED[verdict]
 
 
-APPLIED = {Verdict.APPLY: Outcome.APPLIED, Verdict.JOIN: Outcome.JOINED, Verdict.HEAL: Outcome.HEALED}
+APPLIED = {
+    Verdict.APPLY: Outcome.APPLIED, Verdict.JOIN: Outcome.JOINED, Verdict.ANEW: Outcome.JOINED, Verdict.HEAL: Outcome.HEALED,
+}  # fmt: skip
 """What comes of the verdicts that lead to the handler."""

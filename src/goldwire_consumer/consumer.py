@@ -15,7 +15,14 @@ from msgspec import Struct
 
 from goldwire_consumer.apply import APPLIED, Outcome
 from goldwire_consumer.dead_letter import DeadLetter, LetterKind, dead_letter, fingerprint
-from goldwire_consumer.errors import GapDetected, PoisonError, StoppedError, TooManyDeadLettersError, TryAgainError
+from goldwire_consumer.errors import (
+    GapDetected,
+    PoisonError,
+    RejectedError,
+    StoppedError,
+    TooManyDeadLettersError,
+    TryAgainError,
+)
 from goldwire_consumer.event import Event
 from goldwire_consumer.judge import Held, Verdict, gap, judge, taken
 from goldwire_consumer.message import Message, read
@@ -47,6 +54,22 @@ class Settings(Struct, frozen=True, kw_only=True):
     """How often a handler's unexpected error is tried before the event is poison, and an absent database before giving up."""
     backoff_seconds: float = 0.1
     """Before the second attempt; doubled for each one more."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would be misunderstood: a word with a slip in it must not lose dead letters.
+
+        Raises:
+            ValueError: a setting is none of those that there are; it says which.
+        """
+        words = {"on_gap": ("park", "stop"), "dead_letters": ("table", "returned")}
+        for name, known in words.items():
+            value = getattr(self, name)
+            if value not in known and not callable(value):
+                raise ValueError(f"Settings.{name} is {value!r}: give {known[0]!r}, {known[1]!r} or a function")
+        if self.attempts < 1:
+            raise ValueError(f"Settings.attempts is {self.attempts}: give 1 or more")
+        if self.dead_letters_in_a_row_max is not None and self.dead_letters_in_a_row_max < 0:
+            raise ValueError(f"Settings.dead_letters_in_a_row_max is {self.dead_letters_in_a_row_max}: give 0 or more, or None")
 
 
 class Result(NamedTuple):
@@ -95,7 +118,8 @@ class Consumer(Generic[T]):
         self._store = store
         self._handler = handler
         self._sleep = sleep
-        self._dead_in_a_row = 0
+        self._dead_in_a_row: set[tuple[str, str]] = set()
+        """Source and fingerprint: what comes again while something else is away is still the same message."""
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
         """Process messages in order; whoever calls acknowledges them after this returns.
@@ -141,7 +165,7 @@ class Consumer(Generic[T]):
             letters = transaction.letters(entity_id)
         results = []
         for letter in letters:
-            self._dead_in_a_row = 0
+            self._dead_in_a_row.clear()
             results.append(self._alone(letter.message, again=letter))
         return results
 
@@ -153,11 +177,13 @@ class Consumer(Generic[T]):
             StoppedError: of the handler, or because it ended the transaction.
         """
         results: list[Result] = []
+        events = _read_all(messages)
         try:
             positions = {}
             with self._store.transaction() as transaction:
-                for message in messages:
-                    results.append(self._simply(transaction, message))
+                transaction.expect({event.entity_id for event in events})
+                for message, event in zip(messages, events, strict=True):
+                    results.append(self._simply(transaction, message, event))
                     if message.position is not None:
                         positions[message.position[:2]] = message.position
                 for position in positions.values():
@@ -167,29 +193,29 @@ class Consumer(Generic[T]):
         except Exception as error:
             # at commit it can be any of them
             raise _OddError(len(results) if len(results) < len(messages) else 0) from error
-        self._dead_in_a_row = 0
+        self._dead_in_a_row.clear()
         return results
 
-    def _simply(self, transaction: Transaction[T], message: Message) -> Result:
-        event = read(message)
+    def _simply(self, transaction: Transaction[T], message: Message, event: Event) -> Result:
         held = transaction.held(event.entity_id)
         verdict = judge(event, held)
-        if verdict is Verdict.IGNORE:
-            return Result(message, Outcome.IGNORED, event, None)
         if verdict in {Verdict.GAP, Verdict.WAIT} or (held is not None and held.parked):
-            raise _OddError(0)
+            raise _OddError(0)  # also what is ignored: perhaps a crash came between it and what waited for it
         return Result(message, self._take(transaction, event, held, verdict), event, None)
 
     def _take(self, transaction: Transaction[T], event: Event, held: Held | None, verdict: Verdict) -> Outcome:
         """Write the guard, then what the event says, so that a second consumer waits before its handler does anything."""
+        if event.reason == "erased":  # also when it comes late
+            transaction.erase(event.entity_id, event.version)
+        if verdict is Verdict.IGNORE:
+            return Outcome.IGNORED
         if verdict is Verdict.LINK and held is not None:
             transaction.hold(event.entity_id, held, held._replace(hash=event.hash))
             return Outcome.IGNORED
         parked = held is not None and held.parked and transaction.waits(event.entity_id, event.version)
         transaction.hold(event.entity_id, held, taken(event, parked=parked))
         self._handler(event, transaction.connection)
-        if event.reason == "erased":
-            transaction.erase(event.entity_id, event.version)
+        transaction.check()
         if verdict is Verdict.HEAL:
             text = "entity %s: an event before version %d was lost; this one made up for it"
             _LOG.warning(text, event.entity_id, event.version)
@@ -199,8 +225,8 @@ class Consumer(Generic[T]):
         """Process one message in a transaction of its own, then what waited for it."""
         result = self._tried(message, again)
         if result.outcome not in {Outcome.PARKED, Outcome.DEAD}:
-            self._dead_in_a_row = 0
-        if result.event is not None and again is None and self._store.keeps_letters:
+            self._dead_in_a_row.clear()
+        if result.event is not None and result.outcome is not Outcome.DEAD and again is None and self._store.keeps_letters:
             self._follow(result.event.entity_id)
         return result
 
@@ -214,7 +240,7 @@ class Consumer(Generic[T]):
             except StoppedError:
                 raise
             except PoisonError as error:
-                return self._bury(message, error.kind, str(error), again)
+                return self._bury(message, error, again)
             except TryAgainError as error:
                 failure: Exception = error
             except Exception as error:  # noqa: BLE001 - whatever a handler raises is sorted here
@@ -226,7 +252,7 @@ class Consumer(Generic[T]):
         # the text of a stranger's error can quote a value, so that only its type is told
         _LOG.error("the handler failed %d times at %s: %s", self.settings.attempts, message.source, type(failure).__name__)
         text = f"the handler raised {type(failure).__name__} in each of {self.settings.attempts} attempts"
-        return self._bury(message, "rejected", text, again)
+        return self._bury(message, RejectedError(text), again)
 
     def _once(self, message: Message, again: DeadLetter | None) -> Result:
         event = read(message)
@@ -236,9 +262,7 @@ class Consumer(Generic[T]):
             if verdict in {Verdict.GAP, Verdict.WAIT}:
                 result = self._park(transaction, message, event, held, again)
             else:
-                outcome = Outcome.IGNORED
-                if verdict is not Verdict.IGNORE:
-                    outcome = self._take(transaction, event, held, verdict)
+                outcome = self._take(transaction, event, held, verdict)
                 if again is not None or (held is not None and held.parked):
                     transaction.unbury(fingerprint(message.body))
                 result = Result(message, outcome, event, None)
@@ -261,38 +285,65 @@ class Consumer(Generic[T]):
             if callable(self.settings.on_gap):
                 _ask(self.settings.on_gap, news)
         kind: LetterKind = "parked" if known else "gap"
-        letter = dead_letter(message, kind, str(news), event)
+        waits = f"entity {event.entity_id}: version {event.version} waits, because one before it is missing"
+        letter = dead_letter(message, kind, waits if known else str(news), event.entity_id, event.version)
         transaction.hold(event.entity_id, held, (held or _NOTHING)._replace(parked=True))
         self._set_aside(transaction, letter)
         return Result(message, Outcome.PARKED, event, letter)
 
-    def _bury(self, message: Message, kind: LetterKind, text: str, again: DeadLetter | None) -> Result:
+    def _bury(self, message: Message, poison: PoisonError, again: DeadLetter | None) -> Result:
         """Make a dead letter of a message, and let what follows of its entity wait."""
-        limit = self.settings.dead_letters_in_a_row_max
-        self._dead_in_a_row += 1
-        if limit is not None and self._dead_in_a_row > limit:
-            raise TooManyDeadLettersError(
-                f"{self._dead_in_a_row} messages in a row are poison, the last one because: {text}. "
-                "See what is wrong, then start again; the last one was not set aside"
-            )
-        event = read(message) if kind == "rejected" else None
-        letter = dead_letter(message, kind, text, event)
-        _LOG.error("dead letter (%s) from %s: %s", kind, message.source, text)
+        self._refuse_too_many(message, poison)
+        event = read(message) if poison.kind == "rejected" else None
+        entity_id, version = (poison.entity_id, poison.version) if event is None else (event.entity_id, event.version)
+        letter = dead_letter(message, poison.kind, str(poison), entity_id, version)
+        _LOG.error("dead letter (%s) from %s: %s", letter.kind, message.source, letter.text)
         try:
-            with self._store.transaction() as transaction:
-                if event is not None:
-                    held = transaction.held(event.entity_id)
-                    transaction.hold(event.entity_id, held, (held or _NOTHING)._replace(parked=True))
-                if again is None or again.kind != kind:
-                    self._set_aside(transaction, letter)
-                if message.position is not None:
-                    transaction.checkpoint(message.position)
+            letter = self._kept(message, letter, event, again)
         except Exception as error:
-            self._dead_in_a_row -= 1
             if self._store.is_unavailable(error):
                 raise TryAgainError(f"the database is away or busy: {type(error).__name__}") from error
             raise
+        if self.settings.dead_letters_in_a_row_max is not None:
+            self._dead_in_a_row.add((message.source, letter.fingerprint))
         return Result(message, Outcome.DEAD, event, letter)
+
+    def _refuse_too_many(self, message: Message, poison: PoisonError) -> None:
+        limit = self.settings.dead_letters_in_a_row_max
+        count = len(self._dead_in_a_row | {(message.source, fingerprint(message.body))})
+        if limit is not None and count > limit:
+            raise TooManyDeadLettersError(
+                f"{count} messages in a row are poison, the last one because: {poison}. "
+                "See what is wrong, then start again; the last one was not set aside"
+            )
+
+    def _kept(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> DeadLetter:
+        """Keep a dead letter, and return it as it was kept: without an identity that this database cannot hold.
+
+        That is one too long for an index, say, or with a character that it does not take.
+        """
+        try:
+            self._keep(message, letter, event, again)
+        except (StoppedError, TryAgainError):
+            raise
+        except Exception as error:
+            if self._store.is_unavailable(error):
+                raise
+            text = f"the database cannot keep what the message says of itself: {type(error).__name__}"
+            letter = dead_letter(message, letter.kind, text, None, None)
+            self._keep(message, letter, None, again)
+        return letter
+
+    def _keep(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> None:
+        """Set a dead letter aside, mark its entity, and count the message as done."""
+        with self._store.transaction() as transaction:
+            if event is not None:
+                held = transaction.held(event.entity_id)
+                transaction.hold(event.entity_id, held, (held or _NOTHING)._replace(parked=True))
+            if again is None or again.kind != letter.kind:
+                self._set_aside(transaction, letter)
+            if message.position is not None:
+                transaction.checkpoint(message.position)
 
     def _set_aside(self, transaction: Transaction[T], letter: DeadLetter) -> None:
         if self.settings.dead_letters == "table":
@@ -309,6 +360,16 @@ class Consumer(Generic[T]):
                 return
             if self._tried(letter.message, letter).outcome in {Outcome.PARKED, Outcome.DEAD}:
                 return
+
+
+def _read_all(messages: list[Message]) -> list[Event]:
+    events = []
+    for index, message in enumerate(messages):
+        try:
+            events.append(read(message))
+        except Exception as error:
+            raise _OddError(index) from error
+    return events
 
 
 Told = TypeVar("Told")

@@ -19,9 +19,19 @@ class SubscriberError(Exception):
 
 
 class PoisonError(SubscriberError):
-    """A message that will fail again however often it comes: it becomes a dead letter."""
+    """A message that will fail again however often it comes: it becomes a dead letter.
+
+    Attributes:
+        entity_id: whose event the message says it is, so that an erasure finds its dead letter; None where it does not say.
+        version: the version that it states.
+    """
 
     kind: ClassVar[PoisonKind]
+
+    def __init__(self, text: str, entity_id: str | None = None, version: int | None = None) -> None:
+        super().__init__(text)
+        self.entity_id = entity_id
+        self.version = version
 
 
 class UnreadableError(PoisonError):

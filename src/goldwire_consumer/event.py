@@ -24,8 +24,10 @@ _MAX_INTEGER = 2**53 - 1
 _EXACT_DIGITS = 18
 """An integer of fewer digits is worth looking at as an integer."""
 
-_LONG_NUMBER = re.compile(rb"[0-9]{16}")
-"""Without one no number lies beyond `_MAX_INTEGER`, where a decoder's integers are no longer the doubles that were sent."""
+_DIGITS = bytes(ord("0") if chr(byte) in "0123456789" else ord(" ") for byte in range(256))
+_LONG_NUMBER = b"0" * 16
+"""In a text whose digits are all made 0. Without one no number lies beyond `_MAX_INTEGER`, where a decoder's integers are no
+longer the doubles that were sent."""
 
 _QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
 
@@ -106,6 +108,8 @@ class Event(_Content, frozen=True):
 
 
 _decode = msgspec.json.Decoder(Event).decode
+_read = msgspec.json.Decoder().decode
+_write = msgspec.json.Encoder(order="sorted").encode
 
 
 def parse(body: bytes) -> Event:
@@ -120,7 +124,7 @@ def parse(body: bytes) -> Event:
     """
     try:
         event = _decode(body)
-        if _LONG_NUMBER.search(body):
+        if _LONG_NUMBER in body.translate(_DIGITS):
             event = msgspec.convert(json.loads(body, parse_int=_number), Event)
     except msgspec.ValidationError as error:
         raise UnreadableError(f"no event: {_QUOTED.sub('a word that is not known here', str(error))}") from None
@@ -130,16 +134,24 @@ def parse(body: bytes) -> Event:
         raise UnreadableError(f"no event: {event.event_type} has `changes` or `reason` where it must not, or lacks it")
     if not _as_sealed(body, event.hash) and event.hash != _hash(body):
         raise AlteredError(
-            f"entity {event.entity_id}, version {event.version}: its content does not have the hash that it states"
+            f"entity {event.entity_id}, version {event.version}: its content does not have the hash that it states",
+            event.entity_id,
+            event.version,
         )
     return event
 
 
 def _as_sealed(body: bytes, stated: str) -> bool:
-    """Whether the bytes are those that were hashed, with the hash put in: no need to bring them into canonical form."""
+    """Whether the bytes are those that were hashed, with the hash put in: no need to bring them into canonical form.
+
+    They must be in order, without blanks and with each member once, as they are when they are written anew: a hash over other
+    bytes is not that of the canonical form.
+    """
     member = b'"hash":"%b",' % stated.encode()
     before, found, after = body.partition(member)
-    return bool(found) and stated == f"sha256:{sha256(before + after).hexdigest()}"
+    if not found or stated != f"sha256:{sha256(before + after).hexdigest()}":
+        return False
+    return _write(_read(body)) == body
 
 
 def _hash(body: bytes) -> str:

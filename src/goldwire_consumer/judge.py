@@ -39,6 +39,8 @@ class Verdict(Enum):
     """It was applied before, or something newer was."""
     LINK = "link"
     """The version that is held, sent once more: nothing new, but the chain goes on from it."""
+    ANEW = "anew"
+    """The version that is held, but a chain begins with it, and it says all there is to know: Goldwire has a new target."""
     GAP = "gap"
     """Something before it was lost, and without that it cannot be applied."""
     WAIT = "wait"
@@ -56,13 +58,21 @@ def judge(event: Event, held: Held | None) -> Verdict:
     against something unknown is a gap. That the first events of an entity were lost looks the same.
     """
     if held is not None and event.version <= held.version:
-        sent_again = event.version == held.version and event.previous_hash == held.hash and event.hash != held.hash
-        return Verdict.LINK if sent_again else Verdict.IGNORE
+        return _not_newer(event, held)
     if event.previous_hash == (None if held is None else held.hash):
         return Verdict.APPLY
     if event.whole:
         return Verdict.JOIN if held is None else Verdict.HEAL
     return Verdict.WAIT if held is not None and held.parked else Verdict.GAP
+
+
+def _not_newer(event: Event, held: Held) -> Verdict:
+    if event.version < held.version or event.hash == held.hash:
+        return Verdict.IGNORE
+    if event.previous_hash == held.hash:
+        return Verdict.LINK
+    for_good = held.gone not in {None, "deselected"} and not event.deleted
+    return Verdict.ANEW if event.previous_hash is None and event.whole and not for_good else Verdict.IGNORE
 
 
 def taken(event: Event, *, parked: bool = False) -> Held:

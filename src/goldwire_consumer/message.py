@@ -19,10 +19,12 @@ ID_CHARACTERS_MAX = 128
 _CLOUD_EVENT = "application/cloudevents+json"
 _CLOUD_PREFIX = re.compile(r"\A(ce[_-]|cloudEvents[_:])")
 _NAMES = {
-    "id": "messageId", "messageid": "messageId", "message-id": "messageId", "subject": "subject", "contenttype": "contentType",
+    "messageid": "messageId", "message-id": "messageId", "subject": "subject", "contenttype": "contentType",
     "content-type": "contentType", "correlationid": "correlationId", "correlation-id": "correlationId",
     "retentiondays": "retention-days",
 }  # fmt: skip
+_CLOUD_NAMES = _NAMES | {"id": "messageId"}
+"""A header that is called just `id` and has no prefix of CloudEvents is somebody else's."""
 
 
 class Position(NamedTuple):
@@ -73,7 +75,9 @@ def wire_headers(*groups: Mapping[Any, Any] | None) -> dict[str, str]:
         for name, value in (group or {}).items():
             if value is not None and value not in {b"", ""}:
                 plain = _text(name)
-                found[_NAMES.get(_CLOUD_PREFIX.sub("", plain).lower(), plain)] = _text(value)
+                bare = _CLOUD_PREFIX.sub("", plain)
+                names = _NAMES if bare == plain else _CLOUD_NAMES
+                found[names.get(bare.lower(), plain)] = _text(value)
     return found
 
 
@@ -113,12 +117,17 @@ def check_headers(event: Event, headers: Mapping[str, str]) -> None:
     Raises:
         MislabelledError: one of them says something else.
     """
-    wanted = {"contentType": "application/json", "subject": f"{event.entity_type}.{event.event_type}"}
-    for name, value in wanted.items():
-        if name in headers and headers[name].partition(";")[0].strip() != value:
-            raise MislabelledError(f"entity {event.entity_id}, version {event.version}: header {name} is not {value}")
+    subject = f"{event.entity_type}.{event.event_type}"
+    if headers.get("contentType", "application/json").partition(";")[0].strip().lower() != "application/json":
+        raise _mislabelled(event, "header contentType is not application/json")
+    if headers.get("subject", subject) != subject:
+        raise _mislabelled(event, f"header subject is not {subject}")
     if "messageId" in headers and not _is_id_of(headers["messageId"], event):
-        raise MislabelledError(f"entity {event.entity_id}, version {event.version}: header messageId is that of another event")
+        raise _mislabelled(event, "header messageId is that of another event")
+
+
+def _mislabelled(event: Event, fault: str) -> MislabelledError:
+    return MislabelledError(f"entity {event.entity_id}, version {event.version}: {fault}", event.entity_id, event.version)
 
 
 def _is_id_of(message_id: str, event: Event) -> bool:

@@ -17,7 +17,6 @@ param queue string
 param databaseUrlReference string
 
 var storageName = take('st${uniqueString(resourceGroup().id, name)}', 24)
-var container = 'deployments'
 var roles = {
   eventHubsDataReceiver: 'a638d3c7-ab3a-418d-83e6-5f17a39d4fde'
   serviceBusDataReceiver: '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
@@ -51,7 +50,7 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2023-05-01' = {
 
 resource deployments 'Microsoft.Storage/storageAccounts/blobServices/containers@2023-05-01' = {
   parent: blobs
-  name: container
+  name: 'deployments'
 }
 
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {
@@ -74,7 +73,7 @@ resource site 'Microsoft.Web/sites@2024-04-01' = {
       deployment: {
         storage: {
           type: 'blobContainer'
-          value: '${storage.properties.primaryEndpoints.blob}${container}'
+          value: '${storage.properties.primaryEndpoints.blob}${deployments.name}'
           authentication: { type: 'SystemAssignedIdentity' }
         }
       }

@@ -11,13 +11,15 @@ import logging
 import threading
 from typing import Any, TypeVar
 
-from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
-
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import StoppedError, TryAgainError
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, Position, wire_headers
+
+with extra("azure"):
+    from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
 
 T = TypeVar("T")
 
@@ -80,7 +82,7 @@ class EventHubsSubscription:
                 on_event_batch=self._batch,
                 on_error=_told,
                 max_batch_size=self._pace.batch,
-                max_wait_time=self._pace.wait_seconds,
+                max_wait_time=None,  # what is there is taken; with a time the SDK waits that long for a whole batch
                 starting_position=self._starting_position,
             )
         finally:

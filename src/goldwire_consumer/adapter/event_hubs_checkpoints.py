@@ -11,11 +11,13 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from azure.eventhub import CheckpointStore
-
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Position
 from goldwire_consumer.store.base import Store
 from goldwire_consumer.store.sql import SqlTransaction
+
+with extra("azure"):
+    from azure.eventhub import CheckpointStore
 
 C = TypeVar("C")
 

@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
-
 from goldwire_consumer.adapter.running import Pace, Retry
 from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, wire_headers
+
+with extra("kafka"):
+    import confluent_kafka
+    from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 T = TypeVar("T")
 
@@ -73,7 +75,7 @@ class KafkaSubscription:
         try:
             kafka.subscribe(self._topics)
             while not stop.is_set():
-                found = _received(kafka.consume(self._pace.batch, self._pace.wait_seconds))
+                found = _received(self._next(kafka))
                 if not found:
                     continue
                 messages = [message(one) for one in found if not _for_compaction(one)]
@@ -83,6 +85,13 @@ class KafkaSubscription:
                     _commit(kafka, found)
         finally:
             kafka.close()
+
+    def _next(self, kafka: confluent_kafka.Consumer) -> list[confluent_kafka.Message]:
+        """Wait for one message, and take with it what is there already; `consume` alone would wait for a whole batch."""
+        first = kafka.poll(self._pace.wait_seconds)
+        if first is None:
+            return []
+        return [first, *kafka.consume(self._pace.batch - 1, 0)] if self._pace.batch > 1 else [first]
 
 
 def message(received: confluent_kafka.Message) -> Message:

@@ -12,28 +12,30 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
-from azure.servicebus import (
-    NEXT_AVAILABLE_SESSION,
-    AutoLockRenewer,
-    ServiceBusClient,
-    ServiceBusReceivedMessage,
-    ServiceBusReceiver,
-)
-from azure.servicebus.exceptions import (
-    MessageAlreadySettled,
-    MessageLockLostError,
-    OperationTimeoutError,
-    ServiceBusConnectionError,
-    ServiceBusError,
-    ServiceBusServerBusyError,
-    SessionCannotBeLockedError,
-    SessionLockLostError,
-)
-
 from goldwire_consumer.adapter.running import Pace, Retry
 from goldwire_consumer.consumer import Consumer, Result
 from goldwire_consumer.errors import TryAgainError
+from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, wire_headers
+
+with extra("azure"):
+    from azure.servicebus import (
+        NEXT_AVAILABLE_SESSION,
+        AutoLockRenewer,
+        ServiceBusClient,
+        ServiceBusReceivedMessage,
+        ServiceBusReceiver,
+    )
+    from azure.servicebus.exceptions import (
+        MessageAlreadySettled,
+        MessageLockLostError,
+        OperationTimeoutError,
+        ServiceBusConnectionError,
+        ServiceBusError,
+        ServiceBusServerBusyError,
+        SessionCannotBeLockedError,
+        SessionLockLostError,
+    )
 
 T = TypeVar("T")
 

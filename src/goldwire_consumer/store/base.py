@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -19,11 +20,17 @@ class Transaction(Protocol[T_co]):
     def connection(self) -> T_co:
         """What the handler writes with."""
 
+    def expect(self, entity_ids: Collection[str]) -> None:
+        """Take note of whose `held` will be asked for, so that one query can tell of all."""
+
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity; see `Guard`."""
 
     def hold(self, entity_id: str, before: Held | None, after: Held) -> None:
         """Keep `after`; see `Guard`."""
+
+    def check(self) -> None:
+        """See that what was written will be kept; see `Guard`."""
 
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed."""

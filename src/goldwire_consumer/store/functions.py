@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Generic, NoReturn, TypeVar
 
@@ -79,6 +79,9 @@ class FunctionTransaction(Generic[T]):
         self._write = write
         self._checkpoint = checkpoint
 
+    def expect(self, entity_ids: Collection[str]) -> None:
+        """Do nothing: each is read when it is asked for."""
+
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity."""
         return self._read(self.connection, entity_id)
@@ -91,6 +94,9 @@ class FunctionTransaction(Generic[T]):
         """
         if not self._write(self.connection, entity_id, before, after):
             raise TryAgainError(f"entity {entity_id}: another consumer applies its events at the same time")
+
+    def check(self) -> None:
+        """Do nothing: the end of `begin`'s block tells."""
 
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed, where there is a function for it."""

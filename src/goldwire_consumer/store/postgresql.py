@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
-import psycopg
-from psycopg.rows import tuple_row
+from goldwire_consumer.errors import StoppedError
+from goldwire_consumer.extra import extra
+from goldwire_consumer.judge import Held
+from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
 
-from goldwire_consumer.store.sql import TABLES, Cursor, SqlTransaction
+with extra("postgresql"):
+    import psycopg
+    from psycopg.pq import TransactionStatus
+    from psycopg.rows import tuple_row
 
 PgConnection = psycopg.Connection[Any]
 
 _TABLES_LOCK = 0x60_1D_31_8E
 """Of an advisory lock: CREATE TABLE IF NOT EXISTS can fail when two sessions run it at once."""
+
+_TOO_MUCH = "54"
+"""Class of the errors that a value is too large for the server, which psycopg counts among the operational ones."""
+
+_FORBIDDEN = "forbidden within a Transaction context"
+"""What psycopg says of `commit` and `rollback` in a block of `Connection.transaction`."""
 
 
 class PostgresTransaction(SqlTransaction[PgConnection]):
@@ -30,6 +41,28 @@ class PostgresTransaction(SqlTransaction[PgConnection]):
         """Run a statement whose parameters are written `?`."""
         cursor = self.connection.cursor(row_factory=tuple_row)
         return cursor.execute(statement.replace("?", "%s").encode(), values)
+
+    def expect(self, entity_ids: Collection[str]) -> None:
+        """Read and lock many rows with one query, in an order that keeps two consumers from waiting for each other."""
+        found = self.run(
+            "SELECT entity_id, version, hash, gone, parked FROM goldwire_guard WHERE stream = ? AND entity_id = ANY(?) "
+            "ORDER BY entity_id FOR UPDATE",
+            (self._stream, list(entity_ids)),
+        ).fetchall()
+        self._known = dict.fromkeys(entity_ids) | {row[0]: Held(*row[1:]) for row in found}
+
+    def begun(self) -> None:
+        """Refuse to write where each statement commits by itself."""
+        if self.connection.autocommit and self.connection.info.transaction_status is TransactionStatus.IDLE:
+            raise StoppedError(NOT_BEGUN)
+
+    def check(self) -> None:
+        """See that the transaction is still there, and sound: where a statement failed, COMMIT rolls back and says nothing."""
+        status = self.connection.info.transaction_status
+        if status is TransactionStatus.INERROR:
+            raise psycopg.errors.InFailedSqlTransaction("a statement failed before, and the handler went on; use a savepoint")
+        if status is TransactionStatus.IDLE:
+            raise StoppedError(ENDED)
 
 
 class PostgresStore:
@@ -72,12 +105,20 @@ class PostgresStore:
     def transaction(self) -> Iterator[PostgresTransaction]:
         """Open a transaction; psycopg refuses a handler's own commit inside of it."""
         connection = self._connection()
-        with connection.transaction():
-            yield PostgresTransaction(connection, self._stream)
+        transaction = PostgresTransaction(connection, self._stream)
+        try:
+            with connection.transaction():
+                yield transaction
+                transaction.check()
+        except psycopg.ProgrammingError as error:
+            if error.sqlstate is None and _FORBIDDEN in str(error):
+                raise StoppedError(ENDED) from error
+            raise
 
     def is_unavailable(self, error: Exception) -> bool:
         """Whether the server is away, or ended a transaction in favour of another (deadlock, serialisation)."""
-        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        too_much = (error.sqlstate or "").startswith(_TOO_MUCH) if isinstance(error, psycopg.Error) else False
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and not too_much
 
     def close(self) -> None:
         """Close the connections of all threads."""

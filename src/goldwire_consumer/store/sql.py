@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import msgspec
@@ -36,6 +36,10 @@ _COLUMNS = "fingerprint, kind, text, entity_id, version, body, headers, source, 
 _LETTERS = f"SELECT {_COLUMNS} FROM goldwire_dead_letter WHERE stream = ?"  # noqa: S608 - a constant of this file
 _HELD = "SELECT version, hash, gone, parked FROM goldwire_guard WHERE stream = ? AND entity_id = ?"
 _WAITING = "stream = ? AND entity_id = ? AND kind IN ('gap', 'parked')"
+
+
+NOT_BEGUN = "no transaction is open on this connection, so that the guard would be kept without what it guards: begin one"
+ENDED = "the handler ended the transaction; it must leave that to the kit"
 
 
 class Cursor(Protocol):
@@ -72,13 +76,32 @@ class SqlTransaction(Generic[C]):
         """
         self.connection = connection
         self._stream = stream
+        self._known: dict[str, Held | None] = {}
+        """What was read ahead, and is locked until the transaction ends."""
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement whose parameters are written `?`."""
         raise NotImplementedError
 
+    def begun(self) -> None:
+        """Refuse to write where each statement commits by itself.
+
+        Raises:
+            StoppedError: no transaction is open.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """See that what was written will be kept; see `Guard`."""
+        raise NotImplementedError
+
+    def expect(self, entity_ids: Collection[str]) -> None:
+        """Do nothing: a query costs little where the database is in the same process."""
+
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity; PostgreSQL locks the row."""
+        if entity_id in self._known:
+            return self._known[entity_id]
         found = self.run(_HELD + self.lock, (self._stream, entity_id)).fetchone()
         return None if found is None else Held(found[0], found[1], found[2], bool(found[3]))
 
@@ -87,7 +110,9 @@ class SqlTransaction(Generic[C]):
 
         Raises:
             TryAgainError: another consumer of the same stream was quicker.
+            StoppedError: no transaction is open.
         """
+        self.begun()
         if before is None:
             done = self.run(
                 "INSERT INTO goldwire_guard (stream, entity_id, version, hash, gone, parked) VALUES (?, ?, ?, ?, ?, ?) "
@@ -97,11 +122,13 @@ class SqlTransaction(Generic[C]):
         else:
             done = self.run(
                 "UPDATE goldwire_guard SET version = ?, hash = ?, gone = ?, parked = ? "
-                "WHERE stream = ? AND entity_id = ? AND version = ? AND coalesce(hash, '') = ?",
-                (*after, self._stream, entity_id, before.version, before.hash or ""),
+                "WHERE stream = ? AND entity_id = ? AND version = ? AND coalesce(hash, '') = ? AND parked = ?",
+                (*after, self._stream, entity_id, before.version, before.hash or "", before.parked),
             )
         if done.rowcount != 1:
             raise TryAgainError(f"entity {entity_id}: another consumer applies its events at the same time")
+        if entity_id in self._known:
+            self._known[entity_id] = after
 
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed."""

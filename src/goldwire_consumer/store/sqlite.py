@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from goldwire_consumer.errors import StoppedError
-from goldwire_consumer.store.sql import TABLES, Cursor, SqlTransaction
+from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
 
 _BUSY_CODES = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
@@ -27,6 +27,23 @@ class SqliteTransaction(SqlTransaction[sqlite3.Connection]):
         cursor = self.connection.cursor()
         cursor.row_factory = None
         return cursor.execute(statement, values)
+
+    def begun(self) -> None:
+        """Refuse to write where each statement commits by itself."""
+        if not self.connection.in_transaction and _commits_each(self.connection):
+            raise StoppedError(NOT_BEGUN)
+
+    def check(self) -> None:
+        """See that the transaction is still there; an error of SQLite can end it, and so can a handler."""
+        if not self.connection.in_transaction:
+            raise StoppedError(ENDED)
+
+
+def _commits_each(connection: sqlite3.Connection) -> bool:
+    """Whether a statement outside of a transaction begins none; Python 3.12 has a second way to say so."""
+    legacy = getattr(sqlite3, "LEGACY_TRANSACTION_CONTROL", None)
+    mode = getattr(connection, "autocommit", legacy)
+    return connection.isolation_level is None if mode == legacy else mode is True
 
 
 class SqliteStore:
@@ -71,8 +88,10 @@ class SqliteStore:
         connection = self._connection()
         connection.execute("BEGIN IMMEDIATE")
         try:
-            yield SqliteTransaction(connection, self._stream)
-            _commit(connection)
+            transaction = SqliteTransaction(connection, self._stream)
+            yield transaction
+            transaction.check()
+            connection.execute("COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -90,12 +109,6 @@ class SqliteStore:
         for connection in opened:
             connection.close()
         self._local = threading.local()
-
-
-def _commit(connection: sqlite3.Connection) -> None:
-    if not connection.in_transaction:
-        raise StoppedError("the handler ended the transaction; it must leave that to the kit")
-    connection.execute("COMMIT")
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

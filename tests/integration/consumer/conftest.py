@@ -73,6 +73,11 @@ class Database:
         except psycopg.errors.UndefinedTable:
             return {}
 
+    @property
+    def journal(self) -> list[tuple[str, int]]:
+        """Entity and version for each time that the subscriber applied an event."""
+        return sorted(self.query("SELECT id, version FROM journal"))
+
     def wait_for(self, versions: dict[str, int]) -> None:
         """Wait until these versions were applied."""
         wait_until(lambda: self.guard == versions, "every event applied")
@@ -127,11 +132,11 @@ class Subscriber:
 
     def __init__(self, *arguments: object) -> None:
         self.arguments = [str(one) for one in arguments]
-        self.process = self._begin()
         self.deaths = 0
+        self.process = self._begin()
 
     def _begin(self) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+        environment = {**os.environ, "PYTHONWARNINGS": "ignore", "LIFE": str(self.deaths)}
         return subprocess.Popen([sys.executable, *self.arguments], env=environment, stderr=subprocess.PIPE)
 
     def revive(self) -> None:

@@ -1,4 +1,7 @@
-"""A subscriber that mirrors records into PostgreSQL and dies at random: in its handler, or before it acknowledges."""
+"""A subscriber that mirrors records into PostgreSQL and dies at random: in its handler, or before it acknowledges.
+
+Every other life, counted in `LIFE`, ends in the handler: after the guard was written, before what it guards.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,32 @@ class Mortal(Consumer[Any]):
     """Dies after the transaction of some batches, before the broker hears of them."""
 
     risk = 0.0
-    lives = 3
-    """Batches that it survives at most, unless there is no risk."""
+    batches = 3
+    """That it survives at most, unless there is no risk."""
+    calls: int | None = None
+    """Of the handler that it survives, where this life ends there."""
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
         results = super().process(messages)
-        self.lives -= 1
-        if self.risk and (CHANCE.random() < self.risk or not self.lives):
+        self.batches -= 1
+        if self.risk and Mortal.calls is None and (CHANCE.random() < self.risk or not self.batches):
             os.kill(os.getpid(), signal.SIGKILL)
         return results
 
 
+def perhaps_die() -> None:
+    if Mortal.calls is not None:
+        Mortal.calls -= 1
+        if Mortal.calls < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def write(event: Event, connection: Any) -> None:
+    """Mirror the record, and note each application: a record that a delta was applied to twice looks like it should."""
     found = connection.execute("SELECT record::text FROM customer WHERE id = %s", (event.entity_id,)).fetchone()
     record = fold(None if found is None else msgspec.json.decode(found[0], type=Record), event)
-    if CHANCE.random() < Mortal.risk / 20:
-        os.kill(os.getpid(), signal.SIGKILL)
+    perhaps_die()
+    connection.execute("INSERT INTO journal VALUES (%s, %s)", (event.entity_id, event.version))
     if record is None:
         connection.execute("DELETE FROM customer WHERE id = %s", (event.entity_id,))
     else:
@@ -99,7 +112,10 @@ def main() -> None:
     with store.transaction() as transaction:
         transaction.connection.execute("SELECT pg_advisory_xact_lock(1)")
         transaction.connection.execute("CREATE TABLE IF NOT EXISTS customer (id TEXT PRIMARY KEY, record JSONB)")
+        transaction.connection.execute("CREATE TABLE IF NOT EXISTS journal (id TEXT, version BIGINT)")
     Mortal.risk = given.risk
+    if given.risk and int(os.environ["LIFE"]) % 2 == 0:
+        Mortal.calls = CHANCE.randrange(15)
     settings = Settings(dead_letters="returned") if given.kind == "service-bus" else None
     consumer = Mortal(store, write, settings)
     if given.kind == "kafka":

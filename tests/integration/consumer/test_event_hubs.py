@@ -39,6 +39,10 @@ def versions(events: list[SealedEvent]) -> dict[str, int]:
     return {event.entity_id: event.version for event in events}
 
 
+def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
 def subscription(peer: Any, rows: Any, checkpoints: Any = None, *, in_transaction: bool = True) -> EventHubsSubscription:
     checkpoints = checkpoints or SqlCheckpointStore(rows.store)
     client = EventHubConsumerClient.from_connection_string(
@@ -60,6 +64,7 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     mirror.survive(database, versions(history.events))
     assert mirror.deaths > 0
     assert database.table == history.table
+    assert database.journal == each(history.events)
     assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
 
 
@@ -71,6 +76,7 @@ def test_a_second_subscriber_takes_partitions_over(peer: Any, database: Any, sub
     send(peer, history.events[100:])
     database.wait_for(versions(history.events))
     assert database.table == history.table
+    assert database.journal == each(history.events)
     first.end()
     second.end()
 

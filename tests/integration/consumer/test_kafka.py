@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +44,10 @@ def versions(events: list[SealedEvent]) -> dict[str, int]:
     return {event.entity_id: event.version for event in events}
 
 
+def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
 def committed(cluster: KafkaCluster, group: str = "mirror") -> int:
     reader = KafkaConsumer({"bootstrap.servers": cluster.bootstrap, "group.id": group, "log_level": 0})
     try:
@@ -62,6 +68,7 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     mirror.survive(database, versions(history.events))
     assert mirror.deaths > 0
     assert database.table == history.table
+    assert database.journal == each(history.events)
     assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
 
 
@@ -77,6 +84,7 @@ def test_two_subscribers_share_the_partitions_and_one_dies(
     both[0].revive()
     database.wait_for(versions(history.events))
     assert database.table == history.table
+    assert database.journal == each(history.events)
     for one in both:
         one.end()
 
@@ -143,6 +151,61 @@ def test_a_gap_stops_the_run_where_that_is_the_setting(cluster: KafkaCluster, ro
     assert isinstance(mirror.error, GapDetected)
     assert mirror.error.entity_id == lost.entity_id
     assert committed(cluster) == events.index(lost)
+
+
+@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
+def test_partitions_that_move_in_the_middle_of_a_batch_cost_nothing(
+    cluster: KafkaCluster, tmp_path: Path, wait_for: Callable[..., None], strategy: str
+) -> None:
+    events = customers(37, 12, 300).events
+    store = SqliteStore(tmp_path / "one.db")
+    with store.transaction() as transaction:
+        transaction.connection.execute("CREATE TABLE seen (member INTEGER, entity_id TEXT, version INTEGER)")
+    chance = random.Random(37)
+    stops: list[threading.Event] = []
+    failures: list[Exception] = []
+
+    def seen(columns: str) -> list[tuple[Any, ...]]:
+        with store.transaction() as transaction:
+            return transaction.connection.execute(f"SELECT {columns} FROM seen").fetchall()
+
+    def run(member: int) -> None:
+        def handle(event: Any, connection: Any) -> None:
+            if chance.random() < 0.02:
+                raise TryAgainError("away")
+            time.sleep(0.002)
+            connection.execute("INSERT INTO seen VALUES (?, ?, ?)", (member, event.entity_id, event.version))
+
+        configuration = {
+            "bootstrap.servers": cluster.bootstrap, "group.id": "mirror", "session.timeout.ms": 6000,
+            "heartbeat.interval.ms": 300, "partition.assignment.strategy": strategy, "log_level": 0,
+        }  # fmt: skip
+        consumer = Consumer(store, handle, Settings(attempts=1))
+        pace = Pace(batch=10, wait_seconds=0.1, retry_seconds=0.01)
+        try:
+            KafkaSubscription(consumer, configuration, ["customers"], pace).run(stops[member])
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            failures.append(error)
+
+    members = []
+    for member in range(2):
+        stops.append(threading.Event())
+        members.append(threading.Thread(target=run, args=(member,)))
+        members[-1].start()
+        send(cluster, events[member * 100 : (member + 1) * 100])
+        wait_for(lambda member=member: (member,) in seen("member"), "a member at work")
+    stops[0].set()
+    send(cluster, events[200:])
+    wait_for(lambda: len(seen("*")) >= len(events), "every event applied")
+    stops[1].set()
+    for thread in members:
+        thread.join(PATIENCE_SECONDS)
+    store.close()
+    store = SqliteStore(tmp_path / "one.db")
+    assert failures == []
+    assert sorted(seen("entity_id, version")) == each(events)
+    assert sorted(seen("DISTINCT member")) == [(0,), (1,)]
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +13,21 @@ import pytest
 from psycopg.rows import dict_row
 
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.events import deleted
+from goldwire.testing.events import deleted, sealed
 from goldwire.testing.histories import customers
-from goldwire_consumer import Consumer, Event, GapDetected, Message, Outcome, Position, Settings, TryAgainError, apply, parse
+from goldwire_consumer import (
+    Consumer,
+    Event,
+    GapDetected,
+    Message,
+    Outcome,
+    Position,
+    Settings,
+    StoppedError,
+    TryAgainError,
+    apply,
+    parse,
+)
 from goldwire_consumer.store.postgresql import PostgresStore, PostgresTransaction, create_tables
 
 Mirror = Callable[..., Consumer[Any]]
@@ -65,7 +78,10 @@ def test_each_event_is_applied_once_whatever_is_repeated_or_overtaken(database: 
     assert len(seen) == len(set(seen))
 
 
-def test_rival_consumers_of_the_same_messages_apply_each_once(database: Any, mirror: Mirror) -> None:
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_rival_consumers_of_the_same_messages_apply_each_once(database: Any, mirror: Mirror, isolation: str) -> None:
+    [(name,)] = database.query("SELECT current_database()")
+    database.query(f"ALTER DATABASE {name} SET default_transaction_isolation = '{isolation}'")
     events = customers(42, 2, 60).events
     consumers = [mirror(note, attempts=50) for _ in range(3)]
     failures: list[Exception] = []
@@ -166,6 +182,95 @@ def test_a_handler_whose_statement_fails_is_rolled_back_and_the_rest_goes_on(dat
         ("rejected", "the handler raised InvalidTextRepresentation in each of 5 attempts")
     ]
     assert (events[0].entity_id, 1) not in database.query("SELECT entity_id, version FROM seen")
+
+
+def test_a_handler_that_overlooks_a_failed_statement_loses_nothing(database: Any, mirror: Mirror) -> None:
+    """PostgreSQL answers COMMIT with a silent rollback then, and what came before in the batch would go with it."""
+
+    def handle(event: Event, connection: Any) -> None:
+        note(event, connection)
+        if event.entity_id.endswith("-1"):
+            with contextlib.suppress(psycopg.errors.UndefinedTable):
+                connection.execute("INSERT INTO nowhere VALUES (1)")
+
+    one, two = customers(48, 2, 2, payload="full").events
+    assert (one.entity_id[-2:], two.entity_id[-2:]) == ("-0", "-1")
+    results = mirror(handle).process([Message(body=event.body) for event in (one, two)])
+    assert [result.outcome for result in results] == [Outcome.APPLIED, Outcome.DEAD]
+    assert results[1].letter.text == "the handler raised InFailedSqlTransaction in each of 5 attempts"
+    assert database.query("SELECT entity_id, version FROM seen") == [(one.entity_id, 1)]
+    assert database.guard == {one.entity_id: 1, two.entity_id: 0}
+
+
+def test_a_handler_may_have_a_savepoint_of_its_own(database: Any, mirror: Mirror) -> None:
+    def handle(event: Event, connection: Any) -> None:
+        with contextlib.suppress(psycopg.errors.UndefinedTable), connection.transaction():
+            connection.execute("INSERT INTO nowhere VALUES (1)")
+        note(event, connection)
+
+    events = customers(49, 2, 9).events
+    assert {one.outcome for one in mirror(handle).process(messages(events))} == {Outcome.APPLIED}
+    assert sorted(database.query("SELECT entity_id, version FROM seen")) == sent(events)
+
+
+@pytest.mark.parametrize("commit", [lambda connection: connection.commit(), lambda connection: connection.execute("COMMIT")])
+def test_a_handler_that_commits_is_told_not_to(database: Any, mirror: Mirror, commit: Callable[[Any], object]) -> None:
+    consumer = mirror(lambda _, connection: commit(connection))
+    with pytest.raises(StoppedError, match="ended the transaction"):
+        consumer.process(messages(customers(50, 1, 2).events))
+    assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
+
+
+@pytest.mark.parametrize("entity_id", ["with \0 in it", "".join(map(chr, range(0x4E00, 0x4E00 + 3000)))])
+def test_an_identity_that_the_database_cannot_hold_is_poison_and_no_stop(database: Any, mirror: Mirror, entity_id: str) -> None:
+    good = customers(51, 1, 3).events
+    one = sealed(entity_id, 1, {"city": "Ulm"})
+    bad = [one, sealed(entity_id, 2, {"city": "Bonn"}, base_version=1, previous_hash=one.hash)]
+    altered = Message(body=bad[0].body.replace(b"Ulm", b"Rom"))
+    results = mirror(note).process([*messages(bad), altered, *messages(good)])
+    assert [one.outcome for one in results] == [Outcome.DEAD] * 3 + [Outcome.APPLIED] * len(good)
+    rows = database.query("SELECT kind, entity_id, body FROM goldwire_dead_letter ORDER BY kind, recorded_at")
+    assert [(kind, id_) for kind, id_, _ in rows] == [("altered", None), ("rejected", None), ("rejected", None)]
+    assert {bytes(body) for _, _, body in rows} == {altered.body, *(event.body for event in bad)}
+
+
+def test_apply_refuses_a_connection_that_commits_each_statement(database: Any) -> None:
+    one = parse(customers(52, 1, 1).events[0].body)
+    with psycopg.connect(database.url, autocommit=True) as connection:
+        with connection.transaction():
+            create_tables(connection)
+        with pytest.raises(StoppedError, match="no transaction is open"):
+            apply(PostgresTransaction(connection), one, lambda _: None)
+        with connection.transaction():
+            assert apply(PostgresTransaction(connection), one, lambda _: None) is Outcome.APPLIED
+
+
+def test_of_two_first_events_of_an_entity_in_two_open_transactions_one_is_turned_away(database: Any) -> None:
+    """READ COMMITTED, PostgreSQL's default: nothing is there to lock yet, so the primary key decides."""
+    one = parse(customers(53, 1, 1).events[0].body)
+    applied: list[str] = []
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        create_tables(first)
+        first.commit()
+        guards = PostgresTransaction(first), PostgresTransaction(second)
+        assert [guard.held(one.entity_id) for guard in guards] == [None, None]
+        assert apply(guards[0], one, lambda _: applied.append("first")) is Outcome.APPLIED
+        refused: list[BaseException] = []
+
+        def rival() -> None:
+            try:
+                apply(guards[1], one, lambda _: applied.append("second"))
+            except TryAgainError as error:
+                refused.append(error)
+
+        worker = threading.Thread(target=rival)
+        worker.start()  # waits for the first transaction, in its INSERT
+        first.commit()
+        worker.join()
+        second.rollback()
+        assert len(refused) == 1
+        assert apply(guards[1], one, lambda _: applied.append("second")) is Outcome.IGNORED
+    assert applied == ["first"]
 
 
 def test_many_can_create_the_tables_at_once(database: Any) -> None:

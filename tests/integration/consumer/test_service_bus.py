@@ -45,6 +45,10 @@ def versions(events: list[SealedEvent]) -> dict[str, int]:
     return {event.entity_id: event.version for event in events}
 
 
+def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
 class Run:
     """A subscription with a client of its own."""
 
@@ -87,6 +91,7 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     mirror.survive(database, versions(history.events))
     assert mirror.deaths > 0
     assert database.table == history.table
+    assert database.journal == each(history.events)
     assert dead_letters(peer) == []
 
 
@@ -96,6 +101,7 @@ def test_two_subscribers_share_the_sessions(peer: Any, database: Any, subscriber
     send(peer, history.events)
     database.wait_for(versions(history.events))
     assert database.table == history.table
+    assert database.journal == each(history.events)
     for one in both:
         one.end()
     assert dead_letters(peer) == []

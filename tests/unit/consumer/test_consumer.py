@@ -32,10 +32,10 @@ from goldwire_consumer import (
     TooManyDeadLettersError,
     TryAgainError,
     apply,
+    from_line,
     parse,
     to_file,
 )
-from goldwire_consumer.dead_letter import from_line
 from goldwire_consumer.store.sqlite import create_tables
 
 OpenMirror = Callable[..., Any]
@@ -88,6 +88,31 @@ def test_the_version_that_is_held_sent_once_more_changes_nothing_and_the_chain_g
     assert mirror.receive([one, two, again, two, again, three]) == [APPLIED, APPLIED, IGNORED, IGNORED, IGNORED, APPLIED]
 
 
+@pytest.mark.parametrize("reason", [None, "deselected"])
+def test_a_chain_that_begins_anew_at_the_version_that_is_held_is_taken_up(mirror: Any, reason: str | None) -> None:
+    events = chain("Ulm", "Bonn")
+    if reason is not None:
+        events[1] = deleted("e1", 2, reason=reason, previous_hash=events[0].hash)
+    mirror.receive(events)
+    anew = sealed("e1", 2, {"city": "Bonn", "street": "Ring"})
+    three = sealed("e1", 3, {"city": "Kiel"}, previous_hash=anew.hash, base_version=2)
+    assert mirror.receive([anew, anew, events[0], three, anew]) == [JOINED, IGNORED, IGNORED, APPLIED, IGNORED]
+    assert mirror.table == {"e1": {"city": "Kiel", "street": "Ring"}}
+
+
+@pytest.mark.parametrize("reason", ["deleted", "merged", "erased"])
+def test_no_chain_that_begins_anew_brings_back_what_is_gone_at_that_version(mirror: Any, reason: str) -> None:
+    mirror.receive([deleted("e1", 2, reason=reason)])
+    assert mirror.receive([sealed("e1", 2, {"city": "Bonn"})]) == [IGNORED]
+    assert mirror.table == {}
+
+
+def test_a_delta_never_begins_a_chain_anew(mirror: Any) -> None:
+    mirror.receive(chain("Ulm", "Bonn"))
+    assert mirror.receive([sealed("e1", 2, {"city": "Kiel"}, previous_hash=b"x" * 32)]) == [IGNORED]
+    assert mirror.table == {"e1": {"city": "Bonn"}}
+
+
 def test_two_streams_in_one_database_have_two_chains(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
     consumers = {}
@@ -126,6 +151,18 @@ def test_apply_works_in_a_transaction_of_the_subscriber(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_apply_refuses_a_connection_that_commits_each_statement(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "own.db", isolation_level=None)
+    create_tables(connection)
+    [event] = chain("Ulm")
+    with pytest.raises(StoppedError, match="no transaction is open"):
+        apply(SqliteTransaction(connection), parse(event.body), lambda _: None)
+    connection.execute("BEGIN")
+    assert apply(SqliteTransaction(connection), parse(event.body), lambda _: None) is APPLIED
+    connection.execute("COMMIT")
+    connection.close()
+
+
 def test_another_writer_of_the_same_entity_is_noticed(tmp_path: Path) -> None:
     with SqliteStore(tmp_path / "one.db").transaction() as transaction:
         transaction.hold("e1", None, Held(1, "sha256:a"))
@@ -135,6 +172,8 @@ def test_another_writer_of_the_same_entity_is_noticed(tmp_path: Path) -> None:
             transaction.hold("e1", Held(7, "sha256:a"), Held(8, "sha256:b"))
         with pytest.raises(TryAgainError, match="e1"):
             transaction.hold("e1", Held(1, "sha256:c"), Held(2, "sha256:b"))
+        with pytest.raises(TryAgainError, match="e1"):
+            transaction.hold("e1", Held(1, "sha256:a", parked=True), Held(2, "sha256:b"))
         transaction.hold("e1", Held(1, "sha256:a"), Held(2, "sha256:b"))
         assert transaction.held("e1") == Held(2, "sha256:b")
 
@@ -152,6 +191,27 @@ def test_a_gap_parks_its_entity_alone_until_the_lost_event_comes(mirror: Any) ->
     assert mirror.table["e1"] == {"city": "Jena"}
     assert mirror.letters == []
     assert mirror.guard("e1")[3] == 0
+
+
+def test_what_waited_follows_also_when_a_crash_comes_between(mirror: Any) -> None:
+    one, two, three, four = chain("Ulm", "Bonn", "Kiel", "Jena")
+    mirror.receive([one, three, four])
+    mirror.fault = fail_at(3, TryAgainError("away"))
+    with pytest.raises(TryAgainError):
+        mirror.receive([two])
+    assert mirror.guard("e1")[0] == 2
+    mirror.fault = lambda _: None
+    assert mirror.receive([two]) == [IGNORED]
+    assert mirror.table == {"e1": {"city": "Jena"}}
+    assert mirror.letters == []
+
+
+def test_what_waits_says_that_it_waits_and_only_the_gap_asks_for_a_replay(mirror: Any) -> None:
+    one, _, three, four = chain("Ulm", "Bonn", "Kiel", "Jena")
+    mirror.receive([one, three, four])
+    texts = [text for (text,) in mirror.query("SELECT text FROM goldwire_dead_letter ORDER BY version")]
+    assert "Ask for a replay" in texts[0]
+    assert texts[1] == "entity e1: version 4 waits, because one before it is missing"
 
 
 def test_a_full_event_heals_a_gap(mirror: Any) -> None:
@@ -233,7 +293,9 @@ def test_poison_is_set_aside_and_everything_else_is_applied(mirror: Any) -> None
     results = mirror.consumer.process([good[0], bad[0], *good[1:5], bad[1], bad[2], *good[5:]])
     assert [one.letter.kind for one in results if one.outcome is DEAD] == ["unreadable", "altered", "mislabelled"]
     assert mirror.table == {f"e{number}": {"city": "Bonn"} for number in range(5)}
-    assert sorted(mirror.letters) == [("altered", None), ("mislabelled", None), ("unreadable", None)]
+    assert mirror.query("SELECT kind, entity_id, version FROM goldwire_dead_letter ORDER BY kind") == [
+        ("altered", "e0", 2), ("mislabelled", "e0", 2), ("unreadable", None, None),
+    ]  # fmt: skip
     [row] = mirror.query("SELECT body, headers, source FROM goldwire_dead_letter WHERE kind = 'altered'")
     assert row == (altered.body, "{}", "hub/0@7")
 
@@ -319,6 +381,18 @@ def test_too_many_dead_letters_in_a_row_stop_the_stream(open_mirror: OpenMirror)
     assert len(mirror.letters) == 6
 
 
+def test_the_same_poison_that_comes_again_while_something_is_away_counts_once(open_mirror: OpenMirror) -> None:
+    mirror = open_mirror(Settings(dead_letters_in_a_row_max=3, attempts=1))
+    mirror.fault = fail_at(1, TryAgainError("the pricing service is away"))
+    batch = [Message(body=b"{", source="hub/0@6"), mirror.message(chain("Ulm")[0])]
+    for _ in range(10):
+        with pytest.raises(TryAgainError, match="pricing"):
+            mirror.consumer.process(batch)
+    others = [Message(body=b"{", source=f"hub/0@{number}") for number in range(7, 10)]
+    with pytest.raises(TooManyDeadLettersError, match="4 messages in a row"):
+        mirror.consumer.process(others)
+
+
 def test_dead_letters_can_go_to_a_file(open_mirror: OpenMirror, tmp_path: Path) -> None:
     path = tmp_path / "dead.jsonl"
     mirror = open_mirror(Settings(dead_letters=to_file(path)))
@@ -335,6 +409,28 @@ def test_dead_letters_can_go_to_a_file(open_mirror: OpenMirror, tmp_path: Path) 
     assert mirror.letters == []
     mirror.consumer.process([mirror.message(two), letters[1].message])
     assert mirror.table == {"e1": {"city": "c"}}
+
+
+def test_a_line_that_a_crash_cut_off_does_not_spoil_the_next_dead_letter(open_mirror: OpenMirror, tmp_path: Path) -> None:
+    path = tmp_path / "dead.jsonl"
+    mirror = open_mirror(Settings(dead_letters=to_file(str(path))))
+    mirror.consumer.process([Message(body=b"1")])
+    path.write_bytes(path.read_bytes()[:-20])
+    mirror.consumer.process([Message(body=b"2")])
+    _, last = path.read_bytes().splitlines()
+    assert from_line(last).body == b"2"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("on_gap", "Park"), ("on_gap", None), ("dead_letters", "file"), ("dead_letters", None), ("attempts", 0),
+        ("dead_letters_in_a_row_max", -1),
+    ],
+)  # fmt: skip
+def test_a_setting_that_there_is_not_is_refused(setting: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"Settings.{setting} is"):
+        Settings(**{setting: value})
 
 
 def test_a_message_whose_dead_letter_cannot_be_kept_is_not_acknowledged(open_mirror: OpenMirror) -> None:
@@ -357,9 +453,25 @@ def test_an_erased_entity_leaves_no_dead_letter_behind(mirror: Any) -> None:
     one, _, three = chain("Ulm", "Bonn", "Kiel")
     other = chain("Rom", "Pisa", "Bari", entity_id="e2")
     mirror.receive([one, three, other[0], other[2]])
-    assert len(mirror.letters) == 2
+    mirror.consumer.process([Message(body=one.body.replace(b"Ulm", b"Bonn")), Message(body=one.body, headers={"subject": "x"})])
+    assert len(mirror.letters) == 4
     mirror.receive([deleted("e1", 4, reason="erased", previous_hash=three.hash)])
     assert mirror.query("SELECT DISTINCT entity_id FROM goldwire_dead_letter") == [("e2",)]
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_an_erasure_that_comes_late_still_leaves_no_dead_letter_behind(mirror: Any, batch: bool) -> None:
+    [one] = chain("Ulm")
+    gone = deleted("e1", 2, reason="erased", previous_hash=one.hash)
+    mirror.receive([one])
+    mirror.consumer.process([Message(body=one.body.replace(b"Ulm", b"Bonn"))])
+    back = sealed("e1", 3, {"city": "Kiel"}, previous_hash=gone.hash)
+    assert mirror.receive([back]) == [HEALED]
+    assert mirror.letters == [("altered", 1)]
+    messages = [mirror.message(gone)] if batch else [Message(body=b"{"), mirror.message(gone)]
+    assert mirror.consumer.process(messages)[-1].outcome is IGNORED
+    assert ("altered", 1) not in mirror.letters
+    assert mirror.table == {"e1": {"city": "Kiel"}}
 
 
 # --- transactions
@@ -400,6 +512,19 @@ def test_a_handler_that_commits_is_told_not_to(mirror: Any) -> None:
     consumer = Consumer(mirror.store, lambda _, connection: connection.commit(), sleep=lambda _: None)
     with pytest.raises(StoppedError, match="ended the transaction"):
         consumer.process([mirror.message(chain("Ulm")[0])])
+
+
+def test_a_handler_that_commits_is_stopped_before_the_next_event(mirror: Any) -> None:
+    seen: list[int] = []
+
+    def handle(event: Event, connection: sqlite3.Connection) -> None:
+        seen.append(event.version)
+        connection.commit()
+
+    consumer = Consumer(mirror.store, handle, sleep=lambda _: None)
+    with pytest.raises(StoppedError, match="ended the transaction"):
+        consumer.process([mirror.message(event) for event in chain("Ulm", "Bonn")])
+    assert seen == [1]
 
 
 def test_threads_share_a_store(mirror: Any) -> None:
@@ -485,6 +610,22 @@ print(result.outcome.value, sorted(name for name in sys.modules if name.startswi
         [sys.executable, "-c", code, ":memory:"], input=chain("Ulm")[0].body, capture_output=True, check=False
     )
     assert (done.returncode, done.stdout.decode().strip()) == (0, "applied []"), done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("module", "missing", "extra"),
+    [
+        ("adapter.kafka", "confluent_kafka", "kafka"), ("adapter.event_hubs", "azure", "azure"),
+        ("adapter.event_hubs_checkpoints_aio", "azure", "azure"), ("adapter.service_bus", "azure", "azure"),
+        ("store.postgresql", "psycopg", "postgresql"),
+    ],
+)  # fmt: skip
+def test_what_is_not_installed_is_named_with_the_command(module: str, missing: str, extra: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import goldwire_consumer.{module}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"ModuleNotFoundError: {missing}")
+    assert last.endswith(f'is not installed: pip install "goldwire-consumer[{extra}]"')
 
 
 def test_no_log_line_and_no_dead_letter_text_shows_a_value(mirror: Any, caplog: pytest.LogCaptureFixture) -> None:

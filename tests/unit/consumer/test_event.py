@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -78,6 +80,55 @@ def test_numbers_are_read_as_goldwire_reads_them(number: str) -> None:
 def test_what_is_no_event_is_unreadable(text: bytes) -> None:
     with pytest.raises(UnreadableError):
         parse(text)
+
+
+def test_a_version_that_no_database_and_no_reader_holds_is_unreadable() -> None:
+    event = json.loads(sealed("e1", 1).body)
+    del event["hash"]
+    for version in (2**53, 1e300):
+        plain = rfc8785.dumps(event | {"version": float(version)})
+        whole = plain.replace(b'"payload"', b'"hash":"sha256:%b","payload"' % sha256(plain).hexdigest().encode())
+        with pytest.raises(UnreadableError, match="version"):
+            parse(whole)
+
+
+def test_members_that_a_later_version_adds_are_covered_by_the_hash_and_ignored() -> None:
+    event = json.loads(sealed("e1", 1, {"city": "Ulm"}).body)
+    del event["hash"]
+    event |= {"zone": {"deep": [1]}, "externalIds": [{"system": "crm", "id": "7", "since": "2026"}]}
+    event["changes"]["attributes"]["city"]["steward"] = "Ada"
+    event["hash"] = f"sha256:{sha256(rfc8785.dumps(event)).hexdigest()}"
+    found = parse(json.dumps(event).encode())
+    assert found.changes is not None
+    assert found.changes.attributes["city"].value == "Ulm"
+    event["zone"] = {"deep": [2]}
+    with pytest.raises(AlteredError):
+        parse(json.dumps(event).encode())
+
+
+@pytest.mark.parametrize(
+    ("member", "other"),
+    [
+        (b'"payload":"full",', b'"payload":"delta","payload":"full",'), (b'"payload":"full",', b' "payload":"full",'),
+        (b'"payload":"full",', b""), (b'"city"', b'"\\u0063ity"'), (b'{"changes"', b'{"x":{"a":1,"a":1},"changes"'),
+    ],
+)  # fmt: skip
+def test_a_hash_over_other_bytes_than_the_canonical_form_does_not_hold(member: bytes, other: bytes) -> None:
+    body = sealed("e1", 1, {"city": "Ulm"}).body
+    stated = json.loads(body)["hash"].encode()
+    plain = body.replace(b'"hash":"%b",' % stated, b"")
+    assert member in plain
+    plain = plain.replace(member, other)
+    if not other:
+        plain = plain[:-1] + b',"payload":"full"}'
+    forged = plain.replace(b'"previousHash"', b'"hash":"sha256:%b","previousHash"' % sha256(plain).hexdigest().encode())
+    try:
+        _, holds = goldwire_read(forged)
+    except GoldwireUnreadableError:
+        holds = False
+    assert not holds
+    with pytest.raises(PoisonError):
+        parse(forged)
 
 
 def test_an_altered_value_is_told_from_rubbish() -> None:
@@ -157,6 +208,7 @@ def test_headers_are_known_by_whatever_name_a_broker_gives_them() -> None:
         "contentType": "c",
         "classification": "pii",
     }
+    assert wire_headers({"id": "of a framework", "ID": "x"}) == {"id": "of a framework", "ID": "x"}
     assert wire_headers({"subject": None}, None, {"subject": ""}, {"retentiondays": 30}) == {"retention-days": "30"}
 
 

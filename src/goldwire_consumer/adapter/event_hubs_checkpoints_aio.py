@@ -1,0 +1,54 @@
+"""The checkpoint store of `event_hubs_checkpoints` for the Event Hubs SDK's asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from goldwire_consumer.adapter.event_hubs_checkpoints import Row, SqlCheckpointStore
+from goldwire_consumer.extra import extra
+from goldwire_consumer.store.base import Store
+
+with extra("azure"):
+    from azure.eventhub.aio import CheckpointStore
+
+
+class AsyncSqlCheckpointStore(CheckpointStore):
+    """Keeps ownership and checkpoints in the tables of a `SqliteStore` or a `PostgresStore`, by a thread of its own."""
+
+    def __init__(self, store: Store[Any]) -> None:
+        """Use the tables of a store.
+
+        Args:
+            store: the one of the consumer, so that a checkpoint can stand in its transaction.
+        """
+        self._rows = SqlCheckpointStore(store)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="goldwire_checkpoints")
+
+    async def _do(self, verb: Any, *given: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, verb, *given)
+
+    async def list_ownership(
+        self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
+    ) -> Iterable[Row]:
+        """Return who owns which partition; see the SDK's `CheckpointStore`."""
+        found: list[Row] = await self._do(self._rows.list_ownership, fully_qualified_namespace, eventhub_name, consumer_group)
+        return found
+
+    async def claim_ownership(self, ownership_list: Iterable[Row], **_: Any) -> Iterable[Row]:
+        """Claim partitions, and return those that were won; see the SDK's `CheckpointStore`."""
+        won: list[Row] = await self._do(self._rows.claim_ownership, ownership_list)
+        return won
+
+    async def update_checkpoint(self, checkpoint: Row, **_: Any) -> None:
+        """Keep a checkpoint outside of a consumer's transaction; see the SDK's `CheckpointStore`."""
+        await self._do(self._rows.update_checkpoint, checkpoint)
+
+    async def list_checkpoints(
+        self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
+    ) -> Iterable[Row]:
+        """Return the checkpoints of a hub; see the SDK's `CheckpointStore`."""
+        found: list[Row] = await self._do(self._rows.list_checkpoints, fully_qualified_namespace, eventhub_name, consumer_group)
+        return found

@@ -1,0 +1,141 @@
+"""A consumer awaited from an event loop, with the SDKs' asyncio clients against the local peer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from azure.eventhub.aio import EventHubConsumerClient
+from azure.servicebus import NEXT_AVAILABLE_SESSION
+from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.exceptions import OperationTimeoutError
+
+from goldwire.event.sealed import SealedEvent
+from goldwire.testing.events import sealed
+from goldwire.testing.histories import customers
+from goldwire_consumer import Consumer, Message, RejectedError, Settings, SqliteStore, StoppedError
+from goldwire_consumer.adapter import event_hubs, service_bus
+from goldwire_consumer.adapter.event_hubs_checkpoints import source_of
+from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
+from goldwire_consumer.aio import AsyncConsumer
+
+HUB = "customers-hub"
+
+
+def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
+    return sorted((event.entity_id, event.version) for event in events)
+
+
+async def receive_hub(peer: Any, mirror: Any, *, in_transaction: bool) -> None:
+    """Take events until all that is wanted was applied, or the stream is stopped."""
+    checkpoints = AsyncSqlCheckpointStore(mirror.store)
+    client = EventHubConsumerClient.from_connection_string(
+        peer.address(HUB), "$Default", checkpoint_store=checkpoints, load_balancing_interval=0.3
+    )
+    done = asyncio.Event()
+    async with AsyncConsumer(mirror.consumer) as consumer, client:
+
+        async def take(context: Any, events: list[Any]) -> None:
+            if events and not done.is_set():
+                source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
+                given = source if in_transaction else None
+                try:
+                    await consumer.process([event_hubs.message(one, given, context) for one in events])
+                except StoppedError as error:
+                    mirror.error = error
+                    done.set()
+                    raise
+                if not in_transaction:
+                    await context.update_checkpoint(events[-1])
+            if len(mirror.seen) >= mirror.wanted:
+                done.set()
+
+        receiving = asyncio.create_task(client.receive_batch(take, max_batch_size=5, max_wait_time=0.1, starting_position="-1"))
+        await asyncio.wait_for(done.wait(), 120)
+    await receiving
+
+
+@pytest.mark.parametrize("in_transaction", [True, False])
+def test_the_asyncio_client_of_event_hubs(
+    peer: Any, rows: Callable[..., Any], deliver: Callable[..., None], in_transaction: bool
+) -> None:
+    events = customers(111, 4, 60).events
+    applied = []
+    for part in (events[:30], events[30:]):
+        deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, part)
+        mirror = rows(len(part))
+        asyncio.run(receive_hub(peer, mirror, in_transaction=in_transaction))
+        applied += mirror.seen
+    assert sorted(applied) == each(events)
+    assert mirror.letters == []
+
+
+def test_a_gap_reaches_the_task_that_awaits(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+    events = customers(112, 1, 20).events
+    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(place - 1)
+    deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
+    mirror = rows(len(events), Settings(on_gap="stop"))
+    asyncio.run(receive_hub(peer, mirror, in_transaction=True))
+    assert mirror.error.entity_id == lost.entity_id
+
+
+async def receive_bus(peer: Any, mirror: Any) -> None:
+    async with AsyncConsumer(mirror.consumer) as consumer, ServiceBusClient.from_connection_string(peer.address()) as client:
+        while len(mirror.seen) < mirror.wanted:
+            try:
+                async with client.get_queue_receiver(
+                    "customers", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=0.5
+                ) as receiver:
+                    while found := await receiver.receive_messages(20, max_wait_time=0.5):
+                        results = await consumer.process([service_bus.message(one) for one in found])
+                        for one, result in zip(found, results, strict=True):
+                            if result.letter is None:
+                                await receiver.complete_message(one)
+                            else:
+                                await receiver.dead_letter_message(one, reason=result.letter.kind)
+            except OperationTimeoutError:
+                continue  # no session has a message
+
+
+def test_the_asyncio_client_of_service_bus(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+    events = customers(113, 4, 40, payload="full").events
+    deliver("service_bus", {"queue": "customers", "connection_string": peer.address()}, events)
+    mirror = rows(len(events) - 1, Settings(dead_letters="returned"))
+
+    def reject(event: Any) -> None:
+        if (event.entity_id, event.version) == (events[0].entity_id, 1):
+            raise RejectedError("not this one")
+
+    mirror.fault = reject
+    asyncio.run(receive_bus(peer, mirror))
+    assert sorted(mirror.seen) == each(events[1:])
+
+
+def test_tasks_that_share_a_consumer_take_turns_and_the_loop_goes_on(tmp_path: Any) -> None:
+    store = SqliteStore(tmp_path / "one.db")
+    inside, threads = [], set()
+    go_on = threading.Event()
+
+    def handle(event: Any, _: Any) -> None:
+        inside.append(event.entity_id)
+        threads.add(threading.get_ident())
+        assert go_on.wait(60)
+        inside.remove(event.entity_id)
+        assert inside == []
+
+    async def run() -> None:
+        async with AsyncConsumer(Consumer(store, handle)) as consumer:
+            bodies = [sealed(f"e{number}", 1).body for number in range(5)]
+            tasks = [asyncio.create_task(consumer.process([Message(body=body)])) for body in bodies]
+            await asyncio.sleep(0)
+            go_on.set()  # the loop runs while the first handler waits
+            assert [result.outcome.value for results in await asyncio.gather(*tasks) for result in results] == ["applied"] * 5
+            assert await consumer.redrive() == []
+
+    asyncio.run(run())
+    assert len(threads) == 1
+    store.close()
