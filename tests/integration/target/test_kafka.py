@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, Message
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
-from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.target.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.kafka import KafkaTarget
 from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.testing.events import deleted, sealed
@@ -23,6 +23,7 @@ from goldwire.testing.kafka_cluster import PRODUCE, KafkaCluster
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
 
 TOPIC = "golden"
+INIT_PRODUCER_ID = 22
 
 
 def settings_for(cluster: KafkaCluster, **more: Any) -> KafkaSettings:
@@ -190,10 +191,11 @@ def test_errors_on_the_way_change_neither_order_nor_count(cluster: KafkaCluster)
 @pytest.mark.parametrize(
     ("code", "outcome", "says"),
     [
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Unavailable, "grant it Write"),
         (KafkaError.UNSUPPORTED_COMPRESSION_TYPE, Unavailable, "compression"),
-        (KafkaError.POLICY_VIOLATION, Unavailable, "policy"),
-        (KafkaError.THROTTLING_QUOTA_EXCEEDED, Throttled, ""),
+        # the client may have tried before, and that try may be written: these are about the moment, not about the record
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Unknown, "grant it Write"),
+        (KafkaError.POLICY_VIOLATION, Unknown, "policy"),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, Unknown, "quota"),
         (KafkaError.UNKNOWN, Unknown, "unknown"),
     ],
 )
@@ -303,6 +305,26 @@ def test_a_closed_target_lets_nothing_out_afterwards(cluster: KafkaCluster) -> N
 
     with_target(cluster, check)
     assert [record.key() for record in cluster.records(TOPIC)] == [b"b"]
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"oauth_token_url": "https://x.example/token"}, {"oauth_client_id": "me", "oauth_client_secret": SECRET}]
+)
+def test_tokens_from_nowhere_are_refused_at_once(given: dict[str, Any]) -> None:
+    settings = KafkaSettings(bootstrap_servers=("broker:9093",), topic=TOPIC, sasl="oauthbearer", **given)
+    with pytest.raises(ConfigError, match="oauth_client_secret") as caught:
+        KafkaTarget("k", settings, SystemClock())
+    assert SECRET not in str(caught.value)
+
+
+def test_a_user_who_may_not_write_idempotently_is_told_so(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 9)
+        return [(await target.send([Item(sealed("a", 1))]))[0] for _ in range(2)]
+
+    for found in with_target(cluster, check, timeout_seconds=2.0):
+        assert isinstance(found, Unknown)
+        assert "IdempotentWrite" in found.reason
 
 
 def opening(cluster: KafkaCluster, **settings: Any) -> BaseException | None:
