@@ -201,9 +201,21 @@ def reason_of(error: BaseException) -> str:
     names = {type(one).__name__ for one in _chain(error)}
     if names & {"ClientAuthenticationError", "CredentialUnavailableError"}:
         return "no token can be had; mend the credential of this machine"
-    if names & {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}:
+    if names & _FORBIDDEN:
         return "the service does not accept the credential for this entity; mend it, or grant Send"
     return f"not reachable ({kind})"
+
+
+_FORBIDDEN = frozenset(
+    {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}
+)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Say whether the service refused because the credential must not do that."""
+    return kind_of(error) in {"amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
+        {type(one).__name__ for one in _chain(error)} & _FORBIDDEN
+    )
 
 
 def is_for_people(error: BaseException) -> bool:

@@ -233,7 +233,10 @@ def test_what_never_fits_is_rejected_with_its_size_and_takes_no_other_with_it() 
         async with opened(emulator) as target:
             events = [sealed("a", 1), sealed("b", 1, {"name": "y" * 2_000_000}), sealed("c", 1)]
             outcomes = await target.send([Item(event) for event in events])
+            closely = await target.send([Item(sealed("d", 1, {"name": "y" * 1_048_000}))])
         assert [type(outcome) for outcome in outcomes] == [Delivered, Rejected, Delivered]
+        assert isinstance(closely[0], Rejected)
+        assert "with its properties more than the 1,048,576" in closely[0].reason
         assert "2,000," in outcomes[1].reason
         assert "1,048,576" in outcomes[1].reason
         assert "yyy" not in outcomes[1].reason
@@ -382,6 +385,30 @@ def test_a_check_names_partitions_and_size_and_what_a_key_can_do_too_much(policy
         assert "1,048,576" in found["event size"].text
         assert found["rights"].state == state
         assert says in found["rights"].text
+
+    with_emulator(check)
+
+
+def test_a_check_does_not_praise_a_key_that_another_reader_keeps_out() -> None:
+    """A consumer with an epoch of its own has the partition, so that a check gets nothing to read."""
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, ROOT) as target:
+            await target.send([Item(sealed("a", 1))])
+            text = emulator.connection_string(HUB)
+            async with EventHubConsumerClient.from_connection_string(text, consumer_group="$Default") as owner:
+                has = asyncio.Event()
+
+                async def take(*_: Any) -> None:
+                    has.set()
+
+                reading = asyncio.create_task(owner.receive(take, starting_position="-1", owner_level=5))
+                await asyncio.wait_for(has.wait(), 60)
+                found = {finding.subject: finding for finding in await target.check()}
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+        assert found["rights"].state == "note"
+        assert "may read too" in found["rights"].text
 
     with_emulator(check)
 
