@@ -105,9 +105,20 @@ def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], aft
         for field in msgspec.structs.fields(settings_type)
         if _plain(before, field.encode_name, defaults) != _plain(after, field.encode_name, defaults)
     }
-    if any(extras.get(name, {}).get("place") for name in differing):
+    places = [name for name in differing if extras.get(name, {}).get("place")]
+    if any(_apart(_plain(before, name, defaults), _plain(after, name, defaults)) for name in places):
         return {}
     return {name: extras[name]["pinned"] for name in sorted(differing) if extras.get(name, {}).get("pinned")}
+
+
+def _apart(before: Any, after: Any) -> bool:
+    """Say whether two values name different places: lists that share a member, such as brokers, name the same one."""
+    return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
+
+
+def has_pinned(settings_type: type[Settings]) -> bool:
+    """Say whether any of a kind's settings is pinned."""
+    return any(extra.get("pinned") for extra in _extras(settings_type).values())
 
 
 def _plain(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:

@@ -35,7 +35,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory, installer: Any) -> Iterato
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("azurite")
     process = subprocess.Popen(
-        [command, "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck"]
+        [command, "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     )
     address = f"http://127.0.0.1:{port}/{ACCOUNT}"
     yield f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={address};"
