@@ -159,7 +159,7 @@ def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
     brokers.run("apply")
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("hub: golden,", "hub: golden, endpoint: kafka,")
-    for words in (("apply",), ("apply", "--check"), ("run", "--until-caught-up", "-t", "hub")):
+    for words in (("apply",), ("apply", "--check"), ("run", "--until-caught-up", "-t", "hub"), ("replay", "hub")):
         said = brokers.fails(*words, code=2)
         assert "endpoint cannot change" in said
         assert "different partitions" in said

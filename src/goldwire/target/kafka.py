@@ -11,6 +11,7 @@ from goldwire.errors import ConfigError
 from goldwire.target.backplane import headers_of, renderer, too_large
 from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.extras import require
+from goldwire.target.kafka_check import describe, findings_of
 from goldwire.target.kafka_line import Line, Record
 from goldwire.target.kafka_outcome import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.target.kafka_settings import KafkaSettings, client_config
@@ -121,14 +122,15 @@ class KafkaTarget:
             self._doubt = False
 
     async def check(self) -> Sequence[Finding]:
-        """Tell the number of partitions and how safe the connection is; rights beyond Write do not show to a producer."""
+        """Tell partitions, limits and rights, as far as the cluster lets us see, and how safe the connection is."""
         settings = self.settings
         partitions = await self._worker.run((await self._ready_line()).partitions, settings.connect_timeout_seconds)
+        described = await self._worker.run(describe, self._config(), settings)
         found = [
             Finding("topic", "ok", f"{settings.topic} exists"),
             Finding("partitions", "ok", f"{partitions}; adding partitions later moves entities to others"),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
-            Finding("rights", "note", "the user can see the topic; that it may write shows with the first event"),
+            *findings_of(described, settings),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
@@ -210,13 +212,14 @@ class KafkaTarget:
                     self._line = await self._worker.run(self._new_line)
         return self._line
 
+    def _config(self) -> dict[str, Any]:
+        config = client_config(self.name, self.settings)
+        return config if self._token is None else {**config, "oauth_cb": self._fetch_token}
+
     def _new_line(self) -> Line:
         """Make a producer. It blocks: the client wants its first token at once."""
-        config: dict[str, Any] = client_config(self.name, self.settings)
-        if self._token is not None:
-            config["oauth_cb"] = self._fetch_token
         try:
-            return Line(config, self.settings.topic)
+            return Line(self._config(), self.settings.topic)
         except self._kafka.KafkaException as error:
             if self._token_is_missing:
                 raise ConnectionError(f"target '{self.name}': {_NO_TOKEN}") from None

@@ -360,6 +360,7 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
     assert found["partitions"].startswith("4;")
     assert "murmur2" in found["partitioner"]
     assert "tls is off" in found["encryption"]
+    assert "cannot be told" in found["topic's settings"]  # the mock describes nothing
 
 
 @pytest.mark.parametrize(

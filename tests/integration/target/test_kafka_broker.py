@@ -90,6 +90,15 @@ class TestKafkaBroker(TargetSuite):
     async def bring_up(self) -> None:
         await asyncio.to_thread(self.start)
 
+    def test_a_check_sees_the_limits_of_the_topic(self) -> None:
+        async def check(target: KafkaTarget) -> None:
+            found = {finding.subject: finding for finding in await target.check()}
+            assert found["message size"].state == "fix"  # 2,000,000, which this broker's topics do not take
+            assert "the topic takes 1,048,588" in found["message size"].text
+            assert found["replicas"].state == found["replicas in sync"].state == found["rights"].state == "note"
+
+        self.run(check)
+
     def test_the_order_of_an_entity_survives_restarts_of_the_broker(self) -> None:
         """As the relay does: the same event again, and nothing newer before it is taken."""
 
