@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -131,6 +132,15 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
     return found
 
 
+def sas_end(settings: AzureSettings) -> float | None:
+    """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none that tells."""
+    found = _SAS_END.search(settings.sas_token or settings.connection_string or "")
+    return float(found[1]) if found else None
+
+
+_SAS_END = re.compile(r"SharedAccessSignature .*?\bse=(\d{1,11})\b")
+
+
 def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, Any]:
     """Return the options of an SDK's client: it tries once, because trying again is the relay's work.
 
@@ -226,14 +236,15 @@ def is_for_people(error: BaseException) -> bool:
     )
 
 
-def explained(error: BaseException, what: str) -> ConfigError | ConnectionError:
+def explained(error: BaseException, what: str, reason: str | None = None) -> ConfigError | ConnectionError:
     """Return what `open` raises.
 
     Args:
         error: the SDK's.
         what: target and entity, as the text begins.
+        reason: where more is known than the error tells.
     """
-    text = f"{what}: {reason_of(error)}"
+    text = f"{what}: {reason or reason_of(error)}"
     return ConfigError(text) if is_for_people(error) else ConnectionError(text)
 
 

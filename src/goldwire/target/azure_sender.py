@@ -11,10 +11,20 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from goldwire.clock import Clock
-from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, new_credential, reason_of, refusal_of
+from goldwire.clock import Clock, timestamp
+from goldwire.target.azure import (
+    OF_THE_CONTENT,
+    TOO_LARGE,
+    AzureSettings,
+    explained,
+    is_forbidden,
+    new_credential,
+    reason_of,
+    refusal_of,
+    sas_end,
+)
 from goldwire.target.backplane import Message, renderer, too_large
-from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 
 _ALONE_MAX = 40
 """How many messages of one refused batch are tried alone: enough for one or two at fault in a thousand."""
@@ -108,7 +118,7 @@ class AzureSender(ABC):
             await self._reconnect()
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
             await self.close()
-            raise explained(error, f"target '{self.name}': {self._entity}") from None
+            raise explained(error, f"target '{self.name}': {self._entity}", self._reason(error)) from None
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
         """Send the events, the groups beside each other. A caller that gives up does not stop a batch half-way.
@@ -150,6 +160,19 @@ class AzureSender(ABC):
             self._credential = new_credential(self.settings, self.name)
         return self._credential
 
+    def token_finding(self) -> list[Finding]:
+        """Return what a check has to say of a token that ends."""
+        end = sas_end(self.settings)
+        return (
+            [] if end is None else [Finding("credential", "note", f"the SAS token ends at {timestamp(end)}; renew it before")]
+        )
+
+    def _reason(self, error: BaseException) -> str:
+        end = sas_end(self.settings)
+        if end is not None and end <= self._clock.now() and is_forbidden(error):
+            return f"the SAS token ended at {timestamp(end)}; give a new one"
+        return reason_of(error)
+
     async def _let_go(self) -> None:
         with suppress(Exception):  # what it still held was answered as Unknown
             async with asyncio.timeout(self.settings.connect_timeout_seconds):
@@ -170,7 +193,7 @@ class AzureSender(ABC):
             try:
                 await self._reconnect()
             except Exception as error:  # noqa: BLE001 - as in open; nothing was sent
-                return reason_of(error)
+                return self._reason(error)
             self._doubt = False
             return None
 

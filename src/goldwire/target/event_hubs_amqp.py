@@ -85,6 +85,7 @@ class AmqpHub(AzureSender):
                 "event size", "ok", f"up to {self.limit_bytes:,} bytes with its properties; larger ones become dead letters"
             ),
             await self._rights(),
+            *self.token_finding(),
         ]
 
     def _open_client(self) -> EventHubProducerClient:

@@ -165,6 +165,7 @@ class BusEntity(AzureSender):
             Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
             *await look_at(self.new_client, self._new_administration(), self._bus),
+            *self.token_finding(),
         ]
 
     def _open_sender(self) -> ServiceBusSender:

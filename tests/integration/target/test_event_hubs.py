@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -424,9 +425,28 @@ def test_a_sas_token_alone_suffices() -> None:
     with_emulator(check)
 
 
-def sas_token(place: str, policy: Policy) -> str:
+def test_a_sas_token_that_ends_is_named_as_what_to_renew() -> None:
+    async def check(emulator: Emulator) -> None:
+        token = sas_token(f"sb://127.0.0.1:{emulator.server.port}/{HUB}", SEND_ONLY, int(time.time()) + 4)
+        text = f"Endpoint=sb://127.0.0.1:{emulator.server.port};SharedAccessSignature={token};UseDevelopmentEmulator=true"
+        async with opened(emulator, connection_string=text) as target:
+            found = {finding.subject: finding.text for finding in await target.check()}
+            assert "ends at" in found["credential"]
+            outcome: Outcome = Delivered()
+            while not isinstance(outcome, Unavailable):
+                outcome = (await target.send([Item(sealed("a", 1))]))[0]
+                assert isinstance(outcome, Delivered | Unknown | Unavailable)
+            assert "the SAS token ended at" in outcome.reason
+        failed = await opening(emulator, connection_string=text)
+        assert isinstance(failed, ConfigError)
+        assert "give a new one" in str(failed)
+        assert token not in str(failed)
+
+    with_emulator(check)
+
+
+def sas_token(place: str, policy: Policy, expiry: int = 4_102_444_800) -> str:
     """A token as the services' documentation says to make one."""
-    expiry = 4_102_444_800
     resource = quote(place, safe="")
     signature = base64.b64encode(hmac.digest(policy.key.encode(), f"{resource}\n{expiry}".encode(), "sha256")).decode()
     return f"SharedAccessSignature sr={resource}&sig={quote(signature, safe='')}&se={expiry}&skn={policy.name}"
