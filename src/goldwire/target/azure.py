@@ -209,12 +209,16 @@ def reason_of(error: BaseException) -> str:
     if isinstance(known, Unavailable):
         return known.reason
     names = {type(one).__name__ for one in _chain(error)}
+    if names & _UNTRUSTED:
+        return "the certificate of the service is not trusted; name its authority in ca_file"
     if names & {"ClientAuthenticationError", "CredentialUnavailableError"}:
         return "no token can be had; mend the credential of this machine"
     if names & _FORBIDDEN:
         return "the service does not accept the credential for this entity; mend it, or grant Send"
     return f"not reachable ({kind})"
 
+
+_UNTRUSTED = frozenset({"SSLCertVerificationError", "ClientConnectorCertificateError"})
 
 _FORBIDDEN = frozenset(
     {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}
@@ -229,10 +233,10 @@ def is_forbidden(error: BaseException) -> bool:
 
 
 def is_for_people(error: BaseException) -> bool:
-    """Say whether waiting mends nothing: an entity, a credential or a right is missing."""
+    """Say whether waiting mends nothing: an entity, a credential, a right or trust is missing."""
     names = {type(one).__name__ for one in _chain(error)}
     return kind_of(error) in {"amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
-        names & {"TokenAuthFailure", "CredentialUnavailableError"}
+        names & {"TokenAuthFailure", "CredentialUnavailableError", *_UNTRUSTED}
     )
 
 

@@ -25,6 +25,7 @@ from goldwire.target.azure import (
 )
 from goldwire.target.backplane import Message, renderer, too_large
 from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.settings import require_files
 
 _ALONE_MAX = 40
 """How many messages of one refused batch are tried alone: enough for one or two at fault in a thousand."""
@@ -114,6 +115,7 @@ class AzureSender(ABC):
             OSError: not reachable now.
         """
         await self.close()
+        require_files(self.name, {"ca_file": self.settings.ca_file})
         try:
             await self._reconnect()
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system

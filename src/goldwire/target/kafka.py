@@ -16,6 +16,7 @@ from goldwire.target.kafka_line import Line, Record
 from goldwire.target.kafka_outcome import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.target.kafka_settings import KafkaSettings, client_config
 from goldwire.target.registry import target_kind
+from goldwire.target.settings import require_files
 from goldwire.target.worker import Worker
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class KafkaTarget:
             OSError: no broker answers now.
         """
         await self.close()
+        files = {"ca_file", "certificate_file", "key_file"}
+        require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
         self._line = await self._worker.run(self._new_line)
         error = await self._probe()
         if error is None:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+
+from goldwire.errors import ConfigError
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
@@ -48,6 +51,21 @@ def about(
         extra_json_schema=schema,
         **limits,
     )
+
+
+def require_files(name: str, files: Mapping[str, str | None]) -> None:
+    """See that files which a target was given are there.
+
+    Args:
+        name: the target's.
+        files: setting and path; None is no file.
+
+    Raises:
+        ConfigError: one is not; the text names setting and path.
+    """
+    for setting, path in files.items():
+        if path is not None and not Path(path).is_file():
+            raise ConfigError(f"target '{name}': {setting}: there is no file {path}")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -488,6 +488,19 @@ def test_tls_with_an_authority_of_its_own(certificates: Certificates, credential
     with_emulator(check, tls=certificates.context)
 
 
+def test_a_certificate_that_nobody_trusts_names_the_setting_that_would(certificates: Certificates) -> None:
+    async def check(emulator: Emulator) -> None:
+        address = f"sb://localhost:{emulator.server.port}"
+        found = await opening(emulator, endpoint_address=address)
+        assert isinstance(found, ConfigError)
+        assert "name its authority in ca_file" in str(found)
+        missing = await opening(emulator, endpoint_address=address, ca_file="/nowhere.pem")
+        assert isinstance(missing, ConfigError)
+        assert "ca_file: there is no file /nowhere.pem" in str(missing)
+
+    with_emulator(check, tls=certificates.context)
+
+
 class Identity:
     """The endpoint at which a machine on Azure gets tokens of its managed identity, as App Service has it."""
 

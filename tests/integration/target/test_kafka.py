@@ -5,6 +5,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -378,8 +379,17 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: s
     assert SECRET not in str(caught.value)
 
 
-def test_what_librdkafka_does_not_take_names_the_setting_and_no_secret() -> None:
-    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, ca_file="/nowhere.pem", key_password=SECRET)
+@pytest.mark.parametrize("setting", ["ca_file", "certificate_file", "key_file"])
+def test_a_file_that_is_not_there_names_its_setting(setting: str) -> None:
+    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, **{setting: "/nowhere.pem"})
+    with pytest.raises(ConfigError, match=f"{setting}: there is no file /nowhere.pem"):
+        asyncio.run(KafkaTarget("k", settings, SystemClock()).open())
+
+
+def test_what_librdkafka_does_not_take_names_the_setting_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, ca_file=str(file), key_password=SECRET)
     with pytest.raises(ConfigError, match="ssl") as caught:
         asyncio.run(KafkaTarget("k", settings, SystemClock()).open())
     assert SECRET not in str(caught.value)
