@@ -237,6 +237,28 @@ def test_a_batch_refused_for_its_content_is_taken_apart(code: int) -> None:
         assert [record.key() for record in cluster.records(TOPIC)] == [b"e0", b"e2"]
 
 
+def test_a_record_that_was_given_up_alone_does_not_come_after_newer_ones() -> None:
+    """The batch is refused, its record is tried by another producer, and that has no luck until nobody waits for it."""
+    with KafkaCluster(1, {TOPIC: 1}) as cluster:
+
+        async def check(target: KafkaTarget) -> None:
+            cluster.watch()
+            cluster.fail(PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE] + [KafkaError.NOT_LEADER_FOR_PARTITION] * 200)
+            sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
+            while cluster.seen(PRODUCE) < 6:  # noqa: ASYNC110 - the broker tells nobody when something comes in
+                await asyncio.sleep(0.02)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            cluster.heal(PRODUCE)
+            for version in (1, 2):
+                assert list(await target.send([Item(sealed("a", version))])) == [Delivered()]
+            while len(target._alone._producer):  # noqa: ASYNC110 - nor does the client
+                await asyncio.sleep(0.02)
+
+        with_target(cluster, check)
+        assert [json.loads(record.value())["version"] for record in cluster.records(TOPIC)] == [1, 2]
+
+
 def test_silence_is_unknown_then_for_certain_unavailable_and_then_over(cluster: KafkaCluster) -> None:
     async def check(target: KafkaTarget) -> list[Outcome]:
         event = Item(sealed("a", 1))
