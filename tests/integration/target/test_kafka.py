@@ -12,6 +12,7 @@ import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import KafkaError, Message
+from confluent_kafka.admin import AdminClient
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
@@ -368,6 +369,14 @@ def test_a_topic_that_is_missing_or_forbidden_ends_the_opening_with_its_fix(clus
     assert "grant it Write" in str(opening(cluster))
 
 
+def test_asking_for_a_topic_does_not_create_it() -> None:
+    """The mock, like many clusters, creates what a producer asks for unless it is told not to."""
+    with KafkaCluster(1, {"another": 4}) as cluster:
+        assert "create it" in str(opening(cluster))
+        asking = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        assert set(asking.list_topics(timeout=30).topics) == {"another"}
+
+
 def test_a_cluster_that_is_away_can_be_waited_for(cluster: KafkaCluster) -> None:
     cluster.down()
     found = opening(cluster, connect_timeout_seconds=1.0)
@@ -392,6 +401,7 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
         ({"key": ("entityType",)}, "entityId"),
         ({"sasl": "plain"}, "username"),
         ({"sasl": "plain", "username": "u", "password": SECRET, "tls": False}, "without tls"),
+        ({"sasl": "oauthbearer", "oauth_token_url": "http://issuer.example/token"}, "use https"),
         ({"linger_seconds": 5, "timeout_seconds": 2}, "linger_seconds"),
     ],
 )
