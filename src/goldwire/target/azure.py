@@ -117,6 +117,7 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
     Raises:
         ConfigError: a package is not installed.
     """
+    _silence()
     used_by = f"target '{name}'"
     if settings.sas_token is not None:
         made: AzureSasCredential = require("azure.core.credentials", extra="azure", used_by=used_by).AzureSasCredential(
@@ -149,8 +150,7 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
         transport_type: the SDK's own enumeration.
     """
     websocket = settings.transport == "websocket"
-    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
-    logging.getLogger("azure").addHandler(_SILENCE)
+    _silence()
     options: dict[str, Any] = {
         "retry_total": 0,
         "retry_backoff_factor": 0,
@@ -161,6 +161,11 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
     if settings.ca_file is not None:
         options["connection_verify"] = settings.ca_file
     return options
+
+
+def _silence() -> None:
+    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
+    logging.getLogger("azure").addHandler(_SILENCE)
 
 
 class Refusal(Struct, frozen=True):
