@@ -48,13 +48,17 @@ settings: { hub: golden, connection_string: "${env:AZURE}" }
     delivery: { mode: every, backoff_seconds: 0.1, backoff_limit_seconds: 0.5, poll_seconds: 0.1 }"""
 
 
+LIKE_KAFKA = 'settings: {{ bootstrap_servers: ["{kafka}"], topic: golden, tls: false }}'
+
+
 class Azure:
     """The local peer on a thread of its own."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._config = BrokerConfig(
-            hubs=(HubSettings("golden", 4),), queues=(QueueSettings(name="changes", requires_session=True),)
+            hubs=(HubSettings("golden", 4), HubSettings("second", 4)),
+            queues=(QueueSettings(name="changes", requires_session=True),),
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -155,7 +159,7 @@ def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
     brokers.run("apply")
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("hub: golden,", "hub: golden, endpoint: kafka,")
-    for words in (("apply",), ("apply", "--check"), ("run", "--until-caught-up", "-t", "hub")):
+    for words in (("apply",), ("apply", "--check"), ("run", "--until-caught-up", "-t", "hub"), ("replay", "hub")):
         said = brokers.fails(*words, code=2)
         assert "endpoint cannot change" in said
         assert "different partitions" in said
@@ -163,6 +167,23 @@ def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
     brokers.run("apply")
     brokers.edit("topic: golden,", "topic: golden, partitioner: crc32,")
     brokers.run("apply")  # that target has delivered nothing
+
+
+def test_the_endpoint_of_a_hub_that_was_delivered_to_without_apply_cannot_change_either(brokers: Any) -> None:
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("hub: golden,", "hub: second,")
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("hub: second,", "hub: second, endpoint: kafka,")
+    assert "endpoint cannot change" in brokers.fails("run", "--until-caught-up", "-t", "hub", code=2)
+
+
+def test_a_live_target_cannot_become_one_of_another_broker(brokers: Any, kafka: KafkaCluster) -> None:
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("kind: event_hubs", "kind: kafka")
+    brokers.edit('settings: { hub: golden, connection_string: "${env:AZURE}" }', LIKE_KAFKA.format(kafka=kafka.bootstrap))
+    said = brokers.fails("apply", code=2)
+    assert "kind (it was event_hubs) cannot change" in said
+    assert "another partition" in said
 
 
 def test_an_outage_of_a_broker_loses_nothing_and_breaks_no_chain(brokers: Any, azure: Azure) -> None:

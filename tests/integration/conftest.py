@@ -1,45 +1,67 @@
-"""The Azure SDKs as they are, but for how often they look around while they wait."""
+"""Servers that an optional test brings along by itself, from PyPI or npm."""
 
 from __future__ import annotations
 
-import asyncio
+import fcntl
+import shutil
+import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-_BRIEF_SECONDS = 0.01
-_NAPS = (1, 0.05)
-"""Seconds for which the SDKs sleep between two looks: at whether a link is ready, or whether it is to be closed."""
-_THREADS = ("_pyamqp.client", "_servicebus_receiver", "_servicebus_sender", "_session_browser", "_client_base")
-_TASKS = ("aio._servicebus_receiver_async", "aio._servicebus_sender_async", "aio._session_browser_async")
-_MORE_TASKS = ("_pyamqp.aio._client_async", "aio._client_base_async")
+PATIENCE_SECONDS = 240
 
 
-class _Brief:
-    """A module whose naps are brief; whatever else is slept, such as a back-off, takes as long as it takes."""
+class Installer:
+    """Installs a package into a folder of its own in pytest's cache: once, whichever process of the tests comes first."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self._module = module
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)
+    def from_pypi(self, requirement: str) -> Path:
+        """Return the folder `site-packages` of a virtual environment that has the package and what it needs."""
+        with self._place(requirement) as place:
+            if not (place / "done").exists():
+                _run([sys.executable, "-m", "venv", str(place)], f"a virtual environment for {requirement}")
+                _run([str(place / "bin" / "python"), "-m", "pip", "install", "-q", requirement], requirement)
+                (place / "done").touch()
+        return next(place.glob("lib/python*/site-packages"))
 
-    def sleep(self, seconds: float, *arguments: Any, **more: Any) -> Any:
-        return self._module.sleep(_BRIEF_SECONDS if seconds in _NAPS else seconds, *arguments, **more)
+    def from_npm(self, requirement: str) -> Path:
+        """Return the folder of the commands that the package brings."""
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.skip(f"{requirement} is installed by npm, and there is no npm here")
+        with self._place(requirement) as place:
+            if not (place / "done").exists():
+                _run([npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", requirement], requirement)
+                (place / "done").touch()
+        return place / "node_modules" / ".bin"
+
+    @contextmanager
+    def _place(self, requirement: str) -> Iterator[Path]:
+        place = self.folder / requirement
+        place.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{requirement}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield place
 
 
-@pytest.fixture(scope="session", autouse=True)
-def brief_naps() -> Iterator[None]:
-    """Let the SDKs look more often: `close` waits up to a second for each link's thread to look at whether it is to end."""
-    with pytest.MonkeyPatch.context() as patch:
-        for package in ("azure.eventhub", "azure.servicebus"):
-            for names, module in ((_THREADS, time), ((*_TASKS, *_MORE_TASKS), asyncio)):
-                for name in names:
-                    found = sys.modules.get(f"{package}.{name}")
-                    if found is not None:
-                        patch.setattr(found, module.__name__, _Brief(module))
-        yield
+def _run(words: list[str], what: str) -> None:
+    """Run an installer; a test whose server cannot be had is skipped, and says why."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"{what} could not be installed within {PATIENCE_SECONDS} s")
+    if done.returncode:
+        lines = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
+        pytest.skip(f"{what} could not be installed: {lines[-1]}")
+
+
+@pytest.fixture(scope="session")
+def installer(request: pytest.FixtureRequest) -> Installer:
+    """Where servers come from."""
+    return Installer(Path(request.config.cache.mkdir("servers")))

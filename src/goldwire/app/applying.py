@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from goldwire.app.contracts import preview
 from goldwire.app.mastered import note_mastered
-from goldwire.app.pinned import refuse_moves, settings_name
+from goldwire.app.pinned import keep_settings, refuse_moves, settings_document, settings_name
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -52,7 +52,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
     for name in names:
         before = store.revisions(name)
         wanted = house.document(name)
-        settings = _settings_document(house, name)
+        settings = settings_document(house, name)
         kept = store.documents(settings_name(name))
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
@@ -66,7 +66,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
             after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
-            store.save_document(settings_name(name), settings, now)
+            keep_settings(house, name)
             number, after = revision.revision, revision.effective_after
         contract = house.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
@@ -123,8 +123,3 @@ def _build(house: House, name: str) -> Any:
 
 def _stay(house: House, name: str) -> None:
     refuse_moves(house, [name])
-
-
-def _settings_document(house: House, name: str) -> bytes:
-    plain = msgspec.to_builtins(house.target_config(name))
-    return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})

@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 
 from goldwire.app.wiring import House
+from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
 from goldwire.target import registry
-from goldwire.target.settings import pinned_changes
+from goldwire.target.backplane import MOVES
+from goldwire.target.settings import has_pinned, pinned_changes
 
 
 def refuse_moves(house: House, names: Sequence[str]) -> None:
-    """Compare the settings of targets that have delivered with those that were applied last.
+    """Compare the settings of targets that have delivered with those that were applied, or ran, last.
 
     Raises:
         ConfigError: a pinned setting differs; the text has a line for each, with the reason and the ways out.
@@ -23,6 +25,17 @@ def refuse_moves(house: House, names: Sequence[str]) -> None:
     found = [line for name in names if name in live for line in _moves(house, name)]
     if found:
         raise ConfigError("\n".join(found))
+
+
+def keep_settings(house: House, name: str) -> None:
+    """Remember a target's settings: from now on it may deliver with them."""
+    house.store.save_document(settings_name(name), settings_document(house, name), house.clock.now())
+
+
+def settings_document(house: House, name: str) -> bytes:
+    """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
+    plain = msgspec.to_builtins(house.target_config(name))
+    return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
 
 
 def settings_name(target: str) -> str:
@@ -35,12 +48,17 @@ def _moves(house: House, name: str) -> list[str]:
     if not kept:
         return []
     before: dict[str, Any] = msgspec.json.decode(kept[-1][2])
-    if before["kind"] != config.kind:
-        return []
-    changes = pinned_changes(registry.settings_type(config.kind), before["settings"], config.settings)
     where = house.loaded.where("targets", name, "settings")
-    return [
+    if before["kind"] != config.kind:
+        # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
+        pinning = all(has_pinned(registry.settings_type(kind)) for kind in (before["kind"], config.kind))
+        return [_refusal(where, name, f"kind (it was {before['kind']})", MOVES)] if pinning else []
+    changes = pinned_changes(registry.settings_type(config.kind), before["settings"], config.settings)
+    return [_refusal(where, name, setting, reason) for setting, reason in changes.items()]
+
+
+def _refusal(where: str, name: str, setting: str, reason: str) -> str:
+    return (
         f"{where}: target '{name}': {setting} cannot change once it has delivered, because {reason}. Change it back, or "
         "deliver to a new place under a new target name"
-        for setting, reason in changes.items()
-    ]
+    )

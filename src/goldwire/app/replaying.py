@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from goldwire.app.finding import cursor_of, history_of
+from goldwire.app.pinned import keep_settings, refuse_moves
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.changelog.port import Revision
@@ -101,7 +102,12 @@ def _where_attributes(house: House, target: str, where: str) -> tuple[str, ...]:
 
 
 def ask(house: House, target: str, selection: Selection, *, rate: float | None, why: str) -> Replay:
-    """Keep the record of a new replay, and return it."""
+    """Keep the record of a new replay, and return it.
+
+    Raises:
+        ConfigError: a setting that decides an entity's partition was changed.
+    """
+    refuse_moves(house, [target])
     replay_id = f"{SystemRandom().getrandbits(40):010x}"
     now = timestamp(house.clock.now())
     replay = Replay(replay_id, target, selection, _who(), now, why, rate)
@@ -146,6 +152,7 @@ def carry_out(house: House, replay: Replay, told: Callable[[Replay], None]) -> b
             pass
     except StoreBusyError:
         return False
+    keep_settings(house, replay.target)
     run_replay(house, replay, told)
     return True
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -116,6 +117,7 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
     Raises:
         ConfigError: a package is not installed.
     """
+    _silence()
     used_by = f"target '{name}'"
     if settings.sas_token is not None:
         made: AzureSasCredential = require("azure.core.credentials", extra="azure", used_by=used_by).AzureSasCredential(
@@ -131,6 +133,15 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
     return found
 
 
+def sas_end(settings: AzureSettings) -> float | None:
+    """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none that tells."""
+    found = _SAS_END.search(settings.sas_token or settings.connection_string or "")
+    return float(found[1]) if found else None
+
+
+_SAS_END = re.compile(r"SharedAccessSignature .*?\bse=(\d{1,11})\b")
+
+
 def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, Any]:
     """Return the options of an SDK's client: it tries once, because trying again is the relay's work.
 
@@ -139,8 +150,7 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
         transport_type: the SDK's own enumeration.
     """
     websocket = settings.transport == "websocket"
-    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
-    logging.getLogger("azure").addHandler(_SILENCE)
+    _silence()
     options: dict[str, Any] = {
         "retry_total": 0,
         "retry_backoff_factor": 0,
@@ -151,6 +161,11 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
     if settings.ca_file is not None:
         options["connection_verify"] = settings.ca_file
     return options
+
+
+def _silence() -> None:
+    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
+    logging.getLogger("azure").addHandler(_SILENCE)
 
 
 class Refusal(Struct, frozen=True):
@@ -199,29 +214,46 @@ def reason_of(error: BaseException) -> str:
     if isinstance(known, Unavailable):
         return known.reason
     names = {type(one).__name__ for one in _chain(error)}
+    if names & _UNTRUSTED:
+        return "the certificate of the service is not trusted; name its authority in ca_file"
     if names & {"ClientAuthenticationError", "CredentialUnavailableError"}:
         return "no token can be had; mend the credential of this machine"
-    if names & {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}:
+    if names & _FORBIDDEN:
         return "the service does not accept the credential for this entity; mend it, or grant Send"
     return f"not reachable ({kind})"
 
 
-def is_for_people(error: BaseException) -> bool:
-    """Say whether waiting mends nothing: an entity, a credential or a right is missing."""
-    names = {type(one).__name__ for one in _chain(error)}
-    return kind_of(error) in {"amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
-        names & {"TokenAuthFailure", "CredentialUnavailableError"}
+_UNTRUSTED = frozenset({"SSLCertVerificationError", "ClientConnectorCertificateError"})
+
+_FORBIDDEN = frozenset(
+    {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}
+)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Say whether the service refused because the credential must not do that."""
+    return kind_of(error) in {"amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
+        {type(one).__name__ for one in _chain(error)} & _FORBIDDEN
     )
 
 
-def explained(error: BaseException, what: str) -> ConfigError | ConnectionError:
+def is_for_people(error: BaseException) -> bool:
+    """Say whether waiting mends nothing: an entity, a credential, a right or trust is missing."""
+    names = {type(one).__name__ for one in _chain(error)}
+    return kind_of(error) in {"amqp:not-found", "amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
+        names & {"TokenAuthFailure", "CredentialUnavailableError", *_UNTRUSTED}
+    )
+
+
+def explained(error: BaseException, what: str, reason: str | None = None) -> ConfigError | ConnectionError:
     """Return what `open` raises.
 
     Args:
         error: the SDK's.
         what: target and entity, as the text begins.
+        reason: where more is known than the error tells.
     """
-    text = f"{what}: {reason_of(error)}"
+    text = f"{what}: {reason or reason_of(error)}"
     return ConfigError(text) if is_for_people(error) else ConnectionError(text)
 
 

@@ -11,10 +11,21 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from goldwire.clock import Clock
-from goldwire.target.azure import OF_THE_CONTENT, TOO_LARGE, AzureSettings, explained, new_credential, reason_of, refusal_of
+from goldwire.clock import Clock, timestamp
+from goldwire.target.azure import (
+    OF_THE_CONTENT,
+    TOO_LARGE,
+    AzureSettings,
+    explained,
+    is_forbidden,
+    new_credential,
+    reason_of,
+    refusal_of,
+    sas_end,
+)
 from goldwire.target.backplane import Message, renderer, too_large
-from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.settings import require_files
 
 _ALONE_MAX = 40
 """How many messages of one refused batch are tried alone: enough for one or two at fault in a thousand."""
@@ -25,6 +36,13 @@ minutes). Finding that out with a message would leave its fate unknown."""
 
 _SKIPPED = Unavailable("not sent: a batch before it got no answer")
 _UNTRIED = Unavailable("the service refuses the batch it was in; not tried alone so far")
+
+
+class Work:
+    """One call of `send`."""
+
+    given_up = False
+    """Nobody waits for it any more."""
 
 
 class AzureSender(ABC):
@@ -50,6 +68,8 @@ class AzureSender(ABC):
         self._doubt = False
         self._connecting = asyncio.Lock()
         self._under_way: set[asyncio.Task[list[Outcome]]] = set()
+        self._given_up: set[asyncio.Task[list[Outcome]]] = set()
+        self._links: dict[str, asyncio.Lock] = {}
 
     @abstractmethod
     async def connect(self) -> None:
@@ -79,7 +99,11 @@ class AzureSender(ABC):
     async def deliver(self, batch: Any) -> None:
         """Send a batch and wait for the service's word; raises whatever the SDK does."""
 
-    async def deliver_large(self, message: Message) -> Outcome:
+    def link_of(self, group: str) -> str:
+        """Return which link a group's batches go over: it bears one at a time."""
+        return group
+
+    async def deliver_large(self, message: Message, work: Work) -> Outcome:  # noqa: ARG002 - of those who can
         """Deal with a message that fits into no batch."""
         return Rejected(too_large(len(message.body), self.limit_bytes, "select fewer attributes"))
 
@@ -91,21 +115,33 @@ class AzureSender(ABC):
             OSError: not reachable now.
         """
         await self.close()
+        require_files(self.name, {"ca_file": self.settings.ca_file})
         try:
             await self._reconnect()
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
             await self.close()
-            raise explained(error, f"target '{self.name}': {self._entity}") from None
+            raise explained(error, f"target '{self.name}': {self._entity}", self._reason(error)) from None
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Send the events, the groups beside each other. A caller that gives up does not stop them half-way.
+        """Send the events, the groups beside each other. A caller that gives up does not stop a batch half-way.
 
-        Half a message on a link would spoil all that follow it.
+        Half a message on a link would spoil all that follow it. But the batches after it stay: they would arrive after what the
+        next send has to say of the same entities. That one waits for the batch.
         """
-        task = asyncio.create_task(self._send(items))
+        if self._given_up:
+            await asyncio.wait(self._given_up)
+        work = Work()
+        task = asyncio.create_task(self._send(items, work))
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            work.given_up = True
+            if not task.done():
+                self._given_up.add(task)
+                task.add_done_callback(self._given_up.discard)
+            raise
 
     async def close(self) -> None:
         """Drop what is under way, and disconnect."""
@@ -114,6 +150,7 @@ class AzureSender(ABC):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._let_go()
+        self._links.clear()
         credential, self._credential = self._credential, None
         if hasattr(credential, "close"):
             await credential.close()
@@ -124,6 +161,19 @@ class AzureSender(ABC):
         if self._credential is None:
             self._credential = new_credential(self.settings, self.name)
         return self._credential
+
+    def token_finding(self) -> list[Finding]:
+        """Return what a check has to say of a token that ends."""
+        end = sas_end(self.settings)
+        return (
+            [] if end is None else [Finding("credential", "note", f"the SAS token ends at {timestamp(end)}; renew it before")]
+        )
+
+    def _reason(self, error: BaseException) -> str:
+        end = sas_end(self.settings)
+        if end is not None and end <= self._clock.now() and is_forbidden(error):
+            return f"the SAS token ended at {timestamp(end)}; give a new one"
+        return reason_of(error)
 
     async def _let_go(self) -> None:
         with suppress(Exception):  # what it still held was answered as Unknown
@@ -145,11 +195,11 @@ class AzureSender(ABC):
             try:
                 await self._reconnect()
             except Exception as error:  # noqa: BLE001 - as in open; nothing was sent
-                return reason_of(error)
+                return self._reason(error)
             self._doubt = False
             return None
 
-    async def _send(self, items: Sequence[Item]) -> list[Outcome]:
+    async def _send(self, items: Sequence[Item], work: Work) -> list[Outcome]:
         reason = await self._ready()
         if reason is not None:
             return [Unavailable(reason)] * len(items)
@@ -160,19 +210,19 @@ class AzureSender(ABC):
             groups.setdefault(self.group_of(message), []).append((index, message))
         async with asyncio.TaskGroup() as tasks:
             for group, members in groups.items():
-                tasks.create_task(self._send_group(group, members, outcomes))
+                tasks.create_task(self._send_group(group, members, outcomes, work))
         return outcomes
 
-    async def _send_group(self, group: str, members: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
+    async def _send_group(self, group: str, members: list[tuple[int, Message]], outcomes: list[Outcome], work: Work) -> None:
         waiting = members[::-1]
-        while waiting and not self._doubt:
+        while waiting and not self._doubt and not work.given_up:
             batch = await self.new_batch(group)
             inside = self._fill(batch, waiting)
             if inside:
-                await self._settle(group, batch, inside, outcomes)
+                await self._settle(group, batch, inside, outcomes, work)
             else:
                 index, message = waiting.pop()
-                outcomes[index] = await self.deliver_large(message)
+                outcomes[index] = await self.deliver_large(message, work)
         for index, _ in waiting:
             outcomes[index] = _SKIPPED
 
@@ -187,23 +237,26 @@ class AzureSender(ABC):
             inside.append(waiting.pop())
         return inside
 
-    async def _settle(self, group: str, batch: Any, inside: list[tuple[int, Message]], outcomes: list[Outcome]) -> None:
-        outcome, condition = await self.attempt(batch)
+    async def _settle(
+        self, group: str, batch: Any, inside: list[tuple[int, Message]], outcomes: list[Outcome], work: Work
+    ) -> None:
+        outcome, condition = await self.attempt(batch, group, work)
         for number, (index, message) in enumerate(inside):
             if condition not in OF_THE_CONTENT:
                 outcomes[index] = outcome
             elif len(inside) == 1:
                 outcomes[index] = self.refused(message, condition)
             else:
-                outcomes[index] = await self._alone(group, message) if number < _ALONE_MAX else _UNTRIED
+                alone = number < _ALONE_MAX and not work.given_up
+                outcomes[index] = await self._alone(group, message, work) if alone else _UNTRIED
 
-    async def _alone(self, group: str, message: Message) -> Outcome:
+    async def _alone(self, group: str, message: Message, work: Work) -> Outcome:
         """Send a message in a batch of its own: a refusal is then about nothing else."""
         if self._doubt:
             return _SKIPPED
         batch = await self.new_batch(group)
         self.add(batch, message)
-        outcome, condition = await self.attempt(batch)
+        outcome, condition = await self.attempt(batch, group, work)
         return self.refused(message, condition) if condition in OF_THE_CONTENT else outcome
 
     def refused(self, message: Message, condition: str | None) -> Rejected:
@@ -212,16 +265,26 @@ class AzureSender(ABC):
             return Rejected(too_large(len(message.body), self.limit_bytes, "select fewer attributes"))
         return Rejected(f"the service refuses its content ({condition})")
 
-    async def attempt(self, batch: Any) -> tuple[Outcome, str | None]:
-        """Deliver a batch; return what became of it, and the service's condition where it refused it for certain."""
-        if self._doubt:
-            return _SKIPPED, None
-        try:
-            async with asyncio.timeout(self.settings.timeout_seconds):
-                await self.deliver(batch)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the relay wants to know what became of the events
-            refusal = refusal_of(error)
-            self._doubt = self._doubt or type(refusal.outcome) is Unknown
-            return refusal.outcome, refusal.condition
-        self._used_at = self._clock.monotonic()
-        return DELIVERED, None
+    async def attempt(self, batch: Any, group: str, work: Work) -> tuple[Outcome, str | None]:
+        """Deliver a batch as soon as its link is free; the time limit is for the service alone.
+
+        Args:
+            batch: of the SDK, or a message of it.
+            group: whose it is.
+            work: that it is part of.
+
+        Returns:
+            what became of it, and the service's condition where it refused it for certain.
+        """
+        async with self._links.setdefault(self.link_of(group), asyncio.Lock()):
+            if self._doubt or work.given_up:
+                return _SKIPPED, None
+            try:
+                async with asyncio.timeout(self.settings.timeout_seconds):
+                    await self.deliver(batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the relay wants to know what became of the events
+                refusal = refusal_of(error)
+                self._doubt = self._doubt or type(refusal.outcome) is Unknown
+                return refusal.outcome, refusal.condition
+            self._used_at = self._clock.monotonic()
+            return DELIVERED, None

@@ -163,7 +163,9 @@ def _cloudevent(plain: Message, item: Item, source: str, *, binary: bool) -> Mes
 
 
 def too_large(message_bytes: int, limit_bytes: int, fix: str) -> str:
-    """Return the reason of a message that is too large: its size, the limit and the fix."""
+    """Return the reason of a message that is too large: its size without properties, the limit and the fix."""
+    if message_bytes <= limit_bytes:
+        return f"the message has {message_bytes:,} bytes, with its properties more than the {limit_bytes:,} that fit; {fix}"
     return f"the message has {message_bytes:,} bytes, more than the {limit_bytes:,} that fit; {fix}"
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from goldwire.clock import Clock
-from goldwire.target.azure import AzureSettings, client_options
+from goldwire.target.azure import AzureSettings, client_options, is_forbidden, kind_of
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of
 from goldwire.target.base import Finding
@@ -86,6 +85,7 @@ class AmqpHub(AzureSender):
                 "event size", "ok", f"up to {self.limit_bytes:,} bytes with its properties; larger ones become dead letters"
             ),
             await self._rights(),
+            *self.token_finding(),
         ]
 
     def _open_client(self) -> EventHubProducerClient:
@@ -105,27 +105,35 @@ class AmqpHub(AzureSender):
 
     async def _try_to_read(self, partition: str, sequence_number: int) -> Finding:
         consumer = self._new(self._aio.EventHubConsumerClient, consumer_group="$Default")
-        may_read = asyncio.Event()
+        answer: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
         async def read(*_: object) -> None:
-            may_read.set()
+            if not answer.done():
+                answer.set_result(None)
+
+        async def fail(_context: object, error: BaseException) -> None:
+            if not answer.done():
+                answer.set_result(error)
 
         reading = asyncio.create_task(
-            consumer.receive(read, partition_id=partition, starting_position=sequence_number, starting_position_inclusive=True)
+            consumer.receive(
+                read,
+                on_error=fail,
+                partition_id=partition,
+                starting_position=sequence_number,
+                starting_position_inclusive=True,
+            )
         )
         try:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(_READING_SECONDS, self.settings.connect_timeout_seconds)):
-                    await may_read.wait()
+            async with asyncio.timeout(min(_READING_SECONDS, self.settings.connect_timeout_seconds)):
+                return rights_of_reading(await answer)
+        except TimeoutError:
+            # The SDK (5.15) tells nobody that a receiver is refused, and asks again without end.
+            return Finding("rights", "ok", "the credential may send, and did not get to read: least privilege")
         finally:
             await consumer.close()
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        if may_read.is_set():
-            return Finding(
-                "rights", "note", "the credential may read too; Send alone suffices: use a policy or role with only that"
-            )
-        return Finding("rights", "ok", "the credential may send, and did not get to read: least privilege")
 
     def _new(self, kind: Any, **more: Any) -> Any:
         settings = self.settings
@@ -133,6 +141,25 @@ class AmqpHub(AzureSender):
         if settings.connection_string is not None:
             return kind.from_connection_string(settings.connection_string, **options)
         return kind(settings.host, credential=self.credential(), **options)
+
+
+def rights_of_reading(error: BaseException | None) -> Finding:
+    """Return what an attempt to read says of a credential.
+
+    Args:
+        error: that the attempt ended with; None: it read.
+    """
+    if error is None or kind_of(error) == _ANOTHER_READS:
+        return Finding(
+            "rights", "note", "the credential may read too; Send alone suffices: use a policy or role with only that"
+        )
+    if is_forbidden(error):
+        return Finding("rights", "ok", "the credential may send, and must not read: least privilege")
+    return Finding("rights", "note", f"the credential may send; whether it may do more could not be told ({kind_of(error)})")
+
+
+_ANOTHER_READS = "amqp:link:stolen"
+"""We may read, but a consumer with an epoch of its own has the partition."""
 
 
 def partition_of(key: str, partitions: int) -> int:

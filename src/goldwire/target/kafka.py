@@ -11,10 +11,12 @@ from goldwire.errors import ConfigError
 from goldwire.target.backplane import headers_of, renderer, too_large
 from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.extras import require
+from goldwire.target.kafka_check import describe, findings_of
 from goldwire.target.kafka_line import Errors, Line, Record
 from goldwire.target.kafka_outcome import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.target.kafka_settings import KafkaSettings, client_config
 from goldwire.target.registry import target_kind
+from goldwire.target.settings import require_files
 from goldwire.target.worker import Worker
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ class KafkaTarget:
         settings: where and how.
         clock: not used; every target takes one.
         token: gets tokens for `oauthbearer` instead of librdkafka.
+
+    Raises:
+        ConfigError: there is no way to get a token.
     """
 
     batch_limit: ClassVar[int] = 10_000
@@ -53,6 +58,11 @@ class KafkaTarget:
         self._one_at_a_time = asyncio.Lock()
         self._mending = asyncio.Lock()
         self._doubt = False
+        self._token_is_missing = False
+        if settings.sasl == "oauthbearer" and token is None and None in _oauth(settings):
+            raise ConfigError(
+                f"target '{name}': sasl: oauthbearer needs oauth_token_url, oauth_client_id and oauth_client_secret"
+            )
 
     async def open(self) -> None:
         """Connect and look for the topic.
@@ -62,12 +72,14 @@ class KafkaTarget:
             OSError: no broker answers now.
         """
         await self.close()
+        files = {"ca_file", "certificate_file", "key_file"}
+        require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
         self._line = await self._worker.run(self._new_line)
         error = await self._probe()
         if error is None:
             return
         await self.close()
-        text = f"target '{self.name}': topic {self.settings.topic}: {reason_of(error)}"
+        text = f"target '{self.name}': topic {self.settings.topic}: {self._reason(error)}"
         raise ConfigError(text) if is_for_people(error) else ConnectionError(text)
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
@@ -75,14 +87,14 @@ class KafkaTarget:
         if not items:
             return []
         if self._doubt and (error := await self._probe()) is not None:
-            return [Unavailable(reason_of(error))] * len(items)
+            return [Unavailable(self._reason(error))] * len(items)
         self._doubt = False
         line = await self._ready_line()
-        cuts = line.cuts
         errors = await line.write(self._records(items))
         if not errors:
+            line.last_error = None
             return [DELIVERED] * len(items)
-        return await self._settle(items, errors, first_try=line.cuts == cuts)
+        return await self._settle(items, errors, line)
 
     def _records(self, items: Sequence[Item]) -> Iterator[Record]:
         """Make the records one by one, so that the first are on their way while the last are made; each time the same ones."""
@@ -97,27 +109,29 @@ class KafkaTarget:
     async def close(self) -> None:
         """Disconnect; what is still under way is dropped."""
         lines, self._line, self._alone = (self._line, self._alone), None, None
-        for line in lines:
-            if line is not None:
-                await self._worker.run(line.end)
-        self._worker.stop()
-        self._doubt = False
+        try:
+            # Both at once: a caller that gives up leaves them ending, the one after the other.
+            await asyncio.gather(*(self._worker.run(line.end) for line in lines if line is not None))
+        finally:
+            self._worker.stop()
+            self._doubt = False
 
     async def check(self) -> Sequence[Finding]:
-        """Tell the number of partitions and how safe the connection is; rights beyond Write do not show to a producer."""
+        """Tell partitions, limits and rights, as far as the cluster lets us see, and how safe the connection is."""
         settings = self.settings
         partitions = await self._worker.run((await self._ready_line()).partitions, settings.connect_timeout_seconds)
+        described = await self._worker.run(describe, self._config(), settings)
         found = [
             Finding("topic", "ok", f"{settings.topic} exists"),
             Finding("partitions", "ok", f"{partitions}; adding partitions later moves entities to others"),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
-            Finding("rights", "note", "the user can see the topic; that it may write shows with the first event"),
+            *findings_of(described, settings),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
         return found
 
-    async def _settle(self, items: Sequence[Item], errors: Errors, *, first_try: bool) -> list[Outcome]:
+    async def _settle(self, items: Sequence[Item], errors: Errors, line: Line) -> list[Outcome]:
         """Tell what became of each event; its records are made again to find their errors."""
         outcomes: list[Outcome] = []
         left = _ALONE_MAX
@@ -131,7 +145,7 @@ class KafkaTarget:
                     left -= 1
                     outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
                 else:
-                    outcome = outcome_of(error, first_try=first_try)
+                    outcome = _outcome(error, line)
                 if outcome is not DELIVERED:
                     # What is written must not be called unwritten for want of the empty record after it.
                     outcome = outcome if number == 0 else _HALF_WRITTEN
@@ -147,11 +161,17 @@ class KafkaTarget:
         if size > limit:
             return Rejected(too_large(size, limit, "see message_bytes_max"))
         async with self._one_at_a_time:
+            if self._line is None:
+                return Unavailable("the target was closed meanwhile")
             if self._alone is None or self._alone.fatal:
                 self._alone = await self._worker.run(self._new_line)
-            cuts = self._alone.cuts
-            errors = await self._alone.write([record])
-            first_try = self._alone.cuts == cuts
+            line = self._alone
+            try:
+                errors = await line.write([record])
+            except asyncio.CancelledError:
+                # What this producer would still try must not overtake what the other one writes from now on.
+                line.drop()
+                raise
         if not errors:
             return DELIVERED
         error = errors[record[:2]]
@@ -160,7 +180,7 @@ class KafkaTarget:
             return Rejected(f"no message of {size:,} bytes is taken; {fix}")
         if error.name() in OF_THE_BATCH:
             return Rejected("the broker refuses its content")
-        return outcome_of(error, first_try=first_try)
+        return _outcome(error, line)
 
     async def _probe(self) -> KafkaError | None:
         """Ask for the topic, which writes nothing; return why that failed."""
@@ -171,7 +191,11 @@ class KafkaTarget:
             error: KafkaError = raised.args[0]
             # That nobody answers has a reason that the client told before.
             return line.last_error if line.last_error is not None and not is_for_people(error) else error
+        line.last_error = None
         return None
+
+    def _reason(self, error: KafkaError) -> str:
+        return _NO_TOKEN if self._token_is_missing else reason_of(error)
 
     async def _ready_line(self) -> Line:
         assert self._line is not None, "send before open"
@@ -183,25 +207,46 @@ class KafkaTarget:
                     self._line = await self._worker.run(self._new_line)
         return self._line
 
+    def _config(self) -> dict[str, Any]:
+        config = client_config(self.name, self.settings)
+        return config if self._token is None else {**config, "oauth_cb": self._fetch_token}
+
     def _new_line(self) -> Line:
         """Make a producer. It blocks: the client wants its first token at once."""
-        config: dict[str, Any] = client_config(self.name, self.settings)
-        if self._token is not None:
-            config["oauth_cb"] = self._token
         try:
-            return Line(config, self.settings.topic)
+            return Line(self._config(), self.settings.topic)
         except self._kafka.KafkaException as error:
-            if self._token is not None:
-                raise ConnectionError(
-                    f"target '{self.name}': no token can be had; mend the credential of this machine"
-                ) from None
+            if self._token_is_missing:
+                raise ConnectionError(f"target '{self.name}': {_NO_TOKEN}") from None
             raise ConfigError(f"target '{self.name}': {error.args[0].str()}") from None
+
+    def _fetch_token(self, config: str | None) -> tuple[str, float]:
+        """Get a token; called on the client's own thread, and again some seconds after a failure."""
+        assert self._token is not None, "only with a token of our own"
+        self._token_is_missing = True
+        found = self._token(config)
+        self._token_is_missing = False
+        return found
+
+
+_NO_TOKEN = "no token can be had; mend the credential of this machine"  # noqa: S105 - no secret
 
 
 _UNTRIED = Unavailable(
     "the broker refuses the batch it was in; not tried alone so far; lower message_bytes_max to what it takes"
 )
 _HALF_WRITTEN = Unknown("the deletion is written, the empty record after it is not")
+
+
+def _oauth(settings: KafkaSettings) -> tuple[str | None, str | None, str | None]:
+    return settings.oauth_token_url, settings.oauth_client_id, settings.oauth_client_secret
+
+
+def _outcome(error: KafkaError, line: Line) -> Outcome:
+    """Return what to tell the relay; a client that can write nothing any more told the reason before."""
+    if line.fatal and line.last_error is not None:
+        return Unknown(f"the client gave up: {reason_of(line.last_error)}")
+    return outcome_of(error)
 
 
 def _size_of(record: Record) -> int:

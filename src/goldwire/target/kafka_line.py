@@ -10,6 +10,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
 from goldwire.target.extras import require
+from goldwire.target.kafka_outcome import is_for_people
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -22,7 +23,6 @@ Record = tuple[str, bytes | None, Headers]
 Errors = Mapping[tuple[str, bytes | None], "KafkaError"]
 """Of each record that is not written, or of which that is not known, by key and value: why."""
 
-_CUT = frozenset({"_TRANSPORT", "_ALL_BROKERS_DOWN", "_TIMED_OUT"})
 _SERVE_SECONDS = 0.2
 _END_SECONDS = 5.0
 
@@ -42,9 +42,8 @@ class Line:
         self._kafka = require("confluent_kafka", extra="kafka", used_by="a target of kind kafka")
         self._topic = topic
         self.last_error: KafkaError | None = None
-        """What the client last complained of, beyond single messages."""
-        self.cuts = 0
-        """How often a connection was found broken. A record that was under way then may be written, whatever is said of it."""
+        """What the client complained of last, beyond single messages: what people must mend goes before what follows from it.
+        Whoever sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
         self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
@@ -82,6 +81,11 @@ class Line:
             raise self._kafka.KafkaException(topic.error)
         return len(topic.partitions)
 
+    def drop(self) -> None:
+        """Let go of what is still held: it is not tried again. What is on its way to the broker may arrive."""
+        with suppress(self._kafka.KafkaException):
+            self._producer.purge(blocking=False)
+
     def end(self) -> None:
         """Drop what is still held and disconnect; nothing goes out afterwards. It blocks."""
         with suppress(self._kafka.KafkaException):
@@ -98,8 +102,8 @@ class Line:
                 self._complained(raised.args[0])
 
     def _complained(self, error: KafkaError) -> None:
-        self.last_error = error
-        self.cuts += error.name() in _CUT
+        if self.last_error is None or is_for_people(error) or not is_for_people(self.last_error):
+            self.last_error = error
         self.fatal = self.fatal or error.fatal()
 
 

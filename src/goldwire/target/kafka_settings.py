@@ -72,6 +72,9 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
             raise ValueError(f"sasl: {self.sasl} needs username and password")
         if not self.tls and self.sasl in {"plain", "oauthbearer"} and not all(map(_is_near, self.bootstrap_servers)):
             raise ValueError(f"sasl: {self.sasl} without tls would show the secret to everybody on the way; set tls: true")
+        url = self.oauth_token_url
+        if url is not None and url.startswith("http:") and not is_loopback(url):
+            raise ValueError("oauth_token_url would show the client's secret to everybody on the way; use https")
         if self.linger_seconds >= self.timeout_seconds:
             raise ValueError("linger_seconds must be below timeout_seconds")
 
@@ -89,6 +92,8 @@ def client_config(name: str, settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap.servers": ",".join(settings.bootstrap_servers),
         "client.id": f"goldwire-{name}",
         "log_level": _SILENT,
+        # Asking for a topic would create it on many clusters, with a number of partitions that nobody chose.
+        "allow.auto.create.topics": False,
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": _PARTITIONERS[settings.partitioner],

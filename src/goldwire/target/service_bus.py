@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options
-from goldwire.target.azure_sender import AzureSender
+from goldwire.target.azure_sender import AzureSender, Work
 from goldwire.target.backplane import Message, application_properties_of, too_large
 from goldwire.target.base import Finding, Item, Outcome, Rejected
 from goldwire.target.extras import require
@@ -112,7 +111,6 @@ class BusEntity(AzureSender):
         self._bus = settings
         self._client: ServiceBusClient | None = None
         self._sender: ServiceBusSender | None = None
-        self._one_at_a_time = asyncio.Lock()
         self._check_connection_string()
 
     async def connect(self) -> None:
@@ -144,18 +142,21 @@ class BusEntity(AzureSender):
         batch.add_message(self._message(message))
 
     async def deliver(self, batch: ServiceBusMessageBatch | ServiceBusMessage) -> None:
-        """Send a batch or a message. The SDK's sender does not bear two at a time."""
-        async with self._one_at_a_time:
-            await self._open_sender().send_messages(batch, timeout=self.settings.timeout_seconds)
+        """Send a batch or a message."""
+        await self._open_sender().send_messages(batch, timeout=self.settings.timeout_seconds)
 
-    async def deliver_large(self, message: Message) -> Outcome:
+    def link_of(self, group: str) -> str:  # noqa: ARG002 - there is one
+        """Return the only link."""
+        return ""
+
+    async def deliver_large(self, message: Message, work: Work) -> Outcome:
         """Send a message that fits into no batch by itself, where the settings say that the entity takes it."""
         limit = self._bus.message_bytes_max or 0
         if len(message.body) > limit:
             return Rejected(
                 too_large(len(message.body), max(limit, self.limit_bytes), "select fewer attributes, or see message_bytes_max")
             )
-        outcome, condition = await self.attempt(self._message(message))
+        outcome, condition = await self.attempt(self._message(message), self.group_of(message), work)
         return self.refused(message, condition) if condition in OF_THE_CONTENT else outcome
 
     async def check(self) -> Sequence[Finding]:
@@ -164,6 +165,7 @@ class BusEntity(AzureSender):
             Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
             *await look_at(self.new_client, self._new_administration(), self._bus),
+            *self.token_finding(),
         ]
 
     def _open_sender(self) -> ServiceBusSender:

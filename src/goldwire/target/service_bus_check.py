@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from goldwire.target.azure import kind_of
+from goldwire.target.azure import is_forbidden, kind_of
 from goldwire.target.base import Finding
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ async def look_at(new_client: Callable[[], ServiceBusClient], administration: An
         return [
             Finding("sessions", "note", "cannot be told with this credential: each subscription has them or not"),
             _unseen(),
-            Finding("rights", "ok", "the credential may send, and not manage"),
+            # Whoever must not manage may still read a subscription, and we know the name of none.
+            Finding("rights", "note", f"the credential may send; whether it may do more cannot be told of a topic. {_LEAST}"),
         ]
     return await _by_reading(new_client, expected)
 
@@ -145,9 +146,9 @@ async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expe
         async with asyncio.timeout(_READING_SECONDS):
             await receiver.peek_messages(max_message_count=1)
     except Exception as error:  # noqa: BLE001 - the SDK raises of its own and of the system's kinds
-        kind = kind_of(error)
+        kind, forbidden = kind_of(error), is_forbidden(error)
     else:
-        kind = ""
+        kind, forbidden = "", False
     finally:
         await receiver.close()
         await client.close()
@@ -158,7 +159,9 @@ async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expe
     return [
         Finding("sessions", "note", "cannot be told with this credential"),
         _unseen(),
-        Finding("rights", "ok", "the credential may send, and did not get to read: least privilege"),
+        Finding("rights", "ok", "the credential may send, and did not get to read: least privilege")
+        if forbidden
+        else Finding("rights", "note", f"the credential may send; whether it may do more could not be told ({kind})"),
     ]
 
 

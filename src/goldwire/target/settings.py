@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+
+from goldwire.errors import ConfigError
 
 HIDDEN = "***"
 """What stands in the place of a secret."""
@@ -48,6 +51,21 @@ def about(
         extra_json_schema=schema,
         **limits,
     )
+
+
+def require_files(name: str, files: Mapping[str, str | None]) -> None:
+    """See that files which a target was given are there.
+
+    Args:
+        name: the target's.
+        files: setting and path; None is no file.
+
+    Raises:
+        ConfigError: one is not; the text names setting and path.
+    """
+    for setting, path in files.items():
+        if path is not None and not Path(path).is_file():
+            raise ConfigError(f"target '{name}': {setting}: there is no file {path}")
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,9 +123,20 @@ def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], aft
         for field in msgspec.structs.fields(settings_type)
         if _plain(before, field.encode_name, defaults) != _plain(after, field.encode_name, defaults)
     }
-    if any(extras.get(name, {}).get("place") for name in differing):
+    places = [name for name in differing if extras.get(name, {}).get("place")]
+    if any(_apart(_plain(before, name, defaults), _plain(after, name, defaults)) for name in places):
         return {}
     return {name: extras[name]["pinned"] for name in sorted(differing) if extras.get(name, {}).get("pinned")}
+
+
+def _apart(before: Any, after: Any) -> bool:
+    """Say whether two values name different places: lists that share a member, such as brokers, name the same one."""
+    return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
+
+
+def has_pinned(settings_type: type[Settings]) -> bool:
+    """Say whether any of a kind's settings is pinned."""
+    return any(extra.get("pinned") for extra in _extras(settings_type).values())
 
 
 def _plain(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:

@@ -62,6 +62,10 @@ class KafkaCluster:
         array = (ctypes.c_int * len(codes))(*codes)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(codes), array)
 
+    def heal(self, request: int) -> None:
+        """Forget the errors that `fail` still has for this kind of request."""
+        self._library.rd_kafka_mock_clear_request_errors(self._cluster, request)
+
     def fail_topic(self, topic: str, error: int) -> None:
         """Answer every question for this topic with an error; 0 mends it."""
         self._library.rd_kafka_mock_topic_set_error(self._cluster, topic.encode(), error)
@@ -157,6 +161,7 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_topic_create", number, pointer, text, number, number),
         ("rd_kafka_mock_topic_set_error", None, pointer, text, number),
         ("rd_kafka_mock_push_request_errors_array", None, pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(number)),
+        ("rd_kafka_mock_clear_request_errors", None, pointer, ctypes.c_int16),
         ("rd_kafka_mock_start_request_tracking", None, pointer),
         ("rd_kafka_mock_get_requests", ctypes.POINTER(pointer), pointer, ctypes.POINTER(ctypes.c_size_t)),
         ("rd_kafka_mock_request_api_key", ctypes.c_int16, pointer),

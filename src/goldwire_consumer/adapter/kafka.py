@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -71,11 +71,13 @@ class KafkaSubscription:
         """
         stop = stop or threading.Event()
         retry = Retry(self._pace, stop)
-        kafka = confluent_kafka.Consumer(self._configuration)
+        entry = _Entry(self._configuration.get("error_cb"))
+        kafka = confluent_kafka.Consumer({**self._configuration, "error_cb": entry.complain})
         try:
-            kafka.subscribe(self._topics)
+            kafka.subscribe(self._topics, on_assign=entry.admit)
             while not stop.is_set():
                 found = _received(self._next(kafka))
+                entry.check()
                 if not found:
                     continue
                 messages = [message(one) for one in found if not _for_compaction(one)]
@@ -92,6 +94,35 @@ class KafkaSubscription:
         if first is None:
             return []
         return [first, *kafka.consume(self._pace.batch - 1, 0)] if self._pace.batch > 1 else [first]
+
+
+class _Entry:
+    """Tells a client that is never let in, which would wait for ever without a word, from one that is shut out for a while."""
+
+    def __init__(self, complain: Callable[[KafkaError], None] | None) -> None:
+        self._complain = complain
+        self._refusal: KafkaError | None = None
+        self._admitted = False
+
+    def complain(self, error: KafkaError) -> None:
+        """Note what the client says beyond messages, and pass it on to whom the configuration names."""
+        if error.code() in _REFUSED:
+            self._refusal = error
+        _LOG.warning("kafka: %s", error.name())
+        if self._complain is not None:
+            self._complain(error)
+
+    def admit(self, *_: object) -> None:
+        """Note that the group has a place for us."""
+        self._admitted = True
+
+    def check(self) -> None:
+        """Raise why we were never let in. Later refusals pass: a token that was late, a password that is being changed."""
+        if self._refusal is not None and not self._admitted:
+            raise KafkaException(self._refusal)
+
+
+_REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}  # noqa: SLF001 - as above
 
 
 def message(received: confluent_kafka.Message) -> Message:

@@ -1,8 +1,7 @@
-"""Checkpoints in blob storage by the SDK's own store, against Azurite (npm install --global azurite; make test-optional)."""
+"""Checkpoints in blob storage by the SDK's own store, against Azurite, which the test installs by npm (make test-optional)."""
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import uuid
@@ -30,15 +29,13 @@ pytestmark = pytest.mark.optional
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    command = shutil.which("azurite-blob")
-    if command is None:
-        pytest.skip("azurite is not installed: npm install --global azurite")
+def storage(tmp_path_factory: pytest.TempPathFactory, installer: Any) -> Iterator[str]:
+    command = installer.from_npm("azurite@3.35.0") / "azurite-blob"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("azurite")
     process = subprocess.Popen(
-        [command, "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck"]
+        [command, "--blobPort", str(port), "--location", str(folder), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
     )
     address = f"http://127.0.0.1:{port}/{ACCOUNT}"
     yield f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={address};"

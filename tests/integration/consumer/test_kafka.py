@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from goldwire.event.headers import headers, partition_key
 from goldwire.event.sealed import SealedEvent
+from goldwire.testing.azure.certificate import CERTIFICATE, server_context
 from goldwire.testing.histories import customers
 from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire.testing.kafka_gate import KafkaGate
+from goldwire.testing.kafka_sasl import Scram
 from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, TryAgainError
 from goldwire_consumer.adapter.kafka import KafkaSubscription
 from goldwire_consumer.adapter.running import Pace
@@ -89,10 +92,40 @@ def test_two_subscribers_share_the_partitions_and_one_dies(
         one.end()
 
 
-def subscription(rows: Any, cluster: KafkaCluster, batch: int = 1) -> KafkaSubscription:
+def subscription(rows: Any, cluster: KafkaCluster | KafkaGate, batch: int = 1, **more: Any) -> KafkaSubscription:
     pace = Pace(batch=batch, wait_seconds=0.1, retry_seconds=0.01)
     settings = {"bootstrap.servers": cluster.bootstrap, "group.id": "mirror", "session.timeout.ms": 6000, "log_level": 0}
-    return KafkaSubscription(rows.consumer, settings, ["customers"], pace)
+    return KafkaSubscription(rows.consumer, {**settings, **more}, ["customers"], pace)
+
+
+def test_a_subscriber_shows_a_password_over_tls_and_gets_over_a_cut(
+    cluster: KafkaCluster, rows: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The group's coordinator is reached through the gate too, and nobody gets anything without the password."""
+    events = customers(37, 3, 12).events
+    send(cluster, events)
+    known = {"mirror": "password-of-mirror"}
+    settings = {
+        "security.protocol": "sasl_ssl", "sasl.mechanisms": "SCRAM-SHA-512", "sasl.username": "mirror",
+        "sasl.password": known["mirror"], "ssl.ca.location": str(tmp_path / CERTIFICATE),
+    }  # fmt: skip
+    with KafkaGate(cluster.bootstrap, [Scram("SCRAM-SHA-512", known)], tls=server_context(tmp_path)) as gate:
+        stranger = rows(1)
+        stranger.run(subscription(stranger, gate, **{**settings, "sasl.password": "another"}))
+        assert isinstance(stranger.error, KafkaException)
+        assert "_AUTHENTICATION" in repr(stranger.error)
+        mirror = rows(len(events))
+        cuts = iter([gate.cut])
+
+        def cut(_: Any) -> None:
+            if mirror.calls == 5:
+                next(cuts, lambda: None)()
+
+        mirror.fault = cut
+        mirror.run(subscription(mirror, gate, **settings))
+        assert mirror.error is None
+    assert sorted(mirror.seen) == sorted((event.entity_id, event.version) for event in events)
+    assert committed(cluster) == len(events)
 
 
 def test_offsets_are_committed_after_success_and_not_before(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
@@ -233,7 +234,10 @@ def test_what_never_fits_is_rejected_with_its_size_and_takes_no_other_with_it() 
         async with opened(emulator) as target:
             events = [sealed("a", 1), sealed("b", 1, {"name": "y" * 2_000_000}), sealed("c", 1)]
             outcomes = await target.send([Item(event) for event in events])
+            closely = await target.send([Item(sealed("d", 1, {"name": "y" * 1_048_000}))])
         assert [type(outcome) for outcome in outcomes] == [Delivered, Rejected, Delivered]
+        assert isinstance(closely[0], Rejected)
+        assert "with its properties more than the 1,048,576" in closely[0].reason
         assert "2,000," in outcomes[1].reason
         assert "1,048,576" in outcomes[1].reason
         assert "yyy" not in outcomes[1].reason
@@ -386,6 +390,30 @@ def test_a_check_names_partitions_and_size_and_what_a_key_can_do_too_much(policy
     with_emulator(check)
 
 
+def test_a_check_does_not_praise_a_key_that_another_reader_keeps_out() -> None:
+    """A consumer with an epoch of its own has the partition, so that a check gets nothing to read."""
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, ROOT) as target:
+            await target.send([Item(sealed("a", 1))])
+            text = emulator.connection_string(HUB)
+            async with EventHubConsumerClient.from_connection_string(text, consumer_group="$Default") as owner:
+                has = asyncio.Event()
+
+                async def take(*_: Any) -> None:
+                    has.set()
+
+                reading = asyncio.create_task(owner.receive(take, starting_position="-1", owner_level=5))
+                await asyncio.wait_for(has.wait(), 60)
+                found = {finding.subject: finding for finding in await target.check()}
+                reading.cancel()
+                await asyncio.gather(reading, return_exceptions=True)
+        assert found["rights"].state == "note"
+        assert "may read too" in found["rights"].text
+
+    with_emulator(check)
+
+
 def test_a_sas_token_alone_suffices() -> None:
     async def check(emulator: Emulator) -> None:
         place = f"sb://127.0.0.1:{emulator.server.port}/{HUB}"
@@ -397,9 +425,28 @@ def test_a_sas_token_alone_suffices() -> None:
     with_emulator(check)
 
 
-def sas_token(place: str, policy: Policy) -> str:
+def test_a_sas_token_that_ends_is_named_as_what_to_renew() -> None:
+    async def check(emulator: Emulator) -> None:
+        token = sas_token(f"sb://127.0.0.1:{emulator.server.port}/{HUB}", SEND_ONLY, int(time.time()) + 4)
+        text = f"Endpoint=sb://127.0.0.1:{emulator.server.port};SharedAccessSignature={token};UseDevelopmentEmulator=true"
+        async with opened(emulator, connection_string=text) as target:
+            found = {finding.subject: finding.text for finding in await target.check()}
+            assert "ends at" in found["credential"]
+            outcome: Outcome = Delivered()
+            while not isinstance(outcome, Unavailable):
+                outcome = (await target.send([Item(sealed("a", 1))]))[0]
+                assert isinstance(outcome, Delivered | Unknown | Unavailable)
+            assert "the SAS token ended at" in outcome.reason
+        failed = await opening(emulator, connection_string=text)
+        assert isinstance(failed, ConfigError)
+        assert "give a new one" in str(failed)
+        assert token not in str(failed)
+
+    with_emulator(check)
+
+
+def sas_token(place: str, policy: Policy, expiry: int = 4_102_444_800) -> str:
     """A token as the services' documentation says to make one."""
-    expiry = 4_102_444_800
     resource = quote(place, safe="")
     signature = base64.b64encode(hmac.digest(policy.key.encode(), f"{resource}\n{expiry}".encode(), "sha256")).decode()
     return f"SharedAccessSignature sr={resource}&sig={quote(signature, safe='')}&se={expiry}&skn={policy.name}"
@@ -437,6 +484,19 @@ def test_tls_with_an_authority_of_its_own(certificates: Certificates, credential
         address = {"endpoint_address": f"sb://localhost:{port}", "ca_file": certificates.file}
         async with opened(emulator, **given, **address) as target:
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
+
+    with_emulator(check, tls=certificates.context)
+
+
+def test_a_certificate_that_nobody_trusts_names_the_setting_that_would(certificates: Certificates) -> None:
+    async def check(emulator: Emulator) -> None:
+        address = f"sb://localhost:{emulator.server.port}"
+        found = await opening(emulator, endpoint_address=address)
+        assert isinstance(found, ConfigError)
+        assert "name its authority in ca_file" in str(found)
+        missing = await opening(emulator, endpoint_address=address, ca_file="/nowhere.pem")
+        assert isinstance(missing, ConfigError)
+        assert "ca_file: there is no file /nowhere.pem" in str(missing)
 
     with_emulator(check, tls=certificates.context)
 

@@ -5,17 +5,19 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cloudevents.core.bindings import kafka
 from cloudevents.core.formats.json import JSONFormat
 from confluent_kafka import KafkaError, Message
+from confluent_kafka.admin import AdminClient
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
-from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.target.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.kafka import KafkaTarget
 from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.testing.events import deleted, sealed
@@ -23,6 +25,7 @@ from goldwire.testing.kafka_cluster import PRODUCE, KafkaCluster
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
 
 TOPIC = "golden"
+INIT_PRODUCER_ID = 22
 
 
 def settings_for(cluster: KafkaCluster, **more: Any) -> KafkaSettings:
@@ -205,10 +208,11 @@ def test_errors_on_the_way_change_neither_order_nor_count(cluster: KafkaCluster)
 @pytest.mark.parametrize(
     ("code", "outcome", "says"),
     [
-        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Unavailable, "grant it Write"),
         (KafkaError.UNSUPPORTED_COMPRESSION_TYPE, Unavailable, "compression"),
-        (KafkaError.POLICY_VIOLATION, Unavailable, "policy"),
-        (KafkaError.THROTTLING_QUOTA_EXCEEDED, Throttled, ""),
+        # the client may have tried before, and that try may be written: these are about the moment, not about the record
+        (KafkaError.TOPIC_AUTHORIZATION_FAILED, Unknown, "grant it Write"),
+        (KafkaError.POLICY_VIOLATION, Unknown, "policy"),
+        (KafkaError.THROTTLING_QUOTA_EXCEEDED, Unknown, "quota"),
         (KafkaError.UNKNOWN, Unknown, "unknown"),
     ],
 )
@@ -247,6 +251,28 @@ def test_a_batch_refused_for_its_content_is_taken_apart(code: int) -> None:
         found = with_target(cluster, check, linger_seconds=0.5)
         assert [type(outcome) for outcome in found] == [Delivered, Rejected, Delivered]
         assert [record.key() for record in cluster.records(TOPIC)] == [b"e0", b"e2"]
+
+
+def test_a_record_that_was_given_up_alone_does_not_come_after_newer_ones() -> None:
+    """The batch is refused, its record is tried by another producer, and that has no luck until nobody waits for it."""
+    with KafkaCluster(1, {TOPIC: 1}) as cluster:
+
+        async def check(target: KafkaTarget) -> None:
+            cluster.watch()
+            cluster.fail(PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE] + [KafkaError.NOT_LEADER_FOR_PARTITION] * 200)
+            sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
+            while cluster.seen(PRODUCE) < 6:  # noqa: ASYNC110 - the broker tells nobody when something comes in
+                await asyncio.sleep(0.02)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+            cluster.heal(PRODUCE)
+            for version in (1, 2):
+                assert list(await target.send([Item(sealed("a", version))])) == [Delivered()]
+            while len(target._alone._producer):  # noqa: ASYNC110 - nor does the client
+                await asyncio.sleep(0.02)
+
+        with_target(cluster, check)
+        assert [json.loads(record.value())["version"] for record in cluster.records(TOPIC)] == [1, 2]
 
 
 def test_silence_is_unknown_then_for_certain_unavailable_and_then_over(cluster: KafkaCluster) -> None:
@@ -320,6 +346,26 @@ def test_a_closed_target_lets_nothing_out_afterwards(cluster: KafkaCluster) -> N
     assert [record.key() for record in cluster.records(TOPIC)] == [b"b"]
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"oauth_token_url": "https://x.example/token"}, {"oauth_client_id": "me", "oauth_client_secret": SECRET}]
+)
+def test_tokens_from_nowhere_are_refused_at_once(given: dict[str, Any]) -> None:
+    settings = KafkaSettings(bootstrap_servers=("broker:9093",), topic=TOPIC, sasl="oauthbearer", **given)
+    with pytest.raises(ConfigError, match="oauth_client_secret") as caught:
+        KafkaTarget("k", settings, SystemClock())
+    assert SECRET not in str(caught.value)
+
+
+def test_a_user_who_may_not_write_idempotently_is_told_so(cluster: KafkaCluster) -> None:
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 9)
+        return [(await target.send([Item(sealed("a", 1))]))[0] for _ in range(2)]
+
+    for found in with_target(cluster, check, timeout_seconds=2.0):
+        assert isinstance(found, Unknown)
+        assert "IdempotentWrite" in found.reason
+
+
 def opening(cluster: KafkaCluster, **settings: Any) -> BaseException | None:
     try:
         outcomes_of(cluster, **settings)
@@ -338,6 +384,14 @@ def test_a_topic_that_is_missing_or_forbidden_ends_the_opening_with_its_fix(clus
     assert "grant it Write" in str(opening(cluster))
 
 
+def test_asking_for_a_topic_does_not_create_it() -> None:
+    """The mock, like many clusters, creates what a producer asks for unless it is told not to."""
+    with KafkaCluster(1, {"another": 4}) as cluster:
+        assert "create it" in str(opening(cluster))
+        asking = AdminClient({"bootstrap.servers": cluster.bootstrap})
+        assert set(asking.list_topics(timeout=30).topics) == {"another"}
+
+
 def test_a_cluster_that_is_away_can_be_waited_for(cluster: KafkaCluster) -> None:
     cluster.down()
     found = opening(cluster, connect_timeout_seconds=1.0)
@@ -353,6 +407,7 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
     assert found["partitions"].startswith("4;")
     assert "murmur2" in found["partitioner"]
     assert "tls is off" in found["encryption"]
+    assert "cannot be told" in found["topic's settings"]  # the mock describes nothing
 
 
 @pytest.mark.parametrize(
@@ -361,6 +416,7 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
         ({"key": ("entityType",)}, "entityId"),
         ({"sasl": "plain"}, "username"),
         ({"sasl": "plain", "username": "u", "password": SECRET, "tls": False}, "without tls"),
+        ({"sasl": "oauthbearer", "oauth_token_url": "http://issuer.example/token"}, "use https"),
         ({"linger_seconds": 5, "timeout_seconds": 2}, "linger_seconds"),
     ],
 )
@@ -370,8 +426,17 @@ def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: s
     assert SECRET not in str(caught.value)
 
 
-def test_what_librdkafka_does_not_take_names_the_setting_and_no_secret() -> None:
-    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, ca_file="/nowhere.pem", key_password=SECRET)
+@pytest.mark.parametrize("setting", ["ca_file", "certificate_file", "key_file"])
+def test_a_file_that_is_not_there_names_its_setting(setting: str) -> None:
+    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, **{setting: "/nowhere.pem"})
+    with pytest.raises(ConfigError, match=f"{setting}: there is no file /nowhere.pem"):
+        asyncio.run(KafkaTarget("k", settings, SystemClock()).open())
+
+
+def test_what_librdkafka_does_not_take_names_the_setting_and_no_secret(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    settings = KafkaSettings(bootstrap_servers=("b:1",), topic=TOPIC, ca_file=str(file), key_password=SECRET)
     with pytest.raises(ConfigError, match="ssl") as caught:
         asyncio.run(KafkaTarget("k", settings, SystemClock()).open())
     assert SECRET not in str(caught.value)

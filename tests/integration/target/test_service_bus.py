@@ -413,6 +413,17 @@ def test_a_check_compares_sessions_with_the_setting(queue: str, sessions: bool, 
     with_emulator(check)
 
 
+def test_a_check_does_not_praise_a_key_of_which_nothing_can_be_told() -> None:
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, ROOT, topic=TOPIC) as target:
+            found = {finding.subject: finding for finding in await target.check()}
+        assert found["rights"].state == "note"
+        assert "cannot be told" in found["rights"].text
+        assert "Send alone suffices" in found["rights"].text
+
+    with_emulator(check)
+
+
 def queue_properties(**more: Any) -> QueueProperties:
     """What the SDK makes of the management API's answer."""
     plain: dict[str, Any] = {

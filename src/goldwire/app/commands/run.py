@@ -103,7 +103,7 @@ def _serve_metrics(port: int, recorder: Any) -> None:
 def _check(house: House, names: list[str]) -> None:
     """Refuse, before any begins, targets whose contract was never applied, or with other keys; warn of what is not applied."""
     from goldwire.app.applying import differs
-    from goldwire.app.pinned import refuse_moves
+    from goldwire.app.pinned import keep_settings, refuse_moves
     from goldwire.errors import ConfigError
 
     fresh = [name for name in names if not house.store.revisions(name)]
@@ -111,6 +111,7 @@ def _check(house: House, names: list[str]) -> None:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
     refuse_moves(house, names)
     for name in names:
+        keep_settings(house, name)
         house.check_keys(name)
         if differs(house, name):
             note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
