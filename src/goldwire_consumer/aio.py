@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from goldwire_consumer.consumer import Consumer, Result
+from goldwire_consumer.consumer import Consumer, Result, Settings
 from goldwire_consumer.message import Message
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ class AsyncConsumer(Generic[T]):
     def __init__(self, consumer: Consumer[T]) -> None:
         """Take over a consumer; nobody else may call it from now on."""
         self._consumer = consumer
+        self.settings: Settings = consumer.settings
+        """Of the consumer."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="goldwire_consumer")
 
     async def process(self, messages: Iterable[Message]) -> list[Result]:

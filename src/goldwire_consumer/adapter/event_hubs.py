@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
 from goldwire_consumer.adapter.running import Pace
@@ -24,6 +24,18 @@ with extra("azure"):
 T = TypeVar("T")
 
 _LOG = logging.getLogger("goldwire_consumer")
+
+
+class Partition(Protocol):
+    """What both of the SDK's partition contexts tell of themselves."""
+
+    @property
+    def eventhub_name(self) -> str:
+        """The hub."""
+
+    @property
+    def partition_id(self) -> str:
+        """Its number in the hub."""
 
 
 class EventHubsSubscription:
@@ -80,7 +92,7 @@ class EventHubsSubscription:
         try:
             self._client.receive_batch(
                 on_event_batch=self._batch,
-                on_error=_told,
+                on_error=told,
                 max_batch_size=self._pace.batch,
                 max_wait_time=None,  # what is there is taken; with a time the SDK waits that long for a whole batch
                 starting_position=self._starting_position,
@@ -112,7 +124,7 @@ class EventHubsSubscription:
             context.update_checkpoint(events[-1])
 
 
-def message(received: EventData, source: str | None, context: PartitionContext) -> Message:
+def message(received: EventData, source: str | None, context: Partition) -> Message:
     """Return an event of Event Hubs as the consumer takes it.
 
     Args:
@@ -140,7 +152,7 @@ def message(received: EventData, source: str | None, context: PartitionContext) 
     )
 
 
-def _told(context: PartitionContext | None, error: Exception) -> None:
+def told(context: Partition | None, error: Exception) -> None:
     """Say what the SDK goes on from by itself."""
     where = "load balancing" if context is None else f"partition {context.partition_id}"
     known = isinstance(error, StoppedError | TryAgainError)

@@ -6,6 +6,7 @@ Every other life, counted in `LIFE`, ends in the handler: after the guard was wr
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import signal
@@ -91,6 +92,27 @@ def event_hubs(consumer: Mortal, address: str, store: PostgresStore, *, in_trans
     return EventHubsSubscription(consumer, client, checkpoints if in_transaction else None, pace=PACE)
 
 
+async def event_hubs_aio(consumer: Mortal, address: str, store: PostgresStore) -> None:
+    from azure.eventhub.aio import EventHubConsumerClient  # noqa: PLC0415
+
+    from goldwire_consumer.adapter.event_hubs_aio import AsyncEventHubsSubscription  # noqa: PLC0415
+    from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore  # noqa: PLC0415
+    from goldwire_consumer.aio import AsyncConsumer  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    checkpoints = AsyncSqlCheckpointStore(store)
+    client = EventHubConsumerClient.from_connection_string(
+        address,
+        "$Default",
+        checkpoint_store=checkpoints,
+        load_balancing_interval=0.5,
+        partition_ownership_expiration_interval=2,
+    )
+    async with AsyncConsumer(consumer) as awaited:
+        await AsyncEventHubsSubscription(awaited, client, checkpoints, pace=PACE).run(stop)
+
+
 def service_bus(consumer: Mortal, address: str) -> Any:
     from azure.servicebus import ServiceBusClient  # noqa: PLC0415
 
@@ -101,7 +123,7 @@ def service_bus(consumer: Mortal, address: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("kind", choices=["kafka", "event-hubs", "event-hubs-after", "service-bus"])
+    parser.add_argument("kind", choices=["kafka", "event-hubs", "event-hubs-after", "event-hubs-aio", "service-bus"])
     parser.add_argument("address")
     parser.add_argument("database")
     parser.add_argument("--risk", type=float, default=0.0)
@@ -122,6 +144,8 @@ def main() -> None:
         kafka(consumer, given.address).run(stop)
     elif given.kind == "service-bus":
         service_bus(consumer, given.address).run(stop)
+    elif given.kind == "event-hubs-aio":
+        asyncio.run(event_hubs_aio(consumer, given.address, store))
     else:
         event_hubs(consumer, given.address, store, in_transaction=given.kind == "event-hubs").run(stop)
     store.close()

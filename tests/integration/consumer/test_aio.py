@@ -16,10 +16,11 @@ from azure.servicebus.exceptions import OperationTimeoutError
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.events import sealed
 from goldwire.testing.histories import customers
-from goldwire_consumer import Consumer, Message, RejectedError, Settings, SqliteStore, StoppedError
-from goldwire_consumer.adapter import event_hubs, service_bus
-from goldwire_consumer.adapter.event_hubs_checkpoints import source_of
+from goldwire_consumer import Consumer, GapDetected, Message, RejectedError, Settings, SqliteStore, TryAgainError
+from goldwire_consumer.adapter import service_bus
+from goldwire_consumer.adapter.event_hubs_aio import AsyncEventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
+from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.aio import AsyncConsumer
 
 HUB = "customers-hub"
@@ -30,32 +31,19 @@ def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
 
 
 async def receive_hub(peer: Any, mirror: Any, *, in_transaction: bool) -> None:
-    """Take events until all that is wanted was applied, or the stream is stopped."""
+    """Take events until all that is wanted was applied, or the run ends by itself."""
     checkpoints = AsyncSqlCheckpointStore(mirror.store)
     client = EventHubConsumerClient.from_connection_string(
         peer.address(HUB), "$Default", checkpoint_store=checkpoints, load_balancing_interval=0.3
     )
-    done = asyncio.Event()
-    async with AsyncConsumer(mirror.consumer) as consumer, client:
-
-        async def take(context: Any, events: list[Any]) -> None:
-            if events and not done.is_set():
-                source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
-                given = source if in_transaction else None
-                try:
-                    await consumer.process([event_hubs.message(one, given, context) for one in events])
-                except StoppedError as error:
-                    mirror.error = error
-                    done.set()
-                    raise
-                if not in_transaction:
-                    await context.update_checkpoint(events[-1])
-            if len(mirror.seen) >= mirror.wanted:
-                done.set()
-
-        receiving = asyncio.create_task(client.receive_batch(take, max_batch_size=5, max_wait_time=0.1, starting_position="-1"))
-        await asyncio.wait_for(done.wait(), 120)
-    await receiving
+    stop = asyncio.Event()
+    async with AsyncConsumer(mirror.consumer) as consumer:
+        subscription = AsyncEventHubsSubscription(consumer, client, checkpoints if in_transaction else None, pace=Pace(batch=5))
+        running = asyncio.create_task(subscription.run(stop))
+        while not running.done() and len(mirror.seen) < mirror.wanted:  # noqa: ASYNC110 - the table tells, not the loop
+            await asyncio.sleep(0.05)
+        stop.set()
+        await running
 
 
 @pytest.mark.parametrize("in_transaction", [True, False])
@@ -73,14 +61,38 @@ def test_the_asyncio_client_of_event_hubs(
     assert mirror.letters == []
 
 
-def test_a_gap_reaches_the_task_that_awaits(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+def test_a_gap_ends_the_run(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
     events = customers(112, 1, 20).events
     place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
     lost = events.pop(place - 1)
     deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
     mirror = rows(len(events), Settings(on_gap="stop"))
-    asyncio.run(receive_hub(peer, mirror, in_transaction=True))
-    assert mirror.error.entity_id == lost.entity_id
+    with pytest.raises(GapDetected) as found:
+        asyncio.run(receive_hub(peer, mirror, in_transaction=True))
+    assert found.value.entity_id == lost.entity_id
+    assert len(mirror.seen) == place - 1
+
+
+def test_a_database_that_is_away_costs_only_time(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+    events = customers(114, 4, 40).events
+    deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
+    mirror = rows(len(events), Settings(attempts=1))
+    failures = [TryAgainError("away")] * 3
+
+    def away(_: Any) -> None:
+        if mirror.calls > 10 and failures:
+            raise failures.pop()
+
+    mirror.fault = away
+    asyncio.run(receive_hub(peer, mirror, in_transaction=False))
+    assert failures == []
+    assert sorted(mirror.seen) == each(events)
+
+
+def test_settings_that_would_lose_messages_are_refused(rows: Callable[..., Any]) -> None:
+    consumer = AsyncConsumer(rows(1, Settings(dead_letters="returned")).consumer)
+    with pytest.raises(ValueError, match="dead letters"):
+        AsyncEventHubsSubscription(consumer, None)  # type: ignore[arg-type]
 
 
 async def receive_bus(peer: Any, mirror: Any) -> None:

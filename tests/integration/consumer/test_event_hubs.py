@@ -52,7 +52,7 @@ def subscription(peer: Any, rows: Any, checkpoints: Any = None, *, in_transactio
     return EventHubsSubscription(rows.consumer, client, checkpoints if in_transaction else None, pace=pace)
 
 
-@pytest.mark.parametrize("kind", ["event-hubs", "event-hubs-after"])
+@pytest.mark.parametrize("kind", ["event-hubs", "event-hubs-after", "event-hubs-aio"])
 def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     peer: Any, database: Any, subscriber: Callable[..., Any], kind: str
 ) -> None:
@@ -68,11 +68,12 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
     assert database.query("SELECT count(*) FROM goldwire_dead_letter") == [(0,)]
 
 
-def test_a_second_subscriber_takes_partitions_over(peer: Any, database: Any, subscriber: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("kind", ["event-hubs", "event-hubs-aio"])
+def test_a_second_subscriber_takes_partitions_over(peer: Any, database: Any, subscriber: Callable[..., Any], kind: str) -> None:
     history = customers(52, 12, 200)
-    first = subscriber("event-hubs", peer.address(HUB), database.url)
+    first = subscriber(kind, peer.address(HUB), database.url)
     send(peer, history.events[:100])
-    second = subscriber("event-hubs", peer.address(HUB), database.url)
+    second = subscriber(kind, peer.address(HUB), database.url)
     send(peer, history.events[100:])
     database.wait_for(versions(history.events))
     assert database.table == history.table

@@ -616,7 +616,7 @@ print(result.outcome.value, sorted(name for name in sys.modules if name.startswi
     ("module", "missing", "extra"),
     [
         ("adapter.kafka", "confluent_kafka", "kafka"), ("adapter.event_hubs", "azure", "azure"),
-        ("adapter.event_hubs_checkpoints_aio", "azure", "azure"), ("adapter.service_bus", "azure", "azure"),
+        ("adapter.event_hubs_aio", "azure", "azure"), ("adapter.service_bus", "azure", "azure"),
         ("store.postgresql", "psycopg", "postgresql"),
     ],
 )  # fmt: skip

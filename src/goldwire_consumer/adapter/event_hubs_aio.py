@@ -1,0 +1,106 @@
+"""Subscribes to Event Hubs over AMQP with the SDK's asyncio client. Needs `goldwire-consumer[azure]`.
+
+It takes from all partitions at once. The synchronous client looks at one after another and waits a moment at each idle one,
+which is slow where a hub has many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Generic, TypeVar
+
+from goldwire_consumer.adapter.event_hubs import message, told
+from goldwire_consumer.adapter.event_hubs_checkpoints import source_of
+from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
+from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.aio import AsyncConsumer
+from goldwire_consumer.errors import StoppedError
+from goldwire_consumer.extra import extra
+
+with extra("azure"):
+    from azure.eventhub import EventData
+    from azure.eventhub.aio import EventHubConsumerClient, PartitionContext
+
+T = TypeVar("T")
+
+
+class AsyncEventHubsSubscription(Generic[T]):
+    """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
+
+    def __init__(
+        self,
+        consumer: AsyncConsumer[T],
+        client: EventHubConsumerClient,
+        checkpoints: AsyncSqlCheckpointStore | None = None,
+        *,
+        starting_position: str | int | dict[str, Any] = "-1",
+        pace: Pace | None = None,
+    ) -> None:
+        """Say what to subscribe to.
+
+        Args:
+            consumer: takes the events; the caller closes it.
+            client: of the SDK, made with a checkpoint store; this closes it.
+            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
+            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
+            pace: how much at once.
+
+        Raises:
+            ValueError: dead letters would be lost.
+        """
+        if consumer.settings.dead_letters == "returned":
+            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+        self._consumer = consumer
+        self._client = client
+        self._in_transaction = checkpoints is not None
+        self._starting_position = starting_position
+        self._pace = pace or Pace()
+        self._failure: StoppedError | None = None
+        self._failed = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Take events until the end is asked for; see `EventHubsSubscription.run`.
+
+        Args:
+            stop: set it to end; what is in the database's hands is finished.
+
+        Raises:
+            StoppedError: see `Consumer.process`; the batch at hand has no checkpoint.
+            azure.eventhub.exceptions.EventHubError: the client cannot go on.
+        """
+        receiving = asyncio.create_task(
+            self._client.receive_batch(
+                on_event_batch=self._batch,
+                on_error=self._told,
+                max_batch_size=self._pace.batch,
+                starting_position=self._starting_position,
+            )
+        )
+        ends = [asyncio.create_task(one.wait()) for one in (stop or asyncio.Event(), self._failed)]
+        try:
+            await asyncio.wait({receiving, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in ends:
+                one.cancel()
+            await self._client.close()
+        await receiving
+        if self._failure is not None:
+            raise self._failure
+
+    async def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
+        if not events or self._failure is not None:
+            return  # what is not processed any more keeps its checkpoint
+        source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
+        messages = [message(one, source if self._in_transaction else None, context) for one in events]
+        try:
+            await self._consumer.process(messages)
+        except StoppedError as error:
+            self._failure = error
+            self._failed.set()
+            raise
+        if not self._in_transaction:
+            await context.update_checkpoint(events[-1])
+
+    @staticmethod
+    async def _told(context: PartitionContext | None, error: Exception) -> None:
+        told(context, error)
