@@ -342,8 +342,9 @@ def test_tokens_from_nowhere_are_refused_at_once(given: dict[str, Any]) -> None:
 
 
 def test_a_user_who_may_not_write_idempotently_is_told_so(cluster: KafkaCluster) -> None:
+    cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 50)
+
     async def check(target: KafkaTarget) -> list[Outcome]:
-        cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 9)
         return [(await target.send([Item(sealed("a", 1))]))[0] for _ in range(2)]
 
     for found in with_target(cluster, check, timeout_seconds=2.0):
