@@ -22,6 +22,7 @@ from goldwire.target.worker import Worker
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
+_FATAL = "_FATAL"
 _ALONE_MAX = 40
 """How many records of one refused batch are tried alone: enough for one or two at fault in a thousand."""
 
@@ -147,6 +148,8 @@ class KafkaTarget:
         errors: list[KafkaError | None],
         line: Line,
     ) -> None:
+        if any(error is not None and error.name() == _FATAL for error in errors):
+            await self._worker.run(line.note_fatal)
         left = _ALONE_MAX
         for owner, record, error in zip(owners, records, errors, strict=True):
             if error is None:

@@ -43,6 +43,7 @@ class Line:
         Whoever sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
+        self._cause_told = threading.Event()
         self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
@@ -76,6 +77,11 @@ class Line:
             raise self._kafka.KafkaException(topic.error)
         return len(topic.partitions)
 
+    def note_fatal(self) -> None:
+        """Take note that the client is at its end, which a record may tell before the client tells the cause. It blocks."""
+        self._cause_told.wait(_END_SECONDS)
+        self.fatal = True
+
     def drop(self) -> None:
         """Let go of what is still held: it is not tried again. What is on its way to the broker may arrive."""
         with suppress(self._kafka.KafkaException):
@@ -99,7 +105,9 @@ class Line:
     def _complained(self, error: KafkaError) -> None:
         if self.last_error is None or is_for_people(error) or not is_for_people(self.last_error):
             self.last_error = error
-        self.fatal = self.fatal or error.fatal()
+        if error.fatal():
+            self.fatal = True
+            self._cause_told.set()
 
 
 class _Reports:
