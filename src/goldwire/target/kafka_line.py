@@ -72,6 +72,8 @@ class Line:
         Raises:
             confluent_kafka.KafkaException: no answer in time, no such topic, or no right to see it.
         """
+        if self._ending.is_set():
+            raise self._kafka.KafkaException(self._kafka.KafkaError(self._kafka.KafkaError._DESTROY))  # noqa: SLF001 - its name
         topic = self._producer.list_topics(self._topic, timeout_seconds).topics[self._topic]
         if topic.error is not None:
             raise self._kafka.KafkaException(topic.error)
@@ -85,7 +87,8 @@ class Line:
     def drop(self) -> None:
         """Let go of what is still held: it is not tried again. What is on its way to the broker may arrive."""
         with suppress(self._kafka.KafkaException):
-            self._producer.purge(blocking=False)
+            if not self._ending.is_set():
+                self._producer.purge(blocking=False)
 
     def end(self) -> None:
         """Drop what is still held and disconnect; nothing goes out afterwards. It blocks."""
@@ -94,6 +97,8 @@ class Line:
             self._producer.flush(_END_SECONDS)
         self._ending.set()
         self._thread.join(_END_SECONDS)
+        # It refers to us and we to it: left to the collector of cycles, its threads would go on looking for brokers until then.
+        del self._producer
 
     def _serve(self) -> None:
         while not self._ending.is_set():
