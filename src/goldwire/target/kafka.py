@@ -22,6 +22,7 @@ from goldwire.target.worker import Worker
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
+_FATAL = "_FATAL"
 _ALONE_MAX = 40
 """How many records of one refused batch are tried alone: enough for one or two at fault in a thousand."""
 
@@ -133,6 +134,8 @@ class KafkaTarget:
 
     async def _settle(self, items: Sequence[Item], errors: Errors, line: Line) -> list[Outcome]:
         """Tell what became of each event; its records are made again to find their errors."""
+        if any(error.name() == _FATAL for error in errors.values()):
+            await self._worker.run(line.note_fatal)
         outcomes: list[Outcome] = []
         left = _ALONE_MAX
         for item in items:

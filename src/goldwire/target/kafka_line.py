@@ -46,6 +46,7 @@ class Line:
         Whoever sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
+        self._cause_told = threading.Event()
         self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
@@ -76,15 +77,23 @@ class Line:
         Raises:
             confluent_kafka.KafkaException: no answer in time, no such topic, or no right to see it.
         """
+        if self._ending.is_set():
+            raise self._kafka.KafkaException(self._kafka.KafkaError(self._kafka.KafkaError._DESTROY))  # noqa: SLF001 - its name
         topic = self._producer.list_topics(self._topic, timeout_seconds).topics[self._topic]
         if topic.error is not None:
             raise self._kafka.KafkaException(topic.error)
         return len(topic.partitions)
 
+    def note_fatal(self) -> None:
+        """Take note that the client is at its end, which a record may tell before the client tells the cause. It blocks."""
+        self._cause_told.wait(_END_SECONDS)
+        self.fatal = True
+
     def drop(self) -> None:
         """Let go of what is still held: it is not tried again. What is on its way to the broker may arrive."""
         with suppress(self._kafka.KafkaException):
-            self._producer.purge(blocking=False)
+            if not self._ending.is_set():
+                self._producer.purge(blocking=False)
 
     def end(self) -> None:
         """Drop what is still held and disconnect; nothing goes out afterwards. It blocks."""
@@ -93,6 +102,8 @@ class Line:
             self._producer.flush(_END_SECONDS)
         self._ending.set()
         self._thread.join(_END_SECONDS)
+        # It refers to us and we to it: left to the collector of cycles, its threads would go on looking for brokers until then.
+        del self._producer
 
     def _serve(self) -> None:
         while not self._ending.is_set():
@@ -104,7 +115,9 @@ class Line:
     def _complained(self, error: KafkaError) -> None:
         if self.last_error is None or is_for_people(error) or not is_for_people(self.last_error):
             self.last_error = error
-        self.fatal = self.fatal or error.fatal()
+        if error.fatal():
+            self.fatal = True
+            self._cause_told.set()
 
 
 class _Reports:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
@@ -26,6 +28,7 @@ from goldwire.testing.target_suite import SECRET, Held, TargetSuite
 
 TOPIC = "golden"
 INIT_PRODUCER_ID = 22
+THREADS = Path("/proc/self/task")
 
 
 def settings_for(cluster: KafkaCluster, **more: Any) -> KafkaSettings:
@@ -357,8 +360,9 @@ def test_tokens_from_nowhere_are_refused_at_once(given: dict[str, Any]) -> None:
 
 
 def test_a_user_who_may_not_write_idempotently_is_told_so(cluster: KafkaCluster) -> None:
+    cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 50)
+
     async def check(target: KafkaTarget) -> list[Outcome]:
-        cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 9)
         return [(await target.send([Item(sealed("a", 1))]))[0] for _ in range(2)]
 
     for found in with_target(cluster, check, timeout_seconds=2.0):
@@ -397,6 +401,22 @@ def test_a_cluster_that_is_away_can_be_waited_for(cluster: KafkaCluster) -> None
     found = opening(cluster, connect_timeout_seconds=1.0)
     assert isinstance(found, OSError)
     assert "no broker answers" in str(found)
+
+
+@pytest.mark.skipif(not THREADS.exists(), reason="counts threads as Linux shows them")
+def test_a_closed_target_leaves_no_client_behind(cluster: KafkaCluster) -> None:
+    """Each has threads and sockets, and goes on looking for its brokers; a relay opens again and again through an outage."""
+    cluster.down()
+    opening(cluster, connect_timeout_seconds=0.2)  # what is made once for all
+    before = len(list(THREADS.iterdir()))
+    gc.disable()
+    try:
+        for _ in range(3):
+            opening(cluster, connect_timeout_seconds=0.2)
+        while len(list(THREADS.iterdir())) > before:  # a thread of ours ends in its own time
+            time.sleep(0.02)
+    finally:
+        gc.enable()
 
 
 def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None:
