@@ -18,7 +18,7 @@ from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.observer import Observer
 from goldwire.relay.pacing import Breaker, DeadLetterCap, Throttle
-from goldwire.relay.replay_source import Chooses, Gathered, Repeat, ReplaySource, chooses
+from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
@@ -72,7 +72,7 @@ class Replays:
         self._going: dict[str, Repeat] = {}
         self._judge = judge
         self._throttle = Throttle(None)
-        self._choose: Chooses | None = None
+        self._choose: Choice | None = None
 
     @property
     def held(self) -> Collection[str]:
@@ -143,7 +143,7 @@ class Replays:
             cap = DeadLetterCap(self._settings)
             self._judge = Judge(self._settings, cap, self._clock, self._random, self._live.life)
             self._throttle = Throttle(found.rate)
-            self._choose = chooses(found.selection)
+            self._choose = Choice.of(found.selection)
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
             self._observer.replaying(open_now=True)
             self._take(await self._gather(found.begun, begun=True))
@@ -245,7 +245,10 @@ class Replays:
         self._replay = replace(self._replay, waiting=(*self._replay.waiting, *gathered.waiting))
         for failure in gathered.blocked:
             self._fail(failure)
-        self._count(withheld=gathered.withheld, unconfirmed=gathered.unconfirmed, blocked=len(gathered.blocked))
+        self._count(
+            withheld=gathered.withheld, unconfirmed=gathered.unconfirmed, blocked=len(gathered.blocked),
+            undecided=gathered.undecided,
+        )  # fmt: skip
         self._observer.replayed("withheld", gathered.withheld)
 
     def _events_begun(self) -> int:

@@ -314,6 +314,21 @@ def test_an_entity_behind_a_dead_letter_that_may_have_arrived_is_named_and_left_
     assert "a" not in {entity for entity, _ in repeated(world)}
 
 
+def test_behind_a_dead_letter_the_position_to_redrive_is_the_dead_letters(world):
+    grown(world, rounds=1, entities=("a",))
+    world.target.answer = lambda item: Rejected("no") if item.event.entity_id == "a" else DELIVERED
+    world.commit(("a", {"city": "2"}))
+    world.run()
+    [(_, letter)] = world.store.dead_letters("t")
+    world.commit(("b", {"city": "x"}), ("a", {"city": "3"}))
+    crash_in_send(world, lambda item: item.event.entity_id == "b")
+    world.target.answer = lambda _: DELIVERED
+    world.replay()
+    world.run()
+    [failure] = world.replayed().failures
+    assert (failure.version, f"position {letter.seq}," in failure.reason) == (3, True)
+
+
 def test_nothing_is_begun_before_what_a_crash_left_unclear_has_ended(world):
     grown(world, rounds=2, entities=("a",))
     world.commit(("a", {"city": "new"}))
