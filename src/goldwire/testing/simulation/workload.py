@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+
+from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
+from goldwire.change.golden import tombstone
+from goldwire.change.mastering import Mastering
 from goldwire.change.model import Attribute, EntityType, Golden, MatchRule, Model, Relation, Tag
+from goldwire.change.port import Change, Workspace
 from goldwire.clock import timestamp
-from goldwire.contract.spec import ContractSpec, Mask
 from goldwire.testing.virtual import EPOCH
 
 KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
 SYSTEMS = ("crm", "billing", "shop")
-KEYS = {"hash": b"simulation-hash-key-of-32-bytes!!", "tokenise": b"simulation-token-key-of-32-bytes!"}
+ERASED = 0.02
+"""How likely an entry asks for an erasure."""
 
 MODEL = Model(
     types={
@@ -41,24 +47,32 @@ _VALUES = {
     "note": ("hash", "é\u2028", "", {"a": [1, None]}),
 }
 
+ATTRIBUTES = tuple(_VALUES)
 
-def contracts(target: str, random: Random) -> ContractSpec:
-    """Return a contract that a target may have: each target keeps its character, the rest is drawn."""
-    if target == "every":
-        return ContractSpec(golden=False, approval="any", edges="all", external_ids="all", deselect=True)
-    attributes = tuple(name for name in _VALUES if random.random() < 0.8) or ("city",)
-    masks: tuple[Mask, ...] = ("hash", "tokenise", "redact", "partial")
-    masked = {"pii": random.choice(masks)}
-    return ContractSpec(
-        golden=random.random() < 0.5,
-        approval=random.choice(("any", ("approved",))),
-        where=random.choice((None, None, 'has(a.city) && a.city != "Oslo"')),
-        reveals=("city",),
-        attributes=attributes,
-        masks=masked if {"name", "email"} & set(attributes) else {},
-        payload=random.choice(("delta", "full")) if target == "latest" else "full",
-        deselect=random.random() < 0.7,
-    )
+
+class Erasure(Struct, frozen=True):
+    """Somebody asks to be forgotten."""
+
+    record: ExternalId
+    """One of the records of the person."""
+
+
+Entry = Fact | Decision | Erasure
+
+
+def carry_out(batch: Sequence[Entry], mastering: Mastering, workspace: Workspace, correlation_id: str) -> None:
+    """Master a batch; then those who ask to be forgotten are."""
+    mastering.apply([entry for entry in batch if not isinstance(entry, Erasure)], workspace, correlation_id)
+    records = workspace.records([entry.record for entry in batch if isinstance(entry, Erasure)])
+    heads = workspace.entities(sorted({record.entity_id for record in records.values()}))
+    workspace.commit_changes(
+        Change(
+            head.entity_id, head.entity_type, head.version + 1, "erased", tombstone(head.state), "", correlation_id,
+            head.steward,
+        )
+        for head in heads.values()
+        if head.kind == "live"
+    )  # fmt: skip
 
 
 class Workload:
@@ -69,15 +83,17 @@ class Workload:
         self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
         self._time = EPOCH - 1_000.0
 
-    def batch(self) -> list[Fact | Decision]:
+    def batch(self) -> list[Entry]:
         """Return the next few entries, at times not in order."""
         return [self._entry() for _ in range(self._random.randint(1, 6))]
 
-    def _entry(self) -> Fact | Decision:
+    def _entry(self) -> Entry:
         random = self._random
         self._time += random.choice((0.0, 1.0, 5.0))
         at = timestamp(self._time - random.choice((0.0, 0.0, 0.0, 20.0)))
         record = random.choice(self._records)
+        if random.random() < ERASED:
+            return Erasure(record)
         if random.random() < 0.8:
             return self._fact(record, at)
         kind = random.choice(KINDS)
