@@ -184,6 +184,17 @@ def test_a_replay_that_was_interrupted_is_finished_by_the_next_run_unless_it_is_
     assert [one["state"] for one in sold.json("replay", "list")] == ["cancelled", "done"]
 
 
+def test_a_replay_that_another_replay_was_to_carry_out_is_carried_out(sold: Any, shop: Shop) -> None:
+    everything = len(shop.taken)
+    shop.taken.clear()
+    slow = sold.start("replay", "shop", "--rate", "3")
+    until(lambda: len(shop.taken) > 0)
+    assert "a running relay of shop carries it out" in sold.run("replay", "shop", "--rate", "3").stderr
+    assert slow.wait(timeout=DEADLINE_SECONDS) == 0
+    assert [one["state"] for one in sold.json("replay", "list")] == ["done", "done"]
+    assert len(shop.taken) == 2 * everything
+
+
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
