@@ -245,4 +245,9 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "if not changed and new == old and ids == shape.external_ids(base):",
         "if not changed and new == old:",
     ),
+    "remaster-passes-over-entities": (
+        "goldwire.changelog.sqlite_queries",
+        "AND kind = 'live' AND version > 0 ORDER BY no LIMIT ?",
+        "AND kind = 'live' AND version > 0 ORDER BY entity_id LIMIT ?",
+    ),
 }

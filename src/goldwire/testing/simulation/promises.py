@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from goldwire.change.mastering import Mastering
 from goldwire.changelog.port import Control, LogRow, Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
@@ -21,9 +21,10 @@ from goldwire.relay.ledger import ledger
 from goldwire.target.base import Target
 from goldwire.target.memory import MemoryTarget
 from goldwire.target.sql import SqlTarget
+from goldwire.testing.simulation.course import Course
 from goldwire.testing.simulation.replaying import Replaying
 from goldwire.testing.simulation.witness import Held, Witness, after
-from goldwire.testing.simulation.workload import MODEL, Entry, carry_out
+from goldwire.testing.simulation.workload import Batch
 from goldwire.testing.virtual import VirtualLoop
 from goldwire.testing.workspace import MemoryWorkspace
 
@@ -41,7 +42,7 @@ class Ran(Protocol):
     """Its store."""
     findings: list[str]
     """Where broken promises are reported."""
-    batches: list[list[Entry]]
+    batches: list[Batch]
     committed: list[int]
     """Indexes of batches, in the order in which they were committed."""
     witnesses: dict[str, Witness]
@@ -105,9 +106,10 @@ def _check_log(scenario: Ran, store: SqliteStore, heads: list[LogRow]) -> None:
 def _check_mastering(scenario: Ran, heads: list[LogRow]) -> None:
     """Crashes must leave the golden records that a quiet run of the same batches makes; one may have come twice."""
     workspace = MemoryWorkspace()
-    mastering = Mastering(MODEL)
+    course = Course(at_once=True)
     for index in scenario.committed:
-        carry_out(scenario.batches[index], mastering, workspace, f"batch-{index}")
+        for _ in course.carry_out(scenario.batches[index], lambda: nullcontext(workspace), f"batch-{index}"):
+            pass
     expected = {entity.entity_id: (entity.kind, msgspec.json.decode(entity.state)) for entity in workspace.heads.values()}
     found = {head.entity_id: (head.kind, msgspec.json.decode(head.state)) for head in heads}
     for entity_id in sorted(expected.keys() | found.keys()):

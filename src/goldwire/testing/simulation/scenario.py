@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from goldwire.change.mastering import Mastering
 from goldwire.changelog.port import Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
@@ -25,13 +24,14 @@ from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import Item, Outcome, Target
 from goldwire.target.memory import MemorySettings, MemoryTarget
 from goldwire.target.sql import SqlSettings, SqlTarget
+from goldwire.testing.simulation.course import Course
 from goldwire.testing.simulation.faults import Faults, Link, Process, SimulatedCrash
 from goldwire.testing.simulation.leaks import Leaks
 from goldwire.testing.simulation.promises import SQL_ATTRIBUTES, check_everything, check_ledgers
 from goldwire.testing.simulation.replaying import Replaying
 from goldwire.testing.simulation.terms import Terms, draw_terms
 from goldwire.testing.simulation.witness import Witness
-from goldwire.testing.simulation.workload import MODEL, Workload, carry_out
+from goldwire.testing.simulation.workload import Remodel, Workload
 from goldwire.testing.virtual import VirtualClock, VirtualLoop
 
 TARGETS = ("every", "latest", "snapshot")
@@ -110,7 +110,7 @@ class Scenario:
         self.compiled: dict[tuple[str, int], CompiledContract] = {}
         self.ingesting = True
         self.known = {"every", "latest"}
-        self.mastering = Mastering(MODEL)
+        self.course = Course()
         self.replaying = Replaying(self.random)
         self.observers = {name: Quiet(name, Recorder()) for name in TARGETS}
 
@@ -224,10 +224,11 @@ class Scenario:
         while self.ingested < len(self.batches):
             batch = self.batches[self.ingested]
             try:
-                with store.ingest(self.clock.now()) as workspace:
-                    carry_out(batch, self.mastering, workspace, f"batch-{self.ingested}")
+                for _ in self.course.carry_out(batch, lambda: store.ingest(self.clock.now()), f"batch-{self.ingested}"):
+                    if isinstance(batch, Remodel):  # the relays go on meanwhile
+                        await asyncio.sleep(self.random.choice((0.0, 0.5)))
             except SimulatedCrash:
-                if process.killed_at == "ingest:after-commit":
+                if process.killed_at == "ingest:after-commit" and not isinstance(batch, Remodel):
                     self.committed.append(self.ingested)
                 raise
             self.committed.append(self.ingested)

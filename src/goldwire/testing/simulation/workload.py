@@ -9,10 +9,7 @@ from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
-from goldwire.change.golden import tombstone
-from goldwire.change.mastering import Mastering
-from goldwire.change.model import Attribute, EntityType, Golden, MatchRule, Model, Relation, Tag
-from goldwire.change.port import Change, Workspace
+from goldwire.change.model import Attribute, Choice, EntityType, Golden, MatchRule, Model, Relation, Tag
 from goldwire.clock import timestamp
 from goldwire.testing.virtual import EPOCH
 
@@ -21,23 +18,35 @@ SYSTEMS = ("crm", "billing", "shop")
 ERASED = 0.02
 """How likely an entry asks for an erasure."""
 
-MODEL = Model(
-    types={
-        "Customer": EntityType(
-            attributes={
-                "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=SYSTEMS),
-                "email": Attribute(tags=("pii",)),
-                "city": Attribute(survivorship=("highest_confidence", "longest")),
-                "limit": Attribute(survivorship=("most_frequent", "most_recent")),
-                "note": Attribute(),
-            },
-            relations={"knows": Relation()},
-            match=(MatchRule(name="email", equal=("email",)),),
-            golden=Golden(required=("name",)),
-        )
-    },
-    tags={"pii": Tag(retention_days=30)},
+REMODELLED = 0.06
+"""How likely the rules of mastering change instead of a batch."""
+
+_EMAIL, _LOOSE = MatchRule(name="email", equal=("email",)), MatchRule(name="name and city", equal=("name", "city"))
+
+
+def _model(systems: tuple[str, ...], city: tuple[Choice, ...], match: tuple[MatchRule, ...]) -> Model:
+    customer = EntityType(
+        attributes={
+            "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=systems),
+            "email": Attribute(tags=("pii",)),
+            "city": Attribute(survivorship=city),
+            "limit": Attribute(survivorship=("most_frequent", "most_recent")),
+            "note": Attribute(),
+        },
+        relations={"knows": Relation()},
+        match=match,
+        golden=Golden(required=("name",)),
+    )
+    return Model(types={"Customer": customer}, tags={"pii": Tag(retention_days=30)})
+
+
+MODELS = (
+    _model(SYSTEMS, ("highest_confidence", "longest"), (_EMAIL,)),
+    _model(SYSTEMS[::-1], ("most_recent",), (_EMAIL, _LOOSE)),
 )
+"""The rules of mastering, and other ones for the same attributes: contracts are the same under both."""
+
+MODEL = MODELS[0]
 
 _VALUES = {
     "name": ("Ann", "Bob", "Cem", "Dee", None),
@@ -60,19 +69,16 @@ class Erasure(Struct, frozen=True):
 Entry = Fact | Decision | Erasure
 
 
-def carry_out(batch: Sequence[Entry], mastering: Mastering, workspace: Workspace, correlation_id: str) -> None:
-    """Master a batch; then those who ask to be forgotten are."""
-    mastering.apply([entry for entry in batch if not isinstance(entry, Erasure)], workspace, correlation_id)
-    records = workspace.records([entry.record for entry in batch if isinstance(entry, Erasure)])
-    heads = workspace.entities(sorted({record.entity_id for record in records.values()}))
-    workspace.commit_changes(
-        Change(
-            head.entity_id, head.entity_type, head.version + 1, "erased", tombstone(head.state), "", correlation_id,
-            head.steward,
-        )
-        for head in heads.values()
-        if head.kind == "live"
-    )  # fmt: skip
+class Remodel(Struct, frozen=True):
+    """Match rules and survivorship change, and everything is mastered again."""
+
+    model: int
+    """Which of `MODELS`."""
+    entities: int
+    """In each transaction."""
+
+
+Batch = Sequence[Entry] | Remodel
 
 
 class Workload:
@@ -82,9 +88,13 @@ class Workload:
         self._random = random
         self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
         self._time = EPOCH - 1_000.0
+        self._model = 0
 
-    def batch(self) -> list[Entry]:
-        """Return the next few entries, at times not in order."""
+    def batch(self) -> Batch:
+        """Return the next few entries, at times not in order; or other rules, now and then."""
+        if self._random.random() < REMODELLED:
+            self._model = 1 - self._model
+            return Remodel(self._model, self._random.choice((1, 2, 100)))
         return [self._entry() for _ in range(self._random.randint(1, 6))]
 
     def _entry(self) -> Entry:
