@@ -28,6 +28,9 @@ from goldwire.target.base import Delivered, Duplicate, Item, Outcome
 LOOK_SECONDS = 1.0
 """How often a relay looks whether a replay was asked for."""
 
+TURN_SECONDS = 1.0
+"""After so long a turn begins no further wave: a slow target with a long past to repeat would keep live changes waiting."""
+
 SLICE = 20
 """How many entities are made ready at once."""
 
@@ -260,6 +263,7 @@ class Replays:
         """Send at most `limit` events, an entity's next one only when the one before was taken."""
         assert self._replay is not None, "there is a replay"
         replay_id, left = self._replay.id, limit
+        until = self._clock.monotonic() + TURN_SECONDS
         while ready and left > 0:
             wave, ready = ready[:left], ready[left:]
             items = [_item(repeat, replay_id) for repeat in wave]
@@ -268,8 +272,8 @@ class Replays:
             left -= len(wave)
             self._throttle.spend(sum(outcome is not None for outcome in outcomes))
             ready += self._settle(wave, items, outcomes, sent_at)
-            if None in outcomes:
-                break  # the breaker or a stop keeps the rest back
+            if None in outcomes or self._clock.monotonic() >= until:
+                break  # the breaker or a stop keeps the rest back; or it is the turn of live traffic
         if self._judge.stop is not None:
             self._going.clear()
             await self._save("failed", self._judge.stop)

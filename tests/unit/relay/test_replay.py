@@ -494,6 +494,20 @@ def test_a_rate_is_kept_and_live_traffic_is_not_slowed_down(world):
     world.loop.run_until_complete(task)
 
 
+def test_a_slow_target_with_a_long_past_to_repeat_keeps_no_live_change_waiting(world):
+    grown(world, rounds=30, entities=("a",))
+    world.replay()
+    world.target.items.clear()
+    world.target.delay_seconds = 1.0
+    task = world.loop.create_task(world.running())
+    world.loop.run_until_complete(asyncio.sleep(3.0))
+    world.commit(("b", {"city": "new"}))
+    world.loop.run_until_complete(task)
+    places = [item.event.entity_id for item in world.target.items]
+    assert places.index("b") < 8
+    assert repeated(world) == [("a", version) for version in range(1, 31)]
+
+
 def test_a_target_that_asks_to_wait_is_waited_for(world):
     grown(world, rounds=1)
     asked = iter([Throttled(30.0)])
