@@ -101,3 +101,7 @@ def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shel
     record = shell.json("replay", "start", "bus")
     assert (record["state"], record["events"]) == ("done", len(before))
     assert held(queue) == {**before, **{f"{id_}~{record['id']}": body for id_, body in before.items()}}
+    shell.edit("queue: golden, ", "queue: golden, key: [entityType, entityId], ")
+    told = shell.fails("replay", "bus", code=2)
+    assert "key cannot change once it has delivered" in told, "a replay moves entities no more than a run does"
+    assert len(held(queue)) == 2 * len(before)

@@ -60,6 +60,8 @@ def test_a_changed_key_is_refused_until_it_is_restored_or_applied(masked: Any) -
     assert sent(masked, "segment") == {hashed(OLD, "gold"), hashed(OLD, "silver")}
 
     use(masked, NEW)
+    for words in ((), ("--dry-run",)):
+        assert "Restore the key" in masked.fails("replay", "partners", *words, code=2)
     applied = {one["target"]: one["change"] for one in masked.json("apply")["targets"]}
     assert applied == {"events": "unchanged", "partners": "changed"}
     masked.write("data/more.csv", HEADER + "C-9,Mae,mae@x.example,,,gold,2026-02-01T00:00:00Z\n")
@@ -67,6 +69,8 @@ def test_a_changed_key_is_refused_until_it_is_restored_or_applied(masked: Any) -
     masked.run("run", "--until-caught-up")
     assert sent(masked, "segment") == {hashed(OLD, "gold"), hashed(OLD, "silver"), hashed(NEW, "gold")}
     assert masked.json("verify", "out/partners.jsonl")["whole"]
+    plan = masked.json("replay", "partners", "--dry-run")["plan"]
+    assert (plan["events"], plan["withheld"], plan["unconfirmed"]) == (2, 0, 3), "values of the former key cannot be made again"
 
 
 def test_what_may_have_been_sent_is_never_sealed_with_another_key(masked: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from goldwire.changelog.sqlite import SqliteStore
 
 DEADLINE_SECONDS = 60.0
+HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"
 
 
 class Shop(ThreadingHTTPServer):
@@ -182,6 +184,17 @@ def test_a_replay_that_was_interrupted_is_finished_by_the_next_run_unless_it_is_
     assert [one["state"] for one in sold.json("replay", "list")] == ["cancelled", "done"]
 
 
+def test_a_replay_that_another_replay_was_to_carry_out_is_carried_out(sold: Any, shop: Shop) -> None:
+    everything = len(shop.taken)
+    shop.taken.clear()
+    slow = sold.start("replay", "shop", "--rate", "3")
+    until(lambda: len(shop.taken) > 0)
+    assert "a running relay of shop carries it out" in sold.run("replay", "shop", "--rate", "3").stderr
+    assert slow.wait(timeout=DEADLINE_SECONDS) == 0
+    assert [one["state"] for one in sold.json("replay", "list")] == ["done", "done"]
+    assert len(shop.taken) == 2 * everything
+
+
 @pytest.mark.parametrize(
     ("words", "code", "complaint"),
     [
@@ -190,7 +203,13 @@ def test_a_replay_that_was_interrupted_is_finished_by_the_next_run_unless_it_is_
         (("shop", "--since", "2026-01-01", "--from-seq", "3"), 3, "one beginning"),
         (("shop", "--until", "2001-01-01"), 3, "sent nothing between"),
         (("shop", "--since", "2199-01-01"), 3, "sent nothing between"),
+        (("shop", "--since", "9999-12-31T23:59:59-14:00"), 3, "is no moment"),
+        (("shop", "--until", "0001-01-01T00:00:00+10:00"), 3, "is no moment"),
         (("shop", "--entity", "crm/C-99"), 11, "C-99"),
+        (("shop", "--from-version", "2"), 3, "with one --entity"),
+        (("shop", "--entity", "crm/C-1", "--entity", "crm/C-2", "--to-version", "2"), 3, "with one --entity"),
+        (("shop", "--entity", "crm/C-1", "--from-version", "99"), 3, "newest version is"),
+        (("shop", "--entity", "crm/C-1", "--from-version", "1", "--since", "2026-01-01"), 3, "one beginning"),
         (("shop", "--where", "a.shoe_size == 1"), 2, "shoe_size"),
     ],
 )
@@ -200,3 +219,46 @@ def test_what_cannot_be_replayed_is_said_before_anything_is_written(
     assert complaint in sold.fails("replay", "start", *words, code=code)
     assert sold.json("replay", "list") == []
     sold.fails("replay", "show", "r-1", code=11)
+
+
+def test_the_versions_from_one_on_are_what_a_subscriber_asks_for_who_found_a_gap(sold: Any, shop: Shop) -> None:
+    for number in range(3):
+        sold.write("data/more.csv", f"{HEADER}C-1,Ada,ada@analytical.example,,City {number},,2026-03-0{number + 1}T00:00:00Z\n")
+        sold.run("ingest", "crm", "data/more.csv")
+        sold.run("run", "--until-caught-up", "-t", "shop")
+    shown = sold.json("entity", "show", "crm/C-1")
+    newest = max(one["version"] for one in shown["versions"])
+    for words, wanted in (
+        (("--from-version", "2"), list(range(2, newest + 1))),
+        (("--from-version", "2", "--to-version", "2"), [2, newest]),
+        (("--to-version", "1"), [1, newest]),
+        (("--from-version", str(newest)), [newest]),
+    ):
+        shop.taken.clear()
+        sold.run("replay", "shop", "--entity", "crm/C-1", *words)
+        assert [json.loads(body)["version"] for _, body in shop.taken] == wanted
+
+
+def test_a_stopped_target_is_not_asked_for_a_replay(sold: Any) -> None:
+    sold.run("stop", "shop", "--reason", "moving house")
+    assert "moving house" in sold.fails("replay", "shop", code=7)
+    assert sold.json("replay", "list") == []
+    assert sold.json("replay", "shop", "--dry-run")["plan"]["events"] > 0
+
+
+def test_a_contract_that_is_not_applied_is_told_before_anything_is_repeated(sold: Any) -> None:
+    sold.edit("    approval: any", "    approval: any\n    attributes: [city]")
+    for words in (("--dry-run",), ()):
+        assert "is not applied; `goldwire apply` does it" in sold.run("replay", "shop", *words).stderr
+
+
+def test_an_expression_without_a_result_is_counted(sold: Any) -> None:
+    plan = sold.json("replay", "shop", "--where", "a.city > 5", "--dry-run")["plan"]
+    assert plan["events"] == 0
+    assert plan["undecided"] > 0
+    assert "had no result" in sold.run("replay", "shop", "--where", "a.city > 5").stdout
+
+
+def test_a_rate_that_is_no_number_is_refused(sold: Any) -> None:
+    for rate in ("inf", "nan"):
+        assert "--rate" in sold.run("replay", "shop", "--dry-run", "--rate", rate, code=2).stderr

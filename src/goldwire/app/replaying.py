@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from goldwire.app.finding import cursor_of, history_of
-from goldwire.app.pinned import keep_settings, refuse_moves
+from goldwire.app.pinned import keep_settings
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Revision
+from goldwire.changelog.port import LogRow, Revision
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.clock import timestamp
-from goldwire.errors import ConfigError, InputError, StoreBusyError
+from goldwire.errors import ConfigError, InputError, StoreBusyError, TargetStoppedError
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
@@ -28,59 +29,87 @@ def moment(text: str, option: str) -> str:
     """Return a moment that a person wrote as recorded text; without a zone it is taken as UTC.
 
     Raises:
-        InputError: it is no date and no time.
+        InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
     """
     try:
         written = datetime.fromisoformat(text)
-    except ValueError:
+        aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
+        return timestamp(aware.timestamp())
+    except (ValueError, OverflowError):
         raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
-    aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-    return timestamp(aware.timestamp())
 
 
-def select(
-    house: House, target: str, *, since: str | None, until: str | None, from_seq: int | None, to_seq: int | None,
-    entities: list[str], where: str | None,
-) -> Selection:  # fmt: skip
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a person asked for, as it was written on the command line."""
+
+    since: str | None = None
+    """A moment, see `moment`; what was committed then is included,"""
+    until: str | None = None
+    """and here it is not."""
+    from_seq: int | None = None
+    """The first position,"""
+    to_seq: int | None = None
+    """and the last."""
+    from_version: int | None = None
+    """Of one entity the first version,"""
+    to_version: int | None = None
+    """and the last."""
+    entities: tuple[str, ...] = ()
+    """Entity ids, or SYSTEM/ID of one of their records; none: all."""
+    where: str | None = None
+    """A CEL expression."""
+
+
+def select(house: House, target: str, asked: Asked) -> Selection:
     """Return what a person asked for as positions.
-
-    Args:
-        house: what is configured.
-        target: the target.
-        since: a moment, see `moment`; what was committed then is included,
-        until: and here it is not.
-        from_seq: the first position,
-        to_seq: and the last.
-        entities: entity ids, or SYSTEM/ID of one of their records.
-        where: a CEL expression.
 
     Raises:
         InputError: the two ends contradict each other, or nothing lies between them.
         ContractError: the expression is wrong, or decides on what the target may not know.
     """
-    if (since is not None and from_seq is not None) or (until is not None and to_seq is not None):
-        raise InputError("give one beginning and one end: either a moment or a position")
+    beginnings = (asked.since, asked.from_seq, asked.from_version)
+    ends = (asked.until, asked.to_seq, asked.to_version)
+    if max(sum(one is not None for one in either) for either in (beginnings, ends)) > 1:
+        raise InputError("give one beginning and one end: a moment, a position or a version")
     store = house.store
     cursor = cursor_of(store, target)
-    after, upto = cursor.start, cursor.position
-    if since is not None:
-        after = store.position_before(moment(since, "--since"))
-    elif from_seq is not None:
-        after = from_seq - 1
-    bounded = until is not None or to_seq is not None
-    if until is not None:
-        upto = store.position_before(moment(until, "--until"))
-    elif to_seq is not None:
-        upto = to_seq
-    bounded = bounded and upto < cursor.position
-    after, upto = max(after, cursor.start), min(upto, cursor.position)
+    histories = [history_of(store, name) for name in asked.entities]
+    after, upto = _ends(house, asked, histories)
+    bounded = upto is not None and upto < cursor.position
+    after = max(after, cursor.start)
+    upto = cursor.position if upto is None else min(upto, cursor.position)
     if upto <= after:
         raise InputError(
-            f"{target} was sent nothing between these ends; it began after position {cursor.start} and is at {upto}"
+            f"{target} was sent nothing between these ends; it began after position {cursor.start} and is at {cursor.position}"
         )
-    attributes = _where_attributes(house, target, where) if where is not None else ()
-    ids = tuple(dict.fromkeys(history_of(store, name)[0].entity_id for name in entities))
-    return Selection(after, upto, bounded, ids, where, attributes)
+    attributes = _where_attributes(house, target, asked.where) if asked.where is not None else ()
+    ids = tuple(dict.fromkeys(history[0].entity_id for history in histories))
+    return Selection(after, upto, bounded, ids, asked.where, attributes)
+
+
+def _ends(house: House, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+    """Return the position after which to begin, and the last one, None where no end was given."""
+    store = house.store
+    after, upto = 0, asked.to_seq
+    if asked.since is not None:
+        after = store.position_before(moment(asked.since, "--since"))
+    elif asked.from_seq is not None:
+        after = asked.from_seq - 1
+    if asked.until is not None:
+        upto = store.position_before(moment(asked.until, "--until"))
+    if asked.from_version is None and asked.to_version is None:
+        return after, upto
+    if len(histories) != 1:
+        raise InputError("a version is one of an entity: give --from-version and --to-version with one --entity")
+    [history] = histories
+    if asked.from_version is not None:
+        above = [row.seq for row in history if row.version >= asked.from_version]
+        if not above:
+            raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
+        after = above[0] - 1
+    if asked.to_version is not None:
+        upto = max(row.seq for row in history if row.version <= asked.to_version)
+    return after, upto
 
 
 def _where_attributes(house: House, target: str, where: str) -> tuple[str, ...]:
@@ -105,9 +134,13 @@ def ask(house: House, target: str, selection: Selection, *, rate: float | None, 
     """Keep the record of a new replay, and return it.
 
     Raises:
-        ConfigError: a setting that decides an entity's partition was changed.
+        TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
     """
-    refuse_moves(house, [target])
+    stopped = cursor_of(house.store, target).stopped
+    if stopped is not None:
+        raise TargetStoppedError(
+            f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
+        )
     replay_id = f"{SystemRandom().getrandbits(40):010x}"
     now = timestamp(house.clock.now())
     replay = Replay(replay_id, target, selection, _who(), now, why, rate)

@@ -67,7 +67,7 @@ def run_targets(
 
 
 def run_replay(house: House, replay: Replay, told: Callable[[Replay], None]) -> None:
-    """Run one target's relay until a replay of it has ended; what is pending is delivered beside it.
+    """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
 
     SIGTERM or SIGINT ends gracefully; the replay stays open, and the next relay of the target goes on with it.
 
@@ -171,11 +171,13 @@ class _Work:
                 before, silence_seconds = pending, FIRST_WORD_SECONDS
 
     async def _await_replay(self, relay: Relay, call: StoreCall, replay: Replay, told: Callable[[Replay], None]) -> None:
-        while replay.state == "open":
+        """Go on until no replay of the target is open: who asked for another one meanwhile was told that this relay does it."""
+        any_open = True
+        while any_open:
             await self._house.clock.sleep(REPLAY_LOOK_SECONDS)
             records = await call(self._house.store.replays, replay.target)
-            replay = next(record for record in records if record.id == replay.id)
-            told(replay)
+            told(next(record for record in records if record.id == replay.id))
+            any_open = any(record.state == "open" for record in records)
         relay.stop()
 
     def _signalled(self) -> None:

@@ -68,6 +68,8 @@ class Tally(Struct, frozen=True):
     """Entities of which no event could be confirmed, so nothing was sent."""
     blocked: int = 0
     """Entities behind a dead letter that may have arrived: a person must redrive or discard it first."""
+    undecided: int = 0
+    """Versions for which the selection's expression had no result; an entity is not chosen by them."""
 
 
 class Replay(Struct, frozen=True):

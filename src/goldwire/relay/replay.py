@@ -18,7 +18,7 @@ from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.observer import Observer
 from goldwire.relay.pacing import Breaker, DeadLetterCap, Throttle
-from goldwire.relay.replay_source import Chooses, Gathered, Repeat, ReplaySource, chooses
+from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
@@ -27,6 +27,9 @@ from goldwire.target.base import Delivered, Duplicate, Item, Outcome
 
 LOOK_SECONDS = 1.0
 """How often a relay looks whether a replay was asked for."""
+
+TURN_SECONDS = 1.0
+"""After so long a turn begins no further wave: a slow target with a long past to repeat would keep live changes waiting."""
 
 SLICE = 20
 """How many entities are made ready at once."""
@@ -72,7 +75,7 @@ class Replays:
         self._going: dict[str, Repeat] = {}
         self._judge = judge
         self._throttle = Throttle(None)
-        self._choose: Chooses | None = None
+        self._choose: Choice | None = None
 
     @property
     def held(self) -> Collection[str]:
@@ -143,7 +146,7 @@ class Replays:
             cap = DeadLetterCap(self._settings)
             self._judge = Judge(self._settings, cap, self._clock, self._random, self._live.life)
             self._throttle = Throttle(found.rate)
-            self._choose = chooses(found.selection)
+            self._choose = Choice.of(found.selection)
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
             self._observer.replaying(open_now=True)
             self._take(await self._gather(found.begun, begun=True))
@@ -245,7 +248,10 @@ class Replays:
         self._replay = replace(self._replay, waiting=(*self._replay.waiting, *gathered.waiting))
         for failure in gathered.blocked:
             self._fail(failure)
-        self._count(withheld=gathered.withheld, unconfirmed=gathered.unconfirmed, blocked=len(gathered.blocked))
+        self._count(
+            withheld=gathered.withheld, unconfirmed=gathered.unconfirmed, blocked=len(gathered.blocked),
+            undecided=gathered.undecided,
+        )  # fmt: skip
         self._observer.replayed("withheld", gathered.withheld)
 
     def _events_begun(self) -> int:
@@ -257,6 +263,7 @@ class Replays:
         """Send at most `limit` events, an entity's next one only when the one before was taken."""
         assert self._replay is not None, "there is a replay"
         replay_id, left = self._replay.id, limit
+        until = self._clock.monotonic() + TURN_SECONDS
         while ready and left > 0:
             wave, ready = ready[:left], ready[left:]
             items = [_item(repeat, replay_id) for repeat in wave]
@@ -265,8 +272,8 @@ class Replays:
             left -= len(wave)
             self._throttle.spend(sum(outcome is not None for outcome in outcomes))
             ready += self._settle(wave, items, outcomes, sent_at)
-            if None in outcomes:
-                break  # the breaker or a stop keeps the rest back
+            if None in outcomes or self._clock.monotonic() >= until:
+                break  # the breaker or a stop keeps the rest back; or it is the turn of live traffic
         if self._judge.stop is not None:
             self._going.clear()
             await self._save("failed", self._judge.stop)

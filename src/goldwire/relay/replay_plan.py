@@ -7,7 +7,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from goldwire.changelog.replays import ReplayFailure, Selection
-from goldwire.relay.replay_source import Gathered, ReplaySource, chooses
+from goldwire.relay.replay_source import Choice, Gathered, ReplaySource
 
 PAGE = 50
 """How many entities are looked at at once."""
@@ -32,6 +32,8 @@ class Plan(Struct):
     blocked: int = 0
     """Entities whose delivery that may have arrived is dead."""
     blocked_entities: list[ReplayFailure] = []
+    undecided: int = 0
+    """Versions for which the selection's expression had no result; an entity is not chosen by them."""
     rate: float | None = None
     """Events a second, the least of the limits; None where there is none."""
     seconds: float | None = None
@@ -48,7 +50,7 @@ async def plan_replay(source: ReplaySource, selection: Selection, rate: float | 
         progress: called with the position that was reached.
     """
     plan = Plan(rate=rate)
-    choose = chooses(selection)
+    choose = Choice.of(selection)
     await source.refresh()
     position = selection.after
     while position < selection.upto:
@@ -70,6 +72,7 @@ def _add(plan: Plan, gathered: Gathered) -> None:
         plan.newest_only += repeat.newest_only
     plan.withheld += gathered.withheld
     plan.unconfirmed += gathered.unconfirmed
+    plan.undecided += gathered.undecided
     plan.waiting += len(gathered.waiting)
     plan.blocked += len(gathered.blocked)
     plan.blocked_entities += gathered.blocked[: BLOCKED_NAMED_MAX - len(plan.blocked_entities)]

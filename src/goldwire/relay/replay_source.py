@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
@@ -17,11 +17,9 @@ from goldwire.relay.rebuild import Sent, rebuild, rebuild_newest
 from goldwire.relay.still_allowed import still_allowed
 from goldwire.relay.store_call import StoreCall
 
-Chooses = Callable[[LogRow], bool]
-
 DEAD_AND_UNCLEAR = (
-    "a dead letter of it may have arrived: an older event must not go after it; redrive or discard position {seq}, then replay "
-    "the entity"
+    "this version may have arrived, and no older event must go after it; redrive or discard the dead letter at position {seq}, "
+    "then replay the entity"
 )
 
 
@@ -56,6 +54,8 @@ class Gathered(Struct):
     """Events that may not leave any more, of entities of which nothing is left to send."""
     unconfirmed: int = 0
     """Entities of which nothing could be proven."""
+    undecided: int = 0
+    """Versions for which the expression had no result."""
 
 
 class Page(NamedTuple):
@@ -66,13 +66,28 @@ class Page(NamedTuple):
     """The position up to which all were looked at."""
 
 
-def chooses(selection: Selection) -> Chooses | None:
-    """Return what a selection's expression says of one version of a record; None without an expression."""
-    if selection.where is None:
-        return None
-    shape = Shape("", (), (), (), selection.where_attributes, {})
-    expression = compile_where(selection.where, selection.where_attributes).bind(shape.fields)
-    return lambda row: expression(row, shape.decode(row.state))
+class Choice:
+    """A selection's expression, asked about one version of a record after another."""
+
+    def __init__(self, where: str, attributes: Collection[str]) -> None:
+        shape = Shape("", (), (), (), tuple(attributes), {})
+        self._where = compile_where(where, attributes)
+        self._true_for = self._where.bind(shape.fields)
+        self._decode = shape.decode
+
+    @classmethod
+    def of(cls, selection: Selection) -> Choice | None:
+        """Return that of a selection; None without an expression."""
+        return None if selection.where is None else cls(selection.where, selection.where_attributes)
+
+    def any_of(self, rows: Iterable[LogRow]) -> bool:
+        """Say whether it is true for one of these versions."""
+        return any(self._true_for(row, self._decode(row.state)) for row in rows)
+
+    @property
+    def undecided(self) -> int:
+        """For how many versions it had no result so far."""
+        return self._where.error_count
 
 
 class ReplaySource:
@@ -104,17 +119,18 @@ class ReplaySource:
         return Page([entity_id for _, entity_id in found], looked_at)
 
     async def gather(
-        self, selection: Selection, choose: Chooses | None, entity_ids: Collection[str], *, begun: bool = False
+        self, selection: Selection, choose: Choice | None, entity_ids: Collection[str], *, begun: bool = False
     ) -> Gathered:
         """Make ready what is to be sent of these entities.
 
         Args:
             selection: what was asked for.
-            choose: `chooses` of it.
+            choose: that of it.
             entity_ids: the entities.
             begun: they were chosen and begun before: their lanes have rested since.
         """
         found = Gathered()
+        undecided = choose.undecided if choose is not None else 0
         free = entity_ids if begun else await self._free(entity_ids, found)
         pasts: dict[str, Past] = await self._call(self._store.pasts, self._target, free) if free else {}
         present = self._book.revision(self._book.newest)
@@ -128,7 +144,7 @@ class ReplaySource:
                 sent = await self._newest(past.control, selection, found)
             elif selection.bounded:
                 sent = _within(sent, selection.upto)
-            if choose is not None and not begun and not any(choose(one.row) for one in sent):
+            if choose is not None and not begun and not choose.any_of(one.row for one in sent):
                 continue
             may_leave = _newest_that_may_leave(sent, past.erased, present)
             withheld = len(sent) - len(may_leave)
@@ -136,6 +152,8 @@ class ReplaySource:
                 found.repeats.append(Repeat(entity_id, may_leave, past.control.remote_id, withheld, newest_only))
             else:
                 found.withheld += withheld
+        if choose is not None:
+            found.undecided = choose.undecided - undecided
         return found
 
     async def _free(self, entity_ids: Collection[str], found: Gathered) -> list[str]:
@@ -147,7 +165,8 @@ class ReplaySource:
             if unclear is None:
                 free.append(entity_id)
             elif lane[0].state == "dead":
-                found.blocked.append(ReplayFailure(entity_id, unclear.version, DEAD_AND_UNCLEAR.format(seq=unclear.seq)))
+                # The dead one holds up the lane, also where it is a later one that may have arrived.
+                found.blocked.append(ReplayFailure(entity_id, unclear.version, DEAD_AND_UNCLEAR.format(seq=lane[0].seq)))
             else:
                 found.waiting.append(entity_id)
         return free

@@ -51,7 +51,7 @@ class Redriven(Struct, frozen=True):
 
     sent: int
     left: int
-    """Messages that were met and stay, because they were not chosen or have no plain body."""
+    """Messages that were met and stay: not chosen, without a plain body, or given up again while the redrive went on."""
 
 
 class BrokerDeadLetters:
@@ -109,6 +109,7 @@ class BrokerDeadLetters:
         """
         kept: dict[int, ServiceBusReceivedMessage] = {}
         sent: set[int] = set()
+        ids: set[str] = set()
         async with self._client() as client, self._receiver(client) as receiver, self._sender(client) as sender:
             try:
                 while sequence_numbers is None or not sent.issuperset(sequence_numbers):
@@ -116,6 +117,8 @@ class BrokerDeadLetters:
                     fresh = [message for message in batch if _number(message) not in kept]
                     for message in fresh:
                         chosen = sequence_numbers is None or _number(message) in sequence_numbers
+                        # What came back already would go round and round for as long as its subscriber cannot digest it.
+                        chosen = chosen and message.message_id not in ids
                         again = self._again(message) if chosen else None
                         if again is None:
                             # It stays locked for now, or the next receive would bring it again instead of what follows.
@@ -124,6 +127,7 @@ class BrokerDeadLetters:
                         await sender.send_messages(again)
                         await receiver.complete_message(message)
                         sent.add(_number(message))
+                        ids.add(again.message_id or "")
                     if not fresh:
                         break
             finally:

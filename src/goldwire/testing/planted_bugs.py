@@ -195,4 +195,59 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "return [*inside, sent[-1]] if inside and inside[-1] is not sent[-1] else inside",
         "return inside",
     ),
+    "replay-leaks-what-a-contract-hides-now": (
+        "goldwire.relay.replay_source",
+        " or not still_allowed(sent[place], present):",
+        ":",
+    ),
+    "replay-leaks-what-was-erased": (
+        "goldwire.relay.replay_source",
+        "sent[place].row.version < erased or ",
+        "",
+    ),
+    "replay-leaks-what-is-masked-now": (
+        "goldwire.relay.still_allowed",
+        " or (name in masks and name in now and now[name] != entry):",
+        ":",
+    ),
+    "replay-leaks-hidden-external-ids": (
+        "goldwire.relay.still_allowed",
+        "return set(map(bytes, carried.externalIds)) <= set(map(bytes, shown))",
+        "return carried is not None or shown",
+    ),
+    "replay-leaks-hidden-relations": (
+        "goldwire.relay.still_allowed",
+        "return len(shape.edges(plain)) == len(plain)",
+        "return shape is not None or plain",
+    ),
+    "replay-leaks-what-is-filtered-now": (
+        "goldwire.relay.still_allowed",
+        "shown = seal(present, row, None, None)",
+        "present.selects[row.entity_type] = lambda *_: True; shown = seal(present, row, None, None)",
+    ),
+    "replay-under-the-contract-it-began-with": (
+        "goldwire.relay.replay",
+        "elif newest != self._newest or await self._any_erased(position):",
+        "elif await self._any_erased(position):",
+    ),
+    "replay-blind-to-erasures-once-begun": (
+        "goldwire.relay.replay",
+        "elif newest != self._newest or await self._any_erased(position):",
+        "elif newest != self._newest:",
+    ),
+    "delta-keeps-silent-about-removed-relations": (
+        "goldwire.event.seal",
+        """edges = added + [b'{"op":"removed",%b' % edge[1:] for edge in removed]""",
+        "edges = added",
+    ),
+    "delta-keeps-silent-about-external-ids": (
+        "goldwire.event.seal",
+        "if not changed and new == old and ids == shape.external_ids(base):",
+        "if not changed and new == old:",
+    ),
+    "remaster-passes-over-entities": (
+        "goldwire.changelog.sqlite_queries",
+        "AND kind = 'live' AND version > 0 ORDER BY no LIMIT ?",
+        "AND kind = 'live' AND version > 0 ORDER BY entity_id LIMIT ?",
+    ),
 }

@@ -70,6 +70,19 @@ class SqlCheckpointStore(CheckpointStore):
             rows = _sql(transaction).run(statement, (source_of(*named.values()),)).fetchall()
         return [{**named, "partition_id": row[0], "offset": row[1], "sequence_number": row[2]} for row in rows]
 
+    def forget(self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str) -> int:
+        """Forget the checkpoints of a consumer group: its subscribers begin at their `starting_position` again.
+
+        End them first, or they go on where they are and write new ones. To go back to a checkpoint that was kept, hand what
+        `list_checkpoints` gave to `update_checkpoint`.
+
+        Returns:
+            how many partitions had one.
+        """
+        source = source_of(fully_qualified_namespace, eventhub_name, consumer_group)
+        with self._store.transaction() as transaction:
+            return _sql(transaction).run("DELETE FROM goldwire_checkpoint WHERE source = ?", (source,)).rowcount
+
 
 def source_of(namespace: str, hub: str, consumer_group: str) -> str:
     """Return how the checkpoints of one hub and consumer group are named; names there are not case-sensitive."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from goldwire_consumer.adapter.running import Pace, Retry
 from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.errors import SubscriberError
 from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, wire_headers
 
@@ -24,6 +26,8 @@ with extra("kafka"):
 T = TypeVar("T")
 
 _LOG = logging.getLogger("goldwire_consumer")
+
+_PATIENCE_SECONDS = 30.0
 
 _FENCED = {
     KafkaError.ILLEGAL_GENERATION, KafkaError.UNKNOWN_MEMBER_ID, KafkaError.REBALANCE_IN_PROGRESS,
@@ -123,6 +127,71 @@ class _Entry:
 
 
 _REFUSED = {KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL}  # noqa: SLF001 - as above
+
+
+def rewind(
+    configuration: Mapping[str, Any], topics: Sequence[str], to: datetime | Mapping[tuple[str, int], int] | None = None
+) -> dict[tuple[str, int], int]:
+    """Set a consumer group back (or forward): what the broker still keeps from there on comes again. End its subscribers first.
+
+    Args:
+        configuration: librdkafka's, as that of the subscription.
+        topics: their names.
+        to: a moment, with a zone; or offsets by topic and partition, as an earlier call returned them or a person noted them;
+            None: the beginning. An empty mapping changes nothing.
+
+    Returns:
+        where the group stood, by topic and partition; partitions in which it had committed nothing are left out.
+
+    Raises:
+        ValueError: a moment without a zone.
+        SubscriberError: the group has running subscribers; nothing was changed.
+        confluent_kafka.KafkaException: a topic does not exist, or the broker cannot be reached.
+    """
+    if isinstance(to, datetime) and to.tzinfo is None:
+        raise ValueError("give the moment with a zone, e.g. datetime(2026, 11, 20, tzinfo=UTC)")
+    kafka = confluent_kafka.Consumer({**configuration, "enable.auto.commit": False})
+    try:
+        places = [place for topic in topics for place in _partitions(kafka, topic)]
+        stood = {
+            (one.topic, one.partition): one.offset for one in kafka.committed(places, _PATIENCE_SECONDS) if one.offset >= 0
+        }
+        if isinstance(to, Mapping):
+            wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in to.items()]
+        else:
+            wanted = [TopicPartition(one.topic, one.partition, _offset(kafka, one, to)) for one in places]
+        if wanted:
+            _set(kafka, wanted)
+        return stood
+    finally:
+        kafka.close()
+
+
+def _set(kafka: confluent_kafka.Consumer, places: list[TopicPartition]) -> None:
+    """Commit without being a member, which a broker allows as long as the group has none."""
+    try:
+        kafka.commit(offsets=places, asynchronous=False)
+    except KafkaException as error:
+        if error.args[0].code() in _FENCED:
+            raise SubscriberError("the consumer group has running subscribers: end them, then set it back") from None
+        raise
+
+
+def _partitions(kafka: confluent_kafka.Consumer, topic: str) -> list[TopicPartition]:
+    found = kafka.list_topics(topic, _PATIENCE_SECONDS).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    return [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
+
+
+def _offset(kafka: confluent_kafka.Consumer, place: TopicPartition, moment: datetime | None) -> int:
+    """Return the first offset that is not before a moment; the end where there is none."""
+    first, after_last = kafka.get_watermark_offsets(place, _PATIENCE_SECONDS)
+    if moment is None:
+        return int(first)
+    asked = TopicPartition(place.topic, place.partition, int(moment.timestamp() * 1_000))
+    [found] = kafka.offsets_for_times([asked], _PATIENCE_SECONDS)
+    return int(found.offset) if found.offset >= 0 else int(after_last)
 
 
 def message(received: confluent_kafka.Message) -> Message:

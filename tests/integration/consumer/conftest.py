@@ -283,8 +283,8 @@ class Noting(Consumer[Any]):
 class Rows:
     """A subscriber in this process: what its handler wrote, and how its run ended."""
 
-    def __init__(self, path: Path, wanted: int, settings: Settings | None = None) -> None:
-        self.store = SqliteStore(path)
+    def __init__(self, path: Path, wanted: int, settings: Settings | None = None, stream: str = "goldwire") -> None:
+        self.store = SqliteStore(path, stream=stream)
         self.stop = threading.Event()
         self.fault: Callable[[Any], None] = lambda _: None
         """Called before the handler writes; raises what the handler is to raise."""
@@ -338,8 +338,8 @@ def rows(tmp_path: Path) -> Iterator[Callable[..., Rows]]:
     """Make subscribers in this process, all on one database."""
     made: list[Rows] = []
 
-    def build(wanted: int, settings: Settings | None = None) -> Rows:
-        made.append(Rows(tmp_path / "rows.db", wanted, settings))
+    def build(wanted: int, settings: Settings | None = None, stream: str = "goldwire") -> Rows:
+        made.append(Rows(tmp_path / "rows.db", wanted, settings, stream))
         return made[-1]
 
     yield build

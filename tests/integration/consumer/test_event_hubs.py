@@ -189,3 +189,32 @@ def test_settings_that_would_lose_messages_are_refused(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="dead letters"):
         EventHubsSubscription(consumer, client)
     store.close()
+
+
+def test_a_consumer_group_goes_back_to_its_beginning_and_to_a_checkpoint_that_was_kept(
+    peer: Any, rows: Callable[..., Any]
+) -> None:
+    events = customers(58, 4, 40, payload="full").events
+    everything = sorted((event.entity_id, event.version) for event in events)
+    send(peer, events[:25])
+    first = rows(25)
+    first.run(subscription(peer, first))
+    checkpoints = SqlCheckpointStore(first.store)
+    with EventHubConsumerClient.from_connection_string(peer.address(HUB), "$Default") as client:
+        place = (client._address.hostname, HUB, "$Default")
+    kept = [dict(one) for one in checkpoints.list_checkpoints(*place)]
+    send(peer, events[25:])
+    second = rows(len(events) - 25)
+    second.run(subscription(peer, second))
+    assert sorted(first.seen + second.seen) == everything
+
+    assert checkpoints.forget(*place) == len(list(kept))
+    again = rows(len(events), stream="again")
+    again.run(subscription(peer, again))
+    assert sorted(again.seen) == everything, "all of it came again, for a table that is built anew"
+
+    for one in kept:
+        checkpoints.update_checkpoint(one)
+    since = rows(len(events) - 25, stream="since")
+    since.run(subscription(peer, since))
+    assert sorted(since.seen) == sorted(second.seen)

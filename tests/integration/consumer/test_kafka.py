@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from goldwire.testing.histories import customers
 from goldwire.testing.kafka_cluster import KafkaCluster
 from goldwire.testing.kafka_gate import KafkaGate
 from goldwire.testing.kafka_sasl import Scram
-from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, TryAgainError
-from goldwire_consumer.adapter.kafka import KafkaSubscription
+from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, SubscriberError, TryAgainError
+from goldwire_consumer.adapter.kafka import KafkaSubscription, rewind
 from goldwire_consumer.adapter.running import Pace
 
 PARTITIONS = 3
@@ -254,3 +255,45 @@ def test_settings_that_would_lose_messages_are_refused(
     consumer = Consumer(SqliteStore(tmp_path / "x.db"), lambda _event, _connection: None, settings)
     with pytest.raises(ValueError, match=complaint):
         KafkaSubscription(consumer, configuration, ["customers"])
+
+
+def test_a_consumer_group_is_set_to_offsets_to_a_moment_and_to_the_beginning(
+    cluster: KafkaCluster, rows: Callable[..., Any]
+) -> None:
+    events = customers(38, 6, 60, payload="full").events
+    send(cluster, events)
+    group = {"bootstrap.servers": cluster.bootstrap, "group.id": "mirror", "log_level": 0}
+    third = {("customers", number): 3 for number in range(PARTITIONS)}
+    assert rewind(group, ["customers"], datetime(2999, 1, 1, tzinfo=UTC)) == {}
+    end = rewind(group, ["customers"], third)
+    assert sum(end.values()) == len(events), "after all there is, where nothing is that young"
+    assert rewind(group, ["customers"], {}) == third
+    late = rows(len(events) - 3 * PARTITIONS)
+    late.run(subscription(late, cluster))
+    assert len(late.seen) == late.wanted
+
+    anew = {**group, "group.id": "anew"}
+    rewind(anew, ["customers"], end)
+    assert rewind(anew, ["customers"]) == end
+    again = rows(len(events), stream="again")
+    again.run(subscription(again, cluster, **{"group.id": "anew"}))
+    assert sorted(again.seen) == sorted((event.entity_id, event.version) for event in events)
+
+
+def test_a_consumer_group_with_running_subscribers_is_not_set_back(cluster: KafkaCluster) -> None:
+    group = {"bootstrap.servers": cluster.bootstrap, "group.id": "mirror", "session.timeout.ms": 6000, "log_level": 0}
+    running = KafkaConsumer(group)
+    try:
+        running.subscribe(["customers"])
+        while not running.assignment():
+            running.poll(0.1)
+        with pytest.raises(SubscriberError, match="running subscribers"):
+            rewind(group, ["customers"])
+    finally:
+        running.close()
+    assert committed(cluster) == 0
+
+
+def test_a_moment_without_a_zone_is_refused(cluster: KafkaCluster) -> None:
+    with pytest.raises(ValueError, match="with a zone"):
+        rewind({"bootstrap.servers": cluster.bootstrap, "group.id": "mirror"}, ["customers"], datetime(2026, 11, 20))  # noqa: DTZ001

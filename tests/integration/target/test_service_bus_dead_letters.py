@@ -125,6 +125,19 @@ def test_a_session_keeps_its_order_and_all_go(tmp_path):
     on_a_bus(work, tmp_path)
 
 
+def test_what_a_subscriber_gives_up_again_at_once_is_not_sent_round_and_round(tmp_path):
+    async def work(bus):
+        await bus.send([sealed("a", 1), sealed("b", 1)], queue="plain", sessions=False)
+        await bus.take(2, reason="down")
+        letters = BrokerDeadLetters("bus", bus.settings(queue="plain", sessions=False), None)
+        done, _ = await asyncio.gather(letters.redrive(None), bus.take(2, reason="still down"))
+        assert done.sent == 2
+        assert [one.message_id.count("~d") for one in await letters.look(10)] == [1, 1]
+        assert (await letters.redrive(None)).sent == 2, "a person may ask once more"
+
+    on_a_bus(work, tmp_path)
+
+
 def test_a_redrive_that_was_cut_off_before_its_second_step_leaves_one_copy(tmp_path):
     async def work(bus):
         await bus.send([sealed("a", 1)], queue="plain", sessions=False)

@@ -314,6 +314,21 @@ def test_an_entity_behind_a_dead_letter_that_may_have_arrived_is_named_and_left_
     assert "a" not in {entity for entity, _ in repeated(world)}
 
 
+def test_behind_a_dead_letter_the_position_to_redrive_is_the_dead_letters(world):
+    grown(world, rounds=1, entities=("a",))
+    world.target.answer = lambda item: Rejected("no") if item.event.entity_id == "a" else DELIVERED
+    world.commit(("a", {"city": "2"}))
+    world.run()
+    [(_, letter)] = world.store.dead_letters("t")
+    world.commit(("b", {"city": "x"}), ("a", {"city": "3"}))
+    crash_in_send(world, lambda item: item.event.entity_id == "b")
+    world.target.answer = lambda _: DELIVERED
+    world.replay()
+    world.run()
+    [failure] = world.replayed().failures
+    assert (failure.version, f"position {letter.seq}," in failure.reason) == (3, True)
+
+
 def test_nothing_is_begun_before_what_a_crash_left_unclear_has_ended(world):
     grown(world, rounds=2, entities=("a",))
     world.commit(("a", {"city": "new"}))
@@ -477,6 +492,20 @@ def test_a_rate_is_kept_and_live_traffic_is_not_slowed_down(world):
     assert 18.0 <= world.clock.monotonic() - begun <= 25.0
     world.relay.stop()
     world.loop.run_until_complete(task)
+
+
+def test_a_slow_target_with_a_long_past_to_repeat_keeps_no_live_change_waiting(world):
+    grown(world, rounds=30, entities=("a",))
+    world.replay()
+    world.target.items.clear()
+    world.target.delay_seconds = 1.0
+    task = world.loop.create_task(world.running())
+    world.loop.run_until_complete(asyncio.sleep(3.0))
+    world.commit(("b", {"city": "new"}))
+    world.loop.run_until_complete(task)
+    places = [item.event.entity_id for item in world.target.items]
+    assert places.index("b") < 8
+    assert repeated(world) == [("a", version) for version in range(1, 31)]
 
 
 def test_a_target_that_asks_to_wait_is_waited_for(world):

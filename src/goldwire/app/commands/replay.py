@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,7 +32,10 @@ group = typer.Typer(
     no_args_is_help=True,
 )
 
+_GOES_ON = "the next `goldwire run` of {target} goes on with it, or `goldwire replay cancel {id}`"
+
 _WORDS = {
+    "undecided": "versions for which `--where` had no result, such as a text compared with a number",
     "withheld": "events withheld: an erasure, or the contract of today, no longer lets them out",
     "newest_only": "entities of whose past only the newest event can be proven",
     "unconfirmed": "entities of which nothing can be proven, so nothing is sent",
@@ -55,6 +59,10 @@ def replay_start(
     until: Annotated[str | None, typer.Option("--until", help="Committed before this moment.")] = None,
     from_seq: Annotated[int | None, typer.Option("--from-seq", min=1, help="From this position on.")] = None,
     to_seq: Annotated[int | None, typer.Option("--to-seq", min=1, help="Up to this position.")] = None,
+    from_version: Annotated[
+        int | None, typer.Option("--from-version", min=1, help="From this version of the one --entity on.")
+    ] = None,
+    to_version: Annotated[int | None, typer.Option("--to-version", min=1, help="Up to this version of it.")] = None,
     entity: Annotated[list[str] | None, typer.Option("--entity", help="Only this one: an id or SYSTEM/ID; repeatable.")] = None,
     where: Annotated[str | None, typer.Option("--where", help="Only entities for which this CEL expression is true.")] = None,
     rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Events a second at most.")] = None,
@@ -67,14 +75,20 @@ def replay_start(
 
     The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
-    from goldwire.app.replaying import select
+    from goldwire.app.fit_to_run import refuse_unfit
+    from goldwire.app.replaying import Asked, select
     from goldwire.app.wiring import House
 
+    if rate is not None and not isfinite(rate):
+        raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
+    asked = Asked(
+        since=since, until=until, from_seq=from_seq, to_seq=to_seq, from_version=from_version, to_version=to_version,
+        entities=tuple(entity or ()), where=where,
+    )  # fmt: skip
     with House.of(config) as house:
         house.target_config(target)
-        selection = select(
-            house, target, since=since, until=until, from_seq=from_seq, to_seq=to_seq, entities=entity or [], where=where
-        )
+        refuse_unfit(house, [target])
+        selection = select(house, target, asked)
         if dry_run:
             _tell_plan(house, target, selection, rate, as_json=as_json)
         else:
@@ -159,7 +173,9 @@ def _tell_plan(house: House, target: str, selection: Selection, rate: float | No
 def _render_plan(plan: Plan) -> None:
     how_long = "no rate is set" if plan.seconds is None else f"{plan.seconds:,.0f} s at {plan.rate:g} events a second"
     say(f"{plan.events:,} events of {plan.entities:,} entities, {plan.bytes:,} bytes; {how_long}. Nothing was sent.")
-    _notes({name: getattr(plan, name) for name in ("withheld", "newest_only", "unconfirmed", "waiting", "blocked")})
+    _notes(
+        {name: getattr(plan, name) for name in ("undecided", "withheld", "newest_only", "unconfirmed", "waiting", "blocked")}
+    )
     for one in plan.blocked_entities:
         say(f"  {one.entity_id}: {one.reason}")
 
@@ -167,6 +183,7 @@ def _render_plan(plan: Plan) -> None:
 def _carry_out(house: House, target: str, selection: Selection, rate: float | None, why: str, *, as_json: bool) -> None:
     from goldwire.app.logs import set_up_logs
     from goldwire.app.replaying import ask, carry_out
+    from goldwire.errors import GoldwireError
 
     set_up_logs(house.loaded.config.log)
     record = ask(house, target, selection, rate=rate, why=why)
@@ -176,13 +193,17 @@ def _carry_out(house: House, target: str, selection: Selection, rate: float | No
         def told(replay: Replay) -> None:
             display.update(task, completed=max(replay.position - selection.after, 0), note=f"{replay.tally.events:,} events")
 
-        here = carry_out(house, record, told)
+        try:
+            here = carry_out(house, record, told)
+        except GoldwireError:
+            note(f"goldwire: replay {record.id} stays open; {_GOES_ON.format(target=target, id=record.id)}")
+            raise
     record = _record(house, record.id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
     if not here:
         note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` tells how far it is")
     elif record.state == "open":
-        note(f"goldwire: interrupted; the next `goldwire run` of {target} goes on, or `goldwire replay cancel {record.id}`")
+        note(f"goldwire: interrupted; {_GOES_ON.format(target=target, id=record.id)}")
     _exit_if_failed(record)
 
 
@@ -219,11 +240,13 @@ def _plain(record: Replay) -> dict[str, Any]:
 def _render(record: Replay) -> None:
     tally, selection = record.tally, record.selection
     say(f"{record.id}: {record.target}, {record.state}{': ' if record.reason else ''}{record.reason}")
-    say(f"positions {selection.after + 1:,} to {selection.upto:,}, asked for by {record.requested_by} at {record.requested_at}")
+    at = f" (at {max(record.position, selection.after):,} now)" if record.state == "open" else ""
+    positions = f"positions {selection.after + 1:,} to {selection.upto:,}{at}"
+    say(f"{positions}, asked for by {record.requested_by} at {record.requested_at}")
     if record.why:
         say(f"why: {record.why}")
     say(f"{tally.events:,} events of {tally.entities:,} entities taken, {tally.bytes:,} bytes; {tally.duplicates:,} were held")
-    names = ("withheld", "newest_only", "unconfirmed", "blocked", "rejected", "skipped")
+    names = ("undecided", "withheld", "newest_only", "unconfirmed", "blocked", "rejected", "skipped")
     _notes({**{name: getattr(tally, name) for name in names}, "waiting": len(record.waiting)})
     for one in record.failures:
         say(f"  {one.entity_id} version {one.version}: {one.reason}")

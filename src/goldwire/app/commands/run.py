@@ -36,7 +36,9 @@ def run(
     Ctrl-C or SIGTERM ends gracefully: what is in flight is settled. A target that has to stop does not hold up the others; the
     exit code is then that of its error.
     """
+    from goldwire.app.fit_to_run import refuse_unfit
     from goldwire.app.logs import set_up_logs
+    from goldwire.app.pinned import keep_settings
     from goldwire.app.running import run_targets
     from goldwire.app.wiring import House
     from goldwire.relay.metrics import Recorder
@@ -44,7 +46,9 @@ def run(
     with House.of(config) as house:
         set_up_logs(house.loaded.config.log)
         names = [name for name in dict.fromkeys(target or sorted(house.loaded.config.targets)) if house.target_config(name)]
-        _check(house, names)
+        refuse_unfit(house, names)
+        for name in names:
+            keep_settings(house, name)
         recorder = Recorder()
         if metrics_port is not None:
             _serve_metrics(metrics_port, recorder)
@@ -98,23 +102,6 @@ def _serve_metrics(port: int, recorder: Any) -> None:
         start_http_server(port, "127.0.0.1", registry=recorder.registry)
     except OSError as error:
         raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
-
-
-def _check(house: House, names: list[str]) -> None:
-    """Refuse, before any begins, targets whose contract was never applied, or with other keys; warn of what is not applied."""
-    from goldwire.app.applying import differs
-    from goldwire.app.pinned import keep_settings, refuse_moves
-    from goldwire.errors import ConfigError
-
-    fresh = [name for name in names if not house.store.revisions(name)]
-    if fresh:
-        raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
-    refuse_moves(house, names)
-    for name in names:
-        keep_settings(house, name)
-        house.check_keys(name)
-        if differs(house, name):
-            note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
 
 
 def _result(house: House, names: list[str], errors: dict[str, Any]) -> list[dict[str, Any]]:

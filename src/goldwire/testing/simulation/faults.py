@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, ClassVar, Protocol
 
@@ -79,22 +79,29 @@ class Arrived(Protocol):
         ...
 
 
+Leaving = Callable[[Sequence[Item]], None]
+
+
 class Link:
     """The way to a target that outlives the relay's process, with all that may happen on it.
 
     Args:
         inner: the real target, which stands for the other side.
         arrived: told of each item when it reaches the other side.
+        leaving: told of items when they are handed over, whatever becomes of them.
     """
 
     batch_limit: ClassVar[int] = 1_000
 
-    def __init__(self, inner: Target, faults: Faults, random: Random, process: Process, arrived: Arrived) -> None:
+    def __init__(
+        self, inner: Target, faults: Faults, random: Random, process: Process, arrived: Arrived, leaving: Leaving
+    ) -> None:
         self._inner = inner
         self._faults = faults
         self._random = random
         self._process = process
         self._arrived = arrived
+        self._leaving = leaving
 
     async def open(self) -> None:
         """The other side is open already."""
@@ -106,6 +113,7 @@ class Link:
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
         """Carry items over, with what the seed has in store for them."""
         self._process.step("send:before")
+        self._leaving(items)
         faults, random = self._faults, self._random
         if random.random() < faults.throttled:
             return [Throttled(random.choice((None, 0.5, 3.0)))] * len(items)

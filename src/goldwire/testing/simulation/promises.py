@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
-from goldwire.capture.fact import Decision, Fact
-from goldwire.change.mastering import Mastering
 from goldwire.changelog.port import Control, LogRow, Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
@@ -22,9 +21,10 @@ from goldwire.relay.ledger import ledger
 from goldwire.target.base import Target
 from goldwire.target.memory import MemoryTarget
 from goldwire.target.sql import SqlTarget
+from goldwire.testing.simulation.course import Course
 from goldwire.testing.simulation.replaying import Replaying
-from goldwire.testing.simulation.witness import Witness
-from goldwire.testing.simulation.workload import MODEL
+from goldwire.testing.simulation.witness import Held, Witness, after
+from goldwire.testing.simulation.workload import Batch
 from goldwire.testing.virtual import VirtualLoop
 from goldwire.testing.workspace import MemoryWorkspace
 
@@ -42,7 +42,7 @@ class Ran(Protocol):
     """Its store."""
     findings: list[str]
     """Where broken promises are reported."""
-    batches: list[list[Fact | Decision]]
+    batches: list[Batch]
     committed: list[int]
     """Indexes of batches, in the order in which they were committed."""
     witnesses: dict[str, Witness]
@@ -106,9 +106,10 @@ def _check_log(scenario: Ran, store: SqliteStore, heads: list[LogRow]) -> None:
 def _check_mastering(scenario: Ran, heads: list[LogRow]) -> None:
     """Crashes must leave the golden records that a quiet run of the same batches makes; one may have come twice."""
     workspace = MemoryWorkspace()
-    mastering = Mastering(MODEL)
+    course = Course(at_once=True)
     for index in scenario.committed:
-        mastering.apply(scenario.batches[index], workspace, f"batch-{index}")
+        for _ in course.carry_out(scenario.batches[index], lambda: nullcontext(workspace), f"batch-{index}"):
+            pass
     expected = {entity.entity_id: (entity.kind, msgspec.json.decode(entity.state)) for entity in workspace.heads.values()}
     found = {head.entity_id: (head.kind, msgspec.json.decode(head.state)) for head in heads}
     for entity_id in sorted(expected.keys() | found.keys()):
@@ -147,10 +148,8 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
             )
 
 
-def _acceptable(
-    book: ContractBook, revisions: Sequence[Revision], head: LogRow, held: Control | None
-) -> list[dict[str, Any] | None]:
-    """Return the attributes that a target may rightly hold of a golden record; None for not holding it.
+def _acceptable(book: ContractBook, revisions: Sequence[Revision], head: LogRow, held: Control | None) -> list[Held | None]:
+    """Return what a target may rightly hold of a golden record; None for not holding it.
 
     The revision of the head's position seals it, or a later one where it could not be sent at once; never an older one.
     """
@@ -163,12 +162,12 @@ def _acceptable(
     return [None] * (None in later) + [unchanged] * (unchanged is not None)
 
 
-def _shown(book: ContractBook, revision: int, head: LogRow) -> dict[str, Any] | None:
+def _shown(book: ContractBook, revision: int, head: LogRow) -> Held | None:
     shown = seal(book.revision(revision), head, None, None)
-    return msgspec.json.decode(shown.body)["changes"]["attributes"] if isinstance(shown, SealedEvent) else None
+    return after(None, msgspec.json.decode(shown.body)) if isinstance(shown, SealedEvent) else None
 
 
-def _holds(inner: Target, rows: Rows, entity_id: str, wanted: dict[str, Any] | None) -> bool:
+def _holds(inner: Target, rows: Rows, entity_id: str, wanted: Held | None) -> bool:
     """Say whether the real target holds a record as it should, or does not hold it as it should not."""
     if isinstance(inner, MemoryTarget):
         last = inner.events.get(entity_id)
@@ -176,4 +175,4 @@ def _holds(inner: Target, rows: Rows, entity_id: str, wanted: dict[str, Any] | N
     row = rows.get(entity_id)
     if row is None or wanted is None:
         return row is None and wanted is None
-    return all(row[name] == wanted.get(name, {}).get("value") for name in SQL_ATTRIBUTES)
+    return all(row[name] == wanted.attributes.get(name, {}).get("value") for name in SQL_ATTRIBUTES)

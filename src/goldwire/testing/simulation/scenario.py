@@ -11,14 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-import msgspec
-
-from goldwire.canonical import canonical
-from goldwire.change.mastering import Mastering
 from goldwire.changelog.port import Revision
 from goldwire.changelog.sqlite import SqliteStore
-from goldwire.contract.compiled import CompiledContract, compile_contract
-from goldwire.contract.spec import ContractSpec
+from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import FencedError, InputError, TargetStoppedError
 from goldwire.relay.book import ContractBook
 from goldwire.relay.metrics import Recorder
@@ -29,11 +24,14 @@ from goldwire.relay.store_call import StoreCall
 from goldwire.target.base import Item, Outcome, Target
 from goldwire.target.memory import MemorySettings, MemoryTarget
 from goldwire.target.sql import SqlSettings, SqlTarget
+from goldwire.testing.simulation.course import Course
 from goldwire.testing.simulation.faults import Faults, Link, Process, SimulatedCrash
+from goldwire.testing.simulation.leaks import Leaks
 from goldwire.testing.simulation.promises import SQL_ATTRIBUTES, check_everything, check_ledgers
 from goldwire.testing.simulation.replaying import Replaying
+from goldwire.testing.simulation.terms import Terms, draw_terms
 from goldwire.testing.simulation.witness import Witness
-from goldwire.testing.simulation.workload import KEYS, MODEL, Workload, contracts
+from goldwire.testing.simulation.workload import Remodel, Workload
 from goldwire.testing.virtual import VirtualClock, VirtualLoop
 
 TARGETS = ("every", "latest", "snapshot")
@@ -66,13 +64,16 @@ class Quiet(Observer):
 class Interrupted(StoreCall):
     """In production another process may commit between any two calls of the store; here the operator does, now and then."""
 
-    def __init__(self, operate: Callable[[], None]) -> None:
+    def __init__(self, operate: Callable[[], None], turn: Callable[[], None]) -> None:
         super().__init__()
         self._operate = operate
+        self._turn = turn
 
     async def __call__(self, function: Callable[..., T], *args: Any) -> T:
-        """Let the operator act, or not, and then call."""
+        """Let the operator act, or not, and then call; whoever looks for an open replay begins a turn of it."""
         self._operate()
+        if function.__name__ == "open_replay":
+            self._turn()
         return await super().__call__(function, *args)
 
 
@@ -99,6 +100,7 @@ class Scenario:
         self.process = Process(self.random, 0.0)
         self.findings: list[str] = []
         self.witnesses = {name: Witness(name, self.findings.append) for name in TARGETS}
+        self.leaks = {name: Leaks(name, self.findings.append) for name in TARGETS}
         self.inner = {name: self._inner(name) for name in TARGETS}
         self.settings = {name: self._settings(name) for name in TARGETS}
         workload = Workload(self.random)
@@ -108,7 +110,7 @@ class Scenario:
         self.compiled: dict[tuple[str, int], CompiledContract] = {}
         self.ingesting = True
         self.known = {"every", "latest"}
-        self.mastering = Mastering(MODEL)
+        self.course = Course()
         self.replaying = Replaying(self.random)
         self.observers = {name: Quiet(name, Recorder()) for name in TARGETS}
 
@@ -210,7 +212,7 @@ class Scenario:
 
     async def _process(self, store: SqliteStore, process: Process, faults: dict[str, Faults], *, calm: bool) -> None:
         for name in sorted(self.known):
-            self._apply_contract(store, name, contracts(name, self.random), only_first=True)
+            self._apply_contract(store, name, draw_terms(name, self.random), only_first=True)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._ingest(store, process))
             for name in TARGETS:
@@ -222,10 +224,11 @@ class Scenario:
         while self.ingested < len(self.batches):
             batch = self.batches[self.ingested]
             try:
-                with store.ingest(self.clock.now()) as workspace:
-                    self.mastering.apply(batch, workspace, f"batch-{self.ingested}")
+                for _ in self.course.carry_out(batch, lambda: store.ingest(self.clock.now()), f"batch-{self.ingested}"):
+                    if isinstance(batch, Remodel):  # the relays go on meanwhile
+                        await asyncio.sleep(self.random.choice((0.0, 0.5)))
             except SimulatedCrash:
-                if process.killed_at == "ingest:after-commit":
+                if process.killed_at == "ingest:after-commit" and not isinstance(batch, Remodel):
                     self.committed.append(self.ingested)
                 raise
             self.committed.append(self.ingested)
@@ -237,12 +240,13 @@ class Scenario:
 
     async def _relay(self, store: SqliteStore, name: str, faults: Faults, process: Process, *, calm: bool) -> None:
         while True:
-            link = Link(self.inner[name], faults, self.random, process, self.witnesses[name].arrived)
+            leaks = self.leaks[name]
+            link = Link(self.inner[name], faults, self.random, process, self.witnesses[name].arrived, leaks.leaving)
             book = ContractBook(name, partial(self.compile, name))
             relay = Relay(
                 name, store, link, book, self.settings[name], clock=self.clock, random=self.random,
                 observer=self.observers[name], start="beginning" if name == "every" else "snapshot",
-                call=Interrupted(partial(self._interrupt, store, calm=calm)),
+                call=Interrupted(partial(self._interrupt, store, calm=calm), partial(leaks.turn, store)),
             )  # fmt: skip
             try:
                 await relay.run(until_caught_up=True)
@@ -268,7 +272,7 @@ class Scenario:
         if random.random() < 0.15:
             name = random.choice(TARGETS)
             if name in self.known:
-                self._apply_contract(store, name, contracts(name, random))
+                self._apply_contract(store, name, draw_terms(name, random))
         if random.random() < 0.1:
             self._rewind(store)
         self.replaying.operate(store, self.clock.now())
@@ -301,18 +305,16 @@ class Scenario:
         store.close()
         return bool(letters)
 
-    def _apply_contract(self, store: SqliteStore, name: str, spec: ContractSpec, *, only_first: bool = False) -> None:
+    def _apply_contract(self, store: SqliteStore, name: str, terms: Terms, *, only_first: bool = False) -> None:
         if only_first and store.revisions(name):
             return
-        store.apply_revision(name, canonical(msgspec.to_builtins(spec)), self.clock.now())
+        store.apply_revision(name, terms.document, self.clock.now())
 
     def compile(self, name: str, revision: Revision) -> CompiledContract:
         """Compile a target's contract as its revision says."""
         compiled = self.compiled.get((name, revision.revision))
         if compiled is None:
-            spec = msgspec.json.decode(revision.document, type=ContractSpec)
-            clearance = ("pii",) if name == "every" else ()
-            compiled = compile_contract(name, spec, MODEL, name, clearance, KEYS, revision.revision)
+            compiled = Terms.of(revision).compile(name, revision.revision)
             self.compiled[name, revision.revision] = compiled
         return compiled
 

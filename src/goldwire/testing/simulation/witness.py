@@ -9,8 +9,42 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from goldwire.canonical import canonical
 from goldwire.event.sealed import SealedEvent
 from goldwire.target.base import Item
+
+
+class Held(Struct, frozen=True):
+    """What somebody holds of a golden record who applied every event."""
+
+    attributes: dict[str, Any]
+    edges: list[dict[str, Any]]
+    """`rel` and `to`, in canonical order."""
+    external_ids: list[dict[str, str]]
+
+
+def after(held: Held | None, body: dict[str, Any]) -> Held:
+    """Return what is held after an EntityChanged.
+
+    Args:
+        held: before; None where there was nothing.
+        body: of the event.
+    """
+    changes = body["changes"]
+    if held is None or body["payload"] == "full":
+        held = Held({}, [], [])
+        attributes = changes["attributes"]
+    else:
+        attributes = {**held.attributes, **changes["attributes"]}
+        attributes = {name: entry for name, entry in attributes.items() if entry["value"] is not None}
+    edges = {canonical(edge): edge for edge in held.edges}
+    for change in changes["edges"]:
+        edge = {"rel": change["rel"], "to": change["to"]}
+        if change.get("op") == "removed":
+            edges.pop(canonical(edge), None)
+        else:
+            edges[canonical(edge)] = edge
+    return Held(attributes, [edges[key] for key in sorted(edges)], body["externalIds"])
 
 
 class _Repeats(Struct):
@@ -113,23 +147,14 @@ class Witness:
             if of == replay_id and repeats.versions and max(repeats.versions) < repeats.newest
         ]
 
-    def record(self, entity_id: str) -> dict[str, Any] | None:
-        """Return the attributes that a faithful subscriber holds of an entity now; None when it holds none."""
-        held: dict[str, Any] | None = None
+    def record(self, entity_id: str) -> Held | None:
+        """Return what a faithful subscriber holds of an entity now; None when it holds none."""
+        held: Held | None = None
         for event in self._first.get(entity_id, ()):
             body = msgspec.json.decode(event.body)
-            if event.deleted:
-                held = None
-                continue
-            attributes = body["changes"]["attributes"]
-            if body["payload"] == "full":
-                held = dict(attributes)
-                continue
-            if held is None:
+            if held is None and not event.deleted and body["payload"] == "delta":
                 self._report(f"{self._target}: {entity_id} got a delta at version {event.version} before any full record")
-                held = {}
-            held.update(attributes)
-            held = {name: entry for name, entry in held.items() if entry["value"] is not None}
+            held = None if event.deleted else after(held, body)
         return held
 
     def entities(self) -> list[str]:

@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
+
+from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
-from goldwire.change.model import Attribute, EntityType, Golden, MatchRule, Model, Relation, Tag
+from goldwire.change.model import Attribute, Choice, EntityType, Golden, MatchRule, Model, Relation, Tag
 from goldwire.clock import timestamp
-from goldwire.contract.spec import ContractSpec, Mask
 from goldwire.testing.virtual import EPOCH
 
 KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
 SYSTEMS = ("crm", "billing", "shop")
-KEYS = {"hash": b"simulation-hash-key-of-32-bytes!!", "tokenise": b"simulation-token-key-of-32-bytes!"}
+ERASED = 0.02
+"""How likely an entry asks for an erasure."""
 
-MODEL = Model(
-    types={
-        "Customer": EntityType(
-            attributes={
-                "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=SYSTEMS),
-                "email": Attribute(tags=("pii",)),
-                "city": Attribute(survivorship=("highest_confidence", "longest")),
-                "limit": Attribute(survivorship=("most_frequent", "most_recent")),
-                "note": Attribute(),
-            },
-            relations={"knows": Relation()},
-            match=(MatchRule(name="email", equal=("email",)),),
-            golden=Golden(required=("name",)),
-        )
-    },
-    tags={"pii": Tag(retention_days=30)},
+REMODELLED = 0.06
+"""How likely the rules of mastering change instead of a batch."""
+
+_EMAIL, _LOOSE = MatchRule(name="email", equal=("email",)), MatchRule(name="name and city", equal=("name", "city"))
+
+
+def _model(systems: tuple[str, ...], city: tuple[Choice, ...], match: tuple[MatchRule, ...]) -> Model:
+    customer = EntityType(
+        attributes={
+            "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=systems),
+            "email": Attribute(tags=("pii",)),
+            "city": Attribute(survivorship=city),
+            "limit": Attribute(survivorship=("most_frequent", "most_recent")),
+            "note": Attribute(),
+        },
+        relations={"knows": Relation()},
+        match=match,
+        golden=Golden(required=("name",)),
+    )
+    return Model(types={"Customer": customer}, tags={"pii": Tag(retention_days=30)})
+
+
+MODELS = (
+    _model(SYSTEMS, ("highest_confidence", "longest"), (_EMAIL,)),
+    _model(SYSTEMS[::-1], ("most_recent",), (_EMAIL, _LOOSE)),
 )
+"""The rules of mastering, and other ones for the same attributes: contracts are the same under both."""
+
+MODEL = MODELS[0]
 
 _VALUES = {
     "name": ("Ann", "Bob", "Cem", "Dee", None),
@@ -41,24 +56,29 @@ _VALUES = {
     "note": ("hash", "é\u2028", "", {"a": [1, None]}),
 }
 
+ATTRIBUTES = tuple(_VALUES)
 
-def contracts(target: str, random: Random) -> ContractSpec:
-    """Return a contract that a target may have: each target keeps its character, the rest is drawn."""
-    if target == "every":
-        return ContractSpec(golden=False, approval="any", edges="all", external_ids="all", deselect=True)
-    attributes = tuple(name for name in _VALUES if random.random() < 0.8) or ("city",)
-    masks: tuple[Mask, ...] = ("hash", "tokenise", "redact", "partial")
-    masked = {"pii": random.choice(masks)}
-    return ContractSpec(
-        golden=random.random() < 0.5,
-        approval=random.choice(("any", ("approved",))),
-        where=random.choice((None, None, 'has(a.city) && a.city != "Oslo"')),
-        reveals=("city",),
-        attributes=attributes,
-        masks=masked if {"name", "email"} & set(attributes) else {},
-        payload=random.choice(("delta", "full")) if target == "latest" else "full",
-        deselect=random.random() < 0.7,
-    )
+
+class Erasure(Struct, frozen=True):
+    """Somebody asks to be forgotten."""
+
+    record: ExternalId
+    """One of the records of the person."""
+
+
+Entry = Fact | Decision | Erasure
+
+
+class Remodel(Struct, frozen=True):
+    """Match rules and survivorship change, and everything is mastered again."""
+
+    model: int
+    """Which of `MODELS`."""
+    entities: int
+    """In each transaction."""
+
+
+Batch = Sequence[Entry] | Remodel
 
 
 class Workload:
@@ -68,16 +88,22 @@ class Workload:
         self._random = random
         self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
         self._time = EPOCH - 1_000.0
+        self._model = 0
 
-    def batch(self) -> list[Fact | Decision]:
-        """Return the next few entries, at times not in order."""
+    def batch(self) -> Batch:
+        """Return the next few entries, at times not in order; or other rules, now and then."""
+        if self._random.random() < REMODELLED:
+            self._model = 1 - self._model
+            return Remodel(self._model, self._random.choice((1, 2, 100)))
         return [self._entry() for _ in range(self._random.randint(1, 6))]
 
-    def _entry(self) -> Fact | Decision:
+    def _entry(self) -> Entry:
         random = self._random
         self._time += random.choice((0.0, 1.0, 5.0))
         at = timestamp(self._time - random.choice((0.0, 0.0, 0.0, 20.0)))
         record = random.choice(self._records)
+        if random.random() < ERASED:
+            return Erasure(record)
         if random.random() < 0.8:
             return self._fact(record, at)
         kind = random.choice(KINDS)
