@@ -30,6 +30,8 @@ with extra("azure"):
         MessageAlreadySettled,
         MessageLockLostError,
         OperationTimeoutError,
+        ServiceBusAuthenticationError,
+        ServiceBusAuthorizationError,
         ServiceBusConnectionError,
         ServiceBusError,
         ServiceBusServerBusyError,
@@ -49,6 +51,9 @@ _PASSING = (
     SessionCannotBeLockedError, SessionLockLostError,
 )  # fmt: skip
 """The message comes again by itself, to whoever holds it next."""
+
+_REFUSED = (ServiceBusAuthenticationError, ServiceBusAuthorizationError)
+"""Somebody must mend the credential, unless it was good before: then a token came late, or a key is being changed."""
 
 
 class ServiceBusSubscription:
@@ -89,6 +94,7 @@ class ServiceBusSubscription:
         self._pace = pace or Pace(batch=50)
         self._lock_seconds = lock_seconds_max
         self._sessions = sessions
+        self._let_in = False
         more: dict[str, Any] = {"session_id": NEXT_AVAILABLE_SESSION} if sessions else {}
         more["max_wait_time"] = self._pace.wait_seconds
         self._open: Callable[[AutoLockRenewer | None], ServiceBusReceiver]
@@ -109,7 +115,8 @@ class ServiceBusSubscription:
 
         Raises:
             StoppedError: see `Consumer.process`; the messages at hand were not completed.
-            azure.servicebus.exceptions.ServiceBusError: the client cannot go on: wrong credentials, no such entity.
+            azure.servicebus.exceptions.ServiceBusError: the client cannot go on: credentials that were never good, no such
+                entity.
         """
         stop = stop or threading.Event()
         retry = Retry(self._pace, stop)
@@ -125,14 +132,18 @@ class ServiceBusSubscription:
         with AutoLockRenewer(max_lock_renewal_duration=self._lock_seconds) as renewer:
             try:
                 with self._open(renewer) as receiver:
+                    self._let_in = True
                     while not stop.is_set():
                         found = receiver.receive_messages(self._pace.batch, max_wait_time=self._pace.wait_seconds)
                         if not found:
                             return True
                         self._batch(receiver, found, stop)
             except OperationTimeoutError:
+                self._let_in = True
                 return True  # no session has a message
-            except _PASSING as error:
+            except (*_PASSING, *_REFUSED) as error:
+                if isinstance(error, _REFUSED) and not self._let_in:
+                    raise
                 raise TryAgainError(f"Service Bus: {type(error).__name__}") from error
         return True
 

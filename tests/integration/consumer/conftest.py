@@ -259,7 +259,7 @@ def serving(folder: Path | None) -> Iterator[Peer]:
     topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
     logging.getLogger("azure").setLevel(logging.CRITICAL + 1)  # a log record that is kept would keep the SDK's sockets
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "unclosed <s", ResourceWarning)  # the SDKs leave cut sockets to the collector
+        warnings.filterwarnings("ignore", "unclosed (<s|transport)", ResourceWarning)  # left to the collector by the SDKs
         found = Peer(BrokerConfig(hubs=(HubSettings("customers-hub", 3),), queues=(session, plain), topics=(topic,)), folder)
         yield found
         found.stop()

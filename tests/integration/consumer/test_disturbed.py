@@ -66,10 +66,11 @@ class BriefTokens:
 
     def __init__(self) -> None:
         self.issued = 0
+        self.life_seconds = LIFE_SECONDS
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
         self.issued += 1
-        expires_at = int(time.time()) + LIFE_SECONDS
+        expires_at = int(time.time()) + self.life_seconds
         return AccessToken(sas_token(ROOT, "sb://127.0.0.1/", expires_at), expires_at)
 
     def close(self) -> None:
@@ -96,7 +97,8 @@ class Scene:
             return kind.from_connection_string(self.peer.address(), *arguments, **entity, **settings)
         host = f"127.0.0.1:{self.peer.emulator.server.port}"
         entity = {"eventhub_name": HUB, "consumer_group": "$Default"} if kind is EventHubConsumerClient else {}
-        return kind(host, credential=self.tokens, use_tls=False, **entity, **settings)
+        brief = {"retry_total": 1, "retry_backoff_factor": 0.05}  # so that a refusal comes to the kit, and soon
+        return kind(host, credential=self.tokens, use_tls=False, **brief, **entity, **settings)
 
     def _hub(self) -> Any:
         checkpoints = SqlCheckpointStore(self.mirror.store)
@@ -172,11 +174,25 @@ def tokens_expiring(scene: Scene, events: Sequence[SealedEvent], wait_for: Calla
     scene.send(events)
 
 
+def refused_for_a_while(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """The subscriber has worked; then it is cut off, and gets tokens that are over already, as while a clock is wrong."""
+    scene.send(events[:1])
+    first = (events[0].entity_id, events[0].version)
+    wait_for(lambda: first in scene.mirror.seen or not scene.worker.is_alive(), "the first event applied")
+    assert scene.tokens is not None
+    scene.tokens.life_seconds = -5
+    issued = scene.tokens.issued
+    scene.peer.drop_connections()
+    wait_for(lambda: scene.tokens.issued > issued + 3 or not scene.worker.is_alive(), "a token refused, and another tried")
+    scene.tokens.life_seconds = LIFE_SECONDS
+    scene.send(events[1:])
+
+
 @pytest.mark.parametrize(
     ("kind", "disturb"),
     [
-        *[("event_hubs", one) for one in (throttled, restarted, stolen, tokens_expiring)],
-        *[("service_bus", one) for one in (throttled, restarted, locks_lost, tokens_expiring)],
+        *[("event_hubs", one) for one in (throttled, restarted, stolen, tokens_expiring, refused_for_a_while)],
+        *[("service_bus", one) for one in (throttled, restarted, locks_lost, tokens_expiring, refused_for_a_while)],
     ],
 )
 def test_every_event_is_applied_once_and_in_order_while_the_service_is(
@@ -184,7 +200,7 @@ def test_every_event_is_applied_once_and_in_order_while_the_service_is(
 ) -> None:
     events = customers(121, 3, 30).events
     scene = Scene(kind, lasting_peer, rows, events)
-    if disturb is tokens_expiring:
+    if disturb in {tokens_expiring, refused_for_a_while}:
         scene.tokens = BriefTokens()
     scene.begin()
     for part in range(PARTS):

@@ -59,7 +59,7 @@ _MOST_UNREAD_BYTES = 4 * 1024 * 1024
 _SHORTEST_BEAT_SECONDS = 0.05
 _HTTP = b"GET "
 _NO_WEB_SOCKETS = (
-    b"HTTP/1.1 501 AMQP over WebSockets is not spoken here, use TransportType.Amqp\r\n"
+    b"HTTP/1.1 501 AMQP over WebSockets is spoken on the HTTPS port only, use it or TransportType.Amqp\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 )
 """The answer to who asks for a web socket, as azure-servicebus does with `custom_endpoint_address` unless told otherwise."""
