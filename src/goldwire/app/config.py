@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 
 from goldwire.capture.mapping import SourceSpec
 from goldwire.change.model import EntityType, Tag
-from goldwire.changelog.port import Start
+from goldwire.changelog.rows import Start
 from goldwire.contract.spec import ContractSpec
 from goldwire.relay.settings import DeliverySettings
 

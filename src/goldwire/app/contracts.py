@@ -17,7 +17,7 @@ from msgspec import Struct
 from goldwire.app.config_load import Loaded
 from goldwire.canonical import canonical
 from goldwire.change.model import Attribute, EntityType, Model, Relation, Tag
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.contract.spec import ContractSpec, mask_name
 from goldwire.errors import ConfigError
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from goldwire.app.exits import NotFoundError
 from goldwire.app.problems import did_you_mean
-from goldwire.changelog.port import Cursor, LogRow, OpenDelivery, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import Cursor, LogRow, OpenDelivery
 
 
 def cursor_of(store: Store, target: str) -> Cursor:

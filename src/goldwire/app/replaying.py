@@ -16,8 +16,8 @@ from goldwire.app.finding import cursor_of, history_of
 from goldwire.app.pinned import keep_settings
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
-from goldwire.changelog.port import LogRow, Revision
 from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, InputError, StoreBusyError, TargetStoppedError
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 from goldwire.app.collecting import rare_collection
 from goldwire.app.waiting import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.app.wiring import House
-from goldwire.changelog.port import Cursor
 from goldwire.changelog.replays import Replay
+from goldwire.changelog.rows import Cursor
 from goldwire.errors import GoldwireError
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.pump import Relay

@@ -16,7 +16,8 @@ from goldwire.app.contracts import Applied, document
 from goldwire.app.exits import NotFoundError
 from goldwire.app.problems import did_you_mean
 from goldwire.change.model import Model
-from goldwire.changelog.port import Cursor, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
 from goldwire.errors import ConfigError
 from goldwire.target import registry

@@ -7,12 +7,11 @@ record.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-if TYPE_CHECKING:  # the port of the store is made of this one
-    from goldwire.changelog.port import Control, LogRow
+from goldwire.changelog.rows import Control, LogRow
 
 ReplayState = Literal["open", "done", "cancelled", "failed"]
 

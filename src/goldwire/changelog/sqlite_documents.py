@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.changelog.sqlite_entities import Part
 from goldwire.changelog.sqlite_targets import find_target
 from goldwire.clock import timestamp

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import OpenDelivery, OpenState
+from goldwire.changelog.rows import OpenDelivery, OpenState
 from goldwire.changelog.sqlite_transaction import Database
 from goldwire.errors import StoreCorruptError
 

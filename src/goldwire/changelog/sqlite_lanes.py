@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import OpenDelivery
+from goldwire.changelog.rows import OpenDelivery
 from goldwire.changelog.sqlite_entities import Part
 from goldwire.changelog.sqlite_lane_rows import lanes_of, open_row, ordered, update_open
 from goldwire.changelog.sqlite_targets import find_target, known_target

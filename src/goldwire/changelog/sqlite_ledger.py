@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import DELIVERED, FILTERED, OPEN, SUPERSEDED, Counts, Cursor
+from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Counts, Cursor
 from goldwire.changelog.sqlite_entities import Part
 from goldwire.changelog.sqlite_targets import known_target
 from goldwire.changelog.sqlite_transaction import Database

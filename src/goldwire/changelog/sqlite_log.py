@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import LogRow
+from goldwire.changelog.rows import LogRow
 from goldwire.changelog.sqlite_entities import Part
 
 SCAN_LIMIT = 65_536

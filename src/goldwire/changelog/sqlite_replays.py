@@ -8,8 +8,8 @@ import msgspec
 
 from goldwire.changelog import sqlite_queries as query
 from goldwire.changelog import sqlite_replay_queries as replay_query
-from goldwire.changelog.port import DELIVERED, FILTERED, LogRow
 from goldwire.changelog.replays import Fate, Past, Replay
+from goldwire.changelog.rows import DELIVERED, FILTERED, LogRow
 from goldwire.changelog.sqlite_entities import Part
 from goldwire.changelog.sqlite_log import SCAN_LIMIT
 from goldwire.changelog.sqlite_targets import controls_of, fence, find_target, known_target

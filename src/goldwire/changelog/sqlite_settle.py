@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, Cursor, Settlement
+from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, Cursor, Settlement
 from goldwire.changelog.sqlite_entities import Part, slot
 from goldwire.changelog.sqlite_lane_rows import lanes_of, ordered, update_open
 from goldwire.changelog.sqlite_targets import fence, known_target

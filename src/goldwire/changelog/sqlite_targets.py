@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 
 from goldwire.changelog import sqlite_queries as query
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Control, Cursor, Mode, Start
+from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Control, Cursor, Mode, Start
 from goldwire.changelog.sqlite_entities import EntityNumbers, Part, slot
 from goldwire.changelog.sqlite_lock import TargetLocks
 from goldwire.changelog.sqlite_transaction import Database

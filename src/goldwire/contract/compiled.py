@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from goldwire.change.model import EntityType, Model
-from goldwire.changelog.port import LogRow
+from goldwire.changelog.rows import LogRow
 from goldwire.contract.clearance import Clearance, nearest
 from goldwire.contract.masks import Keys, build_mask
 from goldwire.contract.shape import Shape, State, Visible, VisibleRelation

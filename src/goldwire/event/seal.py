@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from goldwire.canonical import text
-from goldwire.changelog.port import Control, LogRow, Presence
+from goldwire.changelog.rows import Control, LogRow, Presence
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Carried, Shape, State, encode
 from goldwire.event.sealed import SPEC_VERSION, SealedEvent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import ConfigError
 

@@ -8,16 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from goldwire.changelog.port import (
-    DELIVERED,
-    FILTERED,
-    OPEN,
-    SUPERSEDED,
-    Control,
-    LogRow,
-    OpenDelivery,
-    Settlement,
-)
+from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, LogRow, OpenDelivery, Settlement
 from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract
 from goldwire.event.seal import seal

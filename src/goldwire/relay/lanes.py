@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Closing, Control, OpenDelivery, Settlement
+from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing, Control, OpenDelivery, Settlement
 
 Lane = Sequence[OpenDelivery]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Counts, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import Counts
 
 
 class Ledger(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from goldwire.changelog.port import Counts
+from goldwire.changelog.rows import Counts
 from goldwire.relay import metrics
 from goldwire.target.base import Item, Outcome
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection
 from math import inf
 from random import Random
 
-from goldwire.changelog.port import Control, Cursor, LogRow, OpenDelivery, Settlement, Start, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import FencedError, TargetStoppedError
 from goldwire.event.seal import seal

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from goldwire.changelog.port import DELIVERED, Control, LogRow
 from goldwire.changelog.replays import Past
+from goldwire.changelog.rows import DELIVERED, Control, LogRow
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent

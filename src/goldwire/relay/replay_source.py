@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from goldwire.changelog.port import Control, LogRow, OpenDelivery, Store
+from goldwire.changelog.port import Store
 from goldwire.changelog.replays import Past, ReplayFailure, Selection
+from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape
 from goldwire.contract.where.program import compile_where

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from goldwire.changelog.port import Control, LogRow, OpenDelivery
+from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.clock import Clock, timestamp
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.pacing import DeadLetterCap, backoff_seconds

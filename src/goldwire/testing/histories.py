@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from goldwire.change.model import Attribute, EntityType, Model, Relation
 from goldwire.change.port import ChangeKind
-from goldwire.changelog.port import Control
+from goldwire.changelog.rows import Control
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.seal import seal

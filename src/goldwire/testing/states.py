@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from goldwire.canonical import canonical
 from goldwire.change.port import ChangeKind
-from goldwire.changelog.port import Control, LogRow, Presence
+from goldwire.changelog.rows import Control, LogRow, Presence
 from goldwire.event.sealed import SealedEvent
 
 MOMENT = "2026-11-23T10:00:00.000000Z"

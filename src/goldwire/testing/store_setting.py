@@ -10,7 +10,8 @@ import pytest
 
 from goldwire.capture.fact import ExternalId
 from goldwire.change.port import Change, ChangeKind, StoredRecord
-from goldwire.changelog.port import Control, Counts, OpenDelivery, OpenState, Settlement, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import Control, Counts, OpenDelivery, OpenState, Settlement
 
 Checkpoint = Callable[[str], None]
 

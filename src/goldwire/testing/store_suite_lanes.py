@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Closing, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing
 from goldwire.testing.store_setting import (
     NOON,
     StoreSetting,

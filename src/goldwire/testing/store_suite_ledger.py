@@ -10,7 +10,8 @@ from typing import Literal
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, FILTERED, OPEN, SUPERSEDED, Closing, Revision, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Closing, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 from goldwire.testing.store_setting import (

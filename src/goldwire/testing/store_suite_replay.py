@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from goldwire.changelog.port import DELIVERED, FILTERED, SUPERSEDED, Closing, Store
+from goldwire.changelog.port import Store
 from goldwire.changelog.replays import Replay, ReplayFailure, Selection, Tally
+from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 from goldwire.testing.store_setting import (

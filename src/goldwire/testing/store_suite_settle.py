@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.port import DELIVERED, OPEN, SUPERSEDED, Closing, Cursor, Settlement, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import DELIVERED, OPEN, SUPERSEDED, Closing, Cursor, Settlement
 from goldwire.errors import FencedError, InputError, StoreBusyError, StoreCorruptError
 from goldwire.testing.store_setting import (
     NOON,

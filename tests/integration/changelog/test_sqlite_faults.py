@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from goldwire.changelog import sqlite_open
-from goldwire.changelog.port import Settlement
+from goldwire.changelog.rows import Settlement
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 from goldwire.testing.store_setting import NOON, balanced, change, claimed, commit, control

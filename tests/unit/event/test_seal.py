@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from goldwire.changelog.port import Control
+from goldwire.changelog.rows import Control
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.spec import Truncate
 from goldwire.event.seal import seal, seal_again

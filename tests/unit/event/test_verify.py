@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldwire.canonical import MAX_DEPTH
-from goldwire.changelog.port import Control
+from goldwire.changelog.rows import Control
 from goldwire.contract.compiled import CompiledContract
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent

@@ -14,8 +14,8 @@ import pytest
 from goldwire.canonical import canonical
 from goldwire.change.model import Attribute, EntityType, Model
 from goldwire.change.port import Change
-from goldwire.changelog.port import Revision
 from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.rows import Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract, compile_contract

@@ -1,6 +1,6 @@
 import pytest
 
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.errors import ConfigError
 from goldwire.relay.book import ContractBook
 

@@ -1,6 +1,6 @@
 from random import Random
 
-from goldwire.changelog.port import LogRow
+from goldwire.changelog.rows import LogRow
 from goldwire.clock import timestamp
 from goldwire.relay.pacing import DeadLetterCap
 from goldwire.relay.settings import DeliverySettings

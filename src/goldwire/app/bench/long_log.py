@@ -17,7 +17,7 @@ from pathlib import Path
 from goldwire.app.bench import sample
 from goldwire.app.bench.figures import Memory, Recovery, aim
 from goldwire.app.bench.setting import Size, Tick
-from goldwire.changelog.port import Cursor
+from goldwire.changelog.rows import Cursor
 from goldwire.errors import GoldwireError
 from goldwire.event.envelope import read_header
 from goldwire.relay.ledger import ledger

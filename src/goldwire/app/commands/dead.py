@@ -11,7 +11,8 @@ from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.app.output import note, say, show, table
 
 if TYPE_CHECKING:
-    from goldwire.changelog.port import OpenDelivery, Store
+    from goldwire.changelog.port import Store
+    from goldwire.changelog.rows import OpenDelivery
 
 _NAMED = 10
 """So many positions are named in a question."""

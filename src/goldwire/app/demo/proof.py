@@ -16,7 +16,7 @@ from goldwire.app.demo.receiving import arrivals
 from goldwire.app.demo.result import Chain, Terms, Warehouse
 from goldwire.app.verifying import verify_files
 from goldwire.app.wiring import House
-from goldwire.changelog.port import LogRow
+from goldwire.changelog.rows import LogRow
 from goldwire.relay.ledger import ledger
 from goldwire.target.sql.settings import SqlSettings
 

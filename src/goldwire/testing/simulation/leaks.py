@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import LogRow, Store
+from goldwire.changelog.port import Store
+from goldwire.changelog.rows import LogRow
 from goldwire.contract.masks import build_mask
 from goldwire.contract.spec import ContractSpec
 from goldwire.target.base import Item

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from goldwire.changelog.port import Control, LogRow, Revision
+from goldwire.changelog.rows import Control, LogRow, Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import StoreCorruptError

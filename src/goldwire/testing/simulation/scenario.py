@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.changelog.sqlite import SqliteStore
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import FencedError, InputError, TargetStoppedError

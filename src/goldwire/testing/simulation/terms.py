@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Revision
+from goldwire.changelog.rows import Revision
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec, Mask
 from goldwire.testing.simulation.workload import ATTRIBUTES, MODEL, SYSTEMS
