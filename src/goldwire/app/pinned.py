@@ -28,8 +28,10 @@ def refuse_moves(house: House, names: Sequence[str]) -> None:
 
 
 def keep_settings(house: House, name: str) -> None:
-    """Remember a target's settings: from now on it may deliver with them."""
-    house.store.save_document(settings_name(name), settings_document(house, name), house.clock.now())
+    """Remember a target's settings: from now on it may deliver with them. What is known is not written again."""
+    document, kept = settings_document(house, name), house.store.documents(settings_name(name))
+    if not kept or kept[-1][2] != document:
+        house.store.save_document(settings_name(name), document, house.clock.now())
 
 
 def settings_document(house: House, name: str) -> bytes:
