@@ -50,24 +50,22 @@ def traceparent(event: SealedEvent, id_: str | None = None) -> str:
     """Return the W3C trace context of an event.
 
     A correlation id that is itself a traceparent gives the trace; any other gives a trace id by hash, so that everything that
-    one request committed is one trace. The span id is that of the message.
+    one request committed is one trace. The span is the message: its id is a hash of the message id.
 
     Args:
         event: the event.
         id_: its message id without a replay, if it is at hand.
     """
-    given = event.correlation_id
-    trace, flags = _trace_of(given)
-    span = sha256(f"{given}\0{id_ or message_id(event)}".encode()).hexdigest()[:16]
-    return f"00-{trace}-{span}-{flags}"
+    head, tail = _trace_of(event.correlation_id)
+    return head + sha256((id_ or message_id(event)).encode()).hexdigest()[:16] + tail
 
 
 @lru_cache(1_024)
 def _trace_of(correlation_id: str) -> tuple[str, str]:
-    """Return trace id and flags: one request commits many changes."""
+    """Return what stands before and after the span id: one request commits many changes."""
     if _TRACEPARENT.fullmatch(correlation_id):
-        return correlation_id[3:35], correlation_id[-2:]
-    return sha256(correlation_id.encode()).hexdigest()[:32], "01"
+        return correlation_id[:36], correlation_id[-3:]
+    return f"00-{sha256(correlation_id.encode()).hexdigest()[:32]}-", "-01"
 
 
 def headers(
