@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Struct
 
+from goldwire.clock import timestamp
 from goldwire.errors import ConfigError
 from goldwire.target.backplane import BackplaneSettings
-from goldwire.target.base import Outcome, Throttled, Unavailable, Unknown
+from goldwire.target.base import Finding, Outcome, Throttled, Unavailable, Unknown
 from goldwire.target.extras import require
 from goldwire.target.settings import about
 
@@ -137,6 +138,12 @@ def sas_end(settings: AzureSettings) -> float | None:
     """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none that tells."""
     found = _SAS_END.search(settings.sas_token or settings.connection_string or "")
     return float(found[1]) if found else None
+
+
+def sas_findings(settings: AzureSettings) -> list[Finding]:
+    """Return what a check has to say of a SAS token that ends."""
+    end = sas_end(settings)
+    return [] if end is None else [Finding("credential", "note", f"the SAS token ends at {timestamp(end)}; renew it before")]
 
 
 _SAS_END = re.compile(r"SharedAccessSignature .*?\bse=(\d{1,11})\b")

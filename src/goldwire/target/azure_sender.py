@@ -24,7 +24,7 @@ from goldwire.target.azure import (
     sas_end,
 )
 from goldwire.target.backplane import Message, renderer, too_large
-from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.target.base import DELIVERED, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.settings import require_files
 
 _ALONE_MAX = 40
@@ -161,13 +161,6 @@ class AzureSender(ABC):
         if self._credential is None:
             self._credential = new_credential(self.settings, self.name)
         return self._credential
-
-    def token_finding(self) -> list[Finding]:
-        """Return what a check has to say of a token that ends."""
-        end = sas_end(self.settings)
-        return (
-            [] if end is None else [Finding("credential", "note", f"the SAS token ends at {timestamp(end)}; renew it before")]
-        )
 
     def _reason(self, error: BaseException) -> str:
         end = sas_end(self.settings)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.azure import AzureSettings, new_credential
+from goldwire.target.azure import AzureSettings, new_credential, sas_findings
 from goldwire.target.backplane import MOVES
 from goldwire.target.base import Finding, Item, Outcome
 from goldwire.target.event_hubs_amqp import AmqpHub
@@ -60,7 +60,9 @@ class EventHubsTarget:
         _check_connection_string(name, settings)
         if settings.endpoint == "kafka":
             token = None if settings.connection_string is not None else entra_token(name, settings)
-            self._endpoint = KafkaTarget(name, kafka_settings(name, settings), clock, token=token)
+            self._endpoint = KafkaTarget(
+                name, kafka_settings(name, settings), clock, token=token, size_setting="event_bytes_max"
+            )
         else:
             self._endpoint = AmqpHub(name, settings, settings.hub, clock)
 
@@ -83,7 +85,8 @@ class EventHubsTarget:
 
     async def check(self) -> Sequence[Finding]:
         """Tell partitions, sizes and rights, as far as a publisher can."""
-        return await self._endpoint.check()
+        found = await self._endpoint.check()
+        return found if isinstance(self._endpoint, AmqpHub) else [*found, *sas_findings(self.settings)]
 
 
 def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from goldwire.clock import Clock
-from goldwire.target.azure import AzureSettings, client_options, is_forbidden, kind_of
+from goldwire.target.azure import AzureSettings, client_options, is_forbidden, kind_of, sas_findings
 from goldwire.target.azure_sender import AzureSender
 from goldwire.target.backplane import Message, application_properties_of
 from goldwire.target.base import Finding
@@ -85,7 +85,7 @@ class AmqpHub(AzureSender):
                 "event size", "ok", f"up to {self.limit_bytes:,} bytes with its properties; larger ones become dead letters"
             ),
             await self._rights(),
-            *self.token_finding(),
+            *sas_findings(self.settings),
         ]
 
     def _open_client(self) -> EventHubProducerClient:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -39,6 +40,7 @@ class KafkaTarget:
         settings: where and how.
         clock: not used; every target takes one.
         token: gets tokens for `oauthbearer` instead of librdkafka.
+        size_setting: what the limit of a message is called where people set it.
 
     Raises:
         ConfigError: there is no way to get a token.
@@ -46,13 +48,22 @@ class KafkaTarget:
 
     batch_limit: ClassVar[int] = 10_000
 
-    def __init__(self, name: str, settings: KafkaSettings, clock: Clock, *, token: _TOKEN | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: KafkaSettings,
+        clock: Clock,
+        *,
+        token: _TOKEN | None = None,
+        size_setting: str = "message_bytes_max",
+    ) -> None:
         self.name = name
         self.settings = settings
         self._clock = clock
         self._kafka = require("confluent_kafka", extra="kafka", used_by=f"target '{name}'")
         self._render = renderer(name, settings)
         self._token = token
+        self._size_setting = size_setting
         self._worker = Worker(name)
         self._line: Line | None = None
         self._alone: Line | None = None
@@ -75,7 +86,7 @@ class KafkaTarget:
         await self.close()
         files = {"ca_file", "certificate_file", "key_file"}
         require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
-        self._line = await self._worker.run(self._new_line)
+        self._line = await self._make_line()
         error = await self._probe()
         if error is None:
             return
@@ -87,10 +98,13 @@ class KafkaTarget:
         """Write the events; the broker's word on each is its outcome."""
         if not items:
             return []
-        if self._doubt and (error := await self._probe()) is not None:
-            return [Unavailable(self._reason(error))] * len(items)
-        self._doubt = False
-        line = await self._ready_line()
+        try:
+            if self._doubt and (error := await self._probe()) is not None:
+                return [Unavailable(self._reason(error))] * len(items)
+            self._doubt = False
+            line = await self._ready_line()
+        except ConnectionError:  # of `_new_line`: nothing was handed over
+            return [Unavailable(_NO_TOKEN)] * len(items)
         errors = await line.write(self._records(items))
         if not errors:
             line.last_error = None
@@ -126,7 +140,7 @@ class KafkaTarget:
             Finding("topic", "ok", f"{settings.topic} exists"),
             Finding("partitions", "ok", f"{partitions}; adding partitions later moves entities to others"),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
-            *findings_of(described, settings),
+            *findings_of(described, settings, self._size_setting),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
@@ -146,7 +160,9 @@ class KafkaTarget:
                     continue
                 if error.name() in OF_THE_BATCH:
                     left -= 1
-                    outcome = await self._write_alone(record) if left >= 0 else _UNTRIED
+                    outcome = await self._write_alone(record) if left >= 0 else self._untried()
+                    # In doubt once, the others would wait as long for the same silence.
+                    left = 0 if type(outcome) is Unknown else left
                 else:
                     outcome = _outcome(error, line)
                 if outcome is not DELIVERED:
@@ -162,24 +178,26 @@ class KafkaTarget:
         size = _size_of(record)
         limit = self.settings.message_bytes_max
         if size > limit:
-            return Rejected(too_large(size, limit, "see message_bytes_max"))
+            return Rejected(too_large(size, limit, f"see {self._size_setting}"))
         async with self._one_at_a_time:
             if self._line is None:
                 return Unavailable("the target was closed meanwhile")
-            if self._alone is None or self._alone.fatal:
-                self._alone = await self._worker.run(self._new_line)
-            line = self._alone
+            try:
+                line = await self._line_for_one()
+            except ConnectionError:
+                return Unavailable(_NO_TOKEN)
             try:
                 errors = await line.write([record])
             except asyncio.CancelledError:
                 # What this producer would still try must not overtake what the other one writes from now on.
                 line.drop()
                 raise
-        if not errors:
-            return DELIVERED
-        error = errors[record[:2]]
+        return self._fate_alone(size, errors[record[:2]], line) if errors else DELIVERED
+
+    def _fate_alone(self, size: int, error: KafkaError, line: Line) -> Outcome:
+        """Return what became of a record of so many bytes that was not taken, though it went alone."""
         if error.name() in TOO_LARGE:
-            fix = "see message_bytes_max and the topic's max.message.bytes"
+            fix = f"see {self._size_setting} and the topic's max.message.bytes"
             return Rejected(f"no message of {size:,} bytes is taken; {fix}")
         if error.name() in OF_THE_BATCH:
             return Rejected("the broker refuses its content")
@@ -207,8 +225,35 @@ class KafkaTarget:
                 if self._line.fatal:
                     # What it still holds comes back as Unknown and is sent again; it must not arrive later than that.
                     await self._worker.run(self._line.end)
-                    self._line = await self._worker.run(self._new_line)
+                    self._line = await self._make_line()
         return self._line
+
+    async def _line_for_one(self) -> Line:
+        if self._alone is not None and self._alone.fatal:
+            await self._worker.run(self._alone.end)
+            self._alone = None
+        if self._alone is None:
+            self._alone = await self._make_line()
+        return self._alone
+
+    async def _make_line(self) -> Line:
+        """Make a producer; one that is ready only after a caller gave up is ended again.
+
+        Raises:
+            ConnectionError: there is no token now.
+            ConfigError: the client does not take the configuration.
+        """
+        making = asyncio.ensure_future(self._worker.run(self._new_line))
+        try:
+            return await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_end_unclaimed)
+            raise
+
+    def _untried(self) -> Unavailable:
+        return Unavailable(
+            f"the broker refuses the batch it was in; not tried alone so far; lower {self._size_setting} to what it takes"
+        )
 
     def _config(self) -> dict[str, Any]:
         config = client_config(self.name, self.settings)
@@ -233,12 +278,13 @@ class KafkaTarget:
 
 
 _NO_TOKEN = "no token can be had; mend the credential of this machine"  # noqa: S105 - no secret
-
-
-_UNTRIED = Unavailable(
-    "the broker refuses the batch it was in; not tried alone so far; lower message_bytes_max to what it takes"
-)
 _HALF_WRITTEN = Unknown("the deletion is written, the empty record after it is not")
+
+
+def _end_unclaimed(making: asyncio.Future[Line]) -> None:
+    """End a producer that nobody waited for, on a thread of its own: it takes a while."""
+    if not making.cancelled() and making.exception() is None:
+        threading.Thread(target=making.result().end, name="kafka-unclaimed", daemon=True).start()
 
 
 def _oauth(settings: KafkaSettings) -> tuple[str | None, str | None, str | None]:

@@ -58,9 +58,15 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
     return Described(found.operations, found.copies, told)
 
 
-def findings_of(found: Described, settings: KafkaSettings) -> list[Finding]:
-    """Compare what the cluster tells with the settings and with what keeps events safe."""
-    return [_rights(found), *_copies(found), *_of_settings(found.settings, settings)]
+def findings_of(found: Described, settings: KafkaSettings, size_setting: str) -> list[Finding]:
+    """Compare what the cluster tells with the settings and with what keeps events safe.
+
+    Args:
+        found: what it tells.
+        settings: of the target.
+        size_setting: what the limit of a message is called where people set it.
+    """
+    return [_rights(found), *_copies(found), *_of_settings(found.settings, settings, size_setting)]
 
 
 def _rights(found: Described) -> Finding:
@@ -84,12 +90,12 @@ def _copies(found: Described) -> list[Finding]:
     return [Finding("replicas", "ok", f"{found.copies} of each partition")]
 
 
-def _of_settings(told: Mapping[str, str] | None, settings: KafkaSettings) -> list[Finding]:
+def _of_settings(told: Mapping[str, str] | None, settings: KafkaSettings, size_setting: str) -> list[Finding]:
     if told is None:
         return [Finding("topic's settings", "note", "cannot be told; DescribeConfigs on the topic lets a check see them")]
     found = []
     if "max.message.bytes" in told:
-        found.append(_size(int(told["max.message.bytes"]), settings))
+        found.append(_size(int(told["max.message.bytes"]), settings.message_bytes_max, size_setting))
     if told.get("min.insync.replicas") == "1":
         text = "min.insync.replicas is 1: an event may be on one broker only when it counts as written; 2 is safer"
         found.append(Finding("replicas in sync", "note", text))
@@ -99,9 +105,8 @@ def _of_settings(told: Mapping[str, str] | None, settings: KafkaSettings) -> lis
     return found
 
 
-def _size(limit: int, settings: KafkaSettings) -> Finding:
-    own = settings.message_bytes_max
+def _size(limit: int, own: int, size_setting: str) -> Finding:
     if own > limit:
-        text = f"message_bytes_max is {own:,}, but the topic takes {limit:,}; lower the one, or raise max.message.bytes"
+        text = f"{size_setting} is {own:,}, but the topic takes {limit:,}; lower the one, or raise max.message.bytes"
         return Finding("message size", "fix", text)
     return Finding("message size", "ok", f"up to {own:,} bytes; larger ones become dead letters. The topic takes {limit:,}")

@@ -47,7 +47,7 @@ class Line:
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
         self._cause_told = threading.Event()
-        self._producer = self._kafka.Producer({**config, "error_cb": self._complained})
+        self._producer: Any = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
         self._thread.start()
@@ -96,19 +96,21 @@ class Line:
                 self._producer.purge(blocking=False)
 
     def end(self) -> None:
-        """Drop what is still held and disconnect; nothing goes out afterwards. It blocks."""
-        with suppress(self._kafka.KafkaException):
-            self._producer.purge()
-            self._producer.flush(_END_SECONDS)
+        """Drop what is still held and disconnect; nothing goes out afterwards. It blocks; a second time it does nothing."""
         self._ending.set()
         self._thread.join(_END_SECONDS)
         # It refers to us and we to it: left to the collector of cycles, its threads would go on looking for brokers until then.
-        del self._producer
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(self._kafka.KafkaException):
+                producer.purge()
+                producer.flush(_END_SECONDS)
 
     def _serve(self) -> None:
+        producer = self._producer
         while not self._ending.is_set():
             try:
-                self._producer.poll(_SERVE_SECONDS)
+                producer.poll(_SERVE_SECONDS)
             except self._kafka.KafkaException as raised:  # how the client tells a fatal error; the reports come after it
                 self._complained(raised.args[0])
 
@@ -131,7 +133,7 @@ class _Reports:
         self._reported = 0
 
     def report(self, error: KafkaError | None, message: Report) -> None:
-        """Note the broker's word; called on the serving thread alone, so that it may count."""
+        """Note the broker's word; called on one thread at a time, so that it may count."""
         if error is not None:
             key = message.key()
             assert key is not None, "every record has a key"

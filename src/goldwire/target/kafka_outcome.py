@@ -41,6 +41,14 @@ _NEVER_WRITTEN = {
 """Not handed to the client at all, or refused for what the request says, so that no try of the same could have been taken."""
 
 
+_REFUSED_NOW = {
+    "POLICY_VIOLATION": "a policy of the cluster forbids it",
+    "NOT_ENOUGH_REPLICAS": "too few replicas are in sync",
+    "THROTTLING_QUOTA_EXCEEDED": "a quota of the cluster is used up",
+}
+"""Refused by the broker at this try; an earlier one may have been taken."""
+
+
 def outcome_of(error: KafkaError) -> Outcome:
     """Return what to tell the relay; what is not known for certain is Unknown.
 
@@ -53,6 +61,8 @@ def outcome_of(error: KafkaError) -> Outcome:
         return Unavailable(_NEVER_WRITTEN[name])
     if name in _FOR_PEOPLE:
         return Unknown(_FOR_PEOPLE[name])
+    if name in _REFUSED_NOW:
+        return Unknown(_REFUSED_NOW[name])
     if name == "_MSG_TIMED_OUT":
         return Unknown("no word from the broker in time")
     return Unknown(f"the client gave up: {_plain(name)}")
@@ -60,7 +70,7 @@ def outcome_of(error: KafkaError) -> Outcome:
 
 def reason_of(error: KafkaError) -> str:
     """Return why a cluster cannot be used, for people."""
-    why = f"no broker answers ({_plain(error.name())}); see bootstrap_servers, tls and sasl"
+    why = f"no broker answers ({_plain(error.name())}); see address, TLS and credential in the settings"
     return _FOR_PEOPLE.get(error.name(), why)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options
+from goldwire.target.azure import OF_THE_CONTENT, AzureSettings, client_options, sas_findings
 from goldwire.target.azure_sender import AzureSender, Work
 from goldwire.target.backplane import Message, application_properties_of, too_large
 from goldwire.target.base import Finding, Item, Outcome, Rejected
@@ -165,7 +165,7 @@ class BusEntity(AzureSender):
             Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
             *await look_at(self.new_client, self._new_administration(), self._bus),
-            *self.token_finding(),
+            *sas_findings(self.settings),
         ]
 
     def _open_sender(self) -> ServiceBusSender:

@@ -16,8 +16,8 @@ from typing import Self
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
-PRODUCE = 0
-"""A request by its number (`ApiKey` in the Kafka protocol guide)."""
+PRODUCE, INIT_PRODUCER_ID = 0, 22
+"""Requests by their number (`ApiKey` in the Kafka protocol guide)."""
 
 _ERROR_TEXT_BYTES = 512
 _READ_SECONDS = 30.0

@@ -23,11 +23,10 @@ from goldwire.target.base import Delivered, Item, Outcome, Rejected, Unavailable
 from goldwire.target.kafka import KafkaTarget
 from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.testing.events import deleted, sealed
-from goldwire.testing.kafka_cluster import PRODUCE, KafkaCluster
+from goldwire.testing.kafka_cluster import INIT_PRODUCER_ID, PRODUCE, KafkaCluster
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
 
 TOPIC = "golden"
-INIT_PRODUCER_ID = 22
 THREADS = Path("/proc/self/task")
 
 

@@ -25,7 +25,7 @@ from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.testing.azure.amqp.sas import Policy, sas_token
 from goldwire.testing.azure.certificate import CERTIFICATE, server_context
 from goldwire.testing.events import sealed
-from goldwire.testing.kafka_cluster import PRODUCE, KafkaCluster
+from goldwire.testing.kafka_cluster import INIT_PRODUCER_ID, PRODUCE, KafkaCluster
 from goldwire.testing.kafka_gate import KafkaGate
 from goldwire.testing.kafka_sasl import (
     Admitted,
@@ -314,6 +314,56 @@ def test_an_identity_that_fails_for_longer_than_a_token_lasts_is_got_over(
     assert "no token can be had" in bad[-1].reason
 
 
+def test_a_producer_that_is_at_its_end_while_there_is_no_token_is_replaced_when_there_is_one(
+    cluster: KafkaCluster, folder: Path, identity: Identity
+) -> None:
+    async def check(target: EventHubsTarget) -> None:
+        identity.well = False
+        told: list[Outcome] = [Delivered()]
+        while not isinstance(told[-1], Unavailable):
+            told.append(await send_one(target))
+        told += [await send_one(target) for _ in range(2)]
+        assert told[-3:] == [told[-1]] * 3
+        assert "no token can be had" in told[-1].reason
+        identity.well = True
+        while not isinstance(told[-1], Delivered):
+            told.append(await send_one(target))
+
+    cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 8)  # which no producer survives
+    with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
+        opened(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=2.0), check)
+
+
+def test_an_open_that_was_given_up_leaves_no_client_behind() -> None:
+    """Its token comes only after the caller has stopped waiting for it."""
+    late = threading.Event()
+
+    def token(_: str | None) -> tuple[str, float]:
+        late.wait(30)
+        return "a token", time.time() + 3_600
+
+    def running(name: str) -> bool:
+        return any(thread.name == name for thread in threading.enumerate())
+
+    async def check() -> None:
+        settings = KafkaSettings(
+            bootstrap_servers=tuple(cluster.bootstrap.split(",")), topic="alone", tls=False, sasl="oauthbearer"
+        )
+        target = KafkaTarget("given up", settings, SystemClock(), token=token)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await target.open()
+        late.set()
+        await target.close()
+        give_up = time.monotonic() + 60
+        while running("target-given up") or running("kafka-alone"):  # the one makes the client, the other serves it
+            assert time.monotonic() < give_up, "the client is still there"
+            await asyncio.sleep(0.05)
+
+    with KafkaCluster(1, {"alone": 1}) as cluster:
+        asyncio.run(check())
+
+
 def test_a_token_by_client_id_and_secret(cluster: KafkaCluster, folder: Path, identity: Identity) -> None:
     with gate_before(cluster, folder, OauthBearer(identity.believe)) as gate:
         given = {"oauth_token_url": identity.url, "oauth_client_id": "me", "oauth_client_secret": SECRET}
@@ -340,6 +390,8 @@ def test_the_kafka_endpoint_takes_a_connection_string(cluster: KafkaCluster, fol
         target = event_hub(gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how};EntityPath={TOPIC}")
         assert opened(target, send_one) == Delivered()
         assert gate.refused == 0
+        ends = [one.text for one in opened(target, lambda hub: hub.check()) if one.subject == "credential"]
+        assert ends == (["the SAS token ends at 2100-01-01T00:00:00.000000Z; renew it before"] if form == "token" else [])
         found = failure(event_hub(gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how[:-1]};EntityPath={TOPIC}"))
         assert isinstance(found, ConfigError)
         assert gate.refused

@@ -11,7 +11,7 @@ SAFE = {"max.message.bytes": "1048588", "min.insync.replicas": "2", "cleanup.pol
 
 
 def states(found: Described, **settings: Any) -> dict[str, str]:
-    findings = findings_of(found, KafkaSettings(bootstrap_servers=("b:1",), topic="golden", **settings))
+    findings = findings_of(found, KafkaSettings(bootstrap_servers=("b:1",), topic="golden", **settings), "message_bytes_max")
     return {finding.subject: finding.state for finding in findings}
 
 
