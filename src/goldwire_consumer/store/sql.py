@@ -179,9 +179,9 @@ class SqlTransaction(Generic[C]):
         return [_letter(row) for row in found.fetchall()]
 
     def erase(self, entity_id: str, version: int) -> None:
-        """Remove the dead letters of an entity up to a version."""
+        """Remove the dead letters of an entity up to a version, and altered ones of any; see `Transaction`."""
         self.run(
-            "DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ? AND version <= ?",
+            "DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ? AND (version <= ? OR kind = 'altered')",
             (self._stream, entity_id, version),
         )
 
