@@ -77,7 +77,8 @@ class SqlTransaction(Generic[C]):
         self.connection = connection
         self._stream = stream
         self._known: dict[str, Held | None] = {}
-        """What was read ahead, and is locked until the transaction ends."""
+        """What was read ahead. A row that was found is locked until the transaction ends; where there was none, the primary key
+        decides whose `hold` comes first."""
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement whose parameters are written `?`."""
