@@ -125,7 +125,10 @@ def test_the_asyncio_client_of_service_bus(peer: Any, rows: Callable[..., Any], 
     mirror.fault = reject
 
     async def run() -> list[bytes]:
-        async with AsyncConsumer(mirror.consumer) as consumer, ServiceBusClient.from_connection_string(peer.address()) as client:
+        async with (
+            AsyncConsumer(mirror.consumer) as consumer,
+            ServiceBusClient.from_connection_string(peer.address()) as client,
+        ):
             async with client.get_queue_receiver("customers", session_id=NEXT_AVAILABLE_SESSION) as receiver:
                 while len(mirror.seen) < len(events) - 1:
                     await names["take"](receiver, consumer)
