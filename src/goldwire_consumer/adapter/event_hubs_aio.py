@@ -57,6 +57,7 @@ class AsyncEventHubsSubscription(Generic[T]):
         self._pace = pace or Pace()
         self._failure: StoppedError | None = None
         self._failed = asyncio.Event()
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Take events until the end is asked for; see `EventHubsSubscription.run`.
@@ -76,19 +77,23 @@ class AsyncEventHubsSubscription(Generic[T]):
                 starting_position=self._starting_position,
             )
         )
-        ends = [asyncio.create_task(one.wait()) for one in (stop or asyncio.Event(), self._failed)]
+        self._stop = stop or asyncio.Event()
+        ends = [asyncio.create_task(one.wait()) for one in (self._stop, self._failed)]
         try:
             await asyncio.wait({receiving, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in ends:
                 one.cancel()
             await self._client.close()
-        await receiving
+            receiving.cancel()  # else it sleeps until the next load balancing before it looks
+            await asyncio.gather(receiving, *ends, return_exceptions=True)
+        if not receiving.cancelled():
+            receiving.result()
         if self._failure is not None:
             raise self._failure
 
     async def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
-        if not events or self._failure is not None:
+        if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
         source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
         messages = [message(one, source if self._in_transaction else None, context) for one in events]
