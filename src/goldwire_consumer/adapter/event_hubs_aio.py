@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import message, told
-from goldwire_consumer.adapter.event_hubs_checkpoints import source_of
+from goldwire_consumer.adapter.event_hubs import messages, refuse_returned, told
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.aio import AsyncConsumer
@@ -48,8 +47,7 @@ class AsyncEventHubsSubscription(Generic[T]):
         Raises:
             ValueError: dead letters would be lost.
         """
-        if consumer.settings.dead_letters == "returned":
-            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+        refuse_returned(consumer.settings)
         self._consumer = consumer
         self._client = client
         self._in_transaction = checkpoints is not None
@@ -95,10 +93,8 @@ class AsyncEventHubsSubscription(Generic[T]):
     async def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
         if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
-        source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
-        messages = [message(one, source if self._in_transaction else None, context) for one in events]
         try:
-            await self._consumer.process(messages)
+            await self._consumer.process(messages(context, events, positions=self._in_transaction))
         except StoppedError as error:
             self._failure = error
             self._failed.set()
