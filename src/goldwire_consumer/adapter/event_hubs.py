@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Any, Protocol, TypeVar
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
 from goldwire_consumer.adapter.running import Pace
-from goldwire_consumer.consumer import Consumer
+from goldwire_consumer.consumer import Consumer, Settings
 from goldwire_consumer.errors import StoppedError, TryAgainError
 from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, Position, wire_headers
@@ -28,6 +29,14 @@ _LOG = logging.getLogger("goldwire_consumer")
 
 class Partition(Protocol):
     """What both of the SDK's partition contexts tell of themselves."""
+
+    @property
+    def fully_qualified_namespace(self) -> str:
+        """The host."""
+
+    @property
+    def consumer_group(self) -> str:
+        """Which one reads."""
 
     @property
     def eventhub_name(self) -> str:
@@ -62,8 +71,7 @@ class EventHubsSubscription:
         Raises:
             ValueError: dead letters would be lost.
         """
-        if consumer.settings.dead_letters == "returned":
-            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+        refuse_returned(consumer.settings)
         self._consumer = consumer
         self._client = client
         self._in_transaction = checkpoints is not None
@@ -113,15 +121,35 @@ class EventHubsSubscription:
     def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
         if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
-        source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
-        messages = [message(one, source if self._in_transaction else None, context) for one in events]
         try:
-            self._consumer.process(messages)
+            self._consumer.process(messages(context, events, positions=self._in_transaction))
         except StoppedError as error:
             self._failure = error
             raise
         if not self._in_transaction:
             context.update_checkpoint(events[-1])
+
+
+def refuse_returned(settings: Settings) -> None:
+    """Refuse settings by which dead letters would be lost.
+
+    Raises:
+        ValueError: they are such.
+    """
+    if settings.dead_letters == "returned":
+        raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+
+
+def messages(context: Partition, events: Iterable[EventData], *, positions: bool) -> list[Message]:
+    """Return events of Event Hubs as the consumer takes them.
+
+    Args:
+        context: their partition.
+        events: what the SDK gave.
+        positions: whether the checkpoint goes into the transaction; else the SDK keeps it.
+    """
+    source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group) if positions else None
+    return [message(one, source, context) for one in events]
 
 
 def message(received: EventData, source: str | None, context: Partition) -> Message:

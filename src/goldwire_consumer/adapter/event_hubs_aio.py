@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import message, told
-from goldwire_consumer.adapter.event_hubs_checkpoints import source_of
+from goldwire_consumer.adapter.event_hubs import messages, refuse_returned, told
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.aio import AsyncConsumer
@@ -48,8 +47,7 @@ class AsyncEventHubsSubscription(Generic[T]):
         Raises:
             ValueError: dead letters would be lost.
         """
-        if consumer.settings.dead_letters == "returned":
-            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+        refuse_returned(consumer.settings)
         self._consumer = consumer
         self._client = client
         self._in_transaction = checkpoints is not None
@@ -57,6 +55,7 @@ class AsyncEventHubsSubscription(Generic[T]):
         self._pace = pace or Pace()
         self._failure: StoppedError | None = None
         self._failed = asyncio.Event()
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Take events until the end is asked for; see `EventHubsSubscription.run`.
@@ -76,24 +75,26 @@ class AsyncEventHubsSubscription(Generic[T]):
                 starting_position=self._starting_position,
             )
         )
-        ends = [asyncio.create_task(one.wait()) for one in (stop or asyncio.Event(), self._failed)]
+        self._stop = stop or asyncio.Event()
+        ends = [asyncio.create_task(one.wait()) for one in (self._stop, self._failed)]
         try:
             await asyncio.wait({receiving, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for one in ends:
                 one.cancel()
             await self._client.close()
-        await receiving
+            receiving.cancel()  # else it sleeps until the next load balancing before it looks
+            await asyncio.gather(receiving, *ends, return_exceptions=True)
+        if not receiving.cancelled():
+            receiving.result()
         if self._failure is not None:
             raise self._failure
 
     async def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
-        if not events or self._failure is not None:
+        if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
-        source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group)
-        messages = [message(one, source if self._in_transaction else None, context) for one in events]
         try:
-            await self._consumer.process(messages)
+            await self._consumer.process(messages(context, events, positions=self._in_transaction))
         except StoppedError as error:
             self._failure = error
             self._failed.set()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import Row, SqlCheckpointStore
 from goldwire_consumer.extra import extra
@@ -29,6 +30,20 @@ class AsyncSqlCheckpointStore(CheckpointStore):
 
     async def _do(self, verb: Any, *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, verb, *given)
+
+    async def close(self) -> None:
+        """Wait for what was begun, and end the thread; the store stays open."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.close()
 
     async def list_ownership(
         self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any

@@ -84,8 +84,7 @@ class KafkaSubscription:
                 entry.check()
                 if not found:
                     continue
-                messages = [message(one) for one in found if not _for_compaction(one)]
-                if retry.attempt(partial(self._consumer.process, messages)) is None:
+                if retry.attempt(partial(self._consumer.process, _messages(found))) is None:
                     _rewind(kafka, found)
                 else:
                     _commit(kafka, found)
@@ -209,8 +208,19 @@ def message(received: confluent_kafka.Message) -> Message:
     )
 
 
+def _messages(found: Sequence[confluent_kafka.Message]) -> list[Message]:
+    events = [one for one in found if not _for_compaction(one)]
+    if len(events) < len(found):
+        _LOG.info("kafka: records without a value, for compaction only, passed over: %d", len(found) - len(events))
+    return [message(one) for one in events]
+
+
 def _for_compaction(received: confluent_kafka.Message) -> bool:
-    """Whether it only tells compaction that a key is gone; the EntityDeleted before it said so with reason and version."""
+    """Whether it only tells compaction that a key is gone.
+
+    The EntityDeleted before it said so with reason and version. Once compaction has run that is gone, and who had not read
+    it by then misses the deletion: this has no version to hold against the guard, and no hash.
+    """
     return received.value() is None and received.key() is not None
 
 

@@ -51,7 +51,10 @@ class Transaction(Protocol[T_co]):
         """Return the dead letters of one entity or of all, by entity and version."""
 
     def erase(self, entity_id: str, version: int) -> None:
-        """Remove the dead letters of an entity up to a version, because they hold what is to be forgotten."""
+        """Remove the dead letters of an entity up to a version, because they hold what is to be forgotten.
+
+        Those of kind `altered` go whatever version they state, because that may be what was altered.
+        """
 
 
 class Store(Protocol[T_co]):

@@ -77,7 +77,8 @@ class SqlTransaction(Generic[C]):
         self.connection = connection
         self._stream = stream
         self._known: dict[str, Held | None] = {}
-        """What was read ahead, and is locked until the transaction ends."""
+        """What was read ahead. A row that was found is locked until the transaction ends; where there was none, the primary key
+        decides whose `hold` comes first."""
 
     def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement whose parameters are written `?`."""
@@ -179,9 +180,9 @@ class SqlTransaction(Generic[C]):
         return [_letter(row) for row in found.fetchall()]
 
     def erase(self, entity_id: str, version: int) -> None:
-        """Remove the dead letters of an entity up to a version."""
+        """Remove the dead letters of an entity up to a version, and altered ones of any; see `Transaction`."""
         self.run(
-            "DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ? AND version <= ?",
+            "DELETE FROM goldwire_dead_letter WHERE stream = ? AND entity_id = ? AND (version <= ? OR kind = 'altered')",
             (self._stream, entity_id, version),
         )
 

@@ -24,6 +24,7 @@ from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.aio import AsyncConsumer
 
 HUB = "customers-hub"
+PATIENCE_SECONDS = 120
 
 
 def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
@@ -37,7 +38,7 @@ async def receive_hub(peer: Any, mirror: Any, *, in_transaction: bool) -> None:
         peer.address(HUB), "$Default", checkpoint_store=checkpoints, load_balancing_interval=0.3
     )
     stop = asyncio.Event()
-    async with AsyncConsumer(mirror.consumer) as consumer:
+    async with checkpoints, AsyncConsumer(mirror.consumer) as consumer:
         subscription = AsyncEventHubsSubscription(consumer, client, checkpoints if in_transaction else None, pace=Pace(batch=5))
         running = asyncio.create_task(subscription.run(stop))
         while not running.done() and len(mirror.seen) < mirror.wanted:  # noqa: ASYNC110 - the table tells, not the loop
@@ -87,6 +88,36 @@ def test_a_database_that_is_away_costs_only_time(peer: Any, rows: Callable[..., 
     asyncio.run(receive_hub(peer, mirror, in_transaction=False))
     assert failures == []
     assert sorted(mirror.seen) == each(events)
+
+
+async def run_hub(peer: Any, mirror: Any, act: Callable[[asyncio.Event, asyncio.Task[None]], None]) -> bool:
+    """Run with one event a batch until the first is in the handler's hands; return whether no task is left behind."""
+    loop, stop, here = asyncio.get_running_loop(), asyncio.Event(), asyncio.all_tasks()
+    async with AsyncSqlCheckpointStore(mirror.store) as checkpoints, AsyncConsumer(mirror.consumer) as consumer:
+        client = EventHubConsumerClient.from_connection_string(
+            peer.address(HUB), "$Default", checkpoint_store=checkpoints, load_balancing_interval=PATIENCE_SECONDS
+        )
+        subscription = AsyncEventHubsSubscription(consumer, client, checkpoints, pace=Pace(batch=1))
+        running = asyncio.create_task(subscription.run(stop))
+        mirror.fault = lambda _: loop.call_soon_threadsafe(act, stop, running)
+        await asyncio.wait([running])
+        return asyncio.all_tasks() == here
+
+
+def test_who_is_asked_to_end_takes_no_further_batch(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+    events = customers(115, 1, 20).events
+    deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
+    mirror = rows(1)
+    assert asyncio.run(run_hub(peer, mirror, lambda stop, _: stop.set()))
+    assert len(mirror.seen) == 1
+
+
+def test_who_is_cancelled_leaves_nothing_running(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
+    events = customers(116, 1, 20).events
+    deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
+    mirror = rows(1)
+    assert asyncio.run(run_hub(peer, mirror, lambda _, running: running.cancel()))
+    assert not [one for one in threading.enumerate() if one.name.startswith("goldwire_c")]
 
 
 def test_settings_that_would_lose_messages_are_refused(rows: Callable[..., Any]) -> None:

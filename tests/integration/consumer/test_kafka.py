@@ -155,7 +155,10 @@ def test_offsets_are_committed_after_success_and_not_before(cluster: KafkaCluste
     assert again.seen == [(more[0].entity_id, more[0].version)]
 
 
-def test_poison_does_not_stop_what_comes_after_it(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:
+def test_poison_does_not_stop_what_comes_after_it(
+    cluster: KafkaCluster, rows: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "goldwire_consumer")
     events = customers(35, 3, 12, payload="full").events
     producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
     for number in range(PARTITIONS):
@@ -174,6 +177,9 @@ def test_poison_does_not_stop_what_comes_after_it(cluster: KafkaCluster, rows: C
     assert mirror.error is None
     assert mirror.letters == ["rejected", "unreadable"]
     assert committed(cluster) == len(events) + 2 * PARTITIONS
+    passed_over = [int(text.rpartition(" ")[2]) for text in caplog.messages if "passed over" in text]
+    assert sum(passed_over) == PARTITIONS
+    assert "compacted" not in caplog.text
 
 
 def test_a_gap_stops_the_run_where_that_is_the_setting(cluster: KafkaCluster, rows: Callable[..., Any]) -> None:

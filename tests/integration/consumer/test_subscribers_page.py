@@ -14,13 +14,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from azure.servicebus import NEXT_AVAILABLE_SESSION
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 from confluent_kafka import Producer
 
 from goldwire.event.headers import headers, partition_key
 from goldwire.testing.histories import History, customers
 from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire_consumer import RejectedError, Settings
 from goldwire_consumer.aio import AsyncConsumer
 
 ROOT = Path(__file__).parents[3]
@@ -111,20 +112,28 @@ def test_event_hubs(
 
 
 def test_the_asyncio_client_of_service_bus(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
-    events = customers(124, 1, 12).events
+    events = customers(124, 1, 12, payload="full").events
     deliver("service_bus", {"queue": "customers", "connection_string": peer.address()}, events)
     names: dict[str, Any] = {}
     exec(program("page", "async def take(receiver"), names)
-    mirror = rows(len(events))
+    mirror = rows(len(events), Settings(dead_letters="returned"))
 
-    async def run() -> None:
+    def reject(event: Any) -> None:
+        if event.version == events[3].version:
+            raise RejectedError("not this one")
+
+    mirror.fault = reject
+
+    async def run() -> list[bytes]:
         async with (
             AsyncConsumer(mirror.consumer) as consumer,
             ServiceBusClient.from_connection_string(peer.address()) as client,
-            client.get_queue_receiver("customers", session_id=NEXT_AVAILABLE_SESSION) as receiver,
         ):
-            while len(mirror.seen) < len(events):
-                await names["take"](receiver, consumer)
+            async with client.get_queue_receiver("customers", session_id=NEXT_AVAILABLE_SESSION) as receiver:
+                while len(mirror.seen) < len(events) - 1:
+                    await names["take"](receiver, consumer)
+            async with client.get_queue_receiver("customers", sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
+                return [b"".join(one.body) for one in await receiver.receive_messages(5, max_wait_time=5)]
 
-    asyncio.run(run())
-    assert mirror.seen == [(event.entity_id, event.version) for event in events]
+    assert asyncio.run(run()) == [events[3].body]
+    assert mirror.seen == [(event.entity_id, event.version) for event in events if event is not events[3]]

@@ -459,6 +459,17 @@ def test_an_erased_entity_leaves_no_dead_letter_behind(mirror: Any) -> None:
     assert mirror.query("SELECT DISTINCT entity_id FROM goldwire_dead_letter") == [("e2",)]
 
 
+def test_an_erasure_finds_an_altered_dead_letter_whatever_version_that_states(mirror: Any) -> None:
+    [one] = chain("Ulm")
+    nine = sealed("e1", 9, {"city": "Kiel"})
+    mirror.receive([one])
+    mirror.consumer.process([Message(body=one.body.replace(b'"version":1', b'"version":9'))])
+    mirror.consumer.process([Message(body=nine.body, headers={"subject": "x"})])
+    assert mirror.letters == [("altered", 9), ("mislabelled", 9)]
+    mirror.receive([deleted("e1", 2, reason="erased", previous_hash=one.hash)])
+    assert mirror.letters == [("mislabelled", 9)]  # proven to be what came after the erasure
+
+
 @pytest.mark.parametrize("batch", [True, False])
 def test_an_erasure_that_comes_late_still_leaves_no_dead_letter_behind(mirror: Any, batch: bool) -> None:
     [one] = chain("Ulm")

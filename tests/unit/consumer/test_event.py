@@ -4,9 +4,10 @@ import json
 from hashlib import sha256
 from typing import Any
 
+import msgspec
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from goldwire.event.chain import UnreadableError as GoldwireUnreadableError
@@ -129,6 +130,26 @@ def test_a_hash_over_other_bytes_than_the_canonical_form_does_not_hold(member: b
     assert not holds
     with pytest.raises(PoisonError):
         parse(forged)
+
+
+@given(value=JSON)
+@example(value=1.0)
+@example(value=1e16)
+@example(value=-0.0)
+@example(value=1e-6)
+@example(value=[2**53 + 1])
+@example(value={"ﬡ": 1, "😀": 2})
+def test_a_sender_that_hashes_its_own_spelling_is_believed_only_where_goldwire_believes_it(value: Any) -> None:
+    event = msgspec.json.decode(sealed("e1", 1, {"city": "Ulm"}).body)
+    del event["hash"]
+    event["changes"]["attributes"]["city"]["value"] = value
+    plain = msgspec.json.encode(event, order="sorted")
+    whole = plain.replace(b'"payload"', b'"hash":"sha256:%b","payload"' % sha256(plain).hexdigest().encode())
+    if goldwire_read(whole)[1]:
+        parse(whole)
+    else:
+        with pytest.raises(AlteredError):
+            parse(whole)
 
 
 def test_an_altered_value_is_told_from_rubbish() -> None:
