@@ -177,6 +177,17 @@ def test_the_endpoint_of_a_hub_that_was_delivered_to_without_apply_cannot_change
     assert "endpoint cannot change" in brokers.fails("run", "--until-caught-up", "-t", "hub", code=2)
 
 
+def test_the_way_back_to_a_hub_does_not_lead_to_another_endpoint_of_it(brokers: Any) -> None:
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("hub: golden,", "hub: second,")
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("hub: second,", "hub: golden, endpoint: kafka,")
+    said = brokers.fails("apply", code=2)
+    assert "endpoint cannot change" in said
+    brokers.edit("hub: golden, endpoint: kafka,", "hub: golden,")
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+
+
 def test_a_live_target_cannot_become_one_of_another_broker(brokers: Any, kafka: KafkaCluster) -> None:
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("kind: event_hubs", "kind: kafka")

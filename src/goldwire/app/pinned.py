@@ -12,11 +12,11 @@ from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
 from goldwire.target import registry
 from goldwire.target.backplane import MOVES
-from goldwire.target.settings import has_pinned, pinned_changes
+from goldwire.target.settings import has_pinned, pinned_changes, same_place
 
 
 def refuse_moves(house: House, names: Sequence[str]) -> None:
-    """Compare the settings of targets that have delivered with those that were applied, or ran, last.
+    """Compare the settings of targets that have delivered with those that were applied, or ran, at the same place last.
 
     Raises:
         ConfigError: a pinned setting differs; the text has a line for each, with the reason and the ways out.
@@ -46,17 +46,22 @@ def settings_name(target: str) -> str:
 
 
 def _moves(house: House, name: str) -> list[str]:
+    """Compare with the newest settings that meant the same place: a target may have been elsewhere since, and come back."""
     config, kept = house.target_config(name), house.store.documents(settings_name(name))
-    if not kept:
+    settings_type = registry.settings_type(config.kind)
+    if not kept or not has_pinned(settings_type):
         return []
-    before: dict[str, Any] = msgspec.json.decode(kept[-1][2])
     where = house.loaded.where("targets", name, "settings")
-    if before["kind"] != config.kind:
+    earlier: list[dict[str, Any]] = [msgspec.json.decode(document) for _, _, document in reversed(kept)]
+    last_kind = earlier[0]["kind"]
+    if last_kind != config.kind and has_pinned(registry.settings_type(last_kind)):
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
-        pinning = all(has_pinned(registry.settings_type(kind)) for kind in (before["kind"], config.kind))
-        return [_refusal(where, name, f"kind (it was {before['kind']})", MOVES)] if pinning else []
-    changes = pinned_changes(registry.settings_type(config.kind), before["settings"], config.settings)
-    return [_refusal(where, name, setting, reason) for setting, reason in changes.items()]
+        return [_refusal(where, name, f"kind (it was {last_kind})", MOVES)]
+    for before in earlier:
+        if before["kind"] == config.kind and same_place(settings_type, before["settings"], config.settings):
+            changes = pinned_changes(settings_type, before["settings"], config.settings)
+            return [_refusal(where, name, setting, reason) for setting, reason in changes.items()]
+    return []
 
 
 def _refusal(where: str, name: str, setting: str, reason: str) -> str:

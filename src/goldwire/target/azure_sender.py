@@ -185,6 +185,7 @@ class AzureSender(ABC):
             idle = self._clock.monotonic() - self._used_at > _IDLE_SECONDS and len(self._under_way) == 1
             if not (self._doubt or idle):
                 return None
+            self._doubt = True  # until it is connected anew, no other send may use what is half made
             try:
                 await self._reconnect()
             except Exception as error:  # noqa: BLE001 - as in open; nothing was sent

@@ -116,9 +116,11 @@ class BrokerDeadLetters:
                     batch = await receiver.receive_messages(max_message_count=_AT_ONCE, max_wait_time=_WAIT_SECONDS)
                     fresh = [message for message in batch if _number(message) not in kept]
                     for message in fresh:
-                        chosen = sequence_numbers is None or _number(message) in sequence_numbers
-                        # What came back already would go round and round for as long as its subscriber cannot digest it.
-                        chosen = chosen and message.message_id not in ids
+                        # Of all, what came back already would go round and round while its subscriber cannot digest it. What
+                        # a person named was there before: whatever comes back has another number.
+                        chosen = (
+                            message.message_id not in ids if sequence_numbers is None else _number(message) in sequence_numbers
+                        )
                         again = self._again(message) if chosen else None
                         if again is None:
                             # It stays locked for now, or the next receive would bring it again instead of what follows.

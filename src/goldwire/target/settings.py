@@ -116,17 +116,36 @@ def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], aft
         before: the settings as they were applied last, as plain values.
         after: as they are configured now.
     """
-    extras = _extras(settings_type)
-    defaults = {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
-    differing = {
-        field.name
-        for field in msgspec.structs.fields(settings_type)
-        if _plain(before, field.encode_name, defaults) != _plain(after, field.encode_name, defaults)
-    }
-    places = [name for name in differing if extras.get(name, {}).get("place")]
-    if any(_apart(_plain(before, name, defaults), _plain(after, name, defaults)) for name in places):
+    if not same_place(settings_type, before, after):
         return {}
-    return {name: extras[name]["pinned"] for name in sorted(differing) if extras.get(name, {}).get("pinned")}
+    extras = _extras(settings_type)
+    differing = sorted(_differing(settings_type, before, after))
+    return {name: extras[name]["pinned"] for name in differing if extras.get(name, {}).get("pinned")}
+
+
+def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Say whether two settings of a kind send events to the same place.
+
+    Args:
+        settings_type: of the kind.
+        before: settings, as plain values.
+        after: others.
+    """
+    extras = _extras(settings_type)
+    differing = _differing(settings_type, before, after)
+    return not any(_apart(*values) for name, values in differing.items() if extras.get(name, {}).get("place"))
+
+
+def _differing(
+    settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings that differ, each with both values."""
+    defaults = {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
+    values = {
+        field.name: (_plain(before, field.encode_name, defaults), _plain(after, field.encode_name, defaults))
+        for field in msgspec.structs.fields(settings_type)
+    }
+    return {name: (old, new) for name, (old, new) in values.items() if old != new}
 
 
 def _apart(before: Any, after: Any) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
 
+import pytest
 from azure.eventhub.aio import EventHubConsumerClient
 
 from goldwire.clock import SystemClock
-from goldwire.target.base import Delivered, Item
+from goldwire.target.base import Delivered, Item, Unavailable
 from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget
 from goldwire.target.service_bus import ServiceBusSettings, ServiceBusTarget
 from goldwire.testing.azure.broker.config import BrokerConfig
@@ -148,3 +150,42 @@ def test_waiting_for_the_link_is_no_silence_of_the_service() -> None:
         assert list(outcomes) == [Delivered()] * 40
 
     asyncio.run(check())
+
+
+class Skipped(SystemClock):
+    """The machine's clock, which can be put forward."""
+
+    ahead_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_seconds
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+def test_a_connection_that_cannot_be_renewed_after_a_silence_is_used_by_no_other_send_either() -> None:
+    """Nothing of either was sent, and the relay shall know it."""
+
+    async def check() -> None:
+        clock = Skipped()
+        config = BrokerConfig(hubs=(HubSettings(HUB, 4, ()),))
+        async with Emulator(config) as emulator, Pipe(emulator.server.port) as pipe:
+            settings = EventHubsSettings(
+                hub=HUB, connection_string=connection_string(pipe.port, ROOT), connect_timeout_seconds=1.0
+            )
+            target = EventHubsTarget("hub", settings, clock)
+            await target.open()
+            try:
+                clock.ahead_seconds = 1_000.0
+                pipe.hold()
+                first = asyncio.create_task(target.send([Item(sealed("a", 1))]))
+                await until(target._endpoint._connecting.locked)
+                second = asyncio.create_task(target.send([Item(sealed(f"e{n}", 1)) for n in range(9)]))
+                async with asyncio.timeout(30):
+                    outcomes = [*await first, *await second]
+            finally:
+                pipe.mend()
+                await target.close()
+        assert [type(outcome) for outcome in outcomes] == [Unavailable] * 10
+
+    asyncio.run(check())
+    gc.collect()

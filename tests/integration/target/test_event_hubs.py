@@ -26,6 +26,7 @@ from cloudevents.core.formats.json import JSONFormat
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
+from goldwire.target import event_hubs_amqp
 from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
 from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget, entra_token
 from goldwire.target.event_hubs_amqp import partition_of
@@ -372,7 +373,7 @@ def test_a_service_that_is_away_can_be_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "state", "says"), [(SEND_ONLY, "ok", "did not get to read"), (ROOT, "note", "may read too")]
+    ("policy", "state", "says"), [(SEND_ONLY, "note", "nothing could be read"), (ROOT, "note", "may read too")]
 )
 def test_a_check_names_partitions_and_size_and_what_a_key_can_do_too_much(policy: Policy, state: str, says: str) -> None:
     async def check(emulator: Emulator) -> None:
@@ -386,6 +387,19 @@ def test_a_check_names_partitions_and_size_and_what_a_key_can_do_too_much(policy
         assert "1,048,576" in found["event size"].text
         assert found["rights"].state == state
         assert says in found["rights"].text
+
+    with_emulator(check)
+
+
+def test_a_check_does_not_praise_a_key_that_reads_too_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_hubs_amqp, "_READING_SECONDS", 0.0)
+
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, ROOT) as target:
+            await target.send([Item(sealed("a", 1))])
+            found = {finding.subject: finding for finding in await target.check()}
+        assert found["rights"].state == "note"
+        assert "nothing could be read" in found["rights"].text
 
     with_emulator(check)
 

@@ -159,6 +159,27 @@ def test_a_redrive_that_was_cut_off_before_its_second_step_leaves_one_copy(tmp_p
     on_a_bus(work, tmp_path)
 
 
+def test_numbers_that_a_person_names_all_go_also_what_a_redrive_sent_that_was_cut_off(tmp_path):
+    async def work(bus):
+        await bus.send([sealed("a", 1)], queue="plain", sessions=False)
+        [first] = await bus.take(1, reason="down")
+        letters = BrokerDeadLetters("bus", bus.settings(queue="plain", sessions=False), None)
+        async with ServiceBusClient.from_connection_string(bus.emulator.connection_string()) as client:
+            dead = client.get_queue_receiver("plain", sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+            async with dead, client.get_queue_sender("plain") as sender:
+                [message] = await dead.receive_messages(max_wait_time=30)
+                await sender.send_messages(letters._again(message))
+                await dead.abandon_message(message)
+        [copy] = await bus.take(1, reason="still down")
+        assert copy.message_id == f"{first.message_id}~d{first.sequence_number}"
+        numbers = [one.sequence_number for one in await letters.look(10)]
+        done = await letters.redrive(numbers)
+        assert (done.sent, done.left) == (2, 0)
+        assert await letters.look(10) == []
+
+    on_a_bus(work, tmp_path)
+
+
 def test_a_subscription_has_its_own(tmp_path):
     async def work(bus):
         await bus.send([sealed("a", 1)], topic="changes", sessions=False)

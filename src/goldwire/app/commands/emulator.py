@@ -12,6 +12,7 @@ from goldwire.app.output import note, say, show
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from goldwire.testing.azure.broker.config import BrokerConfig
     from goldwire.testing.azure.emulator import Emulator
@@ -76,12 +77,11 @@ def emulator(
     on loopback only, and its key is the well-known one of Microsoft's emulators.
     """
     import asyncio
-    import sys
 
     from msgspec.structs import replace
 
     from goldwire.app.running import loop_factory
-    from goldwire.errors import GoldwireError, InputError
+    from goldwire.errors import InputError
     from goldwire.testing.azure.broker.config import read_config
     from goldwire.testing.azure.broker.entities import Limits
     from goldwire.testing.azure.certificate import server_context
@@ -96,23 +96,38 @@ def emulator(
     context = None if tls is None else server_context(tls)
     peer = Emulator(entities, data, tls=context, port=port, https_port=https_port, limits=limits)
 
-    async def serve() -> None:
-        ended = _signalled()
-        try:
-            await peer.start()
-        except OSError as error:
-            ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
-            raise GoldwireError(f"{ports}: {error.strerror}; choose another port, or 0 for a free one") from error
-        result = _result(peer, entities, tls)
-        show(result, as_json=as_json, render=lambda: _render(result))
-        for objection in () if as_json else result["container_objections"]:
-            note(f"Microsoft's containers would refuse this Config.json: {objection}")
-        sys.stdout.flush()
-        await ended.wait()
-        await peer.stop()
-
+    ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve())
+        runner.run(_serve(peer, ports, lambda: _tell(_result(peer, entities, tls), as_json=as_json)))
+
+
+async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
+    """Run until a signal ends it.
+
+    Args:
+        peer: the emulator.
+        ports: the options that an error names where a port is taken.
+        tell: called once it listens.
+    """
+    from goldwire.errors import GoldwireError
+
+    ended = _signalled()
+    try:
+        await peer.start()
+    except OSError as error:
+        raise GoldwireError(f"{ports}: {error.strerror}; choose another port, or 0 for a free one") from error
+    tell()
+    await ended.wait()
+    await peer.stop()
+
+
+def _tell(result: dict[str, Any], *, as_json: bool) -> None:
+    import sys
+
+    show(result, as_json=as_json, render=lambda: _render(result))
+    for objection in () if as_json else result["container_objections"]:
+        note(f"Microsoft's containers would refuse this Config.json: {objection}")
+    sys.stdout.flush()
 
 
 def _signalled() -> asyncio.Event:

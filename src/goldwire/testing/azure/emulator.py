@@ -78,13 +78,14 @@ class Emulator:
             if self.https is not None:
                 await self.https.start()
         except OSError:
-            await self.server.stop()
-            self.broker.close()
+            await self.stop()
             raise
         self._running = asyncio.get_running_loop().create_task(self.broker.run())
 
     async def stop(self) -> None:
         """Close all connections and the store."""
+        if self.https is not None:
+            await self.https.stop_listening()
         await self.server.stop()
         if self.https is not None:
             await self.https.stop()

@@ -64,8 +64,13 @@ class Https:
         await site.start()
         self.port = runner.addresses[0][1]
 
+    async def stop_listening(self) -> None:
+        """Take nobody new; connections over WebSockets end with the AMQP server's."""
+        for site in list(self._runner.sites) if self._runner is not None else ():
+            await site.stop()
+
     async def stop(self) -> None:
-        """Stop listening; connections over WebSockets end with the AMQP server's."""
+        """Stop listening, and wait for the connections over WebSockets: the AMQP server ends them, and is stopped before."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -81,7 +81,12 @@ class Server:
             await self._none_left.wait()
 
     def _connection(self) -> Connection:
-        return Connection(self._settings, self._connections.add, self._gone)
+        return Connection(self._settings, self._came, self._gone)
+
+    def _came(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        if self._server is None:
+            connection.drop()  # it was still being accepted when the server stopped
 
     def _gone(self, connection: Connection) -> None:
         self._connections.discard(connection)
