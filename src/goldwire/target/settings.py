@@ -149,7 +149,12 @@ def _differing(
 
 
 def _apart(before: Any, after: Any) -> bool:
-    """Say whether two values name different places: lists that share a member, such as brokers, name the same one."""
+    """Say whether two values name different places: lists that share a member, such as brokers, name the same one.
+
+    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter.
+    """
+    if isinstance(before, str) and isinstance(after, str):
+        return before.casefold() != after.casefold()
     return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
 
 

@@ -19,6 +19,7 @@ BEFORE = {"bootstrap_servers": ["a:1", "b:1"], "topic": "golden"}
         ({"partitioner": "crc32"}, {"partitioner"}),
         ({"partitioner": "crc32", "key": ["entityType", "entityId"]}, {"partitioner", "key"}),
         ({"partitioner": "crc32", "topic": "another"}, set()),
+        ({"partitioner": "crc32", "topic": "Golden"}, {"partitioner"}),  # the same to some brokers
         ({"partitioner": "crc32", "bootstrap_servers": ["c:1"]}, set()),
         ({"partitioner": "crc32", "bootstrap_servers": ["b:1", "c:1"]}, {"partitioner"}),  # a broker more, the same cluster
     ],
