@@ -71,6 +71,8 @@ def select(house: House, target: str, asked: Asked) -> Selection:
     ends = (asked.until, asked.to_seq, asked.to_version)
     if max(sum(one is not None for one in either) for either in (beginnings, ends)) > 1:
         raise InputError("give one beginning and one end: a moment, a position or a version")
+    if asked.since is not None and asked.until is not None and moment(asked.since, "--since") >= moment(asked.until, "--until"):
+        raise InputError("--since has to be before --until")
     store = house.store
     cursor = cursor_of(store, target)
     histories = [history_of(store, name) for name in asked.entities]

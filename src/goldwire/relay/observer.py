@@ -14,6 +14,7 @@ import structlog
 
 from goldwire.changelog.rows import Counts
 from goldwire.relay import metrics
+from goldwire.relay.verdict import ASKED_TO_WAIT
 from goldwire.target.base import Item, Outcome
 
 _WORDS = {
@@ -120,7 +121,7 @@ class Observer:
         for item, outcome in zip(items, outcomes, strict=True):
             word = _WORDS[type(outcome).__name__]
             if word not in ("delivered", "duplicate"):
-                failed.setdefault((word, getattr(outcome, "reason", "")), []).append(item)
+                failed.setdefault((word, getattr(outcome, "reason", ASKED_TO_WAIT)), []).append(item)
         for (word, reason), alike in failed.items():
             self._log.warning(word, reason=reason, items=len(alike), **self._fields(alike[0]))
 
