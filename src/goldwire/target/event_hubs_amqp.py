@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _PARTITION_KEY = b"x-opt-partition-key"
 _KEYS_REMEMBERED = 100_000
-_READING_SECONDS = 10.0
 
 
 class AmqpHub(AzureSender):
@@ -35,6 +34,8 @@ class AmqpHub(AzureSender):
 
     def __init__(self, name: str, settings: AzureSettings, hub: str, clock: Clock) -> None:
         super().__init__(name, settings, f"hub {hub}", clock)
+        self.reading_seconds = 10.0
+        """How long a check tries to read."""
         self._sdk: Any = require("azure.eventhub", extra="azure", used_by=f"target '{name}'")
         self._aio: Any = require("azure.eventhub.aio", extra="azure", used_by=f"target '{name}'")
         self._hub = hub
@@ -124,7 +125,7 @@ class AmqpHub(AzureSender):
                 starting_position_inclusive=True,
             )
         )
-        limit_seconds = min(_READING_SECONDS, self.settings.connect_timeout_seconds)
+        limit_seconds = min(self.reading_seconds, self.settings.connect_timeout_seconds)
         try:
             await asyncio.wait({answer, reading}, timeout=limit_seconds, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():

@@ -32,9 +32,7 @@ def test_a_server_that_has_stopped_adopts_no_connection() -> None:
     asyncio.run(check())
 
 
-def test_an_emulator_that_stops_takes_no_websocket_while_its_clients_say_goodbye(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_emulator_that_stops_takes_no_websocket_while_its_clients_say_goodbye(tmp_path: Path) -> None:
     async def check() -> None:
         emulator = Emulator(BrokerConfig(), tls=server_context(tmp_path), https_port=0)
         await emulator.start()
@@ -47,7 +45,7 @@ def test_an_emulator_that_stops_takes_no_websocket_while_its_clients_say_goodbye
                     await session.get(f"https://localhost:{port}/", ssl=False)
             await stop()
 
-        monkeypatch.setattr(emulator.server, "stop", stop_while_one_more_comes)
+        emulator.server.stop = stop_while_one_more_comes  # the real one, and before it somebody who comes late
         await emulator.stop()
 
     asyncio.run(check())
