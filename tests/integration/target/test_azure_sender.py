@@ -170,7 +170,7 @@ def test_a_connection_that_cannot_be_renewed_after_a_silence_is_used_by_no_other
         config = BrokerConfig(hubs=(HubSettings(HUB, 4, ()),))
         async with Emulator(config) as emulator, Pipe(emulator.server.port) as pipe:
             settings = EventHubsSettings(
-                hub=HUB, connection_string=connection_string(pipe.port, ROOT), connect_timeout_seconds=1.0
+                hub=HUB, connection_string=connection_string(pipe.port, ROOT), connect_timeout_seconds=5.0
             )
             target = EventHubsTarget("hub", settings, clock)
             await target.open()
@@ -180,7 +180,7 @@ def test_a_connection_that_cannot_be_renewed_after_a_silence_is_used_by_no_other
                 first = asyncio.create_task(target.send([Item(sealed("a", 1))]))
                 await until(target._endpoint._connecting.locked)
                 second = asyncio.create_task(target.send([Item(sealed(f"e{n}", 1)) for n in range(9)]))
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(90):
                     outcomes = [*await first, *await second]
             finally:
                 pipe.mend()
