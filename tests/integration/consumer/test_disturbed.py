@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from azure.servicebus import ServiceBusClient
 from goldwire.clock import SystemClock
 from goldwire.event.sealed import SealedEvent
 from goldwire.target import registry
-from goldwire.target.base import Item, Outcome, Throttled
+from goldwire.target.base import Delivered, Item, Outcome, Target, Throttled
 from goldwire.testing.azure.amqp.sas import sas_token
 from goldwire.testing.azure.emulator import ROOT
 from goldwire.testing.histories import customers
@@ -48,15 +49,22 @@ class Sending:
     async def _send(self, events: Sequence[SealedEvent]) -> None:
         target = registry.build(self.kind, "test", self.settings, SystemClock())
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await target.open()
+            await self._open(target)
             for event in events:
                 for attempt in itertools.count(1):
                     [outcome] = await target.send([Item(event, attempt=attempt)])
                     self.outcomes[type(outcome)] += 1
-                    if type(outcome).__name__ == "Delivered":
+                    if isinstance(outcome, Delivered):
                         break
                     await asyncio.sleep(0.1)
             await target.close()
+
+    async def _open(self, target: Target) -> None:
+        while True:
+            try:
+                return await target.open()
+            except ConnectionError:
+                await asyncio.sleep(0.1)
 
 
 class BriefTokens:
@@ -124,13 +132,14 @@ def throttled(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
     assert scene.send.outcomes[Throttled] > 0
 
 
-def restarted(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
+def restarted(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
     """The service ends and begins again while it is sent to and read from."""
-    sender = threading.Thread(target=scene.send, args=(events,))
-    sender.start()
-    scene.peer.restart()
-    sender.join(PATIENCE_SECONDS)
-    assert not sender.is_alive()
+    before = scene.send.outcomes[Delivered]
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(scene.send, events)
+        wait_for(lambda: scene.send.outcomes[Delivered] > before or sending.done(), "an event sent")
+        scene.peer.restart()
+        sending.result(PATIENCE_SECONDS)
 
 
 def stolen(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
