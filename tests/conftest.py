@@ -22,3 +22,10 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if {"integration", "acceptance", "azure"} & set(item.path.parts):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=2))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Show why each test that was tried again had failed: without that nobody can mend it."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.section(f"tried again: {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-4_000:])

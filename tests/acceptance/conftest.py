@@ -32,7 +32,7 @@ class Shell:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
         assert "Traceback" not in done.stderr, done.stderr
