@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from goldwire.clock import Clock, timestamp
+from goldwire.errors import ConfigError
 from goldwire.target.azure import (
     OF_THE_CONTENT,
     TOO_LARGE,
@@ -73,7 +74,7 @@ class AzureSender(ABC):
 
     @abstractmethod
     async def connect(self) -> None:
-        """Connect and open a link that may send; raises whatever the SDK does."""
+        """Connect and open a link that may send; raises ConfigError, or whatever the SDK does."""
 
     @abstractmethod
     async def disconnect(self) -> None:
@@ -118,6 +119,9 @@ class AzureSender(ABC):
         require_files(self.name, {"ca_file": self.settings.ca_file})
         try:
             await self._reconnect()
+        except ConfigError:
+            await self.close()
+            raise
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
             await self.close()
             raise explained(error, f"target '{self.name}': {self._entity}", self._reason(error)) from None
@@ -180,7 +184,11 @@ class AzureSender(ABC):
         self._used_at = self._clock.monotonic()
 
     async def _ready(self) -> str | None:
-        """Make sure of a connection after a doubt or a long silence; return why there is none."""
+        """Make sure of a connection after a doubt or a long silence; return why there is none.
+
+        Raises:
+            ConfigError: waiting mends nothing.
+        """
         async with self._connecting:
             idle = self._clock.monotonic() - self._used_at > _IDLE_SECONDS and len(self._under_way) == 1
             if not (self._doubt or idle):
@@ -188,6 +196,8 @@ class AzureSender(ABC):
             self._doubt = True  # until it is connected anew, no other send may use what is half made
             try:
                 await self._reconnect()
+            except ConfigError:
+                raise
             except Exception as error:  # noqa: BLE001 - as in open; nothing was sent
                 return self._reason(error)
             self._doubt = False

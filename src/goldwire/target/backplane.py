@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from goldwire.errors import ConfigError
 from goldwire.event.headers import KeyPart, message_id, partition_key, short, traceparent
-from goldwire.target.base import Item
+from goldwire.target.base import Finding, Item
 from goldwire.target.settings import Settings, about
 
 Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
@@ -23,6 +24,18 @@ STRUCTURED = "application/cloudevents+json; charset=utf-8"
 """Content type of the structured mode (CloudEvents JSON format 1.0, section 3)."""
 
 _NOTHING: dict[str, str] = {}
+
+Partitions = (
+    Annotated[
+        int,
+        about(
+            "How many partitions there are; `goldwire target check` tells. Set it: with any other number the target stops "
+            "before it sends, since added partitions would take entities away from theirs.",
+            ge=1,
+        ),
+    ]
+    | None
+)
 
 MOVES = "an entity's events would go to another partition than those before, and lose their order"
 
@@ -54,6 +67,37 @@ class BackplaneSettings(Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if "entityId" not in self.key:
             raise ValueError("key must hold entityId, or the events of all entities would share one partition")
+
+
+def refuse_growth(place: str, found: int, declared: int | None) -> None:
+    """Compare the number of partitions with the one in the settings.
+
+    Args:
+        place: target and entity, as the error begins.
+        found: what the broker tells.
+        declared: of the settings; None: nobody wants to know.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if declared not in {None, found}:
+        raise ConfigError(
+            f"{place}: it has {found} partitions, but the settings say partitions: {declared}. If some were added: {MOVES}. "
+            f"Deliver to a new place under a new target name; or let consumers read to the end, then set partitions: {found}"
+        )
+
+
+def partitions_finding(found: int, declared: int | None) -> Finding:
+    """Return what a check says of the number of partitions.
+
+    Args:
+        found: what the broker tells.
+        declared: of the settings.
+    """
+    if declared is None:
+        text = f"{found}; set partitions: {found}, so that the target stops before added ones move entities"
+        return Finding("partitions", "note", text)
+    return Finding("partitions", "ok", f"{found}, as the settings say; with another number the target would stop")
 
 
 class Shared(Struct, frozen=True, gc=False):

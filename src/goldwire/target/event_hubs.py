@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.target.azure import AzureSettings, new_credential, sas_findings
-from goldwire.target.backplane import MOVES
+from goldwire.target.backplane import MOVES, Partitions
 from goldwire.target.base import Finding, Item, Outcome
 from goldwire.target.event_hubs_amqp import AmqpHub
 from goldwire.target.extras import require
@@ -33,6 +33,7 @@ class EventHubsSettings(AzureSettings, frozen=True, kw_only=True):
             pinned="the two endpoints map a key to different partitions: " + MOVES,
         ),
     ] = "amqp"
+    partitions: Partitions = None
     event_bytes_max: Annotated[
         int, about("With the endpoint `kafka`: a larger event is refused. AMQP learns the limit from the service.", ge=1_000)
     ] = 1_000_000
@@ -64,7 +65,7 @@ class EventHubsTarget:
                 name, kafka_settings(name, settings), clock, token=token, size_setting="event_bytes_max"
             )
         else:
-            self._endpoint = AmqpHub(name, settings, settings.hub, clock)
+            self._endpoint = AmqpHub(name, settings, settings.hub, clock, partitions=settings.partitions)
 
     async def open(self) -> None:
         """Connect and look for the hub.
@@ -102,6 +103,7 @@ def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
         bootstrap_servers=(address if ":" in address else f"{address}:{KAFKA_PORT}",),
         topic=settings.hub,
         key=settings.key,
+        partitions=settings.partitions,
         envelope=settings.envelope,
         cloudevents_source=settings.cloudevents_source,
         sasl="plain" if by_key else "oauthbearer",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goldwire.clock import Clock
 from goldwire.target.azure import AzureSettings, client_options, is_forbidden, kind_of, sas_findings
 from goldwire.target.azure_sender import AzureSender
-from goldwire.target.backplane import Message, application_properties_of
+from goldwire.target.backplane import Message, application_properties_of, partitions_finding, refuse_growth
 from goldwire.target.base import Finding
 from goldwire.target.extras import require
 
@@ -30,22 +30,30 @@ class AmqpHub(AzureSender):
         settings: where and how.
         hub: the Event Hub's name.
         clock: tells how long nothing was sent.
+        partitions: how many the hub shall have; None: any number.
     """
 
-    def __init__(self, name: str, settings: AzureSettings, hub: str, clock: Clock) -> None:
+    def __init__(self, name: str, settings: AzureSettings, hub: str, clock: Clock, *, partitions: int | None = None) -> None:
         super().__init__(name, settings, f"hub {hub}", clock)
         self.reading_seconds = 10.0
         """How long a check tries to read."""
         self._sdk: Any = require("azure.eventhub", extra="azure", used_by=f"target '{name}'")
         self._aio: Any = require("azure.eventhub.aio", extra="azure", used_by=f"target '{name}'")
         self._hub = hub
+        self._declared = partitions
         self._client: EventHubProducerClient | None = None
         self._partitions: list[str] = []
 
     async def connect(self) -> None:
-        """Learn the partitions, and open a link that may send."""
+        """Learn the partitions, and open a link that may send.
+
+        Raises:
+            ConfigError: the hub has another number of partitions than the settings say.
+        """
         client = self._client = self._new(self._aio.EventHubProducerClient, auth_timeout=self.settings.connect_timeout_seconds)
-        self._partitions = await client.get_partition_ids()
+        partitions = await client.get_partition_ids()
+        refuse_growth(f"target '{self.name}': hub {self._hub}", len(partitions), self._declared)
+        self._partitions = partitions
         self.limit_bytes = (await client.create_batch()).max_size_in_bytes
 
     async def disconnect(self) -> None:
@@ -81,7 +89,7 @@ class AmqpHub(AzureSender):
         """Tell partitions and the size of a message, and whether the credential may also read."""
         return [
             Finding("hub", "ok", f"{self._hub} exists, and the credential may send"),
-            Finding("partitions", "ok", f"{len(self._partitions)}; adding partitions later moves entities to others"),
+            partitions_finding(len(self._partitions), self._declared),
             Finding(
                 "event size", "ok", f"up to {self.limit_bytes:,} bytes with its properties; larger ones become dead letters"
             ),

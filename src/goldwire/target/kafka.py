@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.target.backplane import headers_of, renderer, too_large
+from goldwire.target.backplane import headers_of, partitions_finding, refuse_growth, renderer, too_large
 from goldwire.target.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.target.extras import require
 from goldwire.target.kafka_check import describe, findings_of
@@ -27,6 +27,9 @@ _FATAL = "_FATAL"
 _ALONE_MAX = 40
 """How many records of one refused batch are tried alone: enough for one or two at fault in a thousand."""
 
+_LOOK_SECONDS = 60.0
+"""How often the partitions are counted where their number is set; the client itself looks every three minutes."""
+
 _TOKEN = Callable[[str | None], tuple[str, float]]
 """Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
 
@@ -38,7 +41,7 @@ class KafkaTarget:
     Args:
         name: the target's.
         settings: where and how.
-        clock: not used; every target takes one.
+        clock: tells when to look at the partitions again.
         token: gets tokens for `oauthbearer` instead of librdkafka.
         size_setting: what the limit of a message is called where people set it.
 
@@ -71,6 +74,7 @@ class KafkaTarget:
         self._mending = asyncio.Lock()
         self._doubt = False
         self._token_is_missing = False
+        self._looked_at = 0.0
         if settings.sasl == "oauthbearer" and token is None and None in _oauth(settings):
             raise ConfigError(
                 f"target '{name}': sasl: oauthbearer needs oauth_token_url, oauth_client_id and oauth_client_secret"
@@ -87,7 +91,11 @@ class KafkaTarget:
         files = {"ca_file", "certificate_file", "key_file"}
         require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
         self._line = await self._make_line()
-        error = await self._probe()
+        try:
+            error = await self._probe()
+        except ConfigError:
+            await self.close()
+            raise
         if error is None:
             return
         await self.close()
@@ -99,7 +107,7 @@ class KafkaTarget:
         if not items:
             return []
         try:
-            if self._doubt and (error := await self._probe()) is not None:
+            if self._must_look() and (error := await self._probe()) is not None:
                 return [Unavailable(self._reason(error))] * len(items)
             self._doubt = False
             line = await self._ready_line()
@@ -110,6 +118,11 @@ class KafkaTarget:
             line.last_error = None
             return [DELIVERED] * len(items)
         return await self._settle(items, errors, line)
+
+    def _must_look(self) -> bool:
+        """Whether to ask the cluster before anything is written: after an unknown outcome, and for added partitions."""
+        overdue = self.settings.partitions is not None and self._clock.monotonic() - self._looked_at > _LOOK_SECONDS
+        return self._doubt or overdue
 
     def _records(self, items: Sequence[Item]) -> Iterator[Record]:
         """Make the records one by one, so that the first are on their way while the last are made; each time the same ones."""
@@ -138,7 +151,7 @@ class KafkaTarget:
         described = await self._worker.run(describe, self._config(), settings)
         found = [
             Finding("topic", "ok", f"{settings.topic} exists"),
-            Finding("partitions", "ok", f"{partitions}; adding partitions later moves entities to others"),
+            partitions_finding(partitions, settings.partitions),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
             *findings_of(described, settings, self._size_setting),
         ]
@@ -204,14 +217,20 @@ class KafkaTarget:
         return _outcome(error, line)
 
     async def _probe(self) -> KafkaError | None:
-        """Ask for the topic, which writes nothing; return why that failed."""
+        """Ask for the topic, which writes nothing; return why that failed.
+
+        Raises:
+            ConfigError: it has another number of partitions than the settings say.
+        """
         line = await self._ready_line()
         try:
-            await self._worker.run(line.partitions, self.settings.connect_timeout_seconds)
+            partitions = await self._worker.run(line.partitions, self.settings.connect_timeout_seconds)
         except self._kafka.KafkaException as raised:
             error: KafkaError = raised.args[0]
             # That nobody answers has a reason that the client told before.
             return line.last_error if line.last_error is not None and not is_for_people(error) else error
+        refuse_growth(f"target '{self.name}': topic {self.settings.topic}", partitions, self.settings.partitions)
+        self._looked_at = self._clock.monotonic()
         line.last_error = None
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from goldwire.target.backplane import MOVES, BackplaneSettings
+from goldwire.target.backplane import MOVES, BackplaneSettings, Partitions
 from goldwire.target.http import is_loopback
 from goldwire.target.settings import about
 
@@ -24,6 +24,7 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
         about("Where to find the cluster, host and port each.", examples=[["broker1.example:9093"]], min_length=1, place=True),
     ]
     topic: Annotated[str, about("The topic; it must exist.", examples=["golden-customers"], min_length=1, place=True)]
+    partitions: Partitions = None
     partitioner: Annotated[
         Literal["murmur2", "crc32"],
         about(

@@ -77,7 +77,8 @@ class KafkaGate:
         """How many were not."""
         self.bootstrap = ""
         """Host and port of the gate for each broker, joined by commas."""
-        self._brokers = [int(one.rpartition(":")[2]) for one in bootstrap.split(",")]
+        self._brokers = _ports(bootstrap)
+        self._onward = {port: port for port in self._brokers}
         self._tls = tls
         self._passages: set[_Passage] = set()
         self._servers: list[asyncio.Server] = []
@@ -105,6 +106,18 @@ class KafkaGate:
         """
         self._do(self._cut(idle=idle))
 
+    def lead_to(self, bootstrap: str) -> None:
+        """Pass on to the brokers of another cluster from now on, and break all connections to those before.
+
+        Args:
+            bootstrap: as many brokers as there were.
+        """
+        ports = _ports(bootstrap)
+        for before, port in zip(self._brokers, ports, strict=True):
+            self.ports[port] = self.ports[before]
+            self._onward[before] = port
+        self.cut()
+
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(_PATIENCE_SECONDS)
 
@@ -120,7 +133,7 @@ class KafkaGate:
             found = _Passage(self, reader, writer)
             self._passages.add(found)
             try:
-                await found.run(port)
+                await found.run(self._onward[port])
             finally:
                 self._passages.discard(found)
 
@@ -137,6 +150,10 @@ class KafkaGate:
         await self._cut(idle=True)
         while self._passages:  # noqa: ASYNC110 - they end within a turn or two
             await asyncio.sleep(0.01)
+
+
+def _ports(bootstrap: str) -> list[int]:
+    return [int(one.rpartition(":")[2]) for one in bootstrap.split(",")]
 
 
 class _Passage:

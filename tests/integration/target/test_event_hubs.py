@@ -358,6 +358,42 @@ def test_a_missing_hub_a_wrong_key_and_a_missing_right_end_the_opening_with_thei
     with_emulator(check)
 
 
+def test_a_number_of_partitions_that_is_not_the_settings_own_ends_the_opening() -> None:
+    async def check(emulator: Emulator) -> None:
+        assert await opening(emulator, partitions=4) is None
+        found = await opening(emulator, partitions=2)
+        assert isinstance(found, ConfigError)
+        assert f"hub {HUB}: it has 4 partitions, but the settings say partitions: 2" in str(found)
+
+    with_emulator(check)
+
+
+@pytest.mark.parametrize("partitions", [4, None])
+def test_added_partitions_are_noticed_before_an_event_goes_to_another(partitions: int | None) -> None:
+    grown = BrokerConfig(hubs=(HubSettings(HUB, 8),))
+
+    async def check() -> None:
+        emulator = Emulator(CONFIG)
+        await emulator.start()
+        port, clock = emulator.server.port, LaterClock()
+        settings = EventHubsSettings(hub=HUB, connection_string=emulator.connection_string(), partitions=partitions)
+        target = EventHubsTarget("hub", settings, clock)
+        await target.open()
+        await emulator.stop()
+        async with Emulator(grown, port=port) as emulator:
+            clock.later_seconds = 300.0
+            if partitions is None:
+                assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
+            else:
+                for _ in range(2):
+                    with pytest.raises(ConfigError, match="it has 8 partitions"):
+                        await target.send([Item(sealed("a", 1))])
+                assert count_in(emulator) == 0
+            await target.close()
+
+    asyncio.run(check())
+
+
 def test_a_service_that_is_away_can_be_waited_for() -> None:
     async def check() -> None:
         emulator = Emulator(CONFIG)
@@ -382,7 +418,7 @@ def test_a_check_names_partitions_and_size_and_what_a_key_can_do_too_much(policy
             found = {finding.subject: finding for finding in await target.check()}
         assert before["rights"].state == "note"
         assert "once there is something to read" in before["rights"].text
-        assert found["partitions"].text.startswith("4;")
+        assert found["partitions"].text.startswith("4; set partitions: 4")
         assert "1,048,576" in found["event size"].text
         assert found["rights"].state == state
         assert says in found["rights"].text

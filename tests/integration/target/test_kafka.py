@@ -24,13 +24,23 @@ from goldwire.target.kafka import KafkaTarget
 from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.testing.events import deleted, sealed
 from goldwire.testing.kafka_cluster import INIT_PRODUCER_ID, PRODUCE, KafkaCluster
+from goldwire.testing.kafka_gate import KafkaGate
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
 
 TOPIC = "golden"
 THREADS = Path("/proc/self/task")
 
 
-def settings_for(cluster: KafkaCluster, **more: Any) -> KafkaSettings:
+class LaterClock(SystemClock):
+    """The machine's clock, some time later."""
+
+    later_seconds = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.later_seconds
+
+
+def settings_for(cluster: KafkaCluster | KafkaGate, **more: Any) -> KafkaSettings:
     return KafkaSettings(bootstrap_servers=tuple(cluster.bootstrap.split(",")), topic=TOPIC, tls=False, **more)
 
 
@@ -423,10 +433,36 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
         return {finding.subject: finding.text for finding in await target.check()}
 
     found = with_target(cluster, check)
-    assert found["partitions"].startswith("4;")
+    assert found["partitions"].startswith("4; set partitions: 4")
+    assert with_target(cluster, check, partitions=4)["partitions"].startswith("4, as the settings say")
     assert "murmur2" in found["partitioner"]
     assert "tls is off" in found["encryption"]
     assert "cannot be told" in found["topic's settings"]  # the mock describes nothing
+
+
+def test_a_number_of_partitions_that_is_not_the_settings_own_ends_the_opening(cluster: KafkaCluster) -> None:
+    assert opening(cluster, partitions=4) is None
+    found = opening(cluster, partitions=3)
+    assert isinstance(found, ConfigError)
+    assert f"topic {TOPIC}: it has 4 partitions, but the settings say partitions: 3" in str(found)
+
+
+def test_added_partitions_are_noticed_before_an_event_goes_to_another() -> None:
+    clock = LaterClock()
+
+    async def check(gate: KafkaGate, grown: KafkaCluster) -> None:
+        target = KafkaTarget("k", settings_for(gate, partitions=4), clock)
+        await target.open()
+        assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
+        gate.lead_to(grown.bootstrap)
+        clock.later_seconds = 61.0
+        with pytest.raises(ConfigError, match="it has 8 partitions"):
+            await target.send([Item(sealed("a", 2))])
+        await target.close()
+
+    with KafkaCluster(1, {TOPIC: 4}) as before, KafkaCluster(1, {TOPIC: 8}) as grown, KafkaGate(before.bootstrap) as gate:
+        asyncio.run(check(gate, grown))
+        assert grown.records(TOPIC) == []
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import time
 from typing import Any
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
 from goldwire.target.base import Delivered, Item
 from goldwire.target.kafka import KafkaTarget
@@ -61,17 +62,24 @@ class TestKafkaBroker(TargetSuite):
 
     def create(self) -> None:
         topic = NewTopic(TOPIC, num_partitions=4, replication_factor=1)
-        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
+        admin = self.admin()
         admin.create_topics([topic])[TOPIC].result(30)
+
+    def grow(self) -> None:
+        admin = self.admin()
+        admin.create_partitions([NewPartitions(TOPIC, 8)])[TOPIC].result(30)
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
 
     def end(self) -> None:
         self.process.terminate()
         self.process.wait(60)
 
-    def make_target(self) -> KafkaTarget:
+    def make_target(self, **settings: Any) -> KafkaTarget:
         place: dict[str, Any] = {"bootstrap_servers": (f"127.0.0.1:{getattr(self, 'port', 1)}",), "topic": TOPIC}
         more = {"message_bytes_max": 2_000_000, "timeout_seconds": 8.0, "connect_timeout_seconds": 8.0}
-        return KafkaTarget("k", KafkaSettings(**place, **more, tls=False, key_password=SECRET), self.clock)
+        return KafkaTarget("k", KafkaSettings(**place, **more, **settings, tls=False, key_password=SECRET), self.clock)
 
     def bad_event(self) -> SealedEvent:
         return self.event("bad", 1, name="x" * 3_000_000)
@@ -96,6 +104,18 @@ class TestKafkaBroker(TargetSuite):
             assert found["message size"].state == "fix"  # 2,000,000, which this broker's topics do not take
             assert "the topic takes 1,048,588" in found["message size"].text
             assert found["replicas"].state == found["replicas in sync"].state == found["rights"].state == "note"
+
+        self.run(check)
+
+    def test_added_partitions_stop_a_target_that_knows_their_number(self) -> None:
+        async def check(_: KafkaTarget) -> None:
+            target = self.make_target(partitions=4)
+            await target.open()
+            assert list(await target.send([Item(self.event("a", 1))])) == [Delivered()]
+            await asyncio.to_thread(self.grow)
+            with pytest.raises(ConfigError, match="it has 8 partitions"):
+                await target.open()
+            await target.close()
 
         self.run(check)
 
