@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from math import inf
+from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Self
 
+from goldwire.testing.azure.amqp.endpoint import Right
+from goldwire.testing.azure.amqp.sas import Policy
+from goldwire.testing.azure.certificate import server_context
+from goldwire.testing.kafka_cluster import KafkaCluster
 from goldwire.testing.kafka_frames import (
     API_VERSIONS,
     AUTHENTICATION_FAILED,
@@ -36,7 +43,7 @@ from goldwire.testing.kafka_frames import (
     token_of,
     with_sasl,
 )
-from goldwire.testing.kafka_sasl import Admitted, Exchange, Mechanism, RefusedError
+from goldwire.testing.kafka_sasl import Admitted, Exchange, Mechanism, Plain, RefusedError, connection_strings
 
 HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 30.0
@@ -265,3 +272,23 @@ class _Passage:
             return max(1, round((self._until - now) * 1_000))
         self._end = asyncio.get_running_loop().call_later(self._until - now, self.cut)
         return 0
+
+
+def main() -> None:
+    """Run the Kafka endpoint of a hub until standard input ends, in front of a mock cluster, with a key of its own.
+
+    `python -m goldwire.testing.kafka_gate HUB PARTITIONS FOLDER`; the folder gets the certificate that a client is to trust.
+    """
+    hub, partitions, folder = sys.argv[1:]
+    policy = Policy("bench", token_urlsafe(), frozenset({Right.SEND}))
+    known = Plain(connection_strings([policy], hub, time.time))
+    tls = server_context(Path(folder))
+    with KafkaCluster(1, {hub: int(partitions)}) as cluster, KafkaGate(cluster.bootstrap, [known], tls=tls) as gate:
+        how = f"SharedAccessKeyName={policy.name};SharedAccessKey={policy.key}"
+        sys.stdout.write(f"ready: Endpoint=sb://{gate.bootstrap}/;{how};EntityPath={hub}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

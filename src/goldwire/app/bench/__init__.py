@@ -26,11 +26,11 @@ THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "webhook-arrays": webhooks.arrays,
     "kafka": brokers.kafka,
     "event-hubs": brokers.event_hubs,
+    "event-hubs-kafka": brokers.event_hubs_kafka,
     "service-bus": brokers.service_bus,
     "event-hubs-ceiling": ceiling.event_hubs,
     "service-bus-ceiling": ceiling.service_bus,
 }
-_BROKERS = ("kafka", "event-hubs", "service-bus")
 RECOVERY, RESIDENT = "recovery", "resident"
 NAMES = (*THROUGHPUT, RECOVERY, RESIDENT)
 
@@ -51,7 +51,7 @@ def run_bench(directory: Path, size: Size, only: Collection[str], display: Progr
         StoreFullError: the disk has too little room for the logs.
         VerificationError: what was measured did not do what it should.
     """
-    left_out = set(_BROKERS) - set(brokers.installed())
+    left_out = set(brokers.FIGURES) - set(brokers.installed())
     chosen = [name for name in NAMES if name in only or not (only or name in left_out)]
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as made:

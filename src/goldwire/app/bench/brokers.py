@@ -19,10 +19,19 @@ from goldwire.clock import SystemClock
 from goldwire.errors import GoldwireError, VerificationError
 from goldwire.target import registry
 from goldwire.target.base import DELIVERED, Item
+from goldwire.testing.azure.certificate import CERTIFICATE
 from goldwire.testing.events import sealed
 
 AIMS = Wanted(ratio=1.3)
 PARTITIONS = 4
+FIGURES: dict[str, set[str]] = {
+    "kafka": {"confluent_kafka"},
+    "event-hubs": {"azure"},
+    "event-hubs-kafka": {"azure", "confluent_kafka"},
+    "service-bus": {"azure"},
+}
+"""Names of figures, with the packages that each needs."""
+
 _ATTRIBUTES = {f"attribute{number}": "a value of some length, " * 2 for number in range(10)}
 
 Chunks = Sequence[Sequence[Item]]
@@ -30,8 +39,8 @@ Chunks = Sequence[Sequence[Item]]
 
 def installed() -> list[str]:
     """Return which of these figures can be had: the clients are extras."""
-    needed = {"kafka": "confluent_kafka", "event-hubs": "azure.eventhub", "service-bus": "azure.servicebus"}
-    return [name for name, module in needed.items() if find_spec(module.partition(".")[0]) is not None]
+    found = {module for module in ("confluent_kafka", "azure") if find_spec(module) is not None}
+    return [name for name, needed in FIGURES.items() if needed <= found]
 
 
 def kafka(setting: Setting) -> Throughput:
@@ -40,7 +49,14 @@ def kafka(setting: Setting) -> Throughput:
         settings = {"bootstrap_servers": [bootstrap], "topic": "golden", "tls": False}
         what = f"to librdkafka's mock broker, sends of {sample.BATCH:,}"
         return _figure(
-            setting, "kafka", settings, _bare_kafka, what, "confluent-kafka alone, the same messages", setting.events
+            setting,
+            "target kafka",
+            "kafka",
+            settings,
+            _bare_kafka,
+            what,
+            "confluent-kafka alone, the same messages",
+            setting.events,
         )
 
 
@@ -50,7 +66,33 @@ def event_hubs(setting: Setting) -> Throughput:
         settings = {"hub": "eh1", "connection_string": address}
         what = f"over AMQP to the emulator, {PARTITIONS} partitions, sends of {sample.BATCH:,}"
         return _figure(
-            setting, "event_hubs", settings, _bare_hub, what, "azure-eventhub alone, the same messages", _fewer(setting)
+            setting,
+            "target event_hubs",
+            "event_hubs",
+            settings,
+            _bare_hub,
+            what,
+            "azure-eventhub alone, the same messages",
+            _fewer(setting),
+        )
+
+
+def event_hubs_kafka(setting: Setting) -> Throughput:
+    """Measure the target `event_hubs` over its Kafka endpoint, with TLS and a connection string."""
+    with _broker("goldwire.testing.kafka_gate", "golden", str(PARTITIONS), str(setting.folder)) as address:
+        settings = {
+            "hub": "golden", "endpoint": "kafka", "connection_string": address, "ca_file": str(setting.folder / CERTIFICATE)
+        }  # fmt: skip
+        what = f"over Kafka to a gate before librdkafka's mock broker, TLS and SASL, sends of {sample.BATCH:,}"
+        return _figure(
+            setting,
+            "target event_hubs, kafka",
+            "event_hubs",
+            settings,
+            _bare_kafka_hub,
+            what,
+            "confluent-kafka alone, the same messages",
+            setting.events,
         )
 
 
@@ -60,7 +102,14 @@ def service_bus(setting: Setting) -> Throughput:
         settings = {"queue": "queue.1", "connection_string": address}
         what = f"to the emulator, sends of {sample.BATCH:,}"
         return _figure(
-            setting, "service_bus", settings, _bare_bus, what, "azure-servicebus alone, the same messages", _fewer(setting)
+            setting,
+            "target service_bus",
+            "service_bus",
+            settings,
+            _bare_bus,
+            what,
+            "azure-servicebus alone, the same messages",
+            _fewer(setting),
         )
 
 
@@ -71,6 +120,7 @@ def _fewer(setting: Setting) -> int:
 
 def _figure(
     setting: Setting,
+    name: str,
     kind: str,
     settings: Mapping[str, Any],
     bare: Callable[[Mapping[str, Any], Chunks, Callable[[int], None]], Awaitable[None]],
@@ -96,7 +146,7 @@ def _figure(
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(_send_all(kind, settings, chunks, tick))
 
-    return throughput(f"target {kind}", what, floor, events, in_turns(setting.rounds, alone, measured), AIMS)
+    return throughput(name, what, floor, events, in_turns(setting.rounds, alone, measured), AIMS)
 
 
 async def _awaited(work: Awaitable[None]) -> None:
@@ -116,11 +166,23 @@ async def _send_all(kind: str, settings: Mapping[str, Any], chunks: Chunks, tick
 
 
 async def _bare_kafka(settings: Mapping[str, Any], chunks: Chunks, tick: Callable[[int], None]) -> None:
+    _produce({"bootstrap.servers": settings["bootstrap_servers"][0]}, settings["topic"], chunks, tick)
+
+
+async def _bare_kafka_hub(settings: Mapping[str, Any], chunks: Chunks, tick: Callable[[int], None]) -> None:
+    text = settings["connection_string"]
+    config = {
+        "bootstrap.servers": text.removeprefix("Endpoint=sb://").partition("/")[0],
+        "security.protocol": "sasl_ssl", "sasl.mechanisms": "PLAIN", "sasl.username": "$ConnectionString",
+        "sasl.password": text, "ssl.ca.location": settings["ca_file"],
+    }  # fmt: skip
+    _produce(config, settings["hub"], chunks, tick)
+
+
+def _produce(config: Mapping[str, Any], topic: str, chunks: Chunks, tick: Callable[[int], None]) -> None:
     from confluent_kafka import Producer  # noqa: PLC0415 - an extra, here and below
 
-    producer = Producer(
-        {"bootstrap.servers": settings["bootstrap_servers"][0], "enable.idempotence": True, "linger.ms": 5, "log_level": 2}
-    )
+    producer = Producer({**config, "enable.idempotence": True, "linger.ms": 5, "log_level": 2})
     written = 0
 
     def reported(error: Any, _message: Any) -> None:
@@ -131,7 +193,7 @@ async def _bare_kafka(settings: Mapping[str, Any], chunks: Chunks, tick: Callabl
     wanted = 0
     for chunk in chunks:
         for key, body, headers in _records(chunk):
-            producer.produce(settings["topic"], body, key, on_delivery=reported, headers=dict(headers))
+            producer.produce(topic, body, key, on_delivery=reported, headers=dict(headers))
         wanted += len(chunk)
         while written < wanted:
             producer.poll(0.1)
