@@ -227,3 +227,50 @@ def test_a_second_signal_ends_at_once_and_what_was_not_settled_is_sent_again(she
     assert relay.returncode == 130
     assert "Traceback" not in errors
     recovers(shell, f"{receiver}/hang", f"{receiver}/")
+
+
+HUB = """\
+  hub:
+    kind: event_hubs
+    contract: everything
+    clearance: [pii]
+    settings:
+      hub: nowhere
+      connection_string: ${{file:hub.key}}
+    delivery: {{ backoff_seconds: 0.05, backoff_limit_seconds: 0.2 }}
+
+log:
+"""
+
+
+def test_status_tells_why_a_target_cannot_be_opened_and_since_when(shell: Any, free_port: int) -> None:
+    address = f"Endpoint=sb://127.0.0.1:{free_port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE"
+    shell.run("init")
+    shell.write("hub.key", f"{address};UseDevelopmentEmulator=true")
+    shell.edit("log:\n", HUB.format())
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+
+    def told() -> dict[str, Any]:
+        return next(one for one in shell.json("status")["targets"] if one["target"] == "hub")
+
+    relay = shell.start("run", "--until-caught-up", "-t", "hub")
+    give_up = time.monotonic() + 60
+    while (away := told())["unopened"] is None:
+        assert time.monotonic() < give_up
+        assert relay.poll() is None, relay.communicate()
+    reason = "target 'hub': hub nowhere: not reachable"
+    assert away["unopened"].startswith(reason)
+    assert f"hub: cannot be opened since {away['unopened_since']}: {reason}" in shell.run("status").stdout
+    emulator = shell.start("emulator", "--port", str(free_port))
+    assert emulator.stdout.readline().startswith("ready: ")
+    _, errors = relay.communicate(timeout=60)
+    assert relay.returncode == 2, errors
+    wrong = told()
+    assert "hub nowhere" in wrong["unopened"]
+    assert "create it" in wrong["unopened"]
+    assert wrong["unopened_since"] == away["unopened_since"]
+    shell.edit("hub: nowhere", "hub: eh1")
+    shell.run("run", "--until-caught-up", "-t", "hub")
+    mended = told()
+    assert (mended["state"], mended["unopened"], mended["unopened_since"]) == ("caught up", None, None)

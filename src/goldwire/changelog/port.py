@@ -176,6 +176,20 @@ class Store(ReplayStore, Protocol):
         """Give these dead letters up: they stay dead in the ledger; the next one of the entity becomes `retrying`, due now."""
         ...
 
+    def note_unopened(self, target: str, epoch: int, reason: str | None, now: float) -> None:
+        """Keep why a target cannot be opened, and since when that is so; None: it is open.
+
+        Args:
+            target: its name.
+            epoch: the relay's own.
+            reason: for people.
+            now: POSIX seconds.
+
+        Raises:
+            FencedError: a newer epoch exists.
+        """
+        ...
+
     def stop(self, target: str, reason: str | None) -> None:
         """Stop a target, or with None let it run again."""
         ...

@@ -107,6 +107,9 @@ class Cursor(NamedTuple):
     """Why it was stopped, or None while it may run."""
     mode: Literal["latest", "every"] | None
     """How the window up to `bound` is worked on to its end, also when the configuration has changed; None before the first."""
+    unopened: str | None = None
+    """Why the target could not be opened, or was found set up wrongly, the last time; None while nothing speaks against it."""
+    unopened_since: str | None = None
 
 
 class Closing(NamedTuple):

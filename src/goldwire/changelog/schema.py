@@ -127,6 +127,8 @@ target_cursor = Table(
     Column("superseded", BIG, nullable=False),
     Column("stopped", Text),
     Column("mode", Text),
+    Column("unopened", Text, comment="why the target could not be opened"),
+    Column("unopened_since", Text),
     comment="Where each target stands, with the counters of its ledger.",
 )
 

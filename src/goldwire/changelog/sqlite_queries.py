@@ -66,9 +66,7 @@ WHERE e.entity_id > ? AND e.entity_type = ? ORDER BY e.entity_id LIMIT ?
 """
 """The same of one entity type."""
 
-FIND_ENTITY = """
-SELECT e.entity_id FROM record r CROSS JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?
-"""
+FIND_ENTITY = "SELECT e.entity_id FROM record r CROSS JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?"
 """The entity that a record belongs to."""
 
 ENTITY_NUMBERS = "SELECT entity_id, no FROM entity WHERE entity_id IN (MANY)"
@@ -191,7 +189,10 @@ SAVE_CARRIED_OUT = "INSERT INTO carried_out (decision) VALUES (?) ON CONFLICT DO
 
 # --- targets
 
-CURSOR_COLUMNS = "target, epoch, start_after, position, reach, bound, delivered, filtered, superseded, stopped, mode"
+CURSOR_COLUMNS = (
+    "target, epoch, start_after, position, reach, bound, delivered, filtered, superseded, stopped, mode, "
+    "unopened, unopened_since"
+)
 
 CURSORS = f"SELECT {CURSOR_COLUMNS} FROM target_cursor ORDER BY target"
 """Where every target stands."""
@@ -216,6 +217,9 @@ RELEASE = "UPDATE target_cursor SET reach = position WHERE no = ?"
 
 STOP = "UPDATE target_cursor SET stopped = ? WHERE no = ?"
 """Stop a target, or with NULL let it run."""
+
+UNOPENED = "UPDATE target_cursor SET unopened = ?, unopened_since = ? WHERE no = ?"
+"""Why a target cannot be opened, and since when; or with NULL that it can."""
 
 ADVANCE = """
 UPDATE target_cursor SET position = ?, reach = max(reach, ?),

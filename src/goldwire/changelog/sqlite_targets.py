@@ -12,6 +12,7 @@ from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Control, Cu
 from goldwire.changelog.sqlite_entities import EntityNumbers, Part, slot
 from goldwire.changelog.sqlite_lock import TargetLocks
 from goldwire.changelog.sqlite_transaction import Database
+from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 
 _control = cast("Callable[[tuple[Any, ...]], Control]", partial(tuple.__new__, Control))  # half the time of `_make`
@@ -115,6 +116,14 @@ class SqliteTargets(Part):
             found = known_target(self._database, target)
             fence(found.cursor, epoch)
             self._database.execute(query.RELEASE, (found.no,))
+
+    def note_unopened(self, target: str, epoch: int, reason: str | None, now: float) -> None:
+        """See `Store.note_unopened`."""
+        with self._database.writing("note-unopened"):
+            found = known_target(self._database, target)
+            fence(found.cursor, epoch)
+            since = None if reason is None else found.cursor.unopened_since or timestamp(now)
+            self._database.execute(query.UNOPENED, (reason, since, found.no))
 
     def stop(self, target: str, reason: str | None) -> None:
         """See `Store.stop`."""

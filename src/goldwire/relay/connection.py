@@ -46,6 +46,8 @@ class Connection:
         self._timeout_seconds = timeout_seconds
         self._observer = observer
         self._stop = stop or Stop()
+        self.closed_because = ""
+        """Why it could not be reached the last time."""
         self.batch_limit = target.batch_limit
         self.looks_up = isinstance(target, LooksUp)
 
@@ -61,7 +63,8 @@ class Connection:
         except GoldwireError:
             raise
         except Exception as error:  # noqa: BLE001 - not only OSError: a client library has errors of its own
-            self._observer.unreachable(_why(error))
+            self.closed_because = _why(error)
+            self._observer.unreachable(self.closed_because)
             return False
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from random import Random
 from goldwire.changelog.port import Store
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
-from goldwire.errors import FencedError, TargetStoppedError
+from goldwire.errors import ConfigError, FencedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.book import ContractBook
@@ -22,7 +22,8 @@ from goldwire.relay.connection import Connection
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
-from goldwire.relay.pacing import Breaker, DeadLetterCap, backoff_seconds
+from goldwire.relay.opening import Opening
+from goldwire.relay.pacing import Breaker, DeadLetterCap
 from goldwire.relay.replay import Replays
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.sender import Sender
@@ -74,6 +75,7 @@ class Relay:
         self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
+        self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
         self._replays = Replays(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
@@ -103,9 +105,12 @@ class Relay:
             self._unclear_upto = self._cursor.reach
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
             try:
-                if await self._open():
+                if await self._opening.open(self._cursor):
                     await self._loop(until_caught_up=until_caught_up)
                 await self._call(self._store.release, self._name, self._cursor.epoch)
+            except ConfigError as error:
+                await self._opening.gave_up(self._cursor, error)
+                raise
             except TargetStoppedError:  # raised between two settlements only
                 await self._call(self._store.release, self._name, self._cursor.epoch)
                 raise
@@ -113,15 +118,6 @@ class Relay:
                 await self._connection.close()
                 self._observer.event("relay stopped", position=self._cursor.position)
         return self._cursor
-
-    async def _open(self) -> bool:
-        failures = 0
-        while not self._stop.asked:
-            if await self._connection.open():
-                return True
-            failures += 1
-            await self._pause(backoff_seconds(self._settings, failures, self._random))
-        return False
 
     async def _loop(self, *, until_caught_up: bool) -> None:
         await self._refresh_book()

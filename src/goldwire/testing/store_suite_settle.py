@@ -11,6 +11,7 @@ import pytest
 
 from goldwire.changelog.port import Store
 from goldwire.changelog.rows import DELIVERED, OPEN, SUPERSEDED, Closing, Cursor, Settlement
+from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreBusyError, StoreCorruptError
 from goldwire.testing.store_setting import (
     NOON,
@@ -241,6 +242,16 @@ class SettleSuite(StoreSetting):
         assert store.cursors()[0].stopped is None
         store.stop("t", "by hand")
         assert store.claim("t", "now").stopped == "by hand"
+
+    def test_why_a_target_cannot_be_opened_is_kept_since_the_first_time_until_it_can(self, store: Store) -> None:
+        epoch = claimed(store)
+        store.note_unopened("t", epoch, "no route", NOON)
+        store.note_unopened("t", epoch, "refused", NOON + 60)
+        assert store.claim("t", "now")[-2:] == ("refused", timestamp(NOON))
+        with pytest.raises(FencedError):
+            store.note_unopened("t", epoch, None, NOON)
+        store.note_unopened("t", epoch + 1, None, NOON)
+        assert store.cursors()[0][-2:] == (None, None)
 
     def test_a_target_that_never_ran_is_named_with_those_that_did(self, store: Store) -> None:
         claimed(store, "known-one")

@@ -60,6 +60,16 @@ def test_migrating_again_changes_nothing(raw: sqlite3.Connection) -> None:
     assert raw.execute("SELECT * FROM sqlite_master").fetchall() == before
 
 
+def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw: sqlite3.Connection) -> None:
+    for column in ("unopened", "unopened_since"):
+        raw.execute(f"ALTER TABLE target_cursor DROP COLUMN {column}")
+    raw.execute("UPDATE alembic_version SET version_num = '0001'")
+    with closing(SqliteStore(place)) as store:
+        assert store.claim("t", "now").unopened is None
+    assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
+    test_a_new_store_has_exactly_the_declared_tables(place)
+
+
 def test_the_listed_revisions_are_those_in_the_folder() -> None:
     script = ScriptDirectory.from_config(alembic_config())
     assert [revision.revision for revision in script.walk_revisions()] == list(reversed(REVISIONS))

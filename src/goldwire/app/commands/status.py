@@ -49,6 +49,8 @@ def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
                     "configuration_differs": _differs(house, name) if configured else False,
                     "balanced": balances(counts) if counts else None,
                     "stopped": cursor.stopped if cursor else None,
+                    "unopened": cursor.unopened if cursor else None,
+                    "unopened_since": cursor.unopened_since if cursor else None,
                     "last_failure": waits.reason or None if waits else None,
                 }
             )
@@ -69,6 +71,8 @@ def _render(rows: list[dict[str, Any]], config: Path) -> None:
     for row in rows:
         if row["stopped"]:
             say(f"{row['target']} is stopped: {row['stopped']}. Mend the cause, then `goldwire resume {row['target']}`")
+        if row["unopened"]:
+            say(f"{row['target']}: cannot be opened since {row['unopened_since']}: {row['unopened']}")
         if row["last_failure"]:
             say(f"{row['target']}: the last attempt failed: {row['last_failure']}")
         if row["configuration_differs"]:
