@@ -102,6 +102,8 @@ def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shel
     assert (record["state"], record["events"]) == ("done", len(before))
     assert held(queue) == {**before, **{f"{id_}~{record['id']}": body for id_, body in before.items()}}
     shell.edit("queue: golden, ", "queue: golden, key: [entityType, entityId], ")
+    [fix] = [one["text"] for one in shell.json("target", "check", "bus", code=2)["findings"] if one["state"] == "fix"]
+    assert "key cannot change once it has delivered" in fix
     told = shell.fails("replay", "bus", code=2)
     assert "key cannot change once it has delivered" in told, "a replay moves entities no more than a run does"
     assert len(held(queue)) == 2 * len(before)

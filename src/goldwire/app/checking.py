@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from goldwire.app.pinned import refuse_moves
 from goldwire.app.running import loop_factory
 from goldwire.app.wiring import House
 from goldwire.errors import ConfigError, GoldwireError
@@ -38,7 +39,7 @@ def check_target(house: House, name: str) -> Checked:
     except ConfigError as error:
         return Checked(name, kind, [Finding("settings", "fix", str(error))])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return Checked(name, kind, [*runner.run(_look(target)), *_patience(house, name)])
+        return Checked(name, kind, [*runner.run(_look(target)), *_patience(house, name), *_moves(house, name)])
 
 
 async def _look(target: Target) -> Sequence[Finding]:
@@ -63,6 +64,19 @@ def _not_open(error: Exception) -> Finding:
     if isinstance(error, OSError):
         return Finding("connection", "fix", f"not reachable: {error.strerror or error}")
     return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
+
+
+def _moves(house: House, name: str) -> list[Finding]:
+    """Tell what a relay would refuse, where there is a store that knows what the target has had."""
+    if not house.loaded.path(house.loaded.config.store.path).exists():
+        return []
+    try:
+        refuse_moves(house, [name])
+    except ConfigError as error:
+        return [Finding("pinned settings", "fix", line) for line in str(error).splitlines()]
+    except GoldwireError as error:
+        return [Finding("pinned settings", "note", f"could not be compared with those before: {error}")]
+    return []
 
 
 def _patience(house: House, name: str) -> list[Finding]:

@@ -16,12 +16,12 @@ from goldwire.target.settings import has_pinned, pinned_changes, same_place
 
 
 def refuse_moves(house: House, names: Sequence[str]) -> None:
-    """Compare the settings of targets that have delivered with those that were applied, or ran, at the same place last.
+    """Compare the settings of targets that may have delivered with those that were applied, or ran, at the same place last.
 
     Raises:
         ConfigError: a pinned setting differs; the text has a line for each, with the reason and the ways out.
     """
-    live = {cursor.target for cursor in house.store.cursors() if cursor.bound > cursor.start}
+    live = {cursor.target for cursor in house.store.cursors() if cursor.reach > cursor.start}
     found = [line for name in names if name in live for line in _moves(house, name)]
     if found:
         raise ConfigError("\n".join(found))

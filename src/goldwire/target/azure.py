@@ -52,6 +52,12 @@ _REFUSED: dict[str, Outcome] = {
 }
 
 
+def host_of(namespace: str | None) -> str:
+    """Return a namespace's full name; empty where there is none, and only a connection string knows it."""
+    name = (namespace or "").removeprefix("sb://").strip("/")
+    return name if "." in name or not name else f"{name}.servicebus.windows.net"
+
+
 class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
     """How a namespace of Event Hubs or Service Bus is reached."""
 
@@ -60,7 +66,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         about(
             "The namespace, with or without `.servicebus.windows.net`; not needed beside `connection_string`.",
             examples=["mdm-prod"],
-            place=True,
+            place=host_of,
         ),
     ] = None
     connection_string: Annotated[
@@ -108,8 +114,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
     @property
     def host(self) -> str:
         """The namespace's full name; empty where only the connection string knows it."""
-        name = (self.namespace or "").removeprefix("sb://").strip("/")
-        return name if "." in name or not name else f"{name}.servicebus.windows.net"
+        return host_of(self.namespace)
 
 
 def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential | AzureSasCredential:

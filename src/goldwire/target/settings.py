@@ -5,7 +5,7 @@ A kind writes one Struct; the form, the JSON Schema, the documentation and the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -27,7 +27,7 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
-    place: bool = False,
+    place: bool | Callable[[str | None], str] = False,
     pinned: str | None = None,
     **limits: Any,
 ) -> Meta:
@@ -39,7 +39,8 @@ def about(
         secret: never shown; of a mapping the values only.
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
-        place: says where events go; with another value it is another place, and nothing is pinned.
+        place: says where events go; with another value it is another place, and nothing is pinned. A function returns the
+            place that a value means, empty where that cannot be told.
         pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
@@ -132,8 +133,11 @@ def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: 
         after: others.
     """
     extras = _extras(settings_type)
-    differing = _differing(settings_type, before, after)
-    return not any(_apart(*values) for name, values in differing.items() if extras.get(name, {}).get("place"))
+    for name, values in _differing(settings_type, before, after).items():
+        place = extras.get(name, {}).get("place")
+        if place and _apart(*map(place, values) if callable(place) else values):
+            return False
+    return True
 
 
 def _differing(
@@ -151,10 +155,11 @@ def _differing(
 def _apart(before: Any, after: Any) -> bool:
     """Say whether two values name different places: lists that share a member, such as brokers, name the same one.
 
-    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter.
+    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter. So it is with an empty
+    name, which may mean any.
     """
     if isinstance(before, str) and isinstance(after, str):
-        return before.casefold() != after.casefold()
+        return bool(before and after) and before.casefold() != after.casefold()
     return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
 
 

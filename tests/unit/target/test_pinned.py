@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from goldwire.target.event_hubs import EventHubsSettings
 from goldwire.target.kafka_settings import KafkaSettings
 from goldwire.target.memory import MemorySettings
 from goldwire.target.settings import has_pinned, pinned_changes
@@ -26,6 +27,20 @@ BEFORE = {"bootstrap_servers": ["a:1", "b:1"], "topic": "golden"}
 )
 def test_what_is_pinned_differs_only_at_another_place(changes: dict[str, Any], pinned: set[str]) -> None:
     assert set(pinned_changes(KafkaSettings, BEFORE, {**BEFORE, **changes})) == pinned
+
+
+@pytest.mark.parametrize(
+    ("changes", "pinned"),
+    [
+        ({"namespace": "sb://MDM.servicebus.windows.net/"}, {"endpoint"}),  # the same, written out
+        ({"namespace": None, "connection_string": "${env:HUB}"}, {"endpoint"}),  # perhaps the same: nobody can tell
+        ({"namespace": "mdm2"}, set()),
+        ({"hub": "another"}, set()),
+    ],
+)
+def test_a_namespace_is_the_same_however_it_is_written(changes: dict[str, Any], pinned: set[str]) -> None:
+    before = {"namespace": "mdm", "hub": "golden"}
+    assert set(pinned_changes(EventHubsSettings, before, {**before, "endpoint": "kafka", **changes})) == pinned
 
 
 def test_only_brokers_pin_anything() -> None:
