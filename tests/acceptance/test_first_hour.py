@@ -48,6 +48,16 @@ def test_from_nothing_to_delivered_and_proven(shell: Any) -> None:
         assert verified["events"] == len(shell.events(file))
 
 
+def test_the_targets_that_are_commented_out_are_right_as_they_stand(shell: Any) -> None:
+    shell.run("init")
+    shell.environment |= {"SHOP_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
+    text = (shell.folder / "goldwire.yaml").read_text()
+    targets = text[text.index("targets:\n") :]
+    shell.edit(targets, targets.replace("\n#", "\n"))
+    told = {one["target"]: one["change"] for one in shell.json("apply")["targets"]}
+    assert told == dict.fromkeys(("events", "partners", "shop", "backplane"), "new")
+
+
 def test_a_partner_sees_masked_values_and_only_golden_records(started: Any) -> None:
     ingest_both(started)
     started.run("run", "--until-caught-up")

@@ -19,7 +19,7 @@ from goldwire.canonical import canonical
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
-from goldwire.errors import ConfigError, InputError, StoreBusyError, TargetStoppedError
+from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
@@ -127,7 +127,10 @@ def _where_attributes(house: House, target: str, where: str) -> tuple[str, ...]:
     kept = msgspec.json.decode(revisions[-1].document, type=ContractDocument)
     spec = msgspec.structs.replace(kept.spec, where=where, deselect=False)
     asked = canonical(msgspec.to_builtins(msgspec.structs.replace(kept, spec=spec)))
-    compiled = Applied(house.loaded, target).compile(Revision(1, 0, "", asked)).where
+    try:
+        compiled = Applied(house.loaded, target).compile(Revision(1, 0, "", asked)).where
+    except ContractError as error:
+        raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
     assert compiled is not None, "it was given"
     return tuple(sorted(compiled.attributes))
 

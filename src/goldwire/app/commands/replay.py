@@ -171,7 +171,9 @@ def _tell_plan(house: House, target: str, selection: Selection, rate: float | No
 
 
 def _render_plan(plan: Plan) -> None:
-    how_long = "no rate is set" if plan.seconds is None else f"{plan.seconds:,.0f} s at {plan.rate:g} events a second"
+    how_long = "no rate is set: as fast as the target takes them"
+    if plan.seconds is not None:
+        how_long = f"{plan.seconds:,.0f} s at {plan.rate:g} events a second"
     say(f"{plan.events:,} events of {plan.entities:,} entities, {plan.bytes:,} bytes; {how_long}. Nothing was sent.")
     _notes(
         {name: getattr(plan, name) for name in ("undecided", "withheld", "newest_only", "unconfirmed", "waiting", "blocked")}
