@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import socket
+import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -230,22 +233,44 @@ def reason_of(error: BaseException) -> str:
         return "the certificate of the service is not trusted; name its authority in ca_file"
     if names & {"ClientAuthenticationError", "CredentialUnavailableError"}:
         return "no token can be had; mend the credential of this machine"
-    if names & _FORBIDDEN:
+    if is_forbidden(error):
         return "the service does not accept the credential for this entity; mend it, or grant Send"
-    return f"not reachable ({kind})"
+    return f"not reachable ({_obstacle(error) or kind})"
+
+
+def _obstacle(error: BaseException) -> str:
+    """Return what kept a connection from being made, as far as the system or the other side says; else nothing.
+
+    Numbers alone are read, see `kind_of`.
+    """
+    for one in reversed(list(_chain(error))):
+        if isinstance(one, socket.gaierror):
+            return f"its name has no address; {_MEND_THE_ADDRESS}"
+        if type(one).__name__ == "WSServerHandshakeError":
+            return f"what answers is no namespace, HTTP status {getattr(one, 'status', 0)}; {_MEND_THE_ADDRESS}"
+        if isinstance(one, OSError) and not isinstance(one, ssl.SSLError) and one.errno:
+            return os.strerror(one.errno)
+    return ""
+
+
+_MEND_THE_ADDRESS = "mend namespace or endpoint_address"
 
 
 _UNTRUSTED = frozenset({"SSLCertVerificationError", "ClientConnectorCertificateError"})
 
-_FORBIDDEN = frozenset(
-    {"TokenAuthFailure", "AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"}
-)
+_FORBIDDEN = frozenset({"AuthenticationError", "ServiceBusAuthenticationError", "ServiceBusAuthorizationError"})
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Say whether the service refused because the credential must not do that."""
-    return kind_of(error) in {"amqp:unauthorized-access", "com.microsoft:auth-failed"} or bool(
-        {type(one).__name__ for one in _chain(error)} & _FORBIDDEN
+    """Say whether the service refused because the credential must not do that.
+
+    The SDKs (5.15, 7.15) say so too where no connection is made to an `endpoint_address` over WebSockets, whatever the cause.
+    """
+    names = {kind.__name__ for one in _chain(error) for kind in type(one).__mro__}
+    return (
+        kind_of(error) in {"amqp:unauthorized-access", "com.microsoft:auth-failed"}
+        or "TokenAuthFailure" in names
+        or bool(names & _FORBIDDEN and "ClientConnectorError" not in names)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import socket
 import warnings
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -22,6 +23,7 @@ from azure.servicebus.aio.management import ServiceBusAdministrationClient
 from goldwire.clock import SystemClock
 from goldwire.target.base import Delivered, Finding, Item, Target
 from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget
+from goldwire.target.event_hubs_amqp import rights_of_reading
 from goldwire.target.service_bus import ServiceBusSettings, ServiceBusTarget
 from goldwire.testing.azure.amqp.endpoint import Right
 from goldwire.testing.azure.amqp.sas import Policy
@@ -149,12 +151,13 @@ def read_queue(settings: dict[str, Any]) -> list[bytes]:
 
 
 @pytest.fixture
-def bears_what_the_sdk_leaves() -> Iterator[None]:
-    """Where a connection is cut, the SDKs leave the client session of aiohttp to the garbage collector."""
+def bears_what_the_sdk_leaves(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Where a connection is cut or cannot be made, the SDKs leave the client session of aiohttp to the garbage collector."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unclosed c", ResourceWarning)
         warnings.filterwarnings("ignore", "unclosed (<s|transport)", ResourceWarning)
         yield
+        caplog.get_records("call").clear()  # what the SDKs log holds their errors, and these all else
         gc.collect()
 
 
@@ -259,3 +262,47 @@ def test_a_credential_that_may_only_send_passes_the_check_with_less_told(tmp_pat
     assert "least privilege" in found["rights"].text
     assert "cannot be told" in found["duplicate detection"].text
     assert not [one for one in found.values() if one.state == "fix"]
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address that is taken, so that nobody else gets it, and at which nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"sb://127.0.0.1:{taken.getsockname()[1]}"
+
+
+async def not_opening(namespace: Namespace, kind: str, **settings: Any) -> ConnectionError:
+    given = {**namespace.settings(transport="websocket"), "connect_timeout_seconds": 5.0, **settings}
+    target: Target = EventHubsTarget("hub", EventHubsSettings(hub="golden", **given), SystemClock())
+    if kind == "service_bus":
+        target = ServiceBusTarget("bus", ServiceBusSettings(queue="plain", sessions=False, **given), SystemClock())
+    with pytest.raises(ConnectionError) as caught:
+        await target.open()
+    await target.close()
+    return caught.value
+
+
+@pytest.mark.usefixtures("bears_what_the_sdk_leaves")
+@pytest.mark.parametrize("kind", ["event_hubs", "service_bus"])
+def test_a_wrong_address_over_websockets_is_not_blamed_on_the_credential(tmp_path: Path, kind: str, nobody: str) -> None:
+    """The SDK (5.15) calls every failure to connect to an `endpoint_address` over WebSockets one of authentication."""
+
+    async def check(namespace: Namespace) -> None:
+        closed = str(await not_opening(namespace, kind, endpoint_address=nobody))
+        assert closed.endswith(": not reachable (Connection refused)")
+        unknown = str(await not_opening(namespace, kind, endpoint_address="sb://nowhere.invalid:443"))
+        assert "not reachable (its name has no address; mend namespace or endpoint_address)" in unknown
+        another = str(await not_opening(namespace, kind, endpoint_address=f"sb://{namespace.https}/elsewhere"))
+        assert "not reachable (what answers is no namespace, HTTP status 401; mend namespace or endpoint_address)" in another
+
+    with_namespace(tmp_path, check)
+
+
+@pytest.mark.usefixtures("bears_what_the_sdk_leaves")
+def test_a_link_that_cannot_be_made_is_not_praised_as_least_privilege(tmp_path: Path, nobody: str) -> None:
+    async def check(namespace: Namespace) -> None:
+        error = await not_opening(namespace, "event_hubs", endpoint_address=nobody)
+        assert rights_of_reading(error.__context__).state == "note"
+
+    with_namespace(tmp_path, check)
