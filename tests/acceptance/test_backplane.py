@@ -197,6 +197,18 @@ def test_a_live_target_cannot_become_one_of_another_broker(brokers: Any, kafka: 
     assert "another partition" in said
 
 
+def test_a_live_target_does_not_become_one_of_another_broker_by_way_of_a_file(brokers: Any, kafka: KafkaCluster) -> None:
+    hub = 'settings: { hub: golden, connection_string: "${env:AZURE}" }'
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    brokers.edit("  hub:\n    kind: event_hubs", "  hub:\n    kind: file")
+    brokers.edit(hub, "settings: { path: out/hub.jsonl }")
+    brokers.run("apply")
+    brokers.edit("  hub:\n    kind: file", "  hub:\n    kind: kafka")
+    brokers.edit("settings: { path: out/hub.jsonl }", LIKE_KAFKA.format(kafka=kafka.bootstrap))
+    said = brokers.fails("apply", code=2)
+    assert "kind (it was event_hubs) cannot change" in said
+
+
 def test_an_outage_of_a_broker_loses_nothing_and_breaks_no_chain(brokers: Any, azure: Azure) -> None:
     """The relay runs; the service goes away and comes back twice, while changes come in."""
     brokers.edit('settings: { hub: golden, connection_string: "${env:AZURE}" }', LIVELY)

@@ -53,10 +53,10 @@ def _moves(house: House, name: str) -> list[str]:
         return []
     where = house.loaded.where("targets", name, "settings")
     earlier: list[dict[str, Any]] = [msgspec.json.decode(document) for _, _, document in reversed(kept)]
-    last_kind = earlier[0]["kind"]
-    if last_kind != config.kind and has_pinned(registry.settings_type(last_kind)):
+    last_broker = next((one["kind"] for one in earlier if has_pinned(registry.settings_type(one["kind"]))), config.kind)
+    if last_broker != config.kind:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
-        return [_refusal(where, name, f"kind (it was {last_kind})", MOVES)]
+        return [_refusal(where, name, f"kind (it was {last_broker})", MOVES)]
     for before in earlier:
         if before["kind"] == config.kind and same_place(settings_type, before["settings"], config.settings):
             changes = pinned_changes(settings_type, before["settings"], config.settings)
