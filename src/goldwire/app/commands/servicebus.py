@@ -82,25 +82,34 @@ def redrive_letters(
     """Send dead letters again, with the same body and an id of their own, and take them out of the dead-letter queue.
 
     What is redriven comes after newer events of its entity; a subscriber that keeps versions ignores what is older. A topic
-    hands it to all its subscriptions.
+    hands it to all its subscriptions. It exits with 11 if a number is not there; the others are sent.
     """
     import asyncio
 
+    from goldwire.app.exits import NotFoundError
     from goldwire.app.wiring import House
+    from goldwire.errors import GoldwireError
 
     if bool(numbers) == everything:
         raise typer.BadParameter("give the numbers of dead letters, or --all")
     with House.of(config) as house:
         source = _letters(house, target, subscription, connection_string)
         done = asyncio.run(source.redrive(None if everything else set(numbers or ())))
-    missing = len(set(numbers or ())) - done.sent
-    if missing > 0:
-        note(f"goldwire: {missing:,} of the numbers were not there, or have no plain body")
     show(
-        {"target": target, "redriven": done.sent, "left": done.left},
+        {"target": target, "redriven": done.sent, "left": done.left, "missing": done.missing, "refused": done.refused},
         as_json=as_json,
         render=lambda: say(f"{done.sent:,} sent again, {done.left:,} left"),
     )
+    if done.refused:
+        note(f"goldwire: these stay; they have no plain body, or another reader holds them: {_listed(done.refused)}")
+    if done.missing:
+        raise NotFoundError(f"target {target}: no dead letters have these numbers: {_listed(done.missing)}")
+    if done.refused:
+        raise typer.Exit(GoldwireError.exit_code)
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
 
 
 def _letters(house: House, target: str, subscription: str | None, connection_string: str | None) -> BrokerDeadLetters:
