@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import psycopg
 
-from goldwire_consumer import Consumer, Event, GapDetected, Record, Settings, StoppedError, fold
+from goldwire_consumer import Consumer, Event, GapDetected, Outcome, Record, Settings, StoppedError, fold
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.store.postgresql import PostgresStore
 
@@ -133,9 +133,8 @@ def mirror(given: argparse.Namespace, stop: threading.Event) -> None:
             transaction.connection.execute(TABLE.encode())
         consumer = Consumer(store, write, Settings(on_gap=ask_for_replay))
         if given.redrive:
-            results = consumer.redrive()
-            remain = sum(one.letter is not None for one in results)
-            LOG.info("%d dead letters processed again, %d remain", len(results), remain)
+            found = consumer.redrive()
+            LOG.info("%d dead letters processed again, %d remain", found.total(), found[Outcome.DEAD] + found[Outcome.PARKED])
             return
         try:
             subscribed = subscription(given, consumer, store)

@@ -202,7 +202,7 @@ def test_tasks_that_share_a_consumer_take_turns_and_the_loop_goes_on(tmp_path: A
             await asyncio.sleep(0)
             go_on.set()  # the loop runs while the first handler waits
             assert [result.outcome.value for results in await asyncio.gather(*tasks) for result in results] == ["applied"] * 5
-            assert await consumer.redrive() == []
+            assert await consumer.redrive() == {}
 
     asyncio.run(run())
     assert len(threads) == 1
