@@ -11,12 +11,12 @@ import logging
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
-from goldwire_consumer.adapter.event_hubs_partitions import Partition, Partitions
-from goldwire_consumer.adapter.running import Pace
-from goldwire_consumer.consumer import Consumer, Settings
+from goldwire_consumer.adapter.event_hubs_partitions import Partition
+from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
+from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import StoppedError, TryAgainError
 from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, Position, wire_headers
@@ -24,44 +24,13 @@ from goldwire_consumer.message import Message, Position, wire_headers
 with extra("azure"):
     from azure.eventhub import CloseReason, EventData, EventHubConsumerClient, PartitionContext
 
-T = TypeVar("T")
-
 _LOG = logging.getLogger("goldwire_consumer")
 
 
-class EventHubsSubscription:
+class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClient, SqlCheckpointStore]):
     """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
 
-    def __init__(
-        self,
-        consumer: Consumer[T],
-        client: EventHubConsumerClient,
-        checkpoints: SqlCheckpointStore | None = None,
-        *,
-        starting_position: str | int | dict[str, Any] = "-1",
-        pace: Pace | None = None,
-    ) -> None:
-        """Say what to subscribe to.
-
-        Args:
-            consumer: takes the events.
-            client: of the SDK, made with a checkpoint store; this closes it.
-            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
-            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
-            pace: how much at once.
-
-        Raises:
-            ValueError: dead letters would be lost.
-        """
-        refuse_returned(consumer.settings)
-        self._consumer = consumer
-        self._client = client
-        self._checkpoints = checkpoints
-        self._starting_position = starting_position
-        self._pace = pace or Pace()
-        self._partitions = Partitions(starting_position)
-        self._failure: StoppedError | None = None
-        self._stop = threading.Event()
+    _stop: threading.Event
 
     def run(self, stop: threading.Event | None = None) -> None:
         """Take events until the end is asked for.
@@ -132,16 +101,6 @@ class EventHubsSubscription:
             raise
         if self._checkpoints is None:
             context.update_checkpoint(events[-1])
-
-
-def refuse_returned(settings: Settings) -> None:
-    """Refuse settings by which dead letters would be lost.
-
-    Raises:
-        ValueError: they are such.
-    """
-    if settings.dead_letters == "returned":
-        raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
 
 
 def place(context: Partition) -> tuple[str, str, str]:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import messages, place, refuse_returned, told
+from goldwire_consumer.adapter.event_hubs import messages, place, told
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
-from goldwire_consumer.adapter.event_hubs_partitions import Partitions
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.aio import AsyncConsumer
 from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.extra import extra
@@ -25,40 +24,13 @@ with extra("azure"):
 T = TypeVar("T")
 
 
-class AsyncEventHubsSubscription(Generic[T]):
+class AsyncEventHubsSubscription(
+    HubSubscription[AsyncConsumer[T], EventHubConsumerClient, AsyncSqlCheckpointStore], Generic[T]
+):
     """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
 
-    def __init__(
-        self,
-        consumer: AsyncConsumer[T],
-        client: EventHubConsumerClient,
-        checkpoints: AsyncSqlCheckpointStore | None = None,
-        *,
-        starting_position: str | int | dict[str, Any] = "-1",
-        pace: Pace | None = None,
-    ) -> None:
-        """Say what to subscribe to.
-
-        Args:
-            consumer: takes the events; the caller closes it.
-            client: of the SDK, made with a checkpoint store; this closes it.
-            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
-            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
-            pace: how much at once.
-
-        Raises:
-            ValueError: dead letters would be lost.
-        """
-        refuse_returned(consumer.settings)
-        self._consumer = consumer
-        self._client = client
-        self._checkpoints = checkpoints
-        self._starting_position = starting_position
-        self._pace = pace or Pace()
-        self._partitions = Partitions(starting_position)
-        self._failure: StoppedError | None = None
-        self._failed = asyncio.Event()
-        self._stop = asyncio.Event()
+    _stop: asyncio.Event
+    _failed: asyncio.Event
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Take events until the end is asked for; see `EventHubsSubscription.run`.
@@ -70,6 +42,8 @@ class AsyncEventHubsSubscription(Generic[T]):
             StoppedError: see `Consumer.process`; the batch at hand has no checkpoint.
             azure.eventhub.exceptions.EventHubError: the client cannot go on.
         """
+        self._stop = stop or asyncio.Event()
+        self._failed = asyncio.Event()
         receiving = asyncio.create_task(
             self._client.receive_batch(
                 on_event_batch=self._batch,
@@ -80,7 +54,6 @@ class AsyncEventHubsSubscription(Generic[T]):
                 starting_position=self._starting_position,
             )
         )
-        self._stop = stop or asyncio.Event()
         ends = [asyncio.create_task(one.wait()) for one in (self._stop, self._failed)]
         listening = asyncio.create_task(self._listen())
         try:
