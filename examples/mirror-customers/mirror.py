@@ -15,8 +15,9 @@ import threading
 from typing import Any
 
 import msgspec
+import psycopg
 
-from goldwire_consumer import Consumer, Event, GapDetected, Record, Settings, StoppedError, fold
+from goldwire_consumer import Consumer, Event, GapDetected, Outcome, Record, Settings, StoppedError, fold
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.store.postgresql import PostgresStore
 
@@ -54,7 +55,7 @@ def subscription(given: argparse.Namespace, consumer: Consumer[Any], store: Post
     if given.source == "kafka":
         from goldwire_consumer.adapter.kafka import KafkaSubscription  # noqa: PLC0415 - only what is asked for, here and below
 
-        configuration = {"group.id": given.group, **json.loads(given.kafka_settings), "bootstrap.servers": given.address}
+        configuration = {"group.id": given.group, **given.kafka_settings, "bootstrap.servers": given.address}
         return KafkaSubscription(consumer, configuration, [given.entity], pace)
     if given.source == "event-hubs":
         from azure.eventhub import EventHubConsumerClient  # noqa: PLC0415
@@ -66,6 +67,7 @@ def subscription(given: argparse.Namespace, consumer: Consumer[Any], store: Post
         hub = EventHubConsumerClient.from_connection_string(
             given.address, given.group, eventhub_name=given.entity, checkpoint_store=checkpoints
         )
+        hub.get_partition_ids()  # a wrong hub or key shows here; in the run the SDK would ask again without end
         return EventHubsSubscription(consumer, hub, checkpoints, pace=pace)
     from azure.servicebus import ServiceBusClient  # noqa: PLC0415
 
@@ -89,9 +91,58 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kafka-settings", default="{}", help="more settings of librdkafka, as JSON")
     parser.add_argument("--redrive", action="store_true", help="process the dead letters again, and end")
     given = parser.parse_args()
+    try:
+        given.kafka_settings = json.loads(given.kafka_settings)
+    except ValueError:
+        parser.error("--kafka-settings is no JSON")
     if not given.database or not (given.address or given.redrive):
         parser.error("give --address and --database, or MIRROR_ADDRESS and MIRROR_DATABASE")
     return given
+
+
+REFUSED = "the key or token is refused; it needs Listen, or the role of a Data Receiver"
+WRONG = {
+    "AuthenticationError": REFUSED,
+    "ServiceBusAuthenticationError": REFUSED,
+    "ServiceBusAuthorizationError": REFUSED,
+    "MessagingEntityNotFoundError": "there is nothing of this name; create it, or name another",
+}
+"""By the name of the SDK's error, where its own text does not help."""
+
+
+def wrong(error: Exception, given: argparse.Namespace) -> str | None:
+    """Return in one line what is wrong around this program; None where the fault is in it."""
+    text = (str(error).splitlines() or [""])[0]
+    kind, package = type(error).__name__, type(error).__module__.partition(".")[0]
+    if isinstance(error, StoppedError):
+        return text
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return "--database is no connection string of PostgreSQL"  # the error quotes it
+    if isinstance(error, psycopg.Error):
+        return f"database: {text}"
+    if package in {"azure", "cimpl"}:  # cimpl is confluent_kafka's
+        return f"{given.source}, {given.entity}: {WRONG.get(kind, text)} ({kind})"
+    return None
+
+
+def mirror(given: argparse.Namespace, stop: threading.Event) -> None:
+    """Run until the end is asked for, or process the dead letters again."""
+    store = PostgresStore(given.database, stream=given.entity)
+    try:
+        with store.transaction() as transaction:
+            transaction.connection.execute(TABLE.encode())
+        consumer = Consumer(store, write, Settings(on_gap=ask_for_replay))
+        if given.redrive:
+            found = consumer.redrive()
+            LOG.info("%d dead letters processed again, %d remain", found.total(), found[Outcome.DEAD] + found[Outcome.PARKED])
+            return
+        try:
+            subscribed = subscription(given, consumer, store)
+        except ValueError as error:
+            raise StoppedError(f"--address: {error}") from error
+        subscribed.run(stop)
+    finally:
+        store.close()
 
 
 def main() -> int:
@@ -102,21 +153,14 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    store = PostgresStore(given.database, stream=given.entity)
-    with store.transaction() as transaction:
-        transaction.connection.execute(TABLE.encode())
-    consumer = Consumer(store, write, Settings(on_gap=ask_for_replay))
-    if given.redrive:
-        results = consumer.redrive()
-        LOG.info("%d dead letters processed again, %d remain", len(results), sum(one.letter is not None for one in results))
-        return 0
     try:
-        subscription(given, consumer, store).run(stop)
-    except StoppedError as error:
-        LOG.critical("%s", error)
+        mirror(given, stop)
+    except Exception as error:
+        found = wrong(error, given)
+        if found is None:
+            raise
+        LOG.critical("%s", found)
         return 1
-    finally:
-        store.close()
     return 0
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
+from goldwire_consumer.apply import Outcome
 from goldwire_consumer.consumer import Consumer, Result, Settings
 from goldwire_consumer.message import Message
 
@@ -32,7 +34,7 @@ class AsyncConsumer(Generic[T]):
         """Process messages in order; see `Consumer.process`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._consumer.process, list(messages))
 
-    async def redrive(self, entity_id: str | None = None) -> list[Result]:
+    async def redrive(self, entity_id: str | None = None) -> Counter[Outcome]:
         """Process the dead letters of the store again; see `Consumer.redrive`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._consumer.redrive, entity_id)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -36,6 +37,8 @@ Handler = Callable[[Event, T], None]
 
 _LOG = logging.getLogger("goldwire_consumer")
 _NOTHING = Held(0, None)
+_LETTERS_AT_ONCE = 50
+"""How many dead letters a redrive holds in memory."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -149,11 +152,14 @@ class Consumer(Generic[T]):
             count = len(waiting)
         return results
 
-    def redrive(self, entity_id: str | None = None) -> list[Result]:
+    def redrive(self, entity_id: str | None = None) -> Counter[Outcome]:
         """Process the dead letters of the store again, of one entity or of all; what succeeds is removed from them.
 
         Args:
             entity_id: whose; None for every dead letter.
+
+        Returns:
+            how many had which outcome; those that are `PARKED` or `DEAD` remain.
 
         Raises:
             ValueError: the store has no table of dead letters.
@@ -161,13 +167,16 @@ class Consumer(Generic[T]):
         """
         if not self._store.keeps_letters:
             raise ValueError("this store has no table of dead letters; hand them to `process` from where they are")
-        with self._store.transaction() as transaction:
-            letters = transaction.letters(entity_id)
-        results = []
-        for letter in letters:
-            self._dead_in_a_row.clear()
-            results.append(self._alone(letter.message, again=letter))
-        return results
+        outcomes: Counter[Outcome] = Counter()
+        last = None
+        while True:
+            with self._store.transaction() as transaction:
+                letters = transaction.letters(entity_id, after=last, limit=_LETTERS_AT_ONCE)
+            for last in letters:
+                self._dead_in_a_row.clear()
+                outcomes[self._alone(last.message, again=last).outcome] += 1
+            if len(letters) < _LETTERS_AT_ONCE:
+                return outcomes
 
     def _together(self, messages: list[Message]) -> list[Result]:
         """Process messages in one transaction.

@@ -48,7 +48,7 @@ def queue(shell: Any) -> str:
     return text
 
 
-def given_up(connection_string: str, count: int) -> list[str]:
+def given_up(connection_string: str, count: int, reason: str = "cannot parse") -> list[str]:
     """Receive so many messages and give them up; return their ids."""
     ids: list[str] = []
     client = ServiceBusClient.from_connection_string(connection_string)
@@ -56,7 +56,7 @@ def given_up(connection_string: str, count: int) -> list[str]:
         while len(ids) < count:
             for message in receiver.receive_messages(max_message_count=count, max_wait_time=30):
                 ids.append(str(message.message_id))
-                receiver.dead_letter_message(message, reason="cannot parse", error_description="ada@analytical.example")
+                receiver.dead_letter_message(message, reason=reason, error_description="ada@analytical.example")
     return ids
 
 
@@ -81,13 +81,30 @@ def test_what_was_given_up_is_listed_and_sent_again(shell: Any, queue: str) -> N
     assert {one["reason"] for one in listed} == {"cannot parse"}
     assert "ada@" not in shell.run("servicebus", "dead-letters", "list", "bus").stdout
     first = str(listed[0]["sequence_number"])
-    done = shell.json("servicebus", "dead-letters", "redrive", "bus", first)
-    assert (done["target"], done["redriven"]) == ("bus", 1)
+    told = shell.fails("servicebus", "dead-letters", "redrive", "bus", first, "998", "999", code=11)
+    assert "target bus: no dead letters have these numbers: 998, 999" in told
     assert shell.json("servicebus", "dead-letters", "redrive", "bus", "--all")["redriven"] == len(ids) - 1
     assert held(queue) == {f"{one['message_id']}~d{one['sequence_number']}": before[one["message_id"]] for one in listed}
     assert "no dead letters" in shell.run("servicebus", "dead-letters", "list", "bus").stdout
     assert "of kind file" in shell.fails("servicebus", "dead-letters", "list", "events", code=2)
     assert "NOTSET" in shell.fails("servicebus", "dead-letters", "list", "bus", "--connection-string", "${env:NOTSET}", code=2)
+
+
+@pytest.mark.parametrize(("columns", "lines_each"), [(80, 4), (120, 2)])
+def test_a_reason_that_is_a_stack_trace_keeps_the_list_readable(shell: Any, queue: str, columns: int, lines_each: int) -> None:
+    shell.run("init")
+    shell.edit("log:\n", TARGET)
+    shell.environment |= {"BUS": queue, "COLUMNS": str(columns), "FORCE_COLOR": "1"}
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    shell.run("run", "--until-caught-up", "-t", "bus")
+    reason = "\x1b[2JJsonException: the value could not be converted.\n   at Billing.Parse(Stream body)\n" * 20
+    count = len(given_up(queue, len(held(queue)), reason))
+    shown = shell.run("servicebus", "dead-letters", "list", "bus").stdout
+    assert "JsonException" in shown
+    assert "\x1b[2J" not in shown, "no subscriber writes to this terminal"
+    assert len(shown.splitlines()) <= 3 + lines_each * count
+    assert {one["reason"] for one in shell.json("servicebus", "dead-letters", "list", "bus")} == {reason}
 
 
 def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shell: Any, queue: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 from azure.eventhub import EventData, EventHubConsumerClient, EventHubProducerClient
 from azure.eventhub.exceptions import EventHubError
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusMessageState, ServiceBusSubQueue
-from azure.servicebus.exceptions import ServiceBusQuotaExceededError, ServiceBusServerBusyError
+from azure.servicebus.exceptions import ServiceBusAuthorizationError, ServiceBusQuotaExceededError, ServiceBusServerBusyError
 
 PATIENCE_SECONDS = 60
 CONFIG = {"UserConfig": {"NamespaceConfig": [{"Type": "EventHub", "Name": "ns", "Entities": [
@@ -262,11 +262,60 @@ def test_what_is_too_much_for_a_queue_is_refused_where_it_is_asked_for(shell: An
             sender.send_messages(ServiceBusMessage(bytes(1500)))
 
 
+def test_a_policy_may_do_what_it_was_made_for_and_no_more(shell: Any) -> None:
+    _, told = started(
+        shell, "--policy", "writer=send", "--policy", "reader=listen", "--policy", "both=send,listen", "--port", "0"
+    )
+    policies = told["policies"]
+    assert {name: one["rights"] for name, one in policies.items()} == {
+        "RootManageSharedAccessKey": ["Listen", "Manage", "Send"],
+        "writer": ["Send"], "reader": ["Listen"], "both": ["Listen", "Send"],
+    }  # fmt: skip
+    writer, reader, both = (
+        ServiceBusClient.from_connection_string(policies[name]["connection_string"], retry_total=0)
+        for name in ("writer", "reader", "both")
+    )
+    with writer, reader, both:
+        with writer.get_queue_sender("queue.1") as sender:
+            sender.send_messages(ServiceBusMessage("a message"))
+        with reader.get_queue_receiver("queue.1") as receiver:
+            assert texts(receiver.peek_messages(9)) == ["a message"]
+        with both.get_queue_receiver("queue.1") as receiver, both.get_queue_sender("queue.1") as sender:
+            sender.send_messages(ServiceBusMessage("another"))
+            assert texts(receiver.peek_messages(9)) == ["a message", "another"]
+        with pytest.raises(ServiceBusAuthorizationError), writer.get_queue_receiver("queue.1") as receiver:
+            receiver.receive_messages(max_wait_time=5)
+        with pytest.raises(ServiceBusAuthorizationError), reader.get_queue_sender("queue.1") as sender:
+            sender.send_messages(ServiceBusMessage("refused"))
+
+
+def test_least_privilege_can_be_tried_with_target_check(shell: Any) -> None:
+    _, told = started(shell, "--policy", "writer=send", "--policy", "both=send,listen", "--port", "0")
+    with producer(told, "eh1") as sender:
+        sender.send_event(EventData("to be read"))
+    for name in ("writer", "both"):
+        shell.environment[name.upper()] = told["policies"][name]["connection_string"]
+    targets = {
+        f"{kind}-{name}": {
+            "kind": kind, "contract": "all", "settings": {**entity, "connection_string": f"${{env:{name.upper()}}}"},
+        }
+        for kind, entity in (("event_hubs", {"hub": "eh1"}), ("service_bus", {"queue": "queue.sessions"}))
+        for name in ("writer", "both")
+    }  # fmt: skip
+    types = {"Customer": {"attributes": {"name": {}}}}
+    shell.write("goldwire.yaml", json.dumps({"types": types, "contracts": {"all": {}}, "targets": targets}))
+    for target in targets:
+        found = {one["subject"]: one["text"] for one in shell.json("target", "check", target)["findings"]}
+        assert ("may read too" in found["rights"]) is target.endswith("both")
+
+
 def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:
-    process = shell.start("emulator", "--port", "0")
+    process = shell.start("emulator", "--port", "0", "--policy", "writer=send")
     line = process.stdout.readline()
     assert line.startswith("ready: Endpoint=sb://127.0.0.1:")
     assert line.endswith(";UseDevelopmentEmulator=true\n")
+    named = line.removeprefix("ready: ").replace("RootManageSharedAccessKey", "writer")
+    assert process.stdout.readline() == f"writer (Send): {named}"
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) == 0
 
@@ -275,6 +324,8 @@ def test_what_cannot_be_begun_says_why(shell: Any) -> None:
     assert "none.json" in shell.fails("emulator", "--config", "none.json", code=3)
     shell.write("Config.json", '{"UserConfig": {"NamespaceConfig": [{"Entities": [{"Name": "a", "PartitionCount": "many"}]}]}}')
     assert "PartitionCount" in shell.fails("emulator", "--config", "Config.json", code=3)
+    for wrong in ("writer", "writer=sent", "=send", "RootManageSharedAccessKey=send"):
+        assert f"--policy {wrong}" in shell.fails("emulator", "--policy", wrong, code=3)
     assert "--tls" in shell.fails("emulator", "--https-port", "0", code=3)
     shell.write("tls/cert.pem", "no certificate")
     assert "cert.pem" in shell.fails("emulator", "--tls", "tls", "--port", "0", code=3)

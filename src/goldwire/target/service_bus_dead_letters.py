@@ -6,7 +6,7 @@ are deliveries that never got there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,12 @@ from goldwire.target.service_bus import BusEntity, ServiceBusSettings
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
-    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 _AT_ONCE = 50
 """How many messages are locked at once: all of them are sent long before the first lock ends."""
+
+_PEEKED_AT_ONCE = 250
 
 _WAIT_SECONDS = 5.0
 """How long an empty queue is waited at."""
@@ -51,7 +53,12 @@ class Redriven(Struct, frozen=True):
 
     sent: int
     left: int
-    """Messages that were met and stay: not chosen, without a plain body, or given up again while the redrive went on."""
+    """Messages that were met and stay: not chosen, without a plain body, or given up again while the redrive went on. Each of
+    them has one delivery more on its count."""
+    missing: list[int]
+    """Numbers that were asked for and are not there."""
+    refused: list[int]
+    """Numbers that were asked for and stay: their message has no plain body, or another reader holds it."""
 
 
 class BrokerDeadLetters:
@@ -85,15 +92,8 @@ class BrokerDeadLetters:
         Raises:
             GoldwireError: not reachable; ConfigError: the credential must not read it, or it does not exist.
         """
-        found: list[ServiceBusReceivedMessage] = []
         async with self._client() as client, self._receiver(client) as receiver:
-            while len(found) < limit:
-                after = _number(found[-1]) + 1 if found else 0
-                some = await receiver.peek_messages(max_message_count=min(limit - len(found), 250), sequence_number=after)
-                if not some:
-                    break
-                found += some
-        return [_told(message) for message in found]
+            return [_told(message) async for message in _peek(receiver, limit)]
 
     async def redrive(self, sequence_numbers: Collection[int] | None) -> Redriven:
         """Send dead letters to the queue or topic again, oldest first, and take them out of the dead-letter queue.
@@ -101,42 +101,20 @@ class BrokerDeadLetters:
         The body is the same. The message id ends in `~d` and the dead letter's sequence number: duplicate detection lets it
         through, and holds back a second copy where this is interrupted between the two steps and repeated.
 
+        A dead letter cannot be received by its number. Those that are in the way are received too, and given back, which counts
+        as a delivery of them (a dead-letter queue sets no limit to that). Of what lies behind the last one asked for, none is.
+
         Args:
             sequence_numbers: which; None for all.
 
         Raises:
             GoldwireError: not reachable; ConfigError: the credential must not read, or must not send.
         """
-        kept: dict[int, ServiceBusReceivedMessage] = {}
-        sent: set[int] = set()
-        ids: set[str] = set()
         async with self._client() as client, self._receiver(client) as receiver, self._sender(client) as sender:
-            try:
-                while sequence_numbers is None or not sent.issuperset(sequence_numbers):
-                    batch = await receiver.receive_messages(max_message_count=_AT_ONCE, max_wait_time=_WAIT_SECONDS)
-                    fresh = [message for message in batch if _number(message) not in kept]
-                    for message in fresh:
-                        # Of all, what came back already would go round and round while its subscriber cannot digest it. What
-                        # a person named was there before: whatever comes back has another number.
-                        chosen = (
-                            message.message_id not in ids if sequence_numbers is None else _number(message) in sequence_numbers
-                        )
-                        again = self._again(message) if chosen else None
-                        if again is None:
-                            # It stays locked for now, or the next receive would bring it again instead of what follows.
-                            kept[_number(message)] = message
-                            continue
-                        await sender.send_messages(again)
-                        await receiver.complete_message(message)
-                        sent.add(_number(message))
-                        ids.add(again.message_id or "")
-                    if not fresh:
-                        break
-            finally:
-                for message in kept.values():
-                    with suppress(Exception):  # its lock ends by itself
-                        await receiver.abandon_message(message)
-        return Redriven(len(sent), len(kept))
+            if sequence_numbers is None:
+                return await _Redrive(receiver, sender, self._again).everything()
+            there = [_number(message) async for message in _peek(receiver)]
+            return await _Redrive(receiver, sender, self._again).these(set(sequence_numbers), there)
 
     def _again(self, message: ServiceBusReceivedMessage) -> ServiceBusMessage | None:
         if message.body_type != self._sdk.amqp.AmqpMessageBodyType.DATA:
@@ -179,6 +157,87 @@ class BrokerDeadLetters:
         if self._subscription is None:
             return client.get_queue_sender(self._settings.entity)
         return client.get_topic_sender(self._settings.entity)
+
+
+class _Redrive:
+    """One redrive: what it sent, and what it met that stays.
+
+    What stays is locked to the end, or the next receive would bring it again instead of what follows.
+    """
+
+    def __init__(
+        self,
+        receiver: ServiceBusReceiver,
+        sender: ServiceBusSender,
+        again: Callable[[ServiceBusReceivedMessage], ServiceBusMessage | None],
+    ) -> None:
+        self._receiver = receiver
+        self._sender = sender
+        self._again = again
+        self._sent: set[int] = set()
+        self._ids: set[str] = set()
+        self._kept: dict[int, ServiceBusReceivedMessage] = {}
+
+    async def everything(self) -> Redriven:
+        """Send all of them, but not what came back meanwhile: it would go round and round."""
+        try:
+            while await self._some(_AT_ONCE, lambda message: message.message_id not in self._ids):
+                pass
+        finally:
+            await self._give_back()
+        return Redriven(len(self._sent), len(self._kept), [], [])
+
+    async def these(self, wanted: set[int], there: Sequence[int]) -> Redriven:
+        """Send those that a person named, whatever their ids: they were there before, and what comes back has another number.
+
+        Args:
+            wanted: their numbers.
+            there: the numbers of all dead letters.
+        """
+        present = wanted.intersection(there)
+        on_the_way = sum(number <= max(present) for number in there) if present else 0
+        try:
+            while not present <= self._sent | self._kept.keys():
+                limit = max(1, min(_AT_ONCE, on_the_way - len(self._sent) - len(self._kept)))
+                if not await self._some(limit, lambda message: _number(message) in wanted):
+                    break
+        finally:
+            await self._give_back()
+        return Redriven(len(self._sent), len(self._kept), sorted(wanted - present), sorted(present - self._sent))
+
+    async def _some(self, limit: int, chosen: Callable[[ServiceBusReceivedMessage], bool]) -> bool:
+        """Receive up to so many and send what is chosen; return whether there was something new."""
+        batch = await self._receiver.receive_messages(max_message_count=limit, max_wait_time=_WAIT_SECONDS)
+        fresh = [message for message in batch if _number(message) not in self._kept]
+        for message in fresh:
+            again = self._again(message) if chosen(message) else None
+            if again is None:
+                self._kept[_number(message)] = message
+                continue
+            await self._sender.send_messages(again)
+            await self._receiver.complete_message(message)
+            self._sent.add(_number(message))
+            self._ids.add(again.message_id or "")
+        return bool(fresh)
+
+    async def _give_back(self) -> None:
+        for message in self._kept.values():
+            with suppress(Exception):  # its lock ends by itself
+                await self._receiver.abandon_message(message)
+
+
+async def _peek(receiver: ServiceBusReceiver, limit: int | None = None) -> AsyncIterator[ServiceBusReceivedMessage]:
+    """Give the oldest messages, or all, and leave them as they are."""
+    after = count = 0
+    while limit is None or count < limit:
+        at_once = _PEEKED_AT_ONCE if limit is None else min(limit - count, _PEEKED_AT_ONCE)
+        some = await receiver.peek_messages(max_message_count=at_once, sequence_number=after)
+        if not some:
+            return
+        for message in some:
+            yield message
+        after = _number(some[-1]) + 1
+        count += len(some)
 
 
 def _told(message: ServiceBusReceivedMessage) -> DeadMessage:

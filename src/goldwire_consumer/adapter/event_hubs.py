@@ -10,75 +10,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable
-from typing import Any, Protocol, TypeVar
+from contextlib import suppress
+from typing import Any
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
-from goldwire_consumer.adapter.running import Pace
-from goldwire_consumer.consumer import Consumer, Settings
+from goldwire_consumer.adapter.event_hubs_partitions import Partition
+from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
+from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import StoppedError, TryAgainError
 from goldwire_consumer.extra import extra
 from goldwire_consumer.message import Message, Position, wire_headers
 
 with extra("azure"):
-    from azure.eventhub import EventData, EventHubConsumerClient, PartitionContext
-
-T = TypeVar("T")
+    from azure.eventhub import CloseReason, EventData, EventHubConsumerClient, PartitionContext
 
 _LOG = logging.getLogger("goldwire_consumer")
 
 
-class Partition(Protocol):
-    """What both of the SDK's partition contexts tell of themselves."""
-
-    @property
-    def fully_qualified_namespace(self) -> str:
-        """The host."""
-
-    @property
-    def consumer_group(self) -> str:
-        """Which one reads."""
-
-    @property
-    def eventhub_name(self) -> str:
-        """The hub."""
-
-    @property
-    def partition_id(self) -> str:
-        """Its number in the hub."""
-
-
-class EventHubsSubscription:
+class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClient, SqlCheckpointStore]):
     """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
 
-    def __init__(
-        self,
-        consumer: Consumer[T],
-        client: EventHubConsumerClient,
-        checkpoints: SqlCheckpointStore | None = None,
-        *,
-        starting_position: str | int | dict[str, Any] = "-1",
-        pace: Pace | None = None,
-    ) -> None:
-        """Say what to subscribe to.
-
-        Args:
-            consumer: takes the events.
-            client: of the SDK, made with a checkpoint store; this closes it.
-            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
-            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
-            pace: how much at once.
-
-        Raises:
-            ValueError: dead letters would be lost.
-        """
-        refuse_returned(consumer.settings)
-        self._consumer = consumer
-        self._client = client
-        self._in_transaction = checkpoints is not None
-        self._starting_position = starting_position
-        self._pace = pace or Pace()
-        self._failure: StoppedError | None = None
-        self._stop = threading.Event()
+    _stop: threading.Event
 
     def run(self, stop: threading.Event | None = None) -> None:
         """Take events until the end is asked for.
@@ -97,10 +49,14 @@ class EventHubsSubscription:
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
         watch.start()
+        # Nobody waits for it at the end: it may be asking a broker that is away.
+        threading.Thread(target=self._listen, args=(ended,), daemon=True).start()
         try:
             self._client.receive_batch(
                 on_event_batch=self._batch,
                 on_error=told,
+                on_partition_initialize=self._given,
+                on_partition_close=self._taken,
                 max_batch_size=self._pace.batch,
                 max_wait_time=None,  # what is there is taken; with a time the SDK waits that long for a whole batch
                 starting_position=self._starting_position,
@@ -118,26 +74,38 @@ class EventHubsSubscription:
                 self._client.close()
                 return
 
+    def _listen(self, ended: threading.Event) -> None:
+        """See every now and then whether what is there also comes, until the first event did."""
+        while not ended.wait(self._pace.silence_seconds) and self._partitions.silent:
+            self._partitions.complain(self._pace.silence_seconds)
+            for id_ in self._partitions.ids:
+                with suppress(Exception):  # `told` hears of what is away at the next load balancing
+                    self._partitions.look(id_, self._client.get_partition_properties(id_))
+
+    def _given(self, context: PartitionContext) -> None:
+        self._partitions.give(
+            context, None if self._checkpoints is None else self._checkpoints.list_checkpoints(*place(context))
+        )
+
+    def _taken(self, context: PartitionContext, _reason: CloseReason) -> None:
+        self._partitions.take(context)
+
     def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
         if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
+        self._partitions.silent = False
         try:
-            self._consumer.process(messages(context, events, positions=self._in_transaction))
+            self._consumer.process(messages(context, events, positions=self._checkpoints is not None))
         except StoppedError as error:
             self._failure = error
             raise
-        if not self._in_transaction:
+        if self._checkpoints is None:
             context.update_checkpoint(events[-1])
 
 
-def refuse_returned(settings: Settings) -> None:
-    """Refuse settings by which dead letters would be lost.
-
-    Raises:
-        ValueError: they are such.
-    """
-    if settings.dead_letters == "returned":
-        raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+def place(context: Partition) -> tuple[str, str, str]:
+    """Return namespace, hub and consumer group, as checkpoint stores take them."""
+    return context.fully_qualified_namespace, context.eventhub_name, context.consumer_group
 
 
 def messages(context: Partition, events: Iterable[EventData], *, positions: bool) -> list[Message]:
@@ -148,7 +116,7 @@ def messages(context: Partition, events: Iterable[EventData], *, positions: bool
         events: what the SDK gave.
         positions: whether the checkpoint goes into the transaction; else the SDK keeps it.
     """
-    source = source_of(context.fully_qualified_namespace, context.eventhub_name, context.consumer_group) if positions else None
+    source = source_of(*place(context)) if positions else None
     return [message(one, source, context) for one in events]
 
 

@@ -7,55 +7,30 @@ which is slow where a hub has many.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Generic, TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import messages, refuse_returned, told
+from goldwire_consumer.adapter.event_hubs import messages, place, told
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.aio import AsyncConsumer
 from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.extra import extra
 
 with extra("azure"):
-    from azure.eventhub import EventData
+    from azure.eventhub import CloseReason, EventData
     from azure.eventhub.aio import EventHubConsumerClient, PartitionContext
 
 T = TypeVar("T")
 
 
-class AsyncEventHubsSubscription(Generic[T]):
+class AsyncEventHubsSubscription(
+    HubSubscription[AsyncConsumer[T], EventHubConsumerClient, AsyncSqlCheckpointStore], Generic[T]
+):
     """Runs a consumer on the partitions of a hub that the SDK's load balancing gives to this client."""
 
-    def __init__(
-        self,
-        consumer: AsyncConsumer[T],
-        client: EventHubConsumerClient,
-        checkpoints: AsyncSqlCheckpointStore | None = None,
-        *,
-        starting_position: str | int | dict[str, Any] = "-1",
-        pace: Pace | None = None,
-    ) -> None:
-        """Say what to subscribe to.
-
-        Args:
-            consumer: takes the events; the caller closes it.
-            client: of the SDK, made with a checkpoint store; this closes it.
-            checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
-            starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
-            pace: how much at once.
-
-        Raises:
-            ValueError: dead letters would be lost.
-        """
-        refuse_returned(consumer.settings)
-        self._consumer = consumer
-        self._client = client
-        self._in_transaction = checkpoints is not None
-        self._starting_position = starting_position
-        self._pace = pace or Pace()
-        self._failure: StoppedError | None = None
-        self._failed = asyncio.Event()
-        self._stop = asyncio.Event()
+    _stop: asyncio.Event
+    _failed: asyncio.Event
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Take events until the end is asked for; see `EventHubsSubscription.run`.
@@ -67,39 +42,61 @@ class AsyncEventHubsSubscription(Generic[T]):
             StoppedError: see `Consumer.process`; the batch at hand has no checkpoint.
             azure.eventhub.exceptions.EventHubError: the client cannot go on.
         """
+        self._stop = stop or asyncio.Event()
+        self._failed = asyncio.Event()
         receiving = asyncio.create_task(
             self._client.receive_batch(
                 on_event_batch=self._batch,
                 on_error=self._told,
+                on_partition_initialize=self._given,
+                on_partition_close=self._taken,
                 max_batch_size=self._pace.batch,
                 starting_position=self._starting_position,
             )
         )
-        self._stop = stop or asyncio.Event()
         ends = [asyncio.create_task(one.wait()) for one in (self._stop, self._failed)]
+        listening = asyncio.create_task(self._listen())
         try:
             await asyncio.wait({receiving, *ends}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for one in ends:
+            for one in (*ends, listening):
                 one.cancel()
             await self._client.close()
             receiving.cancel()  # else it sleeps until the next load balancing before it looks
-            await asyncio.gather(receiving, *ends, return_exceptions=True)
+            await asyncio.gather(receiving, *ends, listening, return_exceptions=True)
         if not receiving.cancelled():
             receiving.result()
         if self._failure is not None:
             raise self._failure
 
+    async def _listen(self) -> None:
+        """See every now and then whether what is there also comes, until the first event did."""
+        await asyncio.sleep(self._pace.silence_seconds)
+        while self._partitions.silent:
+            self._partitions.complain(self._pace.silence_seconds)
+            for id_ in self._partitions.ids:
+                with suppress(Exception):  # `told` hears of what is away at the next load balancing
+                    self._partitions.look(id_, await self._client.get_partition_properties(id_))
+            await asyncio.sleep(self._pace.silence_seconds)
+
+    async def _given(self, context: PartitionContext) -> None:
+        known = None if self._checkpoints is None else await self._checkpoints.list_checkpoints(*place(context))
+        self._partitions.give(context, known)
+
+    async def _taken(self, context: PartitionContext, _reason: CloseReason) -> None:
+        self._partitions.take(context)
+
     async def _batch(self, context: PartitionContext, events: list[EventData]) -> None:
         if not events or self._failure is not None or self._stop.is_set():
             return  # what is not processed any more keeps its checkpoint
+        self._partitions.silent = False
         try:
-            await self._consumer.process(messages(context, events, positions=self._in_transaction))
+            await self._consumer.process(messages(context, events, positions=self._checkpoints is not None))
         except StoppedError as error:
             self._failure = error
             self._failed.set()
             raise
-        if not self._in_transaction:
+        if self._checkpoints is None:
             await context.update_checkpoint(events[-1])
 
     @staticmethod

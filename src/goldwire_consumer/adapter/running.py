@@ -26,6 +26,8 @@ class Pace(Struct, frozen=True, kw_only=True):
     retry_seconds: float = 1.0
     """Before trying again what failed because something is away; doubled each time up to `retry_seconds_max`."""
     retry_seconds_max: float = 30.0
+    silence_seconds: float = 30.0
+    """Of Event Hubs: how long not one event came, before a look whether one should have; see `event_hubs_partitions`."""
 
 
 class Retry:

@@ -47,8 +47,14 @@ class Transaction(Protocol[T_co]):
     def next_waiting(self, entity_id: str) -> DeadLetter | None:
         """Return the dead letter of kind `gap` or `parked` of this entity with the lowest version."""
 
-    def letters(self, entity_id: str | None) -> list[DeadLetter]:
-        """Return the dead letters of one entity or of all, by entity and version."""
+    def letters(self, entity_id: str | None, *, after: DeadLetter | None = None, limit: int | None = None) -> list[DeadLetter]:
+        """Return dead letters of one entity or of all, by entity and version.
+
+        Args:
+            entity_id: whose; None for all.
+            after: only those that come after this one, which may be gone meanwhile.
+            limit: the most that are returned.
+        """
 
     def erase(self, entity_id: str, version: int) -> None:
         """Remove the dead letters of an entity up to a version, because they hold what is to be forgotten.

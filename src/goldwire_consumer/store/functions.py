@@ -118,7 +118,13 @@ class FunctionTransaction(Generic[T]):
         """Return none."""
         return None
 
-    def letters(self, entity_id: str | None) -> list[DeadLetter]:  # noqa: ARG002
+    def letters(
+        self,
+        entity_id: str | None,  # noqa: ARG002
+        *,
+        after: DeadLetter | None = None,  # noqa: ARG002
+        limit: int | None = None,  # noqa: ARG002
+    ) -> list[DeadLetter]:
         """Never called; see `keeps_letters`."""
         _no_letters()
 

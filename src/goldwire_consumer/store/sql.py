@@ -34,6 +34,8 @@ TABLES = (
 
 _COLUMNS = "fingerprint, kind, text, entity_id, version, body, headers, source, recorded_at"
 _LETTERS = f"SELECT {_COLUMNS} FROM goldwire_dead_letter WHERE stream = ?"  # noqa: S608 - a constant of this file
+_PLACE = "coalesce(entity_id, ''), coalesce(version, 0), recorded_at, fingerprint"
+"""By which letters are in order; never null, so that both databases can compare it."""
 _HELD = "SELECT version, hash, gone, parked FROM goldwire_guard WHERE stream = ? AND entity_id = ?"
 _WAITING = "stream = ? AND entity_id = ? AND kind IN ('gap', 'parked')"
 
@@ -171,13 +173,21 @@ class SqlTransaction(Generic[C]):
         ).fetchone()
         return None if found is None else _letter(found)
 
-    def letters(self, entity_id: str | None) -> list[DeadLetter]:
-        """Return the dead letters of one entity or of all, by entity and version."""
-        order = " ORDER BY entity_id, version, recorded_at"
-        if entity_id is None:
-            return [_letter(row) for row in self.run(_LETTERS + order, (self._stream,)).fetchall()]
-        found = self.run(f"{_LETTERS} AND entity_id = ?{order}", (self._stream, entity_id))
-        return [_letter(row) for row in found.fetchall()]
+    def letters(self, entity_id: str | None, *, after: DeadLetter | None = None, limit: int | None = None) -> list[DeadLetter]:
+        """Return dead letters of one entity or of all, by entity and version; see `Transaction`."""
+        statement = _LETTERS
+        values: list[str | int] = [self._stream]
+        if entity_id is not None:
+            statement += " AND entity_id = ?"
+            values.append(entity_id)
+        if after is not None:
+            statement += f" AND ({_PLACE}) > (?, ?, ?, ?)"
+            values += [after.entity_id or "", after.version or 0, after.recorded_at, after.fingerprint]
+        statement += f" ORDER BY {_PLACE}"
+        if limit is not None:
+            statement += " LIMIT ?"
+            values.append(limit)
+        return [_letter(row) for row in self.run(statement, values).fetchall()]
 
     def erase(self, entity_id: str, version: int) -> None:
         """Remove the dead letters of an entity up to a version, and altered ones of any; see `Transaction`."""

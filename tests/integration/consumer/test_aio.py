@@ -90,6 +90,31 @@ def test_a_database_that_is_away_costs_only_time(peer: Any, rows: Callable[..., 
     assert sorted(mirror.seen) == each(events)
 
 
+def test_a_consumer_group_that_does_not_exist_is_named(
+    peer: Any, rows: Callable[..., Any], deliver: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, customers(115, 2, 10).events)
+    mirror = rows(1)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        async with AsyncSqlCheckpointStore(mirror.store) as checkpoints, AsyncConsumer(mirror.consumer) as consumer:
+            client = EventHubConsumerClient.from_connection_string(
+                peer.address(HUB), "no-such-group", checkpoint_store=checkpoints, load_balancing_interval=0.3
+            )
+            subscription = AsyncEventHubsSubscription(consumer, client, checkpoints, pace=Pace(silence_seconds=0.3))
+            running = asyncio.create_task(subscription.run(stop))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while "none came to consumer group no-such-group" not in caplog.text:  # noqa: ASYNC110 - a log has no event
+                    await asyncio.sleep(0.05)
+            stop.set()
+            await running
+
+    asyncio.run(run())
+    assert f"hub {HUB}" in caplog.text
+    assert mirror.seen == []
+
+
 async def run_hub(peer: Any, mirror: Any, act: Callable[[asyncio.Event, asyncio.Task[None]], None]) -> bool:
     """Run with one event a batch until the first is in the handler's hands; return whether no task is left behind."""
     loop, stop, here = asyncio.get_running_loop(), asyncio.Event(), asyncio.all_tasks()
@@ -177,7 +202,7 @@ def test_tasks_that_share_a_consumer_take_turns_and_the_loop_goes_on(tmp_path: A
             await asyncio.sleep(0)
             go_on.set()  # the loop runs while the first handler waits
             assert [result.outcome.value for results in await asyncio.gather(*tasks) for result in results] == ["applied"] * 5
-            assert await consumer.redrive() == []
+            assert await consumer.redrive() == {}
 
     asyncio.run(run())
     assert len(threads) == 1

@@ -43,12 +43,14 @@ def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
     return sorted((event.entity_id, event.version) for event in events)
 
 
-def subscription(peer: Any, rows: Any, checkpoints: Any = None, *, in_transaction: bool = True) -> EventHubsSubscription:
+def subscription(
+    peer: Any, rows: Any, checkpoints: Any = None, *, in_transaction: bool = True, group: str = "$Default"
+) -> EventHubsSubscription:
     checkpoints = checkpoints or SqlCheckpointStore(rows.store)
     client = EventHubConsumerClient.from_connection_string(
-        peer.address(HUB), "$Default", checkpoint_store=checkpoints, load_balancing_interval=0.3
+        peer.address(HUB), group, checkpoint_store=checkpoints, load_balancing_interval=0.3
     )
-    pace = Pace(batch=5, wait_seconds=0.1)
+    pace = Pace(batch=5, wait_seconds=0.1, silence_seconds=0.3)
     return EventHubsSubscription(rows.consumer, client, checkpoints if in_transaction else None, pace=pace)
 
 
@@ -218,3 +220,39 @@ def test_a_consumer_group_goes_back_to_its_beginning_and_to_a_checkpoint_that_wa
     since = rows(len(events) - 25, stream="since")
     since.run(subscription(peer, since))
     assert sorted(since.seen) == sorted(second.seen)
+
+
+def test_a_consumer_group_that_does_not_exist_is_named(
+    peer: Any, rows: Callable[..., Any], wait_for: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    send(peer, customers(59, 2, 10).events)
+    mirror = rows(1)
+    running = threading.Thread(target=subscription(peer, mirror, group="no-such-group").run, args=(mirror.stop,))
+    running.start()
+    try:
+        wait_for(lambda: "none came to consumer group no-such-group" in caplog.text, "a warning")
+    finally:
+        mirror.stop.set()
+        running.join()
+    assert f"hub {HUB}" in caplog.text
+    assert mirror.seen == []
+
+
+def test_a_consumer_group_is_missed_when_an_event_comes_that_it_should_have(
+    peer: Any, rows: Callable[..., Any], wait_for: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    events = customers(60, 2, 10).events
+    mirror = rows(1)
+    subscribed = subscription(peer, mirror, in_transaction=False, group="no-such-group")
+    running = threading.Thread(target=subscribed.run, args=(mirror.stop,))
+    running.start()
+    try:
+
+        def missed() -> bool:
+            send(peer, events[:1])
+            return "consumer group no-such-group" in caplog.text
+
+        wait_for(missed, "a warning")
+    finally:
+        mirror.stop.set()
+        running.join()

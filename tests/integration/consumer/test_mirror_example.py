@@ -89,3 +89,44 @@ def test_a_gap_names_the_command_and_dead_letters_can_be_processed_again(databas
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "0 dead letters processed again, 0 remain" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("source", "entity", "change", "told"),
+    [
+        ("service-bus", "no-such", None, "service-bus, no-such: there is nothing of this name"),
+        ("service-bus", "customers", ("SAS_KEY_VALUE", "wrong"), "service-bus, customers: the key or token is refused"),
+        ("service-bus", "plain", None, "service-bus, plain: 'plain' has no sessions"),
+        ("event-hubs", "no-such", None, "event-hubs, no-such: Management connection failed. Status code: 404"),
+        ("event-hubs", "customers-hub", ("SAS_KEY_VALUE", "wrong"), "event-hubs, customers-hub: the key or token is refused"),
+        ("event-hubs", "customers-hub", ("Endpoint=", "="), "--address: "),
+    ],
+)
+def test_what_is_wrong_around_it_is_one_line(
+    peer: Any, database: Any, source: str, entity: str, change: tuple[str, str] | None, told: str
+) -> None:
+    address = peer.address() if change is None else peer.address().replace(*change)
+    done = started(source, entity, "--address", address, "--database", database.url)
+    [line] = [line for line in done.stderr.splitlines() if " CRITICAL " in line]
+    assert f"mirror: {told}" in line
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://ada:hunter2@localhost:1/crm", "database: connection failed"),
+        ("postgresql//ada:hunter2@localhost", "--database is no connection string of PostgreSQL"),
+    ],
+)
+def test_a_wrong_database_is_one_line_without_its_password(url: str, told: str) -> None:
+    done = started("kafka", "customers", "--address", "localhost:1", "--database", url)
+    assert f"mirror: {told}" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "hunter2" not in done.stderr
+    assert done.returncode == 1
+
+
+def started(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(EXAMPLE), *arguments], capture_output=True, text=True, check=False)

@@ -22,6 +22,7 @@ from goldwire_consumer import (
     Message,
     Outcome,
     Position,
+    RejectedError,
     Settings,
     StoppedError,
     TryAgainError,
@@ -288,3 +289,22 @@ def test_many_can_create_the_tables_at_once(database: Any) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_many_dead_letters_are_processed_again_in_order(mirror: Mirror) -> None:
+    first = [sealed(f"e{number}", 1) for number in range(60)]
+    second = [sealed(one.entity_id, 2, previous_hash=one.hash, base_version=1) for one in first]
+    mended = threading.Event()
+
+    def handle(event: Event, connection: Any) -> None:
+        if not mended.is_set():
+            raise RejectedError("not yet")
+        note(event, connection)
+
+    consumer = mirror(handle, dead_letters_in_a_row_max=None)
+    consumer.process([Message(body=b"%d" % number) for number in range(60)])
+    consumer.process(messages(first))
+    consumer.process(messages(second))
+    mended.set()
+    assert consumer.redrive() == {Outcome.APPLIED: 120, Outcome.DEAD: 60}
+    assert consumer.redrive() == {Outcome.DEAD: 60}

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from azure.servicebus import ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError, GoldwireError
@@ -96,7 +97,7 @@ def test_what_a_subscriber_gave_up_is_listed_and_comes_back_as_it_was(tmp_path):
         assert "holds a value" not in repr(listed)
         assert len(await letters.look(2)) == 2
         done = await letters.redrive([listed[0].sequence_number, listed[2].sequence_number, 999_999])
-        assert (done.sent, done.left) == (2, 1)
+        assert (done.sent, done.left, done.missing) == (2, 1, [999_999])
         again = await bus.take(2)
         assert [body_of(message) for message in again] == [events[0].body, events[2].body]
         ids = [f"{one.message_id}~d{one.sequence_number}" for one in (listed[0], listed[2])]
@@ -176,6 +177,39 @@ def test_numbers_that_a_person_names_all_go_also_what_a_redrive_sent_that_was_cu
         done = await letters.redrive(numbers)
         assert (done.sent, done.left) == (2, 0)
         assert await letters.look(10) == []
+
+    on_a_bus(work, tmp_path)
+
+
+def test_what_lies_behind_the_last_number_asked_for_is_not_touched(tmp_path):
+    async def work(bus):
+        await bus.send([sealed(f"e{number}", 1) for number in range(6)], queue="plain", sessions=False)
+        await bus.take(6, reason="down")
+        letters = BrokerDeadLetters("bus", bus.settings(queue="plain", sessions=False), None)
+        before = await letters.look(10)
+        done = await letters.redrive([before[1].sequence_number, before[3].sequence_number])
+        assert (done.sent, done.left, done.missing) == (2, 2, [])
+        counted = {one.sequence_number: one.delivery_count for one in before}
+        more = [one.delivery_count - counted[one.sequence_number] for one in await letters.look(10)]
+        assert more == [1, 1, 0, 0], "those in the way were received, and given back"
+        done = await letters.redrive([999_998, 999_999])
+        assert (done.sent, done.left, done.missing) == (0, 0, [999_998, 999_999])
+
+    on_a_bus(work, tmp_path)
+
+
+def test_a_number_without_a_plain_body_is_named(tmp_path):
+    async def work(bus):
+        async with ServiceBusClient.from_connection_string(bus.emulator.connection_string()) as client:
+            async with client.get_queue_sender("plain") as sender:
+                await sender.send_messages(AmqpAnnotatedMessage(value_body="a value"))
+            async with client.get_queue_receiver("plain") as receiver:
+                [message] = await receiver.receive_messages(max_wait_time=30)
+                await receiver.dead_letter_message(message)
+        letters = BrokerDeadLetters("bus", bus.settings(queue="plain", sessions=False), None)
+        [one] = await letters.look(10)
+        done = await letters.redrive([one.sequence_number])
+        assert (done.sent, done.left, done.missing, done.refused) == (0, 1, [], [one.sequence_number])
 
     on_a_bus(work, tmp_path)
 

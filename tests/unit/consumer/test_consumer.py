@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -314,12 +315,40 @@ def test_what_the_handler_rejects_is_set_aside_at_once_and_its_entity_waits(mirr
     assert mirror.table == {"e1": {"city": "Ulm"}, "e2": {"city": "Pisa"}}
     assert mirror.letters == [("rejected", 2), ("parked", 3)]
     assert mirror.waits == []
-    assert [result.outcome for result in mirror.consumer.redrive()] == [DEAD, PARKED]
+    assert mirror.consumer.redrive() == {DEAD: 1, PARKED: 1}
     mirror.fault = lambda _: None
-    assert [result.outcome for result in mirror.consumer.redrive("e1")] == [APPLIED, APPLIED]
+    assert mirror.consumer.redrive("e1") == {APPLIED: 2}
     assert mirror.table["e1"] == {"city": "Kiel"}
     assert mirror.letters == []
     assert mirror.guard("e1")[3] == 0
+
+
+def test_a_redrive_holds_a_few_dead_letters_in_memory_however_many_there_are(open_mirror: OpenMirror) -> None:
+    size, count = 100_000, 220
+    mirror = open_mirror(Settings(dead_letters_in_a_row_max=None))
+    for number in range(count):
+        mirror.consumer.process([Message(body=b"%d" % number + b" " * size)])
+    tracemalloc.start()
+    assert mirror.consumer.redrive() == {DEAD: count}
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < size * count / 2
+
+
+def test_a_redrive_of_many_takes_each_entity_in_order_once(open_mirror: OpenMirror) -> None:
+    mirror = open_mirror(Settings(dead_letters_in_a_row_max=None))
+    chains = [chain(*"abcde", entity_id=f"e{number}") for number in range(30)]
+
+    def reject(_: Any) -> None:
+        raise RejectedError("not yet")
+
+    mirror.fault = reject
+    mirror.consumer.process([Message(body=b"%d" % number) for number in range(7)])
+    mirror.receive([event for events in zip(*chains, strict=True) for event in events])
+    mirror.fault = lambda _: None
+    assert mirror.consumer.redrive() == {APPLIED: 150, DEAD: 7}
+    assert mirror.letters == [("unreadable", None)] * 7
+    assert set(map(str, mirror.table.values())) == {"{'city': 'e'}"}
 
 
 def test_a_rejected_event_does_not_stop_a_subscriber_that_stops_on_gaps(open_mirror: OpenMirror) -> None:

@@ -14,11 +14,60 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from goldwire.testing.azure.amqp.sas import Policy
     from goldwire.testing.azure.broker.config import BrokerConfig
+    from goldwire.testing.azure.broker.entities import Limits
     from goldwire.testing.azure.emulator import Emulator
 
 _PORT = 5672
 """Of AMQP, and of Microsoft's emulators."""
+
+
+EntitiesOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The entities, in the Config.json format of Microsoft's emulators; without it a few."),
+]
+DataOption = Annotated[
+    Path | None, typer.Option("--data", help="A folder that keeps everything across restarts; without it in memory.")
+]
+PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")]
+TlsOption = Annotated[
+    Path | None,
+    typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
+]
+HttpsPortOption = Annotated[
+    int | None,
+    typer.Option(
+        "--https-port",
+        min=0,
+        max=65535,
+        help="With --tls: answer here what a namespace does on 443: AMQP over WebSockets, and the management API to read.",
+    ),
+]
+PolicyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        metavar="NAME=RIGHTS",
+        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is told. Repeatable.",
+    ),
+]
+ThrottleOption = Annotated[
+    float | None,
+    typer.Option(
+        "--throttle",
+        min=0.001,
+        help="Refuse what comes faster than so many events or messages a second to one entity, with server-busy.",
+    ),
+]
+QuotaOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quota",
+        min=1,
+        help="How many bytes a queue or subscription holds; what comes then is refused with resource-limit-exceeded.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,47 +77,14 @@ def register(app: typer.Typer) -> None:
 
 def emulator(
     *,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", "-c", help="The entities, in the Config.json format of Microsoft's emulators; without it a few."
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="A folder that keeps everything across restarts; without it in memory.")
-    ] = None,
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")
-    ] = _PORT,
-    tls: Annotated[
-        Path | None,
-        typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
-    ] = None,
-    https_port: Annotated[
-        int | None,
-        typer.Option(
-            "--https-port",
-            min=0,
-            max=65535,
-            help="With --tls: answer here what a namespace does on 443: AMQP over WebSockets, and the management API to read.",
-        ),
-    ] = None,
-    throttle: Annotated[
-        float | None,
-        typer.Option(
-            "--throttle",
-            min=0.001,
-            help="Refuse what comes faster than so many events or messages a second to one entity, with server-busy.",
-        ),
-    ] = None,
-    quota: Annotated[
-        int | None,
-        typer.Option(
-            "--quota",
-            min=1,
-            help="How many bytes a queue or subscription holds; what comes then is refused with resource-limit-exceeded.",
-        ),
-    ] = None,
+    config: EntitiesOption = None,
+    data: DataOption = None,
+    port: PortOption = _PORT,
+    tls: TlsOption = None,
+    https_port: HttpsPortOption = None,
+    policy: PolicyOption = None,
+    throttle: ThrottleOption = None,
+    quota: QuotaOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run Event Hubs and Service Bus on this machine, until Ctrl-C or SIGTERM.
@@ -78,27 +94,61 @@ def emulator(
     """
     import asyncio
 
-    from msgspec.structs import replace
-
     from goldwire.app.running import loop_factory
     from goldwire.errors import InputError
     from goldwire.testing.azure.broker.config import read_config
-    from goldwire.testing.azure.broker.entities import Limits
     from goldwire.testing.azure.certificate import server_context
     from goldwire.testing.azure.emulator import Emulator
 
     if https_port is not None and tls is None:
         raise InputError("--https-port: needs --tls FOLDER for its certificate")
     entities = _few() if config is None else read_config(config)
-    limits = Limits(ingress_per_second=throttle)
-    if quota is not None:
-        limits = replace(limits, max_entity_bytes=quota)
-    context = None if tls is None else server_context(tls)
-    peer = Emulator(entities, data, tls=context, port=port, https_port=https_port, limits=limits)
-
+    peer = Emulator(
+        entities,
+        data,
+        policies=_policies(policy or []),
+        tls=None if tls is None else server_context(tls),
+        port=port,
+        https_port=https_port,
+        limits=_limits(throttle, quota),
+    )
     ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(peer, ports, lambda: _tell(_result(peer, entities, tls), as_json=as_json)))
+
+
+def _limits(throttle: float | None, quota: int | None) -> Limits:
+    from msgspec.structs import replace
+
+    from goldwire.testing.azure.broker.entities import Limits
+
+    limits = Limits(ingress_per_second=throttle)
+    return limits if quota is None else replace(limits, max_entity_bytes=quota)
+
+
+def _policies(asked_for: list[str]) -> list[Policy]:
+    """Return the well-known policy, and those that were asked for, with the well-known key too: it protects nothing.
+
+    Raises:
+        InputError: one cannot be read, or its name is taken.
+    """
+    from goldwire.errors import InputError
+    from goldwire.testing.azure.amqp.endpoint import Right
+    from goldwire.testing.azure.amqp.sas import ALL_RIGHTS, Policy
+    from goldwire.testing.azure.emulator import ROOT
+
+    known = {right.value.lower(): right for right in Right}
+    found = {ROOT.name: ROOT}
+    for text in asked_for:
+        name, _, listed = text.partition("=")
+        words = [word.strip().lower() for word in listed.split(",")]
+        if not name or not all(word in known for word in words):
+            raise InputError(f"--policy {text}: write NAME=send, NAME=listen, NAME=send,listen or NAME=manage")
+        if name in found:
+            raise InputError(f"--policy {text}: there is a policy {name} already")
+        rights = frozenset(known[word] for word in words)
+        found[name] = Policy(name, ROOT.key, ALL_RIGHTS if Right.MANAGE in rights else rights)
+    return list(found.values())
 
 
 async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
@@ -159,6 +209,13 @@ def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[st
 
     return {
         "connection_string": peer.connection_string(),
+        "policies": {
+            policy.name: {
+                "rights": sorted(right.value for right in policy.rights),
+                "connection_string": peer.connection_string(policy=policy),
+            }
+            for policy in peer.policies
+        },
         "endpoint": peer.endpoint,
         "port": peer.server.port,
         "https_port": None if peer.https is None else peer.https.port,
@@ -172,6 +229,8 @@ def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[st
 
 def _render(result: dict[str, Any]) -> None:
     say(f"ready: {result['connection_string']}")
+    for name, policy in list(result["policies"].items())[1:]:
+        say(f"{name} ({', '.join(policy['rights'])}): {policy['connection_string']}")
     if result["certificate"]:
         note(
             f"over TLS the SDKs need custom_endpoint_address={result['endpoint']} and connection_verify={result['certificate']}"

@@ -17,6 +17,9 @@ group = typer.Typer(help="What only a Service Bus has.", no_args_is_help=True)
 letters = typer.Typer(help="The broker's dead letters: delivered, and given up by a subscriber.", no_args_is_help=True)
 group.add_typer(letters, name="dead-letters")
 
+_REASON_CHARACTERS = 60
+"""Of a reason in the table."""
+
 TargetArgument = Annotated[str, typer.Argument(help="A target of kind service_bus.")]
 SubscriptionOption = Annotated[str | None, typer.Option("--subscription", help="Of a topic: whose dead letters.")]
 ConnectionOption = Annotated[
@@ -43,7 +46,10 @@ def list_letters(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """List dead letters of the queue or subscription, oldest first; they stay where they are."""
+    """List dead letters of the queue or subscription, oldest first; they stay where they are.
+
+    Reasons are shortened; --json has them whole, with subject and session.
+    """
     import asyncio
 
     from goldwire.app.wiring import House
@@ -55,12 +61,11 @@ def list_letters(
         if not found:
             say("no dead letters")
             return
-        columns = ("number", "message id", "subject", "session", "reason", "deliveries", "enqueued at")
+        columns = ("number", "deliveries", "enqueued at", "message id", "reason")
         rows = [
-            (str(one.sequence_number), one.message_id, one.subject, one.session_id, one.reason, one.delivery_count,
-             one.enqueued_at)
+            (str(one.sequence_number), one.delivery_count, _minute(one.enqueued_at), one.message_id, _shortened(one.reason))
             for one in found
-        ]  # fmt: skip
+        ]
         table(columns, rows)
 
     show(found, as_json=as_json, render=render)
@@ -82,25 +87,48 @@ def redrive_letters(
     """Send dead letters again, with the same body and an id of their own, and take them out of the dead-letter queue.
 
     What is redriven comes after newer events of its entity; a subscriber that keeps versions ignores what is older. A topic
-    hands it to all its subscriptions.
+    hands it to all its subscriptions. It exits with 11 if a number is not there; the others are sent.
     """
     import asyncio
 
+    from goldwire.app.exits import NotFoundError
     from goldwire.app.wiring import House
+    from goldwire.errors import GoldwireError
 
     if bool(numbers) == everything:
         raise typer.BadParameter("give the numbers of dead letters, or --all")
     with House.of(config) as house:
         source = _letters(house, target, subscription, connection_string)
         done = asyncio.run(source.redrive(None if everything else set(numbers or ())))
-    missing = len(set(numbers or ())) - done.sent
-    if missing > 0:
-        note(f"goldwire: {missing:,} of the numbers were not there, or have no plain body")
     show(
-        {"target": target, "redriven": done.sent, "left": done.left},
+        {"target": target, "redriven": done.sent, "left": done.left, "missing": done.missing, "refused": done.refused},
         as_json=as_json,
         render=lambda: say(f"{done.sent:,} sent again, {done.left:,} left"),
     )
+    if done.refused:
+        note(f"goldwire: these stay; they have no plain body, or another reader holds them: {_listed(done.refused)}")
+    if done.missing:
+        raise NotFoundError(f"target {target}: no dead letters have these numbers: {_listed(done.missing)}")
+    if done.refused:
+        raise typer.Exit(GoldwireError.exit_code)
+
+
+def _minute(moment: str | None) -> str | None:
+    """Return a moment of RFC 3339 to the minute, as a table has room for."""
+    return None if moment is None else moment[:16].replace("T", " ")
+
+
+def _shortened(reason: str | None) -> str | None:
+    """Return a reason as one short line: what a subscriber wrote there can be a whole stack trace."""
+    if reason is None:
+        return None
+    words = "".join(sign if sign.isprintable() else " " for sign in reason).split()
+    line = " ".join(words)
+    return line if len(line) <= _REASON_CHARACTERS else line[: _REASON_CHARACTERS - 1].rstrip() + "…"
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(str(number) for number in numbers)
 
 
 def _letters(house: House, target: str, subscription: str | None, connection_string: str | None) -> BrokerDeadLetters:
