@@ -41,7 +41,7 @@ CONFIG = BrokerConfig(
 
 
 class Identity:
-    """The endpoint at which a machine on Azure gets tokens of its managed identity; the first of these live for a few seconds."""
+    """The endpoint at which a machine on Azure gets tokens of its managed identity; the first live for a few seconds."""
 
     def __init__(self) -> None:
         self.expires: dict[str, int] = {}
