@@ -20,6 +20,7 @@ import pytest
 import trustme
 from azure.eventhub import EventData
 from azure.eventhub.aio import EventHubConsumerClient, EventHubProducerClient
+from azure.eventhub.exceptions import EventHubError
 from cloudevents.core.bindings import amqp
 from cloudevents.core.formats.json import JSONFormat
 
@@ -481,17 +482,17 @@ def test_a_sas_token_that_ends_is_named_as_what_to_renew() -> None:
             for life_seconds in (4, 16, 64):  # the first that suffices: on a slow machine a token ends before it was looked at
                 token = sas_token(f"sb://{place}/{HUB}", SEND_ONLY, int(time.time()) + life_seconds)
                 text = f"Endpoint=sb://{place};SharedAccessSignature={token};UseDevelopmentEmulator=true"
-                with suppress(ConfigError):
+                with suppress(ConfigError, ConnectionError, EventHubError):
                     target = await stack.enter_async_context(opened(emulator, connection_string=text))
                     told = {finding.subject: finding.text for finding in await target.check()}["credential"]
                 if "ends at" in told:
                     break
             assert "ends at" in told
             outcome: Outcome = Delivered()
-            while not isinstance(outcome, Unavailable):
+            while "the SAS token ended at" not in getattr(outcome, "reason", ""):
                 outcome = (await target.send([Item(sealed("a", 1))]))[0]
                 assert isinstance(outcome, Delivered | Unknown | Unavailable)
-            assert "the SAS token ended at" in outcome.reason
+            assert isinstance(outcome, Unavailable)
         failed = await opening(emulator, connection_string=text)
         assert isinstance(failed, ConfigError)
         assert "give a new one" in str(failed)
