@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,26 +103,30 @@ def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> Non
                 acknowledged.append(f"{number}")
                 number += 1
 
-    worker = threading.Thread(target=send)
-    worker.start()
+    def wait_for(count: int, sending: Future[None]) -> None:
+        while len(acknowledged) < count:
+            time.sleep(0.01)
+            if sending.done():
+                sending.result()
+
     seed = secrets.randbits(32)
     print(f"the moments are those of seed {seed}")  # noqa: T201 - pytest shows it with a failure
     chance = random.Random(seed)
-    for _ in range(3):
-        wanted = len(acknowledged) + chance.randrange(5, 40)
-        while len(acknowledged) < wanted:
-            worker.join(0.01)
-        time.sleep(chance.random() / 50)
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
-        process, told = started(shell, "--data", "data", "--port", str(told["port"]))
-    before = len(acknowledged)
-    while len(acknowledged) < before + 10:
-        worker.join(0.01)
-    stop.set()
-    worker.join(PATIENCE_SECONDS)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(send)
+        try:
+            for _ in range(3):
+                wait_for(len(acknowledged) + chance.randrange(5, 40), sending)
+                time.sleep(chance.random() / 50)
+                process.kill()
+                process.wait()
+                process.stdout.close()
+                process.stderr.close()
+                process, told = started(shell, "--data", "data", "--port", str(told["port"]))
+            wait_for(len(acknowledged) + 10, sending)
+        finally:
+            stop.set()
+        sending.result(PATIENCE_SECONDS)
     found = received(told, "eh1", len(acknowledged))
     assert list(dict.fromkeys(found))[: len(acknowledged)] == acknowledged
 

@@ -128,7 +128,7 @@ def test_a_running_relay_picks_up_what_comes_and_ends_gracefully(started: Any) -
         assert time.monotonic() < give_up
         assert relay.poll() is None
     relay.send_signal(signal.SIGTERM)
-    output, errors = relay.communicate(timeout=30)
+    output, errors = relay.communicate(timeout=60)
     assert relay.returncode == 0, errors
     assert "events" in output
     assert len(started.events("out/events.jsonl")) == 4
@@ -141,7 +141,7 @@ def test_a_second_relay_of_the_same_target_is_told_who_holds_it(started: Any) ->
         assert time.monotonic() < give_up
     assert "events" in started.fails("run", "--until-caught-up", code=4)
     relay.send_signal(signal.SIGINT)
-    relay.communicate(timeout=30)
+    relay.communicate(timeout=60)
     assert relay.returncode == 0
 
 

@@ -192,7 +192,7 @@ def test_values_and_secrets_are_only_where_they_belong(shell: Any, port: int, st
         shown += [shell.run(*words), shell.run(*words, "--json")]
     unmasked = [shell.run("entity", "show", "crm/C-1"), shell.run("entity", "show", "crm/C-1", "--json")]
     hanging.terminate()
-    said = "".join(hanging.communicate(timeout=30))
+    said = "".join(hanging.communicate(timeout=60))
 
     dead = {(one["target"], one["state"]) for one in shell.json("dead", "list")}
     assert dead >= {("hook", "dead"), ("table", "dead")}, dead

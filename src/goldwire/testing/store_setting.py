@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -33,9 +34,10 @@ def crash_at(step: str) -> Checkpoint:
     return checkpoint
 
 
-class StoreSetting:
+class StoreSetting(ABC):
     """How the suite gets its stores. A store's suite overrides the two methods."""
 
+    @abstractmethod
     def make_store(self, place: Path, checkpoint: Checkpoint | None = None) -> Store:
         """Open the store that lives at `place`, created on first sight; a second call opens the same one again.
 
@@ -43,11 +45,10 @@ class StoreSetting:
             place: a path that is unique to the test; an engine without files takes it as a name.
             checkpoint: called at named steps of each write transaction.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def tamper(self, place: Path, statement: str) -> None:
         """Run a SQL statement on the tables of `goldwire.changelog.schema`, behind the store's back."""
-        raise NotImplementedError
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import unittest
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +33,7 @@ class Held(Struct, frozen=True):
     """Attribute: value. Those that are null may be left out."""
 
 
-class TargetHooks:
+class TargetHooks(ABC):
     """Flags, hooks and helpers of `TargetSuite`."""
 
     fences: ClassVar[bool] = True
@@ -51,31 +52,31 @@ class TargetHooks:
     target: Any
     """The open target of the test that runs."""
 
+    @abstractmethod
     def make_target(self) -> Target:
         """Return a target that is not open; each time the same place behind it, within a test."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def held(self, entity_id: str) -> Held | None:
         """Return what the machine behind the target holds of an entity; None if nothing or a deleted record."""
-        raise NotImplementedError
 
     def bad_event(self) -> SealedEvent:
-        """Return an event of entity `bad` that this target must reject."""
-        raise NotImplementedError
+        """Return an event of entity `bad` that this target must reject; needed where `rejects` is set."""
+        raise NotImplementedError("`rejects` is set, so write `bad_event`")
 
-    async def set_up(self) -> None:
+    async def set_up(self) -> None:  # noqa: B027 - many have nothing to start
         """Start what must run on the test's event loop; called before `make_target`."""
 
-    async def tear_down(self) -> None:
+    async def tear_down(self) -> None:  # noqa: B027 - the same
         """Stop it again."""
 
     async def take_down(self) -> None:
-        """Stop the machine behind the target."""
-        raise NotImplementedError
+        """Stop the machine behind the target; needed where `interruptible` is set."""
+        raise NotImplementedError("`interruptible` is set, so write `take_down`")
 
     async def bring_up(self) -> None:
-        """Start it again, with what it held."""
-        raise NotImplementedError
+        """Start it again, with what it held; needed where `interruptible` is set."""
+        raise NotImplementedError("`interruptible` is set, so write `bring_up`")
 
     def setup_method(self) -> None:
         """Make the test's folder."""

@@ -133,4 +133,4 @@ class FunctionTransaction(Generic[T]):
 
 
 def _no_letters() -> NoReturn:
-    raise NotImplementedError("a store of functions has no table of dead letters")
+    raise AssertionError("a store of functions has no table of dead letters; look at `keeps_letters` first")

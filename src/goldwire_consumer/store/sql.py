@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -58,7 +59,7 @@ class Cursor(Protocol):
         """The rows that are left."""
 
 
-class SqlTransaction(Generic[C]):
+class SqlTransaction(ABC, Generic[C]):
     """The port's verbs on one open connection, in whatever transaction that is in.
 
     Attributes:
@@ -82,21 +83,21 @@ class SqlTransaction(Generic[C]):
         """What was read ahead. A row that was found is locked until the transaction ends; where there was none, the primary key
         decides whose `hold` comes first."""
 
+    @abstractmethod
     def run(self, statement: str, values: Sequence[Any] = ()) -> Cursor:
         """Run a statement whose parameters are written `?`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begun(self) -> None:
         """Refuse to write where each statement commits by itself.
 
         Raises:
             StoppedError: no transaction is open.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self) -> None:
         """See that what was written will be kept; see `Guard`."""
-        raise NotImplementedError
 
     def expect(self, entity_ids: Collection[str]) -> None:
         """Do nothing: a query costs little where the database is in the same process."""

@@ -74,6 +74,13 @@ class Database:
             return {}
 
     @property
+    def clients(self) -> int:
+        """How many connections there are besides our own; a subscriber has one as soon as it can be asked to end."""
+        others = "datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        [(count,)] = self.query(f"SELECT count(*) FROM pg_stat_activity WHERE {others}")
+        return int(count)
+
+    @property
     def journal(self) -> list[tuple[str, int]]:
         """Entity and version for each time that the subscriber applied an event."""
         return sorted(self.query("SELECT id, version FROM journal"))
@@ -255,7 +262,7 @@ def lasting_peer(tmp_path: Path) -> Iterator[Peer]:
 @contextmanager
 def serving(folder: Path | None) -> Iterator[Peer]:
     session = QueueSettings(name="customers", requires_session=True, lock_ms=5_000, max_delivery_count=100)
-    plain = QueueSettings(name="plain", lock_ms=5_000, max_delivery_count=100)
+    plain = QueueSettings(name="plain", max_delivery_count=100)
     topic = TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="mirror", requires_session=True),))
     logging.getLogger("azure").setLevel(logging.CRITICAL + 1)  # a log record that is kept would keep the SDK's sockets
     with warnings.catch_warnings():

@@ -32,7 +32,7 @@ from goldwire_consumer.adapter.service_bus import ServiceBusSubscription
 HUB, QUEUE = "customers-hub", "customers"
 PACE = Pace(batch=5, wait_seconds=0.2, retry_seconds=0.01)
 PATIENCE_SECONDS = 120
-LIFE_SECONDS = 3
+LIFE_SECONDS, LONG_SECONDS = 3, 3_600
 PARTS = 2
 
 
@@ -68,13 +68,13 @@ class Sending:
 
 
 class BriefTokens:
-    """A credential whose SAS tokens live for three seconds."""
+    """A credential whose SAS tokens live as long as the test says: until the subscriber was let in, for long."""
 
     token_type = b"servicebus.windows.net:sastoken"
 
     def __init__(self) -> None:
         self.issued = 0
-        self.life_seconds = LIFE_SECONDS
+        self.life_seconds = LONG_SECONDS
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
         self.issued += 1
@@ -124,12 +124,17 @@ class Scene:
         return Run()
 
 
-def throttled(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
-    """The service takes five events a second."""
-    scene.peer.call(scene.peer.emulator.broker.throttle, 5.0)
-    scene.send(events)
+def throttled(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """The service takes next to nothing until the sender was told, and then five events a second."""
+    before = scene.send.outcomes[Throttled]
+    scene.peer.call(scene.peer.emulator.broker.throttle, 0.001)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(scene.send, events)
+        wait_for(lambda: scene.send.outcomes[Throttled] > before or sending.done(), "an event refused")
+        scene.peer.call(scene.peer.emulator.broker.throttle, 5.0)
+        sending.result(PATIENCE_SECONDS)
     scene.peer.call(scene.peer.emulator.broker.throttle, None)
-    assert scene.send.outcomes[Throttled] > 0
+    assert scene.send.outcomes[Throttled] > before
 
 
 def restarted(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
@@ -174,26 +179,39 @@ def locks_lost(scene: Scene, events: Sequence[SealedEvent], _: Any) -> None:
     assert lost.wait(PATIENCE_SECONDS)
 
 
-def tokens_expiring(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
-    """The subscriber's tokens live for three seconds."""
-    assert scene.tokens is not None
-    issued = scene.tokens.issued
-    wait_for(lambda: scene.tokens.issued > issued or not scene.worker.is_alive(), "a new token")
-    assert scene.worker.is_alive(), scene.mirror.error
-    scene.send(events)
-
-
-def refused_for_a_while(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
-    """The subscriber has worked; then it is cut off, and gets tokens that are over already, as while a clock is wrong."""
+def let_in(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> BriefTokens:
+    """Wait until the subscriber has worked; who never was let in ends at the first token that is refused."""
     scene.send(events[:1])
     first = (events[0].entity_id, events[0].version)
     wait_for(lambda: first in scene.mirror.seen or not scene.worker.is_alive(), "the first event applied")
     assert scene.tokens is not None
-    scene.tokens.life_seconds = -5
-    issued = scene.tokens.issued
+    return scene.tokens
+
+
+def tokens_expiring(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """The subscriber has worked; then it is cut off, and its tokens live for three seconds from now on."""
+    tokens = let_in(scene, events, wait_for)
+    tokens.life_seconds = LIFE_SECONDS
+    issued = tokens.issued
     scene.peer.drop_connections()
-    wait_for(lambda: scene.tokens.issued > issued + 3 or not scene.worker.is_alive(), "a token refused, and another tried")
-    scene.tokens.life_seconds = LIFE_SECONDS
+    wait_for(lambda: tokens.issued > issued or not scene.worker.is_alive(), "a token that does not live long")
+    issued, ended_at = tokens.issued, time.time() + LIFE_SECONDS
+    wait_for(
+        lambda: (tokens.issued > issued and time.time() > ended_at) or not scene.worker.is_alive(),
+        "that token ended, and another in its place",
+    )
+    assert scene.worker.is_alive(), scene.mirror.error
+    scene.send(events[1:])
+
+
+def refused_for_a_while(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
+    """The subscriber has worked; then it is cut off, and gets tokens that are over already, as while a clock is wrong."""
+    tokens = let_in(scene, events, wait_for)
+    tokens.life_seconds = -5
+    issued = tokens.issued
+    scene.peer.drop_connections()
+    wait_for(lambda: tokens.issued > issued + 3 or not scene.worker.is_alive(), "a token refused, and another tried")
+    tokens.life_seconds = LONG_SECONDS
     scene.send(events[1:])
 
 

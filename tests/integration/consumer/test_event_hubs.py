@@ -76,6 +76,7 @@ def test_a_second_subscriber_takes_partitions_over(peer: Any, database: Any, sub
     first = subscriber(kind, peer.address(HUB), database.url)
     send(peer, history.events[:100])
     second = subscriber(kind, peer.address(HUB), database.url)
+    database.wait_until(lambda: database.query("SELECT count(DISTINCT owner) FROM goldwire_ownership") == [(2,)])
     send(peer, history.events[100:])
     database.wait_for(versions(history.events))
     assert database.table == history.table

@@ -6,6 +6,7 @@ import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -30,6 +31,8 @@ from goldwire_consumer import (
     parse,
 )
 from goldwire_consumer.store.postgresql import PostgresStore, PostgresTransaction, create_tables
+
+PATIENCE_SECONDS = 120
 
 Mirror = Callable[..., Consumer[Any]]
 
@@ -256,20 +259,14 @@ def test_of_two_first_events_of_an_entity_in_two_open_transactions_one_is_turned
         guards = PostgresTransaction(first), PostgresTransaction(second)
         assert [guard.held(one.entity_id) for guard in guards] == [None, None]
         assert apply(guards[0], one, lambda _: applied.append("first")) is Outcome.APPLIED
-        refused: list[BaseException] = []
-
-        def rival() -> None:
-            try:
-                apply(guards[1], one, lambda _: applied.append("second"))
-            except TryAgainError as error:
-                refused.append(error)
-
-        worker = threading.Thread(target=rival)
-        worker.start()  # waits for the first transaction, in its INSERT
-        first.commit()
-        worker.join()
+        with ThreadPoolExecutor(1) as pool:
+            rival = pool.submit(apply, guards[1], one, lambda _: applied.append("second"))
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            database.wait_until(lambda: rival.done() or database.query(waits, second.info.backend_pid) == [(1,)])
+            first.commit()
+            with pytest.raises(TryAgainError):
+                rival.result(PATIENCE_SECONDS)
         second.rollback()
-        assert len(refused) == 1
         assert apply(guards[1], one, lambda _: applied.append("second")) is Outcome.IGNORED
     assert applied == ["first"]
 

@@ -98,6 +98,7 @@ def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
 def test_two_subscribers_share_the_sessions(peer: Any, database: Any, subscriber: Callable[..., Any]) -> None:
     history = customers(62, 8, 120)
     both = [subscriber("service-bus", peer.address(), database.url) for _ in range(2)]
+    database.wait_until(lambda: database.clients == len(both))
     send(peer, history.events)
     database.wait_for(versions(history.events))
     assert database.table == history.table

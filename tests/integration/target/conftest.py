@@ -22,6 +22,8 @@ import pytest
 
 from goldwire.testing.target_suite import SECRET
 
+PATIENCE_SECONDS = 120
+
 
 class Wire:
     """Forwards a loopback port to a Unix socket; can be cut, or lose the answer to a commit."""
@@ -153,7 +155,7 @@ def mariadb() -> Iterator[Database]:
             return pymysql.connect(unix_socket=path, user="root", database="", charset="utf8mb4")
 
         try:
-            _wait_until_listening(path)
+            _wait_until_listening(path, process)
             wire = Wire(path)
             database = Database(wire, "mariadb", "goldwire", "warehouse", connect)
             database.query("CREATE DATABASE warehouse")
@@ -163,14 +165,15 @@ def mariadb() -> Iterator[Database]:
             wire.cut()
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
 
 
-def _wait_until_listening(path: str) -> None:
-    deadline = time.monotonic() + 30
+def _wait_until_listening(path: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         with socket.socket(socket.AF_UNIX) as probe:
             if probe.connect_ex(path) == 0:
                 return
+        assert process.poll() is None, "mariadbd ended by itself"
         assert time.monotonic() < deadline, "mariadbd did not start"
         time.sleep(0.1)

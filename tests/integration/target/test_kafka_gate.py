@@ -41,6 +41,7 @@ from goldwire.testing.target_suite import SECRET
 from goldwire.testing.tokens import TokenIssuer
 
 TOPIC = "golden"
+NO_TOKEN = "no token can be had"
 USERS = {"goldwire": SECRET}
 PASSWORDS: list[Mechanism] = [Plain(passwords(USERS)), Scram("SCRAM-SHA-256", USERS), Scram("SCRAM-SHA-512", USERS)]
 
@@ -68,7 +69,7 @@ def kafka(gate: KafkaGate, folder: Path, **more: Any) -> KafkaTarget:
         "bootstrap_servers": tuple(gate.bootstrap.split(",")),
         "ca_file": str(folder / CERTIFICATE),
         "connect_timeout_seconds": 3.0,
-        "timeout_seconds": 10.0,
+        "timeout_seconds": 60.0,
     }
     return KafkaTarget("k", KafkaSettings(**{**plain, **more}), SystemClock())
 
@@ -85,9 +86,17 @@ def event_hub(gate: KafkaGate, folder: Path, **more: Any) -> EventHubsTarget:
     return EventHubsTarget("hub", EventHubsSettings(**{**plain, **more}), SystemClock())
 
 
-def opened(target: Target, check: Callable[[Any], Coroutine[Any, Any, Any]]) -> Any:
+def opened(target: Target, check: Callable[[Any], Coroutine[Any, Any, Any]], *, again: bool = True) -> Any:
+    """Open a target, do something with it, and close it; as the relay does, open it again while nobody answers."""
+
     async def run() -> Any:
-        await target.open()
+        while True:
+            try:
+                await target.open()
+                break
+            except ConnectionError:
+                if not again:
+                    raise
         try:
             return await check(target)
         finally:
@@ -100,9 +109,9 @@ async def send_one(target: Target) -> Outcome:
     return (await target.send([Item(sealed("a", 1))]))[0]
 
 
-def failure(target: Target) -> Exception:
+def failure(target: Target, *, again: bool = True) -> Exception:
     with pytest.raises((ConfigError, OSError)) as caught:
-        opened(target, send_one)
+        opened(target, send_one, again=again)
     assert SECRET not in str(caught.value)
     return caught.value
 
@@ -136,7 +145,7 @@ def test_a_certificate_that_nobody_trusts_names_the_setting_that_would(cluster: 
 
 def test_who_does_not_authenticate_is_not_let_in(cluster: KafkaCluster, folder: Path) -> None:
     with gate_before(cluster, folder, *PASSWORDS) as gate:
-        assert isinstance(failure(kafka(gate, folder)), OSError)
+        assert isinstance(failure(kafka(gate, folder), again=False), OSError)
         assert not gate.admitted
 
 
@@ -154,20 +163,23 @@ def test_a_password_that_is_changed_meanwhile_stops_the_target_until_it_is_chang
     users = dict(USERS)
 
     async def check(target: KafkaTarget) -> list[Outcome]:
-        found = [await send_one(target)]
+        while not isinstance(await send_one(target), Delivered):
+            pass
         users["goldwire"] = "another"
         gate.cut()
-        found += [await send_one(target) for _ in range(2)]
+        told = [await send_one(target)]
+        while isinstance(told[-1], Unknown) or "credentials" not in getattr(told[-1], "reason", ""):
+            told.append(await send_one(target))
         users["goldwire"] = SECRET
-        while not isinstance(found[-1], Delivered):
-            found.append(await send_one(target))
-        return found
+        while not isinstance(await send_one(target), Delivered):
+            pass
+        return told
 
     with gate_before(cluster, folder, Plain(passwords(users))) as gate:
         target = kafka(gate, folder, sasl="plain", username="goldwire", password=SECRET, timeout_seconds=1.0)
-        found = opened(target, check)
-    assert [type(one) for one in found[:3]] == [Delivered, Unknown, Unavailable]
-    assert "credentials" in found[2].reason
+        first, *rest = opened(target, check)
+    assert isinstance(first, Unknown)
+    assert {type(one) for one in rest} == {Unavailable}
 
 
 def test_a_refusal_after_a_connection_that_broke_unseen_is_not_certain(cluster: KafkaCluster) -> None:
@@ -303,7 +315,7 @@ def test_an_identity_that_fails_for_longer_than_a_token_lasts_is_got_over(
         await send_until(target, lambda version: version >= 20)
         identity.well = False
         bad = [Delivered()]
-        while not isinstance(bad[-1], Unavailable):
+        while NO_TOKEN not in getattr(bad[-1], "reason", ""):
             bad.append(await send_one(target))
         identity.well = True
         return bad, await send_until(target, lambda version: version >= 20)
@@ -311,7 +323,7 @@ def test_an_identity_that_fails_for_longer_than_a_token_lasts_is_got_over(
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
         bad, _ = opened(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=1.0), check)
     assert identity.failed
-    assert "no token can be had" in bad[-1].reason
+    assert isinstance(bad[-1], Unavailable)
 
 
 def test_a_producer_that_is_at_its_end_while_there_is_no_token_is_replaced_when_there_is_one(
@@ -320,11 +332,11 @@ def test_a_producer_that_is_at_its_end_while_there_is_no_token_is_replaced_when_
     async def check(target: EventHubsTarget) -> None:
         identity.well = False
         told: list[Outcome] = [Delivered()]
-        while not isinstance(told[-1], Unavailable):
+        while NO_TOKEN not in getattr(told[-1], "reason", ""):
             told.append(await send_one(target))
         told += [await send_one(target) for _ in range(2)]
         assert told[-3:] == [told[-1]] * 3
-        assert "no token can be had" in told[-1].reason
+        assert isinstance(told[-1], Unavailable)
         identity.well = True
         while not isinstance(told[-1], Delivered):
             told.append(await send_one(target))
@@ -387,7 +399,9 @@ def test_the_kafka_endpoint_takes_a_connection_string(cluster: KafkaCluster, fol
         how = f"SharedAccessKeyName=send;SharedAccessKey={SECRET}"
         if form == "token":
             how = f"SharedAccessSignature={sas_token(SENDS, f'sb://127.0.0.1/{TOPIC}', 4_102_444_800)}"
-        target = event_hub(gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how};EntityPath={TOPIC}")
+        target = event_hub(
+            gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how};EntityPath={TOPIC}", timeout_seconds=60.0
+        )
         assert opened(target, send_one) == Delivered()
         assert gate.refused == 0
         ends = [one.text for one in opened(target, lambda hub: hub.check()) if one.subject == "credential"]

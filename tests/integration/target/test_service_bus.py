@@ -67,6 +67,7 @@ async def peek_all(emulator: Emulator, queue: str = PLAIN) -> list[ServiceBusRec
 async def take_all(emulator: Emulator, sessions: int, *, topic: bool = False) -> dict[str, list[ServiceBusReceivedMessage]]:
     """Everything that so many sessions hold, in order for each, received and completed with the SDK."""
     found: dict[str, list[ServiceBusReceivedMessage]] = defaultdict(list)
+    held = emulator.broker.service_bus.queue(f"{TOPIC}/subscriptions/all" if topic else SESSIONS)
     async with ServiceBusClient.from_connection_string(emulator.connection_string()) as client:
         while len(found) < sessions:
             receiver = (
@@ -75,12 +76,11 @@ async def take_all(emulator: Emulator, sessions: int, *, topic: bool = False) ->
                 else client.get_queue_receiver(SESSIONS, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=30)
             )
             async with receiver:
-                some = await receiver.receive_messages(max_message_count=500, max_wait_time=2)
-                while some:
-                    for message in some:
-                        found[receiver.session.session_id].append(message)
+                session = receiver.session.session_id
+                while held.peek(0, 1, session):
+                    for message in await receiver.receive_messages(max_message_count=500, max_wait_time=30):
+                        found[session].append(message)
                         await receiver.complete_message(message)
-                    some = await receiver.receive_messages(max_message_count=500, max_wait_time=0.5)
     return found
 
 

@@ -18,6 +18,7 @@ from goldwire.target.base import Delivered, Item, Outcome, Rejected, Throttled, 
 from goldwire.target.webhook import WebhookSettings, WebhookTarget
 from goldwire.testing.events import sealed
 
+PATIENCE_SECONDS, PORTS_TRIED = 120, 5
 CONFIGURATION = """
 {user}
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
@@ -53,23 +54,32 @@ def url(folder: Path) -> Iterator[str]:
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx is None:
         pytest.skip("nginx is not installed (Debian: apt-get install nginx)")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, user=user))
-    process = subprocess.Popen([nginx, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
-    deadline = time.monotonic() + 20
+    for _ in range(PORTS_TRIED):
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        user = "user root;" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(CONFIGURATION.format(folder=folder, port=port, user=user))
+        process = subprocess.Popen([nginx, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")])
+        if listens(process, folder / "pid"):
+            break
+    else:
+        raise AssertionError((folder / "error.log").read_text())
     try:
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline, "nginx did not start"
-            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE_SECONDS)
+
+
+def listens(process: subprocess.Popen[bytes], pid: Path) -> bool:
+    """Wait for nginx to note its number, which it does once the port is its own; if another took that before, it ends."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while not pid.exists():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < give_up, "nginx did not start"
+        time.sleep(0.05)
+    return True
 
 
 def post(url: str, count: int = 1, *, size: int = 10, **settings: Any) -> list[Outcome]:
@@ -87,7 +97,10 @@ def post(url: str, count: int = 1, *, size: int = 10, **settings: Any) -> list[O
 def test_many_events_share_few_connections(url: str, folder: Path) -> None:
     (folder / "access.log").write_bytes(b"")
     assert set(post(f"{url}/ok", 500, size=1_000, connections=8)) == {Delivered()}
-    lines = (folder / "access.log").read_text().splitlines()
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while len(lines := (folder / "access.log").read_text().splitlines()) < 500:  # nginx answers first, and notes it then
+        assert time.monotonic() < give_up, len(lines)
+        time.sleep(0.05)
     assert len(lines) == 500
     # Eight at a time; a connection not yet back in the client's pool when its slot is taken again is replaced.
     assert len({line.split()[0] for line in lines}) <= 40

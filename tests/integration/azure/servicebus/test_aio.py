@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 import pytest
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage, ServiceBusReceiveMode, ServiceBusSubQueue
@@ -138,12 +139,15 @@ def test_schedules_and_duplicates(do, soon):
     async def work(clients):
         sender = await clients.sender("unique")
         (never,) = await sender.schedule_messages(ServiceBusMessage("never", message_id="0"), soon(3600))
-        await sender.schedule_messages([ServiceBusMessage("later", message_id="1")], soon(1))
+        due = soon(1)
+        await sender.schedule_messages([ServiceBusMessage("later", message_id="1")], due)
         await sender.cancel_scheduled_messages(never)
         for _ in range(3):
             await sender.send_messages([ServiceBusMessage("now", message_id="2"), ServiceBusMessage("later", message_id="1")])
         receiver = await clients.receiver("unique")
-        assert texts(await receive(receiver, 2)) == ["now", "later"]
+        found = {str(each): each for each in await receive(receiver, 2)}
+        assert set(found) == {"now", "later"}
+        assert found["later"].enqueued_time_utc >= due - timedelta(milliseconds=1)  # the wire has milliseconds
         assert await receiver.receive_messages(1, QUICK_SECONDS) == []
 
     do(work)

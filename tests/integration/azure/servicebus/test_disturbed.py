@@ -97,12 +97,13 @@ def peer(request, tmp_path, start):
 
 
 class Work(threading.Thread):
-    """Does something again after every failure until it is finished."""
+    """Does something again after every failure until it is finished, alone or beside another."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, beside=None):
         super().__init__(daemon=True)
         self.peer, self.failure, self.over = peer, None, threading.Event()
-        self.changed, self.failures = threading.Condition(), 0
+        self.changed, self.failures = beside.changed if beside else threading.Condition(), 0
+        self.all = [self, beside] if beside else [self]
         self.start()
 
     def run(self):
@@ -117,7 +118,9 @@ class Work(threading.Thread):
                         self.changed.notify_all()
                     self.over.wait(0.1)
         except Exception as error:  # noqa: BLE001 - it is raised in the test
-            self.failure = error
+            with self.changed:
+                self.failure = error
+                self.changed.notify_all()
 
     def __enter__(self):
         return self
@@ -126,9 +129,18 @@ class Work(threading.Thread):
         self.over.set()
         self.join(PATIENCE_SECONDS)
 
-    def wait_for_failure(self, known):
+    def wait_until(self, condition, what):
+        """Wait for what the work brings about; what ended any of it is raised here, where somebody sees it."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.failures > known or self.over.is_set(), PATIENCE_SECONDS)
+            assert self.changed.wait_for(lambda: condition() or any(work.failure for work in self.all), PATIENCE_SECONDS), (
+                what()
+            )
+            for work in self.all:
+                if work.failure:
+                    raise work.failure
+
+    def wait_for_failure(self, known):
+        self.wait_until(lambda: self.failures > known or self.over.is_set(), lambda: "no sender was told")
 
 
 class Sending(Work):
@@ -145,15 +157,17 @@ class Sending(Work):
                 sender.send_messages(ServiceBusMessage(f"{version}", session_id=session, message_id=f"{session}:{version}"))
                 del self.left[0]
         self.over.set()
+        with self.changed:
+            self.changed.notify_all()
 
 
 class Receiving(Work):
     """Takes one session after the other and completes its messages."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, sending):
         self.received = {session: [] for session in SESSIONS}
         self.completed = {session: [] for session in SESSIONS}
-        super().__init__(peer)
+        super().__init__(peer, sending)
 
     def work(self, client):
         with client.get_queue_receiver("changes", session_id=NEXT_AVAILABLE_SESSION, max_wait_time=1) as receiver:
@@ -169,8 +183,7 @@ class Receiving(Work):
         return sum(len(each) for each in self.completed.values())
 
     def wait_for(self, count):
-        with self.changed:
-            assert self.changed.wait_for(lambda: self.count() >= count, PATIENCE_SECONDS), f"{self.count()} of {count} came"
+        self.wait_until(lambda: self.count() >= count, lambda: f"{self.count()} of {count} came")
 
 
 @pytest.mark.usefixtures("collected")
@@ -189,18 +202,16 @@ def test_nothing_is_lost_and_the_order_is_kept(peer, versions, times):
     seed = secrets.randbits(32)
     print(f"the moments are those of seed {seed}")  # noqa: T201 - pytest shows it with a failure
     chance = Random(seed)
-    with Sending(peer, versions) as sending, Receiving(peer) as receiving:
+    with Sending(peer, versions) as sending, Receiving(peer, sending) as receiving:
         for completed in times:
             receiving.wait_for(completed + chance.randrange(8))
             time.sleep(chance.random() / 20)
             peer.disturb(sending)
         sending.join(PATIENCE_SECONDS)
         assert sending.left == []
-        with receiving.changed:
-            complete = receiving.changed.wait_for(
-                lambda: all(each and each[-1] == versions - 1 for each in receiving.received.values()), PATIENCE_SECONDS
-            )
-            assert complete, receiving.received
+        receiving.wait_until(
+            lambda: all(each and each[-1] == versions - 1 for each in receiving.received.values()), lambda: receiving.received
+        )
     assert receiving.failure is sending.failure is None
     for session in SESSIONS:
         seen = receiving.received[session]

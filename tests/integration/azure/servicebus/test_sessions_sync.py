@@ -1,6 +1,7 @@
 """The real azure-servicebus, synchronous, against the emulator: sessions."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from azure.servicebus import NEXT_AVAILABLE_SESSION, AutoLockRenewer, ServiceBusMessage, ServiceBusMessageState
@@ -56,14 +57,24 @@ def test_the_next_free_session_is_found_and_no_session_twice(bus):
 
 
 def test_the_attach_waits_until_a_session_is_there(bus):
-    sending = threading.Timer(0.3, bus.send, ("chats", *said("late", "a")))
-    sending.start()
-    with bus.client() as client:
-        settings = {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": PATIENCE_SECONDS}
-        with client.get_queue_receiver("chats", **settings) as receiver:
-            assert receiver.session.session_id == "late"
-            receiver.complete_message(receive(receiver, 1)[0])
-    sending.join()
+    queue = bus.peer.emulator.broker.service_bus.queue("chats")
+    stop = threading.Event()
+
+    def send():
+        while not bus.peer.call(lambda: queue.waiting.count):
+            assert not stop.wait(0.01), "nobody waited"
+        bus.send("chats", *said("late", "a"))
+
+    with ThreadPoolExecutor(1) as pool, bus.client() as client:
+        sending = pool.submit(send)
+        try:
+            settings = {"session_id": NEXT_AVAILABLE_SESSION, "max_wait_time": PATIENCE_SECONDS}
+            with client.get_queue_receiver("chats", **settings) as receiver:
+                assert receiver.session.session_id == "late"
+                receiver.complete_message(receive(receiver, 1)[0])
+        finally:
+            stop.set()
+            sending.result(PATIENCE_SECONDS)
 
 
 def test_a_held_session_cannot_be_locked_until_it_is_given_back(bus):

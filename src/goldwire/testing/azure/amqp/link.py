@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from itertools import groupby
@@ -61,7 +62,7 @@ class SessionSide(Protocol):
         ...
 
 
-class BaseLink:
+class BaseLink(ABC):
     """What both directions share.
 
     Args:
@@ -87,8 +88,9 @@ class BaseLink:
         except Exception:  # noqa: BLE001 - whatever an endpoint raises ends its link, not the server; it is logged
             self._broken("the beginning")
 
+    @abstractmethod
     def _opened(self) -> None:
-        raise NotImplementedError
+        """Begin what stands behind the link."""
 
     def detach(self, error: AmqpError) -> None:
         """End the link with an error."""
@@ -106,8 +108,9 @@ class BaseLink:
             except Exception:  # noqa: BLE001 - what an endpoint cannot end must not keep others from their end; it is logged
                 _LOG.exception("the end of a link on %s failed", self.request.address)
 
+    @abstractmethod
     def _ended(self) -> None:
-        raise NotImplementedError
+        """End what stands behind the link."""
 
     def _start(self, work: Any) -> None:
         """Run the link's work unless it runs already. It is not cancelled with the link: what was taken is finished."""
