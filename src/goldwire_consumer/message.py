@@ -94,7 +94,7 @@ def read(message: Message) -> Event:
         MislabelledError: the headers belong to another event.
     """
     headers = message.headers
-    if not headers.get("contentType", "").startswith(_CLOUD_EVENT):
+    if not headers.get("contentType", "").lower().startswith(_CLOUD_EVENT):
         event = parse(message.body)
         check_headers(event, headers)
         return event

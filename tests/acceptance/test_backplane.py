@@ -188,6 +188,16 @@ def test_the_way_back_to_a_hub_does_not_lead_to_another_endpoint_of_it(brokers: 
     brokers.run("run", "--until-caught-up", "-t", "hub")
 
 
+def test_a_namespace_that_nobody_can_tell_may_be_an_older_one(brokers: Any) -> None:
+    brokers.run("run", "--until-caught-up", "-t", "hub")
+    told = 'hub: golden, connection_string: "${env:AZURE}"'
+    for place in ("namespace: mdm", "namespace: mdm2, key: [entityType, entityId]"):
+        brokers.edit(told, told := f"hub: second, {place}")
+        brokers.run("apply")
+    brokers.edit(told, 'hub: second, connection_string: "${env:AZURE}", key: [entityType, entityId]')
+    assert "key cannot change" in brokers.fails("apply", code=2)
+
+
 def test_a_live_target_cannot_become_one_of_another_broker(brokers: Any, kafka: KafkaCluster) -> None:
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("kind: event_hubs", "kind: kafka")

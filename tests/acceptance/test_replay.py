@@ -110,6 +110,7 @@ def test_everything_is_sent_again_byte_for_byte_under_ids_of_its_own(sold: Any, 
     assert sold.json("replay", "list") == []
     record = sold.json("replay", "start", "shop", "--why", "lost its disk")
     assert (record["state"], record["why"]) == ("done", "lost its disk")
+    assert "tally" not in record, "its counts are beside the rest"
     assert (
         (record["events"], record["bytes"])
         == (planned["events"], planned["bytes"])

@@ -96,4 +96,5 @@ def _cell(value: Any) -> tuple[str, bool]:
         return "yes" if value else "no", False
     if isinstance(value, int):
         return f"{value:,}", True
-    return str(value), False
+    # What a stranger wrote must not steer the terminal.
+    return "".join(sign if sign.isprintable() else " " for sign in str(value)), False

@@ -46,7 +46,10 @@ def settings_name(target: str) -> str:
 
 
 def _moves(house: House, name: str) -> list[str]:
-    """Compare with the newest settings that meant the same place: a target may have been elsewhere since, and come back."""
+    """Compare with the newest settings that meant the same place: a target may have been elsewhere since, and come back.
+
+    Settings that may have meant it are compared as well, and do not end the search: the place may be an older one.
+    """
     config, kept = house.target_config(name), house.store.documents(settings_name(name))
     settings_type = registry.settings_type(config.kind)
     if not kept or not has_pinned(settings_type):
@@ -58,8 +61,10 @@ def _moves(house: House, name: str) -> list[str]:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
         return [_refusal(where, name, f"kind (it was {last_broker})", MOVES)]
     for before in earlier:
-        if before["kind"] == config.kind and same_place(settings_type, before["settings"], config.settings):
-            changes = pinned_changes(settings_type, before["settings"], config.settings)
+        if before["kind"] != config.kind:
+            continue
+        changes = pinned_changes(settings_type, before["settings"], config.settings)
+        if changes or same_place(settings_type, before["settings"], config.settings):
             return [_refusal(where, name, setting, reason) for setting, reason in changes.items()]
     return []
 

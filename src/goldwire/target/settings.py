@@ -117,15 +117,15 @@ def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], aft
         before: the settings as they were applied last, as plain values.
         after: as they are configured now.
     """
-    if not same_place(settings_type, before, after):
+    if same_place(settings_type, before, after) is False:
         return {}
     extras = _extras(settings_type)
     differing = sorted(_differing(settings_type, before, after))
     return {name: extras[name]["pinned"] for name in differing if extras.get(name, {}).get("pinned")}
 
 
-def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Say whether two settings of a kind send events to the same place.
+def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
+    """Say whether two settings of a kind send events to the same place; None where they may, and nobody can tell.
 
     Args:
         settings_type: of the kind.
@@ -133,11 +133,17 @@ def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: 
         after: others.
     """
     extras = _extras(settings_type)
+    certain = True
     for name, values in _differing(settings_type, before, after).items():
         place = extras.get(name, {}).get("place")
-        if place and _apart(*map(place, values) if callable(place) else values):
+        if not place:
+            continue
+        old, new = map(place, values) if callable(place) else values
+        if "" in (old, new):
+            certain = False
+        elif _apart(old, new):
             return False
-    return True
+    return True if certain else None
 
 
 def _differing(
@@ -155,11 +161,10 @@ def _differing(
 def _apart(before: Any, after: Any) -> bool:
     """Say whether two values name different places: lists that share a member, such as brokers, name the same one.
 
-    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter. So it is with an empty
-    name, which may mean any.
+    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter.
     """
     if isinstance(before, str) and isinstance(after, str):
-        return bool(before and after) and before.casefold() != after.casefold()
+        return before.casefold() != after.casefold()
     return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
 
 

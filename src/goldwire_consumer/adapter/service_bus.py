@@ -46,6 +46,9 @@ _LOG = logging.getLogger("goldwire_consumer")
 _REASON_CHARACTERS_MAX = 4096
 """Of a dead letter's reason and description (Service Bus quotas)."""
 
+_MORE_SECONDS = 0.1
+"""How long to wait for more of a session that gave something: it is mostly one entity's, and others wait for their turn."""
+
 _PASSING = (
     MessageAlreadySettled, MessageLockLostError, OperationTimeoutError, ServiceBusConnectionError, ServiceBusServerBusyError,
     SessionCannotBeLockedError, SessionLockLostError,
@@ -120,31 +123,35 @@ class ServiceBusSubscription:
         """
         stop = stop or threading.Event()
         retry = Retry(self._pace, stop)
-        while not stop.is_set():
-            retry.attempt(lambda: self._session(stop))
+        # One for all sessions: to end one takes the SDK half a second.
+        with AutoLockRenewer(max_lock_renewal_duration=self._lock_seconds) as renewer:
+            while not stop.is_set():
+                retry.attempt(lambda: self._session(renewer, stop))
 
-    def _session(self, stop: threading.Event) -> bool:
+    def _session(self, renewer: AutoLockRenewer, stop: threading.Event) -> bool:
         """Take a session's messages until it has none for a while; without sessions, until there are none for a while.
 
         Raises:
             TryAgainError: something is away, or a lock was lost.
         """
-        with AutoLockRenewer(max_lock_renewal_duration=self._lock_seconds) as renewer:
-            try:
-                with self._open(renewer) as receiver:
-                    self._let_in = True
-                    while not stop.is_set():
-                        found = receiver.receive_messages(self._pace.batch, max_wait_time=self._pace.wait_seconds)
-                        if not found:
-                            return True
-                        self._batch(receiver, found, stop)
-            except OperationTimeoutError:
+        wait_seconds = self._pace.wait_seconds
+        try:
+            with self._open(renewer) as receiver:
                 self._let_in = True
-                return True  # no session has a message
-            except (*_PASSING, *_REFUSED) as error:
-                if isinstance(error, _REFUSED) and not self._let_in:
-                    raise
-                raise TryAgainError(f"Service Bus: {type(error).__name__}") from error
+                while not stop.is_set():
+                    found = receiver.receive_messages(self._pace.batch, max_wait_time=wait_seconds)
+                    if not found:
+                        return True
+                    self._batch(receiver, found, stop)
+                    if self._sessions:
+                        wait_seconds = min(wait_seconds, _MORE_SECONDS)
+        except OperationTimeoutError:
+            self._let_in = True
+            return True  # no session has a message
+        except (*_PASSING, *_REFUSED) as error:
+            if isinstance(error, _REFUSED) and not self._let_in:
+                raise
+            raise TryAgainError(f"Service Bus: {type(error).__name__}") from error
         return True
 
     def _batch(self, receiver: ServiceBusReceiver, found: list[ServiceBusReceivedMessage], stop: threading.Event) -> None:

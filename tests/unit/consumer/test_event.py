@@ -214,6 +214,8 @@ def test_a_cloudevent_in_structured_mode_is_unpacked() -> None:
     wrapped = {"specversion": "1.0", "id": "Customer:e1:3", "type": "goldwire.EntityChanged", "data": json.loads(event.body)}
     headers_ = {"contentType": "application/cloudevents+json; charset=utf-8"}
     assert read(Message(body=json.dumps(wrapped).encode(), headers=headers_)).version == 3
+    shouted = {"contentType": "Application/CloudEvents+JSON"}
+    assert read(Message(body=json.dumps(wrapped).encode(), headers=shouted)).version == 3
     other = json.dumps(wrapped | {"id": "Customer:e1:4"}).encode()
     with pytest.raises(MislabelledError):
         read(Message(body=other, headers=headers_))

@@ -236,7 +236,8 @@ def _plain(record: Replay) -> dict[str, Any]:
     plain: dict[str, Any] = to_builtins(record)
     for name in ("begun", "waiting"):
         plain[name] = len(plain[name])
-    return {**plain, **plain.pop("tally")}
+    tally: dict[str, int] = plain.pop("tally")
+    return {**plain, **tally}
 
 
 def _render(record: Replay) -> None:

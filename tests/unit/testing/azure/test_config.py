@@ -122,6 +122,11 @@ def test_what_the_container_would_refuse_is_listed():
     assert all("queue 'q'" in line for line in found)
 
 
+def test_a_file_may_begin_with_the_mark_that_editors_on_windows_write(tmp_path):
+    (tmp_path / "Config.json").write_text(json.dumps(bus([{"Name": "q"}])), encoding="utf-8-sig")
+    assert [queue.name for queue in read_config(tmp_path / "Config.json").queues] == ["q"]
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(InputError, match=r"absent\.json"):
         read_config(tmp_path / "absent.json")

@@ -9,6 +9,7 @@ containers take, such as a lock of one second; `objections` lists what the conta
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -145,7 +146,7 @@ def read_config(path: Path) -> BrokerConfig:
         InputError: it cannot be read, or does not follow the format; the message names the entity and the setting.
     """
     try:
-        text = path.read_bytes()
+        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # editors on Windows begin a file with it
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; name the emulator's Config.json") from error
     try:
