@@ -57,13 +57,6 @@ async def look_at(new_client: Callable[[], ServiceBusClient], administration: An
                 *findings_of(properties[0], subscriptions, expected),
                 Finding("rights", "note", f"the credential may manage the entity; {_LEAST}"),
             ]
-    if expected.queue is None:
-        return [
-            Finding("sessions", "note", "cannot be told with this credential: each subscription has them or not"),
-            _unseen(),
-            # Whoever must not manage may still read a subscription, and we know the name of none.
-            Finding("rights", "note", f"the credential may send; whether it may do more cannot be told of a topic. {_LEAST}"),
-        ]
     return await _by_reading(new_client, expected)
 
 
@@ -138,24 +131,25 @@ async def _properties(administration: Any, expected: Expected) -> tuple[Any, lis
 
 
 async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expected) -> list[Finding]:
-    """Try to look into a queue without a session: allowed, refused for want of a session, or refused altogether."""
-    assert expected.queue is not None, "only of a queue"
-    client = new_client()
-    receiver = client.get_queue_receiver(expected.queue)
-    try:
-        async with asyncio.timeout(_READING_SECONDS):
-            await receiver.peek_messages(max_message_count=1)
-    except Exception as error:  # noqa: BLE001 - the SDK raises of its own and of the system's kinds
-        kind, forbidden = kind_of(error), is_forbidden(error)
-    else:
-        kind, forbidden = "", False
-    finally:
-        await receiver.close()
-        await client.close()
-    if kind in {"", _NEEDS_SESSION}:
-        has = kind == _NEEDS_SESSION
-        read = Finding("rights", "note", f"the credential may read too; {_LEAST}")
-        return [sessions_finding("the queue", expected, has=has), _unseen(), read]
+    """Try to look into it as into a queue: allowed, with a session or without, refused as a topic is, or refused altogether."""
+    name = expected.queue or expected.topic
+    assert name is not None, "either is set"
+    kind, forbidden = await _peek(new_client, name)
+    has_sessions = kind == _NOT_ALLOWED
+    if has_sessions:
+        kind, forbidden = await _peek(new_client, name, _OWN_SESSION)
+    may_read = Finding("rights", "note", f"the credential may read too; {_LEAST}")
+    if expected.queue is None:
+        if kind == "":
+            return [Finding("topic", "fix", f"{name} is a queue, no topic; set queue: {name}"), _unseen(), may_read]
+        return _of_a_topic()
+    if kind == "":
+        return [sessions_finding("the queue", expected, has=has_sessions), _unseen(), may_read]
+    if kind == _NOT_ALLOWED:
+        text = (
+            f"{name} cannot be read as a queue: it seems to be a topic, which loses all if nobody subscribes; set topic: {name}"
+        )
+        return [Finding("queue", "fix", text), *_of_a_topic()]
     return [
         Finding("sessions", "note", "cannot be told with this credential"),
         _unseen(),
@@ -165,5 +159,32 @@ async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expe
     ]
 
 
-_NEEDS_SESSION = "amqp:not-allowed"
-"""How the service refuses a receiver without a session on an entity with sessions."""
+def _of_a_topic() -> list[Finding]:
+    return [
+        Finding("sessions", "note", "cannot be told with this credential: each subscription has them or not"),
+        _unseen(),
+        # Whoever must not manage may still read a subscription, and we know the name of none.
+        Finding("rights", "note", f"the credential may send; whether it may do more cannot be told of a topic. {_LEAST}"),
+    ]
+
+
+async def _peek(new_client: Callable[[], ServiceBusClient], name: str, session_id: str | None = None) -> tuple[str, bool]:
+    """Look at the first message; return the kind of error that came of it, empty for none, and whether a right is missing."""
+    client = new_client()
+    receiver = client.get_queue_receiver(name, session_id=session_id)
+    try:
+        async with asyncio.timeout(_READING_SECONDS):
+            await receiver.peek_messages(max_message_count=1)
+    except Exception as error:  # noqa: BLE001 - the SDK raises of its own and of the system's kinds
+        return kind_of(error), is_forbidden(error)
+    finally:
+        await receiver.close()
+        await client.close()
+    return "", False
+
+
+_NOT_ALLOWED = "amqp:not-allowed"
+"""How the service refuses a receiver without a session on an entity with sessions, and any on a topic itself."""
+
+_OWN_SESSION = "goldwire target check"
+"""A session that no entity has, so that nobody waits for it meanwhile."""

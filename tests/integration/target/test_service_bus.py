@@ -413,6 +413,24 @@ def test_a_check_compares_sessions_with_the_setting(queue: str, sessions: bool, 
     with_emulator(check)
 
 
+@pytest.mark.parametrize(
+    ("settings", "subject", "fix"),
+    [
+        ({"queue": TOPIC}, "queue", f"set topic: {TOPIC}"),
+        ({"topic": SESSIONS}, "topic", f"set queue: {SESSIONS}"),
+        ({"topic": PLAIN}, "topic", f"set queue: {PLAIN}"),
+    ],
+)
+def test_a_check_tells_a_topic_from_a_queue(settings: dict[str, str], subject: str, fix: str) -> None:
+    async def check(emulator: Emulator) -> None:
+        async with opened(emulator, ROOT, **settings) as target:
+            [wrong] = [finding for finding in await target.check() if finding.state == "fix"]
+        assert wrong.subject == subject
+        assert fix in wrong.text
+
+    with_emulator(check)
+
+
 def test_a_check_does_not_praise_a_key_of_which_nothing_can_be_told() -> None:
     async def check(emulator: Emulator) -> None:
         async with opened(emulator, ROOT, topic=TOPIC) as target:
