@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-BROKERS = ["target kafka", "target event_hubs", "target service_bus"]
+BROKERS = ["target kafka", "target event_hubs", "target event_hubs, kafka", "target service_bus"]
 CEILINGS = ["emulator, event_hubs", "emulator, service_bus"]
 THROUGHPUT = ["relay to memory", "relay to file", "ingest", "webhook, single", "webhook, arrays", *BROKERS, *CEILINGS]
 AIMS = {

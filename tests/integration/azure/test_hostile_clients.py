@@ -42,7 +42,7 @@ class Process:
         command = [sys.executable, "-m", "goldwire", "emulator", "--json", "--port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         said = ""
-        while not said.rstrip().endswith("}"):
+        while not said.endswith("\n}\n"):
             line = self.process.stdout.readline()
             assert line, "the emulator ended before it was ready"
             said += line

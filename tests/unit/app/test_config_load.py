@@ -55,7 +55,7 @@ def test_the_configuration_that_init_writes_is_sound_and_fits_the_published_sche
 def test_what_stands_there_as_a_comment_can_be_taken_into_use(tmp_path: Path) -> None:
     text = (START / "goldwire.yaml").read_text().replace("\n# keys:\n#   hash", "\nkeys:\n  hash").replace("\n#  ", "\n  ")
     config = loaded(tmp_path, text).config
-    assert sorted(config.targets) == ["events", "partners", "shop"]
+    assert sorted(config.targets) == ["backplane", "events", "partners", "shop"]
     assert config.keys.hash == "${env:GOLDWIRE_HASH_KEY}"
 
 

@@ -47,7 +47,7 @@ class Process:
         command += ["--config", str(self.folder / "Config.json"), "--data", str(self.folder / "data")]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         said = ""
-        while not said.rstrip().endswith("}"):
+        while not said.endswith("\n}\n"):
             line = self.process.stdout.readline()
             assert line, "the emulator ended before it was ready"
             said += line
