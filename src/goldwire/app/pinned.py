@@ -27,6 +27,25 @@ def refuse_moves(house: House, names: Sequence[str]) -> None:
         raise ConfigError("\n".join(found))
 
 
+def at_the_same_place(house: House, name: str) -> list[str]:
+    """Return the other targets that have the place of this one, or had it last, as far as their settings tell."""
+    config = house.target_config(name)
+    settings_type = registry.settings_type(config.kind)
+    if not has_pinned(settings_type):
+        return []
+    last: dict[str, tuple[str, Any]] = {}
+    for cursor in house.store.cursors():
+        for _, _, document in house.store.documents(settings_name(cursor.target))[-1:]:
+            kept = msgspec.json.decode(document)
+            last[cursor.target] = kept["kind"], kept["settings"]
+    last |= {other: (one.kind, one.settings) for other, one in house.loaded.config.targets.items()}
+    return sorted(
+        other
+        for other, (kind, settings) in last.items()
+        if other != name and kind == config.kind and same_place(settings_type, settings, config.settings)
+    )
+
+
 def keep_settings(house: House, name: str) -> None:
     """Remember a target's settings: from now on it may deliver with them. What is known is not written again."""
     document, kept = settings_document(house, name), house.store.documents(settings_name(name))

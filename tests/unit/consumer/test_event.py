@@ -193,7 +193,7 @@ def test_no_error_and_no_repr_shows_a_value() -> None:
 def test_headers_that_belong_to_the_event_are_taken() -> None:
     for event in (sealed("e1", 3), deleted("e1", 4), sealed("x" * 200, 2), deleted("e2", 5, reason="merged")):
         for replay_id in (None, "r1", "r" * 120):
-            read(Message(body=event.body, headers=headers(event, replay_id=replay_id)))
+            assert read(Message(body=event.body, headers=headers(event, replay_id=replay_id))).version == event.version
 
 
 @pytest.mark.parametrize(
