@@ -107,24 +107,6 @@ def test_a_reason_that_is_a_stack_trace_keeps_the_list_readable(shell: Any, queu
     assert {one["reason"] for one in shell.json("servicebus", "dead-letters", "list", "bus")} == {reason}
 
 
-def test_a_check_tells_of_another_name_for_the_same_place(shell: Any, queue: str) -> None:
-    shell.run("init")
-    shell.edit("log:\n", TARGET)
-    shell.environment["BUS"] = queue
-    shell.run("apply")
-    shell.run("ingest", "crm", "data/crm.csv")
-    shell.run("run", "--until-caught-up", "-t", "bus")
-
-    def shared(name: str) -> list[str]:
-        return [one["text"] for one in shell.json("target", "check", name)["findings"] if one["subject"] == "place"]
-
-    assert shared("bus") == []
-    shell.edit("  bus:\n", "  bus2:\n")
-    [text] = shared("bus2")
-    assert "target 'bus' has the same place" in text
-    assert "duplicate detection drops" in text
-
-
 def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shell: Any, queue: str) -> None:
     shell.run("init")
     shell.edit("log:\n", TARGET)

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from goldwire.app.contracts import preview
 from goldwire.app.mastered import note_mastered
-from goldwire.app.pinned import keep_settings, refuse_moves, settings_document, settings_name
+from goldwire.app.pinned import refuse_moves, shared_places
+from goldwire.app.standing import keep_settings, settings_document, settings_name
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -79,6 +80,10 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
 
 
 def _warnings(house: House, name: str) -> tuple[str, ...]:
+    return (*_unseen_changes(house, name), *(f"{house.loaded.file}: {text}" for text in shared_places(house, name)))
+
+
+def _unseen_changes(house: House, name: str) -> tuple[str, ...]:
     config = house.target_config(name)
     where = preview(house.loaded, name).where
     if where is None or not where.uses_changed or config.delivery.mode == "every":
@@ -100,11 +105,15 @@ def _check_all(house: House, names: list[str]) -> None:
     assert house.mastering, "a model that contradicts itself ends here"
     found: list[ConfigError] = []
     for name in names:
-        for step in (_compile, _build, _stay):
+        for step in (_compile, _build):
             try:
                 step(house, name)
             except ConfigError as error:
                 found.append(error)
+    try:
+        refuse_moves(house, names)
+    except ConfigError as error:
+        found.append(error)
     if found:
         kind = ContractError if all(isinstance(error, ContractError) for error in found) else ConfigError
         raise kind("\n".join(dict.fromkeys(str(error) for error in found)))
@@ -119,7 +128,3 @@ def _compile(house: House, name: str) -> None:
 
 def _build(house: House, name: str) -> Any:
     return house.target(name)
-
-
-def _stay(house: House, name: str) -> None:
-    refuse_moves(house, [name])

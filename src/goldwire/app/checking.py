@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from goldwire.app.pinned import at_the_same_place, refuse_moves
+from goldwire.app.pinned import refuse_moves, shared_places
 from goldwire.app.running import loop_factory
 from goldwire.app.wiring import House
 from goldwire.errors import ConfigError, GoldwireError
@@ -71,19 +71,13 @@ def _moves(house: House, name: str) -> list[Finding]:
     if not house.loaded.path(house.loaded.config.store.path).exists():
         return []
     try:
-        found = [Finding("place", "note", _SHARED.format(other=other)) for other in at_the_same_place(house, name)]
+        found = [Finding("place", "note", text) for text in shared_places(house, name, retired=True)]
         refuse_moves(house, [name])
     except ConfigError as error:
         return [*found, *(Finding("pinned settings", "fix", line) for line in str(error).splitlines())]
     except GoldwireError as error:
         return [Finding("pinned settings", "note", f"could not be compared with those before: {error}")]
     return found
-
-
-_SHARED = (
-    "target '{other}' has the same place, or had it last, as far as the settings tell. If both send the same entities, "
-    "subscribers find gaps, and duplicate detection drops what the other has sent: give each a place of its own"
-)
 
 
 def _patience(house: House, name: str) -> list[Finding]:

@@ -43,6 +43,13 @@ class References:
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
         return value
 
+    @staticmethod
+    def has_any(value: Any) -> bool:
+        """Say whether a plain value holds a reference."""
+        if isinstance(value, str):
+            return any(match.group() != "$${" for match in _REFERENCE.finditer(value))
+        return isinstance(value, list) and any(map(References.has_any, value))
+
     def _one(self, match: re.Match[str], where: str) -> str:
         if match.group() == "$${":
             return "${"

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.app.finding import cursor_of, history_of
-from goldwire.app.pinned import keep_settings
+from goldwire.app.standing import keep_settings
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.changelog.replays import Replay, Selection

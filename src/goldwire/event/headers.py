@@ -18,17 +18,19 @@ KeyPart = Literal["entityId", "entityType"]
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def message_id(event: SealedEvent, replay_id: str | None = None) -> str:
+def message_id(event: SealedEvent, replay_id: str | None = None, *, suffix: str | None = None) -> str:
     """Return `{entityType}:{entityId}:{version}`, or a stable hash of it where that is longer than 128 characters.
 
     Args:
         event: the event.
         replay_id: names a deliberate replay; without it a broker's duplicate detection would swallow the message.
+        suffix: tells the target from others that send the same entities to the same place.
     """
-    found = f"{event.entity_type}:{event.entity_id}:{event.version}"
-    if replay_id is None:
-        return short(found)
-    return short(f"{short(found)}~{replay_id}")
+    found = short(f"{event.entity_type}:{event.entity_id}:{event.version}")
+    for added in (suffix, replay_id):
+        if added is not None:
+            found = short(f"{found}~{added}")
+    return found
 
 
 def partition_key(event: SealedEvent, parts: Sequence[KeyPart] = ("entityId",)) -> str:

@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Struct
@@ -61,6 +61,15 @@ def host_of(namespace: str | None) -> str:
     return name if "." in name or not name else f"{name}.servicebus.windows.net"
 
 
+def _namespace_of(settings: Mapping[str, Any]) -> str:
+    """Return the full name of the namespace that settings mean, which a connection string tells too; else nothing."""
+    found = _ENDPOINT.search(settings["connection_string"] or "")
+    return host_of(settings["namespace"]) or (found[1] if found else "")
+
+
+_ENDPOINT = re.compile(r"(?:^|;)\s*Endpoint\s*=\s*sb://([^/;\s]+)", re.IGNORECASE)
+
+
 class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
     """How a namespace of Event Hubs or Service Bus is reached."""
 
@@ -69,7 +78,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         about(
             "The namespace, with or without `.servicebus.windows.net`; not needed beside `connection_string`.",
             examples=["mdm-prod"],
-            place=host_of,
+            place=_namespace_of,
         ),
     ] = None
     connection_string: Annotated[

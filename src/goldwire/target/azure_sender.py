@@ -54,15 +54,16 @@ class AzureSender(ABC):
         settings: where and how.
         entity: as errors shall name it, e.g. `hub orders`.
         clock: tells how long nothing was sent.
+        id_suffix: what message ids end in.
     """
 
-    def __init__(self, name: str, settings: AzureSettings, entity: str, clock: Clock) -> None:
+    def __init__(self, name: str, settings: AzureSettings, entity: str, clock: Clock, *, id_suffix: str | None = None) -> None:
         self.name = name
         self.settings = settings
         self.limit_bytes = 0
         """What one batch may hold; `connect` learns it."""
         self._entity = entity
-        self._render = renderer(name, settings)
+        self._render = renderer(name, settings, id_suffix=id_suffix)
         self._clock = clock
         self._credential: Any = None
         self._used_at = 0.0

@@ -136,12 +136,13 @@ class Message(Struct, frozen=True, gc=False):
         return _NOTHING if self.attributes else {"traceparent": self.traceparent, **self.shared.properties}
 
 
-def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message]:
+def renderer(name: str, settings: BackplaneSettings, *, id_suffix: str | None = None) -> Callable[[Item], Message]:
     """Return what makes messages for a target.
 
     Args:
         name: the target's.
         settings: its key and envelope.
+        id_suffix: what its message ids end in, to tell them from another target's.
     """
     source = settings.cloudevents_source or f"/goldwire/{name}"
     envelope, parts = settings.envelope, settings.key
@@ -149,10 +150,10 @@ def renderer(name: str, settings: BackplaneSettings) -> Callable[[Item], Message
 
     def render(item: Item) -> Message:
         event = item.event
-        id_ = message_id(event)
+        id_ = message_id(event, suffix=id_suffix)
         plain = Message(
             short(event.entity_id) if by_id else partition_key(event, parts),
-            id_ if item.replay_id is None else message_id(event, item.replay_id),
+            id_ if item.replay_id is None else message_id(event, item.replay_id, suffix=id_suffix),
             traceparent(event, id_),
             _shared(event.correlation_id, event.entity_type, event.event_type, event.classification, event.retention_days),
             event.body,

@@ -36,6 +36,19 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
     partitioned: Annotated[
         bool, about("The entity is partitioned: a batch then holds messages of one key only, which is slower.")
     ] = False
+    message_id_suffix: (
+        Annotated[
+            str,
+            about(
+                "What message ids end in, after a `~`. Set it where another target, also a retired one, has sent the same "
+                "entities to this queue or topic: duplicate detection would remove the ids that it has used.",
+                examples=["bus2"],
+                pattern="^[A-Za-z0-9._-]{1,40}$",
+                apart="duplicate detection would remove, without a word, each event whose message id the other has sent",
+            ),
+        ]
+        | None
+    ) = None
     message_bytes_max: (
         Annotated[
             int,
@@ -105,7 +118,8 @@ class BusEntity(AzureSender):
     """
 
     def __init__(self, name: str, settings: ServiceBusSettings, clock: Clock) -> None:
-        super().__init__(name, settings, f"{'queue' if settings.queue else 'topic'} {settings.entity}", clock)
+        entity = f"{'queue' if settings.queue else 'topic'} {settings.entity}"
+        super().__init__(name, settings, entity, clock, id_suffix=settings.message_id_suffix)
         self._sdk: Any = require("azure.servicebus", extra="azure", used_by=f"target '{name}'")
         self._aio: Any = require("azure.servicebus.aio", extra="azure", used_by=f"target '{name}'")
         self._bus = settings

@@ -27,8 +27,9 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
-    place: bool | Callable[[str | None], str] = False,
+    place: bool | Callable[[Mapping[str, Any]], str] = False,
     pinned: str | None = None,
+    apart: str | None = None,
     **limits: Any,
 ) -> Meta:
     """Return what a setting's annotation carries.
@@ -39,16 +40,24 @@ def about(
         secret: never shown; of a mapping the values only.
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
-        place: says where events go; with another value it is another place, and nothing is pinned. A function returns the
-            place that a value means, empty where that cannot be told.
+        place: says where events go; with another value it is another place, and nothing is pinned. A function returns what it
+            means, given all settings as plain values; empty where that cannot be told.
         pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
+        apart: why it must not be the same for two targets that send the same entities to one place: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,
         examples=list(examples) or None,
-        extra={"secret": secret or url, "url": url, "advanced": advanced, "place": place, "pinned": pinned},
+        extra={
+            "secret": secret or url,
+            "url": url,
+            "advanced": advanced,
+            "place": place,
+            "pinned": pinned,
+            "apart": apart,
+        },
         extra_json_schema=schema,
         **limits,
     )
@@ -109,73 +118,9 @@ def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("secret"))
 
 
-def pinned_changes(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, str]:
-    """Return the pinned settings that differ though the place is the same, each with the reason why it must not.
-
-    Args:
-        settings_type: of the kind.
-        before: the settings as they were applied last, as plain values.
-        after: as they are configured now.
-    """
-    if same_place(settings_type, before, after) is False:
-        return {}
-    extras = _extras(settings_type)
-    differing = sorted(_differing(settings_type, before, after))
-    return {name: extras[name]["pinned"] for name in differing if extras.get(name, {}).get("pinned")}
-
-
-def same_place(settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]) -> bool | None:
-    """Say whether two settings of a kind send events to the same place; None where they may, and nobody can tell.
-
-    Args:
-        settings_type: of the kind.
-        before: settings, as plain values.
-        after: others.
-    """
-    extras = _extras(settings_type)
-    certain = True
-    for name, values in _differing(settings_type, before, after).items():
-        place = extras.get(name, {}).get("place")
-        if not place:
-            continue
-        old, new = map(place, values) if callable(place) else values
-        if "" in (old, new):
-            certain = False
-        elif _apart(old, new):
-            return False
-    return True if certain else None
-
-
-def _differing(
-    settings_type: type[Settings], before: Mapping[str, Any], after: Mapping[str, Any]
-) -> dict[str, tuple[Any, Any]]:
-    """Return the settings that differ, each with both values."""
-    defaults = {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
-    values = {
-        field.name: (_plain(before, field.encode_name, defaults), _plain(after, field.encode_name, defaults))
-        for field in msgspec.structs.fields(settings_type)
-    }
-    return {name: (old, new) for name, (old, new) in values.items() if old != new}
-
-
-def _apart(before: Any, after: Any) -> bool:
-    """Say whether two values name different places: lists that share a member, such as brokers, name the same one.
-
-    Names that differ in case alone are the same to Azure; to take them so elsewhere is only stricter.
-    """
-    if isinstance(before, str) and isinstance(after, str):
-        return before.casefold() != after.casefold()
-    return not (isinstance(before, list) and isinstance(after, list) and any(one in after for one in before))
-
-
-def has_pinned(settings_type: type[Settings]) -> bool:
-    """Say whether any of a kind's settings is pinned."""
-    return any(extra.get("pinned") for extra in _extras(settings_type).values())
-
-
-def _plain(settings: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> Any:
-    value = settings.get(name, defaults.get(name))
-    return list(value) if isinstance(value, list | tuple) else value
+def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
+    """Return what `about` was told of each setting beside its help, by name."""
+    return _extras(settings_type)
 
 
 def help_of(settings_type: type[Settings]) -> list[SettingHelp]:

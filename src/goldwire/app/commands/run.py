@@ -38,8 +38,8 @@ def run(
     """
     from goldwire.app.fit_to_run import refuse_unfit
     from goldwire.app.logs import set_up_logs
-    from goldwire.app.pinned import keep_settings
     from goldwire.app.running import run_targets
+    from goldwire.app.standing import keep_settings
     from goldwire.app.wiring import House
     from goldwire.relay.metrics import Recorder
 

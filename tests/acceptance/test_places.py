@@ -1,0 +1,129 @@
+"""Several targets, or one under several names, that send to one place: what is refused, what is told, and what arrives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from azure.servicebus import ServiceBusClient
+
+CONFIG = {"UserConfig": {"Namespaces": [{"Name": "ns",
+    "Queues": [{"Name": name, "Properties": {"RequiresDuplicateDetection": True}} for name in ("golden", "other")],
+    "Topics": []}]}}  # fmt: skip
+BUS = """\
+  {name}:
+    kind: service_bus
+    contract: everything
+    clearance: [pii]
+    settings: {{ {queue}, sessions: false, connection_string: "${{env:{variable}}}" }}
+
+log:
+"""
+HUB = """\
+  hub:
+    kind: event_hubs
+    contract: everything
+    clearance: [pii]
+    settings: { hub: eh1, connection_string: "${env:KEY}" }
+
+log:
+"""
+LOST = "message_id_suffix is that of target 'bus', which has the same place"
+SHARED = "targets 'bus' and 'two' have the same place and both send Customer"
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
+
+
+@pytest.fixture
+def key(shell: Any) -> str:
+    """The connection string of an emulator with two queues."""
+    shell.write("Config.json", json.dumps(CONFIG))
+    process = shell.start("emulator", "--json", "--config", "Config.json", "--port", "0")
+    lines: list[str] = []
+    while not lines or lines[-1] != "}\n":
+        line = process.stdout.readline()
+        assert line, process.stderr.read()
+        lines.append(line)
+    text: str = json.loads("".join(lines))["connection_string"]
+    return text
+
+
+@pytest.fixture
+def delivered(shell: Any, key: str) -> None:
+    """A target `bus` that has delivered to the queue `golden`."""
+    shell.environment |= {"KEY": key, "SAME": key}
+    shell.run("init")
+    shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    shell.run("run", "--until-caught-up", "-t", "bus")
+
+
+def ids_in(queue: str, connection_string: str) -> list[str]:
+    client = ServiceBusClient.from_connection_string(connection_string)
+    with client, client.get_queue_receiver(queue) as receiver:
+        return sorted(str(message.message_id) for message in receiver.peek_messages(max_message_count=250))
+
+
+@pytest.mark.usefixtures("delivered")
+def test_a_second_name_for_a_queue_is_refused_until_its_ids_are_its_own(shell: Any, key: str) -> None:
+    before = ids_in("golden", key)
+    shell.edit("log:\n", BUS.format(name="two", queue="queue: golden ", variable="SAME"))
+    told = shell.fails("apply", code=2)
+    assert LOST in told
+    assert "goldwire.yaml:" in told
+    shell.edit("queue: golden ,", "queue: other ,")
+    assert [one["warnings"] for one in shell.json("apply")["targets"] if one["target"] == "two"] == [[]]
+    shell.edit("queue: other ,", "queue: golden ,")
+    assert LOST in shell.fails("run", "--until-caught-up", "-t", "two", code=2), "an edit that was not applied"
+    assert LOST in str(shell.json("target", "check", "two", code=2)["findings"])
+    assert ids_in("golden", key) == before
+    shell.run("run", "--until-caught-up", "-t", "bus")  # whoever was first is not held up
+    shell.edit("queue: golden ,", "queue: golden , message_id_suffix: two,")
+    applied = {one["target"]: one for one in shell.json("apply")["targets"]}
+    assert SHARED in str(applied["bus"]["warnings"])
+    assert SHARED in str(applied["two"]["warnings"])
+    assert shell.run("run", "--until-caught-up").stderr.count(SHARED) == 1
+    assert ids_in("golden", key) == sorted([*before, *(f"{one}~two" for one in before)])
+
+
+@pytest.mark.usefixtures("delivered")
+def test_a_renamed_target_is_a_second_name(shell: Any) -> None:
+    shell.edit("  bus:\n", "  renamed:\n")
+    assert LOST in shell.fails("apply", code=2)
+    shell.edit("contract: everything", "contract: products")
+    shell.edit("contracts:\n", "contracts:\n  products: { types: [Product] }\n")
+    shell.edit("types:\n", "types:\n  Product: { attributes: { price: {} } }\n")
+    shell.run("apply")  # of other entities nobody gets in the way
+    findings = shell.json("target", "check", "renamed")["findings"]
+    assert [one for one in findings if one["subject"] == "place"] == []
+
+
+def test_two_new_names_for_a_queue_are_refused_together(shell: Any, key: str) -> None:
+    shell.environment |= {"KEY": key, "AGAIN": key}
+    shell.run("init")
+    shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
+    shell.edit("log:\n", BUS.format(name="two", queue="queue: golden ", variable="AGAIN"))
+    told = shell.fails("apply", code=2)
+    assert told.count("message_id_suffix") == 1, "a pair is told once"
+    shell.environment["AGAIN"] = key.replace("127.0.0.1", "127.0.0.2")
+    shell.run("apply")  # what the connection strings say decides, and not that both are in variables
+
+
+def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
+    process = shell.start("emulator", "--port", "0")
+    shell.environment["KEY"] = process.stdout.readline().removeprefix("ready: ").strip()
+    shell.run("init")
+    shell.edit("log:\n", HUB)
+    shell.run("apply")
+    shell.run("ingest", "crm", "data/crm.csv")
+    shell.run("run", "--until-caught-up", "-t", "hub")
+    shell.edit("  hub:\n", "  renamed:\n")
+    shell.edit("hub: eh1,", "hub: eh1, endpoint: kafka, key: [entityType, entityId],")
+    told = shell.fails("apply", code=2)
+    assert "target 'renamed': endpoint is not that of target 'hub', which has the same place" in told
+    assert "target 'renamed': key is not that of target 'hub'" in told
+    shell.edit("endpoint: kafka, key: [entityType, entityId], ", "")
+    shell.run("apply")
+    shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "place"]
+    assert "targets 'hub' and 'renamed' have the same place" in shared[0]
