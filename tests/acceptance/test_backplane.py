@@ -188,13 +188,14 @@ def test_the_way_back_to_a_hub_does_not_lead_to_another_endpoint_of_it(brokers: 
     brokers.run("run", "--until-caught-up", "-t", "hub")
 
 
-def test_a_namespace_that_nobody_can_tell_may_be_an_older_one(brokers: Any) -> None:
+def test_a_hub_is_the_same_whichever_variable_leads_to_it(brokers: Any) -> None:
     brokers.run("run", "--until-caught-up", "-t", "hub")
     told = 'hub: golden, connection_string: "${env:AZURE}"'
-    for place in ("namespace: mdm", "namespace: mdm2, key: [entityType, entityId]"):
-        brokers.edit(told, told := f"hub: second, {place}")
-        brokers.run("apply")
-    brokers.edit(told, 'hub: second, connection_string: "${env:AZURE}", key: [entityType, entityId]')
+    for place in ("hub: golden, namespace: mdm, key: [entityType, entityId]", 'hub: second, connection_string: "${env:AZURE}"'):
+        brokers.edit(told, told := place)
+        brokers.run("apply")  # another namespace, another hub
+    brokers.environment["AGAIN"] = brokers.environment["AZURE"]
+    brokers.edit(told, 'hub: golden, connection_string: "${env:AGAIN}", key: [entityType, entityId]')
     assert "key cannot change" in brokers.fails("apply", code=2)
 
 

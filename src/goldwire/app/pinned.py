@@ -17,7 +17,8 @@ def refuse_moves(house: House, names: Sequence[str]) -> None:
     """Compare targets with what they, and others, have delivered to the same place, and with each other.
 
     A target that may have delivered is compared with its own settings that were applied, or ran, at the same place last. Every
-    target is compared with the others that may have delivered there, and with those before it in the alphabet among `names`.
+    target is compared with the others that may have delivered there, and with those of `names` that come before it: those that
+    may have delivered first.
 
     Raises:
         ConfigError: a pinned setting differs, or one that must tell targets apart does not; the text has a line for each, with
@@ -25,20 +26,22 @@ def refuse_moves(house: House, names: Sequence[str]) -> None:
     """
     live = _live(house)
     found: list[str] = []
-    for name in dict.fromkeys(names):
+    before: dict[str, Standing] = {}
+    for name in sorted(names, key=lambda name: (name not in live, name)):
         mine = standing(house, name)
         if mine is None:
             continue
         where = f"{house.loaded.where('targets', name, 'settings')}: target '{name}': "
         if name in live:
             found += [where + line for line in _moves(mine, kept_standings(house, name))]
-        for other in sorted(live.union(names) - {name}):
+        for other in sorted({*live, *before} - {name}):
             theirs = kept_standings(house, other) if other in live else []
-            if other in names and other < name and (configured := standing(house, other)):
-                theirs = [configured, *theirs]
+            if other in before:
+                theirs = [before[other], *theirs]
             clashes = _clashes(mine, other, theirs)
             if clashes and _shared_types(house, name, other):
                 found += [where + line for line in clashes]
+        before[name] = mine
     if found:
         raise ConfigError("\n".join(found))
 

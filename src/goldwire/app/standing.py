@@ -43,10 +43,9 @@ def standing(house: House, name: str) -> Standing | None:
     if settings_type is None:
         return None
     try:
-        values = standing_of(settings_type, msgspec.to_builtins(house.settings(name)))
+        return Standing(kind, standing_of(settings_type, msgspec.to_builtins(house.settings(name))))
     except ConfigError:
         return None
-    return Standing(kind, msgspec.json.decode(canonical(values)))
 
 
 def kept_standings(house: House, name: str) -> list[Standing]:

@@ -33,7 +33,8 @@ def standing_of(settings_type: type[Settings], values: Mapping[str, Any]) -> dic
         if callable(place := extra.get("place")):
             found[field.encode_name] = place(plain)
         elif any(extra.get(wanted) for wanted in ("place", "pinned", "apart")):
-            found[field.encode_name] = plain[field.encode_name]
+            value = plain[field.encode_name]
+            found[field.encode_name] = list(value) if isinstance(value, tuple) else value
     return found
 
 
