@@ -29,7 +29,7 @@ HUB = """\
 
 log:
 """
-LOST = "message_id_suffix is that of target 'bus', which has the same place"
+LOST = "it needs another message_id_suffix than target 'bus', which has the same place"
 SHARED = "targets 'bus' and 'two' have the same place and both send Customer"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
 

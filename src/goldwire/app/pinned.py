@@ -132,6 +132,6 @@ _DIFFERS = (
     "Make it the same, or deliver to another place"
 )
 _TAKEN = (
-    "{setting} is that of target '{other}', which has the same place and sends entities of the same types, and {reason}. Set "
-    "another one, or deliver to another place"
+    "it needs another {setting} than target '{other}', which has the same place and sends entities of the same types, because "
+    "{reason}. Set one, or deliver to another place"
 )
