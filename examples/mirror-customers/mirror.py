@@ -73,8 +73,8 @@ def subscription(given: argparse.Namespace, consumer: Consumer[Any], store: Post
 
     from goldwire_consumer.adapter.service_bus import ServiceBusSubscription  # noqa: PLC0415
 
-    bus = ServiceBusClient.from_connection_string(given.address)
-    return ServiceBusSubscription(consumer, bus, queue=given.entity, pace=pace)
+    bus = ServiceBusClient.from_connection_string(given.address, retry_total=0)
+    return ServiceBusSubscription(consumer, bus, queue=given.entity, sessions_at_once=8, pace=pace)
 
 
 def arguments() -> argparse.Namespace:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Generic, Literal, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, Self, TypeVar
 
 from msgspec import Struct
 
@@ -94,7 +94,7 @@ class _OddError(Exception):
 
 
 class Consumer(Generic[T]):
-    """Processes the messages of one stream. Not for use by several threads at a time; make one for each."""
+    """Processes the messages of one stream. Not for use by several threads at a time: each has a `sibling`."""
 
     def __init__(
         self,
@@ -123,6 +123,10 @@ class Consumer(Generic[T]):
         self._sleep = sleep
         self._dead_in_a_row: set[tuple[str, str]] = set()
         """Source and fingerprint: what comes again while something else is away is still the same message."""
+
+    def sibling(self) -> Self:
+        """Return a consumer with the same store, handler and settings, for another thread."""
+        return type(self)(self._store, self._handler, self.settings, sleep=self._sleep)
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
         """Process messages in order; whoever calls acknowledges them after this returns.

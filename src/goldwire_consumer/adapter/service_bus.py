@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
@@ -49,6 +50,9 @@ _REASON_CHARACTERS_MAX = 4096
 _MORE_SECONDS = 0.1
 """How long to wait for more of a session that gave something: it is mostly one entity's, and others wait for their turn."""
 
+_LOOK_SECONDS = 0.2
+"""How often to look whether the end is asked for, while other threads work."""
+
 _PASSING = (
     MessageAlreadySettled, MessageLockLostError, OperationTimeoutError, ServiceBusConnectionError, ServiceBusServerBusyError,
     SessionCannotBeLockedError, SessionLockLostError,
@@ -71,6 +75,7 @@ class ServiceBusSubscription:
         topic: str | None = None,
         subscription: str | None = None,
         sessions: bool = True,
+        sessions_at_once: int = 1,
         lock_seconds_max: float = 3600,
         pace: Pace | None = None,
     ) -> None:
@@ -79,25 +84,32 @@ class ServiceBusSubscription:
         Args:
             consumer: takes the messages. With `Settings.dead_letters` at `returned`, dead letters and events that wait behind a
                 gap go to the broker's dead-letter queue; else they go where the settings say, and the message is completed.
-            client: of the SDK; the caller closes it.
+            client: of the SDK; the caller closes it. Make it with `retry_total=0`: while no session has a message, a new one
+                and the end would wait for the SDK's own retries.
             queue: its name; or
             topic: its name, and
             subscription: its name.
             sessions: whether the entity has sessions. Without them Service Bus keeps no order among several consumers, and
                 events that overtake each other are parked.
+            sessions_at_once: how many are worked on side by side, each in a thread with a sibling of the consumer. The handler
+                is then called in several threads, in each with another connection.
             lock_seconds_max: how long locks are renewed at most, while a batch is processed or the database is away.
             pace: how much at once.
 
         Raises:
-            ValueError: neither a queue nor a topic with its subscription.
+            ValueError: neither a queue nor a topic with its subscription; several at once, and no sessions to keep them apart.
         """
         if (queue is None) is (topic is None or subscription is None):
             raise ValueError("give a queue, or a topic and a subscription of it")
+        if sessions_at_once < 1 or (sessions_at_once > 1 and not sessions):
+            raise ValueError(f"sessions_at_once is {sessions_at_once}: give 1 or more, and more than 1 only with sessions")
         self._consumer = consumer
         self._pace = pace or Pace(batch=50)
         self._lock_seconds = lock_seconds_max
         self._sessions = sessions
+        self._sessions_at_once = sessions_at_once
         self._let_in = False
+        self._client_lock = threading.Lock()  # the SDK promises nothing to threads that share a client
         more: dict[str, Any] = {"session_id": NEXT_AVAILABLE_SESSION} if sessions else {}
         more["max_wait_time"] = self._pace.wait_seconds
         self._open: Callable[[AutoLockRenewer | None], ServiceBusReceiver]
@@ -111,24 +123,40 @@ class ServiceBusSubscription:
             )
 
     def run(self, stop: threading.Event | None = None) -> None:
-        """Take messages until the end is asked for; run it in several threads, each with its own consumer, for more at once.
+        """Take messages until the end is asked for.
 
         Args:
             stop: set it to end after the batch at hand.
 
         Raises:
-            StoppedError: see `Consumer.process`; the messages at hand were not completed.
+            StoppedError: see `Consumer.process`; the messages at hand were not completed. Other sessions end after theirs.
             azure.servicebus.exceptions.ServiceBusError: the client cannot go on: credentials that were never good, no such
                 entity.
         """
         stop = stop or threading.Event()
+        if self._sessions_at_once == 1:
+            self._take(self._consumer, stop)
+            return
+        end = threading.Event()
+        with ThreadPoolExecutor(self._sessions_at_once, "goldwire-session") as threads:
+            running = [threads.submit(self._take, self._consumer.sibling(), end) for _ in range(self._sessions_at_once)]
+            try:
+                while not stop.is_set() and not wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
+                    pass
+            finally:
+                end.set()
+        for one in running:
+            one.result()
+
+    def _take(self, consumer: Consumer[Any], stop: threading.Event) -> None:
+        """Take one session after another."""
         retry = Retry(self._pace, stop)
         # One for all sessions: to end one takes the SDK half a second.
         with AutoLockRenewer(max_lock_renewal_duration=self._lock_seconds) as renewer:
             while not stop.is_set():
-                retry.attempt(lambda: self._session(renewer, stop))
+                retry.attempt(lambda: self._session(consumer, renewer, stop))
 
-    def _session(self, renewer: AutoLockRenewer, stop: threading.Event) -> bool:
+    def _session(self, consumer: Consumer[Any], renewer: AutoLockRenewer, stop: threading.Event) -> bool:
         """Take a session's messages until it has none for a while; without sessions, until there are none for a while.
 
         Raises:
@@ -136,13 +164,15 @@ class ServiceBusSubscription:
         """
         wait_seconds = self._pace.wait_seconds
         try:
-            with self._open(renewer) as receiver:
+            with self._client_lock:
+                opening = self._open(renewer)
+            with opening as receiver:
                 self._let_in = True
                 while not stop.is_set():
                     found = receiver.receive_messages(self._pace.batch, max_wait_time=wait_seconds)
                     if not found:
                         return True
-                    self._batch(receiver, found, stop)
+                    self._batch(consumer, receiver, found, stop)
                     if self._sessions:
                         wait_seconds = min(wait_seconds, _MORE_SECONDS)
         except OperationTimeoutError:
@@ -154,7 +184,13 @@ class ServiceBusSubscription:
             raise TryAgainError(f"Service Bus: {type(error).__name__}") from error
         return True
 
-    def _batch(self, receiver: ServiceBusReceiver, found: list[ServiceBusReceivedMessage], stop: threading.Event) -> None:
+    def _batch(
+        self,
+        consumer: Consumer[Any],
+        receiver: ServiceBusReceiver,
+        found: list[ServiceBusReceivedMessage],
+        stop: threading.Event,
+    ) -> None:
         """Process and settle; while the subscriber's database is away, hold the messages.
 
         To give them back would count as a delivery, and after some the broker dead-letters what is good. A session that is
@@ -164,7 +200,7 @@ class ServiceBusSubscription:
         results = None
         try:
             while results is None and not stop.is_set():
-                results = retry.attempt(partial(self._consumer.process, [message(one) for one in found]))
+                results = retry.attempt(partial(consumer.process, [message(one) for one in found]))
         finally:
             if results is None and not self._sessions:
                 _release(receiver, found)

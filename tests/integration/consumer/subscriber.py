@@ -113,12 +113,13 @@ async def event_hubs_aio(consumer: Mortal, address: str, store: PostgresStore) -
         await AsyncEventHubsSubscription(awaited, client, checkpoints, pace=PACE).run(stop)
 
 
-def service_bus(consumer: Mortal, address: str) -> Any:
+def service_bus(consumer: Mortal, address: str, sessions_at_once: int) -> Any:
     from azure.servicebus import ServiceBusClient  # noqa: PLC0415
 
     from goldwire_consumer.adapter.service_bus import ServiceBusSubscription  # noqa: PLC0415
 
-    return ServiceBusSubscription(consumer, ServiceBusClient.from_connection_string(address), queue="customers", pace=PACE)
+    client = ServiceBusClient.from_connection_string(address, retry_total=0)
+    return ServiceBusSubscription(consumer, client, queue="customers", sessions_at_once=sessions_at_once, pace=PACE)
 
 
 def main() -> None:
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("address")
     parser.add_argument("database")
     parser.add_argument("--risk", type=float, default=0.0)
+    parser.add_argument("--sessions-at-once", type=int, default=1)
     given = parser.parse_args()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
@@ -143,7 +145,7 @@ def main() -> None:
     if given.kind == "kafka":
         kafka(consumer, given.address).run(stop)
     elif given.kind == "service-bus":
-        service_bus(consumer, given.address).run(stop)
+        service_bus(consumer, given.address, given.sessions_at_once).run(stop)
     elif given.kind == "event-hubs-aio":
         asyncio.run(event_hubs_aio(consumer, given.address, store))
     else:

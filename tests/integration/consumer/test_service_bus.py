@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
 import pytest
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
@@ -11,7 +12,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQ
 from goldwire.event.headers import headers
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.histories import customers
-from goldwire_consumer import GapDetected, RejectedError, Settings, TryAgainError
+from goldwire_consumer import Consumer, GapDetected, Message, RejectedError, Result, Settings, TryAgainError
 from goldwire_consumer.adapter.running import Pace
 from goldwire_consumer.adapter.service_bus import ServiceBusSubscription, message
 
@@ -57,7 +58,7 @@ class Run:
         self.pace = pace or Pace(batch=10, wait_seconds=0.3, retry_seconds=0.01)
 
     def run(self, stop: Any) -> None:
-        with ServiceBusClient.from_connection_string(self.peer.address()) as client:
+        with ServiceBusClient.from_connection_string(self.peer.address(), retry_total=0) as client:
             ServiceBusSubscription(self.rows.consumer, client, pace=self.pace, **self.where).run(stop)
 
 
@@ -80,12 +81,14 @@ def active(peer: Any, queue: str, session: str | None = None) -> int:
         return len(receiver.peek_messages(100))
 
 
+@pytest.mark.parametrize("sessions_at_once", [1, 4])
 def test_a_subscriber_that_is_killed_at_random_ends_with_the_right_table(
-    peer: Any, database: Any, subscriber: Callable[..., Any]
+    peer: Any, database: Any, subscriber: Callable[..., Any], sessions_at_once: int
 ) -> None:
     history = customers(61, 6, 150)
     send(peer, history.events[:100])
-    mirror = subscriber("service-bus", peer.address(), database.url, "--risk", "0.3")
+    at_once = ("--sessions-at-once", str(sessions_at_once))
+    mirror = subscriber("service-bus", peer.address(), database.url, "--risk", "0.3", *at_once)
     mirror.survive(database, versions(history.events[:100]))
     send(peer, history.events[100:])
     mirror.survive(database, versions(history.events))
@@ -106,6 +109,56 @@ def test_two_subscribers_share_the_sessions(peer: Any, database: Any, subscriber
     for one in both:
         one.end()
     assert dead_letters(peer) == []
+
+
+class Meeting(Consumer[Any]):
+    """Processes nothing before four of its kind have something to process."""
+
+    together: ClassVar = threading.Barrier(4)
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self._met = False
+
+    def process(self, messages: Iterable[Message]) -> list[Result]:
+        if not self._met:
+            self.together.wait(60)
+            self._met = True
+        return super().process(messages)
+
+
+def test_sessions_are_worked_on_side_by_side(peer: Any, rows: Callable[..., Any]) -> None:
+    """Of four entities each has its first event at hand at the same moment; none of them could go on alone."""
+    events = customers(70, 4, 60).events
+    send(peer, events)
+    mirror = rows(len(events), RETURNED)
+    mirror.consumer = Meeting(mirror.store, mirror._handle, RETURNED)
+    mirror.run(Run(peer, mirror, queue="customers", sessions_at_once=4))
+    assert mirror.error is None
+    for entity_id in versions(events):
+        own = [event.version for event in events if event.entity_id == entity_id]
+        assert [version for found, version in mirror.seen if found == entity_id] == own
+    assert len(mirror.seen) == len(events)
+    assert dead_letters(peer) == []
+
+
+def test_an_error_of_one_session_ends_all_of_them(peer: Any, rows: Callable[..., Any]) -> None:
+    events = customers(68, 1, 20).events
+    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(place - 1)
+    others = customers(71, 3, 12).events
+    send(peer, events + others)
+    mirror = rows(len(events) + len(others), Settings(on_gap="stop"))
+    mirror.run(Run(peer, mirror, queue="customers", sessions_at_once=3))
+    assert isinstance(mirror.error, GapDetected)
+    assert mirror.error.entity_id == lost.entity_id
+    assert active(peer, "customers", lost.entity_id) == len(events) - place + 1
+
+
+@pytest.mark.parametrize("given", [{"sessions_at_once": 0}, {"sessions_at_once": 2, "sessions": False}])
+def test_only_sessions_are_worked_on_side_by_side(rows: Callable[..., Any], given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="sessions_at_once"):
+        ServiceBusSubscription(rows(1).consumer, None, queue="customers", **given)  # type: ignore[arg-type]
 
 
 def test_each_message_is_completed_after_it_was_applied(peer: Any, rows: Callable[..., Any]) -> None:
