@@ -14,7 +14,7 @@ from pathlib import Path
 from goldwire.errors import StoreBusyError, StoreCorruptError
 
 FILE_NAME = "azure.sqlite"
-FORMAT = 1
+FORMAT = 2
 
 _SCHEMA = """
 CREATE TABLE hubs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at_ms INTEGER NOT NULL) STRICT;
@@ -26,7 +26,7 @@ CREATE TABLE events (
   place INTEGER PRIMARY KEY, start INTEGER NOT NULL, enqueued_at_ms INTEGER NOT NULL, key TEXT, payload BLOB NOT NULL) STRICT;
 
 CREATE TABLE entities (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_sequence INTEGER NOT NULL DEFAULT 1,
-  bytes INTEGER NOT NULL DEFAULT 0, configured_rules TEXT) STRICT;
+  bytes INTEGER NOT NULL DEFAULT 0, configured_rules TEXT, fixed TEXT) STRICT;
 CREATE TABLE rules (subscription INTEGER NOT NULL REFERENCES entities, position INTEGER NOT NULL, rule TEXT NOT NULL,
   PRIMARY KEY (subscription, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE bodies (id INTEGER PRIMARY KEY, holders INTEGER NOT NULL, fields BLOB NOT NULL, payload BLOB NOT NULL) STRICT;
@@ -84,17 +84,24 @@ class Store:
                 (version,) = self.database.execute("PRAGMA user_version").fetchone()
                 if version == 0:
                     self._create()
+                elif version == 1:
+                    self._upgrade()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StoreBusyError(f"{place}: another emulator has it open; stop that one or give another folder") from error
             raise
-        if version not in {0, FORMAT}:
+        if version not in {0, 1, FORMAT}:
             raise StoreCorruptError(f"{place}: written in format {version}, this version reads {FORMAT}; give another folder")
 
     def _create(self) -> None:
         for statement in _SCHEMA.split(";"):
             if statement.strip():
                 self.database.execute(statement)
+        self.database.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _upgrade(self) -> None:
+        """Make a file of format 1, which does not know what is fixed of an entity, one of this format."""
+        self.database.execute("ALTER TABLE entities ADD COLUMN fixed TEXT")
         self.database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def on_undo(self, reread: Callable[[], None]) -> None:
