@@ -72,7 +72,6 @@ def test_the_shape_of_microsoft_s_event_hubs_file_is_read():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "format"),
         ({}, "UserConfig"),
         (bus([{"Name": "q", "Properties": {"LockDurations": "PT1M"}}]), "LockDurations"),
         (bus([{"Name": "q", "Properties": {"LockDuration": "1 minute"}}]), "LockDuration: '1 minute'"),

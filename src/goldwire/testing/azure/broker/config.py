@@ -9,7 +9,6 @@ containers take, such as a lock of one second; `objections` lists what the conta
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +17,7 @@ import msgspec
 
 from goldwire.errors import InputError
 from goldwire.testing.azure.broker import config_checks
+from goldwire.testing.azure.broker.config_text import typed
 from goldwire.testing.azure.broker.entities import (
     CorrelationFilter,
     HubSettings,
@@ -143,29 +143,34 @@ def read_config(path: Path) -> BrokerConfig:
     """Read a configuration file.
 
     Raises:
-        InputError: it cannot be read, or does not follow the format; the message names the entity and the setting.
+        InputError: it cannot be read, or does not follow the format; the message names the file, and line and field, or entity
+            and setting.
     """
     try:
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # editors on Windows begin a file with it
+        text = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; name the emulator's Config.json") from error
-    try:
-        return parse_config(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return parse_config(text, str(path))
 
 
-def parse_config(text: bytes | str) -> BrokerConfig:
+def parse_config(text: bytes | str, name: str = "Config.json") -> BrokerConfig:
     """Read a configuration from its JSON text.
+
+    Args:
+        text: the file.
+        name: of the file, for the errors.
 
     Raises:
         InputError: the text does not follow the format.
     """
+    file = typed(text, _File, name)
     try:
-        file = msgspec.json.decode(text, type=_File)
-    except msgspec.MsgspecError as error:
-        raise InputError(f"does not follow the format of Config.json: {error}") from None
-    user = file.user_config
+        return _entities(file.user_config)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _entities(user: _User) -> BrokerConfig:
     if len(user.namespace_config) > 1 or len(user.namespaces) > 1:
         raise InputError("there may be one namespace of each kind, as in Microsoft's emulators; merge their entities")
     hubs = tuple(_checked(f"event hub '{hub.name}'", _hub, hub) for space in user.namespace_config for hub in space.entities)
