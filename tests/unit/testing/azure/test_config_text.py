@@ -40,7 +40,7 @@ def refusal(text):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ('"MaxDeliveryCount": "many"', ".MaxDeliveryCount: expected `int`, got `str`"),
+        ('"MaxDeliveryCount": "many"', ".MaxDeliveryCount: expected a whole number, found text"),
         ('"LockDurations": "PT1M"', ".LockDurations: there is no such setting; did you mean LockDuration?"),
         ('"requiresSession": true', ".requiresSession: there is no such setting; did you mean RequiresSession?"),
         ('"Partitions": 3', ".Partitions: there is no such setting; known are DeadLetteringOnMessageExpiration, "),
@@ -54,12 +54,12 @@ def test_a_field_that_is_missing_is_named_with_the_line_of_where_it_should_be():
     text = QUEUE.replace('"Name": "second",', "").replace("PLACE", "")
     assert refusal(text) == f"Config.json:8:6: {SECOND}: object missing required field `Name`"
     assert refusal("{}") == "Config.json:1:1: object missing required field `UserConfig`"
-    assert refusal(" []") == "Config.json:1:2: expected `object`, got `array`"
+    assert refusal(" []") == "Config.json:1:2: expected an object { }, found a list [ ]"
 
 
 def test_a_value_that_must_be_one_of_a_few_is_told_which():
     text = '{"UserConfig": {"NamespaceConfig": [\n{"Type": "Kafka"}]}}'
-    assert refusal(text) == "Config.json:2:2: UserConfig.NamespaceConfig[0].Type: expected 'EventHub', got 'Kafka'"
+    assert refusal(text) == "Config.json:2:2: UserConfig.NamespaceConfig[0].Type: expected 'EventHub', found 'Kafka'"
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from goldwire.errors import InputError
+from goldwire.errors import InputError, StoreCorruptError
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings
-from goldwire.testing.azure.broker.store import Store
+from goldwire.testing.azure.broker.store import FILE_NAME, Store
 from goldwire.testing.azure.world import message, texts, topic
 
 PLAIN = QueueSettings(name="work")
@@ -76,8 +76,21 @@ def test_a_start_that_was_refused_leaves_nothing_behind(world):
     with pytest.raises(InputError):
         world.open(QueueSettings(name="new"), QueueSettings(name="work", requires_session=True), durable=True)
     with pytest.raises(InputError):
-        world.open(PLAIN, hubs=[HubSettings("hub", 2)], topics=[topic("work")], durable=True)
+        world.open(hubs=[HubSettings("hub", 2)], topics=[topic("work")], durable=True)
     world.open(QueueSettings(name="new", requires_session=True), PLAIN, hubs=[HubSettings("hub", 3)], durable=True)
+
+
+def test_what_cannot_be_a_folder_of_data_is_told(tmp_path):
+    (tmp_path / FILE_NAME).write_text("no database" * 1000)
+    with pytest.raises(StoreCorruptError, match=r"azure\.sqlite: .*; restore a copy, or give another folder"):
+        Store(tmp_path)
+    (tmp_path / "odd" / FILE_NAME).mkdir(parents=True)
+    with pytest.raises(InputError, match="mend it, or give another folder"):
+        Store(tmp_path / "odd")
+    with pytest.raises(InputError, match="that is a file; give a folder"):
+        Store(tmp_path / FILE_NAME)
+    with pytest.raises(InputError, match="no folder can be made there"):
+        Store(tmp_path / FILE_NAME / "below")
 
 
 def test_a_folder_of_the_format_before_is_taken_over_with_its_entities_as_they_are_configured_now(world, tmp_path):

@@ -28,6 +28,7 @@ from goldwire.testing.azure.broker.entities import (
 )
 
 _T = TypeVar("_T")
+_MOST_DIGITS = 9
 
 
 class BrokerConfig(msgspec.Struct, frozen=True):
@@ -98,10 +99,27 @@ class _Expression(_Pascal, frozen=True):
     sql_expression: str
 
 
+class _Correlation(_Pascal, frozen=True):
+    content_type: str | None = None
+    correlation_id: str | None = None
+    label: str | None = None
+    message_id: str | None = None
+    reply_to: str | None = None
+    reply_to_session_id: str | None = None
+    session_id: str | None = None
+    to: str | None = None
+    properties: dict[str, str | int | float | bool] = {}
+
+    def as_filter(self) -> CorrelationFilter:
+        fields: Iterator[tuple[str, Any]] = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        system = {name: value for name, value in fields if name != "properties" and value is not None}
+        return CorrelationFilter(system, dict(self.properties))
+
+
 class _Rule(_Pascal, frozen=True):
     class Properties(_Pascal, frozen=True):
         filter_type: Literal["Correlation", "Sql"]
-        correlation_filter: dict[str, Any] | None = None
+        correlation_filter: _Correlation | None = None
         sql_filter: _Expression | None = None
         action: _Expression | None = None
 
@@ -196,7 +214,7 @@ def _checked(place: str, make: Callable[[_T], Any], entry: _T) -> Any:
 def _hub(hub: _Hub) -> HubSettings:
     groups = tuple(group.name for group in hub.consumer_groups)
     count = str(hub.partition_count)
-    if not count.isdecimal():
+    if not count.isdecimal() or len(count) > _MOST_DIGITS:
         raise InputError(f"PartitionCount is '{count}': give a number from 1 to {config_checks.MAX_PARTITIONS}")
     return HubSettings(hub.name, int(count), groups)
 
@@ -257,30 +275,7 @@ def _rule(rule: _Rule) -> RuleSettings:
         if properties.sql_filter is None:
             raise InputError("FilterType is Sql: give SqlFilter.SqlExpression")
         return RuleSettings(rule.name, sql=properties.sql_filter.sql_expression, action=action)
-    if not properties.correlation_filter:
+    correlation = properties.correlation_filter.as_filter() if properties.correlation_filter else CorrelationFilter()
+    if not (correlation.system or correlation.application):
         raise InputError("FilterType is Correlation: give CorrelationFilter with at least one property")
-    return RuleSettings(rule.name, correlation=_correlation(properties.correlation_filter), action=action)
-
-
-def _correlation(given: dict[str, Any]) -> CorrelationFilter:
-    try:
-        return msgspec.convert(given, _Correlation).as_filter()
-    except msgspec.ValidationError as error:
-        raise InputError(f"CorrelationFilter: {error}") from None
-
-
-class _Correlation(_Pascal, frozen=True):
-    content_type: str | None = None
-    correlation_id: str | None = None
-    label: str | None = None
-    message_id: str | None = None
-    reply_to: str | None = None
-    reply_to_session_id: str | None = None
-    session_id: str | None = None
-    to: str | None = None
-    properties: dict[str, str | int | float | bool] = {}
-
-    def as_filter(self) -> CorrelationFilter:
-        fields: Iterator[tuple[str, Any]] = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        system = {name: value for name, value in fields if name != "properties" and value is not None}
-        return CorrelationFilter(system, dict(self.properties))
+    return RuleSettings(rule.name, correlation=correlation, action=action)

@@ -20,6 +20,11 @@ _AT = re.compile(r"(.*?)(?: - at `\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 _COMMENT = re.compile(r"\s*(//|/\*)")
 _CLOSING = re.compile(r"\s*[\]}]")
+_WORD = re.compile(r"`((?:\w+ \| )*(?:int|str|float|bool|object|array|null))`")
+_IN_WORDS = {
+    "int": "a whole number", "str": "text", "float": "a number", "bool": "true or false", "object": "an object { }",
+    "array": "a list [ ]",
+}  # fmt: skip
 _FIELD = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _ENUM = re.compile(r"Invalid enum value (.*)", re.DOTALL)
 
@@ -115,8 +120,9 @@ def _explained(said: str, wanted: type) -> tuple[str, _Path]:
         hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
         return f"there is no such setting; {hint}", (*path, unknown[1])
     if (bad := _ENUM.fullmatch(said)) and get_origin(there) is Literal:
-        return f"expected {' or '.join(repr(each) for each in get_args(there))}, got {bad[1]}", path
-    return said[:1].lower() + said[1:], path
+        return f"expected {' or '.join(repr(each) for each in get_args(there))}, found {bad[1]}", path
+    said = _WORD.sub(lambda match: " or ".join(_IN_WORDS.get(word, word) for word in match[1].split(" | ")), said)
+    return said[:1].lower() + said[1:].replace(", got ", ", found "), path
 
 
 def _type_at(wanted: Any, path: _Path) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from goldwire.errors import StoreBusyError, StoreCorruptError
+from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
 
 FILE_NAME = "azure.sqlite"
 FORMAT = 2
@@ -58,18 +58,22 @@ class Store:
         folder: where the file lies or is made; None: in memory, gone when it is closed.
 
     Raises:
+        InputError: the folder, or the file in it, cannot be made or written.
         StoreBusyError: another process has the folder open.
-        StoreCorruptError: the file was written by another version.
+        StoreCorruptError: the file was written by another version, or is damaged.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._depth = 0
         self._undone: list[Callable[[], None]] = []
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         place = ":memory:" if folder is None else str(folder / FILE_NAME)
         # Calls come from one thread at a time, but a test may open the broker in another than the one that serves it.
-        self.database = sqlite3.connect(place, isolation_level=None, timeout=1.0, check_same_thread=False)
+        try:
+            self.database = sqlite3.connect(place, isolation_level=None, timeout=1.0, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
         try:
             self._prepare(place)
         except BaseException:
@@ -89,7 +93,9 @@ class Store:
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StoreBusyError(f"{place}: another emulator has it open; stop that one or give another folder") from error
-            raise
+            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreCorruptError(f"{place}: {error}; restore a copy, or give another folder") from error
         if version not in {0, 1, FORMAT}:
             raise StoreCorruptError(f"{place}: written in format {version}, this version reads {FORMAT}; give another folder")
 
@@ -148,3 +154,12 @@ class Store:
     def close(self) -> None:
         """Close the file; everything that was committed is in it."""
         self.database.close()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder}: that is a file; give a folder for the data") from None
+    except OSError as error:
+        raise InputError(f"{folder}: no folder can be made there: {error.strerror}; give another for the data") from error
