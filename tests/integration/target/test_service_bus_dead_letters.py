@@ -17,11 +17,10 @@ from goldwire.target.base import Delivered, Item
 from goldwire.target.service_bus import ServiceBusSettings, ServiceBusTarget
 from goldwire.target.service_bus_dead_letters import BrokerDeadLetters
 from goldwire.target.service_bus_redrive import sent_again
-from goldwire.testing.azure.amqp.endpoint import Right
-from goldwire.testing.azure.amqp.sas import Policy
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.emulator import ROOT, Emulator
+from goldwire.testing.azure.stage import SEND_ONLY
 from goldwire.testing.events import sealed
 
 CONFIG = BrokerConfig(
@@ -33,7 +32,6 @@ CONFIG = BrokerConfig(
     ),
     topics=(TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="all"),)),),
 )
-SEND_ONLY = Policy("send", "c2VuZA==", frozenset({Right.SEND}))
 
 
 class Bus:
