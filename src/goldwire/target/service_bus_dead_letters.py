@@ -60,7 +60,8 @@ class BrokerDeadLetters:
                 f"target '{name}': it sends to the queue {settings.queue}, which has no subscriptions; leave out --subscription"
             )
         self._sdk: Any = require("azure.servicebus", extra="azure", used_by=f"target '{name}'")
-        self._what = f"target '{name}': the dead letters of {subscription or settings.entity}"
+        place = f"the queue {settings.queue}" if subscription is None else f"{subscription} of the topic {settings.topic}"
+        self._what = f"target '{name}': the dead letters of {place}"
         self._entity = BusEntity(name, settings, SystemClock())
         self._settings = settings
         self._subscription = subscription
@@ -117,6 +118,8 @@ class BrokerDeadLetters:
             ) from None
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
             why = explained(error, self._what)
+            if isinstance(error, self._sdk.exceptions.MessagingEntityNotFoundError):
+                raise ConfigError(str(why)) from None
             if isinstance(why, ConfigError):
                 raise ConfigError(f"{why}; to read dead letters a policy needs Listen, and to redrive them Send too") from None
             before = f"; {len(sent)} were sent again before" if sent else ""

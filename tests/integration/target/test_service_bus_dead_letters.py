@@ -378,6 +378,15 @@ def test_a_credential_that_may_not_read_is_told_what_it_needs(tmp_path):
     on_a_bus(work, tmp_path)
 
 
+def test_a_subscription_that_is_missing_is_named_and_not_blamed_on_the_credential(tmp_path):
+    async def work(bus):
+        with pytest.raises(ConfigError, match="the dead letters of nobody of the topic changes: the entity does not") as failed:
+            await BrokerDeadLetters("bus", bus.settings(topic="changes", sessions=False), "nobody").look(1)
+        assert "Listen" not in str(failed.value)
+
+    on_a_bus(work, tmp_path)
+
+
 def test_a_topic_needs_a_subscription_and_a_queue_has_none():
     with pytest.raises(ConfigError, match=r"the topic changes.*give --subscription"):
         BrokerDeadLetters("bus", ServiceBusSettings(topic="changes", namespace="x"), None)
