@@ -325,6 +325,25 @@ def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:
     assert process.wait(PATIENCE_SECONDS) == 0
 
 
+def test_data_of_entities_that_were_made_otherwise_is_refused(shell: Any) -> None:
+    shell.write("Config.json", json.dumps(BUS))
+    process, _ = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0
+    shell.write("Config.json", json.dumps(BUS).replace('"RequiresSession": true', '"RequiresSession": false'))
+    told = shell.fails("emulator", "--config", "Config.json", "--data", "data", "--port", "0", code=3)
+    assert "queue 'chats': RequiresSession is false in Config.json, and true in its store" in told
+
+
+def test_a_file_without_entities_says_so(shell: Any) -> None:
+    shell.write("Config.json", '{"UserConfig": {}}')
+    process = shell.start("emulator", "--port", "0", "--config", "Config.json")
+    assert process.stdout.readline().startswith("ready: ")
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert "it has no event hub, queue or topic" in process.stderr.read()
+
+
 def test_what_cannot_be_begun_says_why(shell: Any) -> None:
     assert "none.json" in shell.fails("emulator", "--config", "none.json", code=3)
     shell.write("Config.json", '{"UserConfig": {"NamespaceConfig": [{"Entities": [{"Name": "a", "PartitionCount": "many"}]}]}}')
@@ -334,6 +353,9 @@ def test_what_cannot_be_begun_says_why(shell: Any) -> None:
     assert "--tls" in shell.fails("emulator", "--https-port", "0", code=3)
     shell.write("tls/cert.pem", "no certificate")
     assert "cert.pem" in shell.fails("emulator", "--tls", "tls", "--port", "0", code=3)
+    assert "Config.json: that is a file; give a folder" in shell.fails("emulator", "--data", "Config.json", code=3)
+    assert "no certificate can be made there" in shell.fails("emulator", "--tls", "Config.json/x", "--port", "0", code=3)
     _, told = started(shell, "--port", "0", "--data", "data")
-    assert str(told["port"]) in shell.fails("emulator", "--port", str(told["port"]), code=1)
+    taken = shell.fails("emulator", "--port", str(told["port"]), code=1)
+    assert taken == f"goldwire: --port {told['port']}: Address already in use; choose another port, or 0 for a free one\n"
     assert "another" in shell.fails("emulator", "--port", "0", "--data", "data", code=4)

@@ -6,6 +6,7 @@ Each backplane target puts these where its protocol has a place for them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -22,6 +23,17 @@ Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
 """Content type of the structured mode (CloudEvents JSON format 1.0, section 3)."""
+
+_PATH_SIGN = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
+_AUTHORITY = (
+    r"//(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?"
+    r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?(?=[/?#]|\Z)"
+)
+_URI_REFERENCE = re.compile(
+    rf"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))(?:{_AUTHORITY}|(?!//))"
+    rf"(?:{_PATH_SIGN}|/)*(?:\?(?:{_PATH_SIGN}|[/?])*)?(?:\#(?:{_PATH_SIGN}|[/?])*)?"
+)
+"""`URI-reference` of RFC 3986, appendix A, but for the inside of an IP address in brackets."""
 
 _NOTHING: dict[str, str] = {}
 
@@ -61,12 +73,26 @@ class BackplaneSettings(Settings, frozen=True, kw_only=True):
     ] = "event"
     cloudevents_source: Annotated[
         str | None,
-        about("`source` of CloudEvents, a URI reference; without it `/goldwire/` and the target's name.", advanced=True),
+        about(
+            "`source` of CloudEvents, a URI reference; without it `/goldwire/` and the target's name.",
+            examples=["https://example.com/mdm"],
+            advanced=True,
+        ),
     ] = None
 
     def __post_init__(self) -> None:
         if "entityId" not in self.key:
             raise ValueError("key must hold entityId, or the events of all entities would share one partition")
+        # CloudEvents 1.0, section 3.1.1: a URI reference that is not empty. Its readers drop or refuse an event without one.
+        if self.cloudevents_source is not None and not _is_uri_reference(self.cloudevents_source):
+            raise ValueError(
+                "cloudevents_source must be a URI reference (RFC 3986), such as https://example.com/mdm or /mdm; "
+                "percent-encode blanks and signs that are not ASCII, or leave it out"
+            )
+
+
+def _is_uri_reference(text: str) -> bool:
+    return bool(text) and _URI_REFERENCE.fullmatch(text) is not None
 
 
 def refuse_growth(place: str, found: int, declared: int | None) -> None:

@@ -156,9 +156,10 @@ def _load_point(point: EntryPoint) -> None:
     package = point.dist.name if point.dist else point.module
     try:
         point.load()
-    except ImportError as error:
+    except Exception as error:  # a third party's module runs here, and it may be made for another version
         raise ConfigError(
-            f"target kind '{point.name}' of the package {package} cannot be imported: {error}; reinstall that package"
+            f"target kind '{point.name}' of the package {package} cannot be imported: {type(error).__name__}: {error}; "
+            "reinstall that package, or take the version that goes with this one"
         ) from error
     if point.name not in _entries:
         raise ConfigError(f"the package {package} announces target kind '{point.name}' but does not register it")

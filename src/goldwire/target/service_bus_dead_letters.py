@@ -6,33 +6,22 @@ are deliveries that never got there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError, GoldwireError
-from goldwire.event.headers import short
 from goldwire.target.azure import explained
 from goldwire.target.extras import require
 from goldwire.target.service_bus import BusEntity, ServiceBusSettings
+from goldwire.target.service_bus_redrive import LocksEndTooSoonError, Redrive, Redriven, number_of, peek
 
 if TYPE_CHECKING:
-    from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
-    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
-
-_AT_ONCE = 50
-"""How many messages are locked at once: all of them are sent long before the first lock ends."""
-
-_PEEKED_AT_ONCE = 250
-
-_WAIT_SECONDS = 5.0
-"""How long an empty queue is waited at."""
-
-_OF_THE_BROKER = frozenset({"DeadLetterReason", "DeadLetterErrorDescription"})
-"""Properties that the broker adds to a dead letter; a message that is sent again has none."""
+    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 
 
 class DeadMessage(Struct, frozen=True):
@@ -48,19 +37,6 @@ class DeadMessage(Struct, frozen=True):
     enqueued_at: str | None
 
 
-class Redriven(Struct, frozen=True):
-    """What a redrive did."""
-
-    sent: int
-    left: int
-    """Messages that were met and stay: not chosen, without a plain body, or given up again while the redrive went on. Each of
-    them has one delivery more on its count."""
-    missing: list[int]
-    """Numbers that were asked for and are not there."""
-    refused: list[int]
-    """Numbers that were asked for and stay: their message has no plain body, or another reader holds it."""
-
-
 class BrokerDeadLetters:
     """The dead letters of one target's queue, or of one subscription of its topic.
 
@@ -74,11 +50,18 @@ class BrokerDeadLetters:
     """
 
     def __init__(self, name: str, settings: ServiceBusSettings, subscription: str | None) -> None:
-        if (settings.topic is None) != (subscription is None):
-            wrong = "a topic: name a subscription, which has the dead letters" if settings.topic else "a queue, without any"
-            raise ConfigError(f"target '{name}': it is {wrong}")
+        if settings.topic is not None and subscription is None:
+            raise ConfigError(
+                f"target '{name}': it sends to the topic {settings.topic}, whose subscriptions have the dead letters; "
+                "give --subscription NAME"
+            )
+        if settings.topic is None and subscription is not None:
+            raise ConfigError(
+                f"target '{name}': it sends to the queue {settings.queue}, which has no subscriptions; leave out --subscription"
+            )
         self._sdk: Any = require("azure.servicebus", extra="azure", used_by=f"target '{name}'")
-        self._what = f"target '{name}': the dead letters of {subscription or settings.entity}"
+        place = f"the queue {settings.queue}" if subscription is None else f"{subscription} of the topic {settings.topic}"
+        self._what = f"target '{name}': the dead letters of {place}"
         self._entity = BusEntity(name, settings, SystemClock())
         self._settings = settings
         self._subscription = subscription
@@ -93,13 +76,14 @@ class BrokerDeadLetters:
             GoldwireError: not reachable; ConfigError: the credential must not read it, or it does not exist.
         """
         async with self._client() as client, self._receiver(client) as receiver:
-            return [_told(message) async for message in _peek(receiver, limit)]
+            return [_told(message) async for message in peek(receiver, limit)]
 
     async def redrive(self, sequence_numbers: Collection[int] | None) -> Redriven:
         """Send dead letters to the queue or topic again, oldest first, and take them out of the dead-letter queue.
 
-        The body is the same. The message id ends in `~d` and the dead letter's sequence number: duplicate detection lets it
-        through, and holds back a second copy where this is interrupted between the two steps and repeated.
+        The message is the same, but for its id, and for a time it was scheduled for. The id ends in `~d` and the dead letter's
+        sequence number: duplicate detection lets it through, and holds back a second copy where this is interrupted between
+        the two steps and repeated.
 
         A dead letter cannot be received by its number. Those that are in the way are received too, and given back, which counts
         as a delivery of them (a dead-letter queue sets no limit to that). Of what lies behind the last one asked for, none is.
@@ -108,42 +92,38 @@ class BrokerDeadLetters:
             sequence_numbers: which; None for all.
 
         Raises:
-            GoldwireError: not reachable; ConfigError: the credential must not read, or must not send.
+            GoldwireError: not reachable, or locks end too soon; the text tells how many were sent. ConfigError: the credential
+                must not read, or must not send.
         """
-        async with self._client() as client, self._receiver(client) as receiver, self._sender(client) as sender:
+        sent: set[int] = set()
+        async with self._client(sent) as client, self._receiver(client) as receiver, self._sender(client) as sender:
+            work = Redrive(receiver, sender, sent)
             if sequence_numbers is None:
-                return await _Redrive(receiver, sender, self._again).everything()
-            there = [_number(message) async for message in _peek(receiver)]
-            return await _Redrive(receiver, sender, self._again).these(set(sequence_numbers), there)
-
-    def _again(self, message: ServiceBusReceivedMessage) -> ServiceBusMessage | None:
-        if message.body_type != self._sdk.amqp.AmqpMessageBodyType.DATA:
-            return None
-        properties = {_text(name): _text(value) for name, value in (message.application_properties or {}).items()}
-        made: ServiceBusMessage = self._sdk.ServiceBusMessage(
-            b"".join(message.body),
-            message_id=short(f"{message.message_id}~d{message.sequence_number}"),
-            correlation_id=message.correlation_id,
-            content_type=message.content_type,
-            subject=message.subject,
-            session_id=message.session_id,
-            partition_key=None if message.session_id else message.partition_key,
-            application_properties={name: value for name, value in properties.items() if name not in _OF_THE_BROKER},
-        )
-        return made
+                return await work.everything()
+            there = [number_of(message) async for message in peek(receiver)]
+            return await work.these(set(sequence_numbers), there)
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[ServiceBusClient]:
+    async def _client(self, sent: Collection[int] = ()) -> AsyncIterator[ServiceBusClient]:
+        """Connect; an error is told as one of the target, with the number of messages that were sent before."""
         try:
             async with self._entity.new_client() as client:
                 yield client
         except GoldwireError:
             raise
+        except LocksEndTooSoonError:
+            raise GoldwireError(
+                f"{self._what}: {len(sent)} were sent again; the others came again and again, since their locks end too soon. "
+                "Lengthen LockDuration, redrive fewer at once, and see whether this machine's clock is right"
+            ) from None
         except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
             why = explained(error, self._what)
+            if isinstance(error, self._sdk.exceptions.MessagingEntityNotFoundError):
+                raise ConfigError(str(why)) from None
             if isinstance(why, ConfigError):
                 raise ConfigError(f"{why}; to read dead letters a policy needs Listen, and to redrive them Send too") from None
-            raise GoldwireError(f"{why}; try again") from None
+            before = f"; {len(sent)} were sent again before" if sent else ""
+            raise GoldwireError(f"{why}{before}; try again") from None
         finally:
             await self._entity.close()
 
@@ -159,91 +139,10 @@ class BrokerDeadLetters:
         return client.get_topic_sender(self._settings.entity)
 
 
-class _Redrive:
-    """One redrive: what it sent, and what it met that stays.
-
-    What stays is locked to the end, or the next receive would bring it again instead of what follows.
-    """
-
-    def __init__(
-        self,
-        receiver: ServiceBusReceiver,
-        sender: ServiceBusSender,
-        again: Callable[[ServiceBusReceivedMessage], ServiceBusMessage | None],
-    ) -> None:
-        self._receiver = receiver
-        self._sender = sender
-        self._again = again
-        self._sent: set[int] = set()
-        self._ids: set[str] = set()
-        self._kept: dict[int, ServiceBusReceivedMessage] = {}
-
-    async def everything(self) -> Redriven:
-        """Send all of them, but not what came back meanwhile: it would go round and round."""
-        try:
-            while await self._some(_AT_ONCE, lambda message: message.message_id not in self._ids):
-                pass
-        finally:
-            await self._give_back()
-        return Redriven(len(self._sent), len(self._kept), [], [])
-
-    async def these(self, wanted: set[int], there: Sequence[int]) -> Redriven:
-        """Send those that a person named, whatever their ids: they were there before, and what comes back has another number.
-
-        Args:
-            wanted: their numbers.
-            there: the numbers of all dead letters.
-        """
-        present = wanted.intersection(there)
-        on_the_way = sum(number <= max(present) for number in there) if present else 0
-        try:
-            while not present <= self._sent | self._kept.keys():
-                limit = max(1, min(_AT_ONCE, on_the_way - len(self._sent) - len(self._kept)))
-                if not await self._some(limit, lambda message: _number(message) in wanted):
-                    break
-        finally:
-            await self._give_back()
-        return Redriven(len(self._sent), len(self._kept), sorted(wanted - present), sorted(present - self._sent))
-
-    async def _some(self, limit: int, chosen: Callable[[ServiceBusReceivedMessage], bool]) -> bool:
-        """Receive up to so many and send what is chosen; return whether there was something new."""
-        batch = await self._receiver.receive_messages(max_message_count=limit, max_wait_time=_WAIT_SECONDS)
-        fresh = [message for message in batch if _number(message) not in self._kept]
-        for message in fresh:
-            again = self._again(message) if chosen(message) else None
-            if again is None:
-                self._kept[_number(message)] = message
-                continue
-            await self._sender.send_messages(again)
-            await self._receiver.complete_message(message)
-            self._sent.add(_number(message))
-            self._ids.add(again.message_id or "")
-        return bool(fresh)
-
-    async def _give_back(self) -> None:
-        for message in self._kept.values():
-            with suppress(Exception):  # its lock ends by itself
-                await self._receiver.abandon_message(message)
-
-
-async def _peek(receiver: ServiceBusReceiver, limit: int | None = None) -> AsyncIterator[ServiceBusReceivedMessage]:
-    """Give the oldest messages, or all, and leave them as they are."""
-    after = count = 0
-    while limit is None or count < limit:
-        at_once = _PEEKED_AT_ONCE if limit is None else min(limit - count, _PEEKED_AT_ONCE)
-        some = await receiver.peek_messages(max_message_count=at_once, sequence_number=after)
-        if not some:
-            return
-        for message in some:
-            yield message
-        after = _number(some[-1]) + 1
-        count += len(some)
-
-
 def _told(message: ServiceBusReceivedMessage) -> DeadMessage:
     at = message.enqueued_time_utc
     return DeadMessage(
-        _number(message),
+        number_of(message),
         message.message_id,
         message.subject,
         message.session_id,
@@ -251,15 +150,3 @@ def _told(message: ServiceBusReceivedMessage) -> DeadMessage:
         message.delivery_count or 0,
         at.isoformat() if at is not None else None,
     )
-
-
-def _number(message: ServiceBusReceivedMessage) -> int:
-    """Return the sequence number, which every message that came from a broker has."""
-    number = message.sequence_number
-    assert number is not None, "it came from a broker"
-    return number
-
-
-def _text(value: Any) -> Any:
-    """Return a text that the SDK hands out as the bytes it came in."""
-    return value.decode() if isinstance(value, bytes) else value

@@ -1,4 +1,4 @@
-"""Real servers behind a wire that can be cut: PostgreSQL, MariaDB and nginx."""
+"""Real servers behind a wire that can be cut: PostgreSQL, MariaDB and nginx; and a Kafka cluster."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ import psycopg
 import pymysql
 import pytest
 
+from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire.testing.kafka_stage import TOPIC
 from goldwire.testing.target_suite import SECRET
 
 PATIENCE_SECONDS = 120
@@ -177,3 +179,10 @@ def _wait_until_listening(path: str, process: subprocess.Popen[bytes]) -> None:
         assert process.poll() is None, "mariadbd ended by itself"
         assert time.monotonic() < deadline, "mariadbd did not start"
         time.sleep(0.1)
+
+
+@pytest.fixture
+def cluster() -> Iterator[KafkaCluster]:
+    """One broker, with a topic of four partitions."""
+    with KafkaCluster(1, {TOPIC: 4}) as found:
+        yield found

@@ -8,8 +8,7 @@ import json
 import socket
 import warnings
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,14 @@ from goldwire.target.base import Delivered, Finding, Item, Target
 from goldwire.target.event_hubs import EventHubsSettings, EventHubsTarget
 from goldwire.target.event_hubs_amqp import rights_of_reading
 from goldwire.target.service_bus import ServiceBusSettings, ServiceBusTarget
-from goldwire.testing.azure.amqp.endpoint import Right
 from goldwire.testing.azure.amqp.sas import Policy
 from goldwire.testing.azure.broker.config import BrokerConfig
 from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire.testing.azure.certificate import CERTIFICATE, server_context
 from goldwire.testing.azure.emulator import ROOT, Emulator
+from goldwire.testing.azure.stage import SEND_ONLY
 from goldwire.testing.events import sealed
+from goldwire.testing.target_use import opened
 
 CONFIG = BrokerConfig(
     hubs=(HubSettings("golden", 3),),
@@ -50,7 +50,6 @@ CONFIG = BrokerConfig(
         TopicSettings(name="unheard", duplicate_window_ms=600_000),
     ),
 )
-SEND_ONLY = Policy("send", "c2VuZA==", frozenset({Right.SEND}))
 QUEUE_ONLY = Policy("crm-manager", "Y3Jt", path="crm")
 
 
@@ -79,15 +78,6 @@ def with_namespace(tmp_path: Path, check: Callable[[Namespace], Coroutine[Any, A
             return await check(Namespace(emulator, str(tmp_path / CERTIFICATE)))
 
     return asyncio.run(run())
-
-
-@asynccontextmanager
-async def opened(target: Target) -> AsyncIterator[Target]:
-    await target.open()
-    try:
-        yield target
-    finally:
-        await target.close()
 
 
 async def send_through_cuts(namespace: Namespace, target: Target) -> int:

@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,11 @@ from goldwire.testing.kafka_sasl import (
     connection_strings,
     passwords,
 )
+from goldwire.testing.kafka_stage import TOPIC
 from goldwire.testing.target_suite import SECRET
+from goldwire.testing.target_use import use
 from goldwire.testing.tokens import TokenIssuer
 
-TOPIC = "golden"
 NO_TOKEN = "no token can be had"
 USERS = {"goldwire": SECRET}
 PASSWORDS: list[Mechanism] = [Plain(passwords(USERS)), Scram("SCRAM-SHA-256", USERS), Scram("SCRAM-SHA-512", USERS)]
@@ -86,32 +87,13 @@ def event_hub(gate: KafkaGate, folder: Path, **more: Any) -> EventHubsTarget:
     return EventHubsTarget("hub", EventHubsSettings(**{**plain, **more}), SystemClock())
 
 
-def opened(target: Target, check: Callable[[Any], Coroutine[Any, Any, Any]], *, again: bool = True) -> Any:
-    """Open a target, do something with it, and close it; as the relay does, open it again while nobody answers."""
-
-    async def run() -> Any:
-        while True:
-            try:
-                await target.open()
-                break
-            except ConnectionError:
-                if not again:
-                    raise
-        try:
-            return await check(target)
-        finally:
-            await target.close()
-
-    return asyncio.run(run())
-
-
 async def send_one(target: Target) -> Outcome:
     return (await target.send([Item(sealed("a", 1))]))[0]
 
 
 def failure(target: Target, *, again: bool = True) -> Exception:
     with pytest.raises((ConfigError, OSError)) as caught:
-        opened(target, send_one, again=again)
+        use(target, send_one, again=again)
     assert SECRET not in str(caught.value)
     return caught.value
 
@@ -120,7 +102,7 @@ def failure(target: Target, *, again: bool = True) -> Exception:
 def test_a_user_with_the_right_password_writes_over_tls(cluster: KafkaCluster, folder: Path, sasl: str) -> None:
     with gate_before(cluster, folder, *PASSWORDS) as gate:
         target = kafka(gate, folder, sasl=sasl, username="goldwire", password=SECRET)
-        assert opened(target, send_one) == Delivered()
+        assert use(target, send_one) == Delivered()
         assert {one.name for one in gate.admitted} == {"goldwire"}
         assert gate.refused == 0
     assert [record.key() for record in cluster.records(TOPIC)] == [b"a"]
@@ -177,7 +159,7 @@ def test_a_password_that_is_changed_meanwhile_stops_the_target_until_it_is_chang
 
     with gate_before(cluster, folder, Plain(passwords(users))) as gate:
         target = kafka(gate, folder, sasl="plain", username="goldwire", password=SECRET, timeout_seconds=1.0)
-        first, *rest = opened(target, check)
+        first, *rest = use(target, check)
     assert isinstance(first, Unknown)
     assert {type(one) for one in rest} == {Unavailable}
 
@@ -204,7 +186,7 @@ def test_a_refusal_after_a_connection_that_broke_unseen_is_not_certain(cluster: 
     with KafkaGate(cluster.bootstrap) as gate:
         place = tuple(gate.bootstrap.split(","))
         settings = KafkaSettings(bootstrap_servers=place, topic=TOPIC, tls=False)
-        found = opened(KafkaTarget("k", settings, SystemClock()), check)
+        found = use(KafkaTarget("k", settings, SystemClock()), check)
     assert b"a" in {record.key() for record in cluster.records(TOPIC)}
     assert isinstance(found, Unknown), found
 
@@ -299,7 +281,7 @@ def test_tokens_of_entra_expire_and_nothing_is_lost_or_out_of_order(
 
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=announces) as gate:
         target = event_hub(gate, folder, namespace="mdm", identity="managed")
-        last = opened(target, check)
+        last = use(target, check)
     assert "https://mdm.servicebus.windows.net" in unquote(identity.asked[0])
     found = versions_in(cluster)
     assert len(found) == 5
@@ -321,7 +303,7 @@ def test_an_identity_that_fails_for_longer_than_a_token_lasts_is_got_over(
         return bad, await send_until(target, lambda version: version >= 20)
 
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
-        bad, _ = opened(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=1.0), check)
+        bad, _ = use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=1.0), check)
     assert identity.failed
     assert isinstance(bad[-1], Unavailable)
 
@@ -343,7 +325,7 @@ def test_a_producer_that_is_at_its_end_while_there_is_no_token_is_replaced_when_
 
     cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 8)  # which no producer survives
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
-        opened(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=2.0), check)
+        use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=2.0), check)
 
 
 def test_an_open_that_was_given_up_leaves_no_client_behind() -> None:
@@ -384,7 +366,7 @@ def test_a_token_by_client_id_and_secret(cluster: KafkaCluster, folder: Path, id
         async def check(target: KafkaTarget) -> int:
             return await send_until(target, lambda _: len({one.name for one in gate.admitted}) >= 3)
 
-        last = opened(target, check)
+        last = use(target, check)
     assert {tuple(versions) for versions in versions_in(cluster).values()} == {tuple(range(1, last + 1))}
     assert identity.asked[0].startswith("Basic ")
     assert "scope=kafka" in identity.asked[0]
@@ -402,9 +384,9 @@ def test_the_kafka_endpoint_takes_a_connection_string(cluster: KafkaCluster, fol
         target = event_hub(
             gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how};EntityPath={TOPIC}", timeout_seconds=60.0
         )
-        assert opened(target, send_one) == Delivered()
+        assert use(target, send_one) == Delivered()
         assert gate.refused == 0
-        ends = [one.text for one in opened(target, lambda hub: hub.check()) if one.subject == "credential"]
+        ends = [one.text for one in use(target, lambda hub: hub.check()) if one.subject == "credential"]
         assert ends == (["the SAS token ends at 2100-01-01T00:00:00.000000Z; renew it before"] if form == "token" else [])
         found = failure(event_hub(gate, folder, connection_string=f"Endpoint=sb://127.0.0.1/;{how[:-1]};EntityPath={TOPIC}"))
         assert isinstance(found, ConfigError)

@@ -88,6 +88,13 @@ def test_a_setting_of_the_kind_is_checked_with_the_rest(tmp_path: Path) -> None:
     ]
 
 
+def test_a_source_of_cloudevents_that_is_no_uri_reference_is_refused(tmp_path: Path) -> None:
+    settings = '{bootstrap_servers: ["localhost:9092"], topic: golden, cloudevents_source: "my source"}'
+    text = SOUND.replace("kind: file", "kind: kafka").replace("{path: out/events.jsonl}", settings)
+    [fault] = faults(tmp_path, text)
+    assert fault.startswith("goldwire.yaml:12:15: targets.events.settings: cloudevents_source must be a URI reference")
+
+
 def test_missing_settings_are_named_also_where_there_are_none(tmp_path: Path) -> None:
     text = SOUND.replace("    settings: {path: out/events.jsonl}\n", "")
     assert faults(tmp_path, text) == ["goldwire.yaml:8:3: targets.events: `settings` is missing; the kind file needs path"]

@@ -104,6 +104,27 @@ def test_the_source_can_be_chosen() -> None:
     assert read_kafka(rendered).get_source() == "https://example.com/mdm"
 
 
+SOURCES = [
+    *("https://example.com/mdm?x=/?&y#z/?", "urn:example:mdm", "mailto:mdm@example.com", "file:///x", "a+b-c.1:"),
+    *("//h:80", "//u:p@[::1]:8080/x", "/mdm", "/caf%C3%A9", "mdm/a:b", "1-555-123-4567", "#x", "?"),
+]
+NO_SOURCES = [
+    *("", " ", "my source", "/mdm\n", "/café", "1a:b", ":x", "a#b#c", "/a[1]", "%4", "/%zz", "/a\\b", "<mdm>", '"mdm"'),
+    *("http://[x]/", "http://h:port/", "//a@b@c", "//h:80x", "{mdm}"),
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_source_may_be_any_uri_reference(source: str) -> None:
+    BackplaneSettings(cloudevents_source=source)
+
+
+@pytest.mark.parametrize("source", NO_SOURCES)
+def test_a_source_that_is_no_uri_reference_is_refused(source: str) -> None:
+    with pytest.raises(ValueError, match="cloudevents_source must be a URI reference"):
+        BackplaneSettings(cloudevents_source=source)
+
+
 @pytest.mark.parametrize("envelope", ENVELOPES)
 def test_a_resend_is_the_same_message_and_a_replay_has_another_id(envelope: str) -> None:
     assert message(envelope=envelope) == message(envelope=envelope)

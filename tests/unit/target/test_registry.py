@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -81,14 +82,16 @@ def test_a_kind_of_an_installed_package_is_found_and_a_broken_one_is_named(tmp_p
     info = tmp_path / "fax-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fax\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[goldwire.targets]\nfax = fax\nbroken = no_such_module\nsilent = textwrap\n")
+    (tmp_path / "telex.py").write_text("from goldwire.target.registry import target_kind\ntarget_kind('telex')\n")
+    points = "fax = fax\nbroken = no_such_module\nabsent = fax:Nothing\nold = telex\nsilent = textwrap\n"
+    (info / "entry_points.txt").write_text(f"[goldwire.targets]\n{points}")
     code = """
         from goldwire.clock import SystemClock
         from goldwire.errors import ConfigError
         from goldwire.target.registry import build, kinds
         assert {"fax", "broken"} <= set(kinds())
         print(type(build("fax", "f", {}, SystemClock())).__name__)
-        for kind in ("broken", "silent"):
+        for kind in ("broken", "absent", "old", "silent"):
             try:
                 build(kind, "b", {}, SystemClock())
             except ConfigError as error:
@@ -96,14 +99,15 @@ def test_a_kind_of_an_installed_package_is_found_and_a_broken_one_is_named(tmp_p
     """
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        env={"PYTHONPATH": str(tmp_path)},
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
         capture_output=True,
         text=True,
         check=True,
     )
-    first, broken, silent = run.stdout.splitlines()
+    first, broken, absent, old, silent = run.stdout.splitlines()
     assert first == "FaxTarget"
-    assert broken.startswith("target kind 'broken' of the package fax cannot be imported")
+    for kind, told in (("broken", broken), ("absent", absent), ("old", old)):
+        assert told.startswith(f"target kind '{kind}' of the package fax cannot be imported: ")
     assert silent == "the package fax announces target kind 'silent' but does not register it"
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _PORT = 5672
 """Of AMQP, and of Microsoft's emulators."""
-
+_KINDS = ("event_hubs", "queues", "topics")
+"""Of entities, as the result names them."""
 
 EntitiesOption = Annotated[
     Path | None,
@@ -159,13 +160,16 @@ async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
         ports: the options that an error names where a port is taken.
         tell: called once it listens.
     """
+    import os
+
     from goldwire.errors import GoldwireError
 
     ended = _signalled()
     try:
         await peer.start()
     except OSError as error:
-        raise GoldwireError(f"{ports}: {error.strerror}; choose another port, or 0 for a free one") from error
+        said = os.strerror(error.errno) if error.errno else error.strerror  # asyncio puts the address in front
+        raise GoldwireError(f"{ports}: {said}; choose another port, or 0 for a free one") from error
     tell()
     await ended.wait()
     await peer.stop()
@@ -237,6 +241,8 @@ def _render(result: dict[str, Any]) -> None:
         )
     if result["https_port"]:
         note(f"over WebSockets custom_endpoint_address=sb://localhost:{result['https_port']}; the management API is there too")
-    for kind in ("event_hubs", "queues", "topics"):
+    for kind in _KINDS:
         if result[kind]:
             note(f"{kind.replace('_', ' ')}: {', '.join(result[kind])}")
+    if not any(result[kind] for kind in _KINDS):
+        note("it has no event hub, queue or topic: name some under UserConfig of Config.json")

@@ -17,6 +17,9 @@ group = typer.Typer(help="What only a Service Bus has.", no_args_is_help=True)
 letters = typer.Typer(help="The broker's dead letters: delivered, and given up by a subscriber.", no_args_is_help=True)
 group.add_typer(letters, name="dead-letters")
 
+_REDRIVEN = ("left", "missing", "refused", "unsettled")
+"""What --json tells of a redrive beside the number of messages that were sent."""
+
 _REASON_CHARACTERS = 60
 """Of a reason in the table."""
 
@@ -101,15 +104,20 @@ def redrive_letters(
         source = _letters(house, target, subscription, connection_string)
         done = asyncio.run(source.redrive(None if everything else set(numbers or ())))
     show(
-        {"target": target, "redriven": done.sent, "left": done.left, "missing": done.missing, "refused": done.refused},
+        {"target": target, "redriven": done.sent, **{name: getattr(done, name) for name in _REDRIVEN}},
         as_json=as_json,
         render=lambda: say(f"{done.sent:,} sent again, {done.left:,} left"),
     )
     if done.refused:
         note(f"goldwire: these stay; they have no plain body, or another reader holds them: {_listed(done.refused)}")
+    if done.unsettled:
+        note(
+            "goldwire: these were sent, but stay, since another reader took them when their lock ended; redriven again they "
+            f"would arrive twice where duplicate detection is off: {_listed(done.unsettled)}"
+        )
     if done.missing:
         raise NotFoundError(f"target {target}: no dead letters have these numbers: {_listed(done.missing)}")
-    if done.refused:
+    if done.refused or done.unsettled:
         raise typer.Exit(GoldwireError.exit_code)
 
 

@@ -29,11 +29,14 @@ def server_context(folder: Path) -> ssl.SSLContext:
         folder: holds `cert.pem`, which a client is to trust, and `key.pem`.
 
     Raises:
-        InputError: what the folder holds is no certificate with its key.
+        InputError: what the folder holds is no certificate with its key, or none can be made there.
     """
     certificate, key = folder / CERTIFICATE, folder / KEY
     if not certificate.exists() and not key.exists():
-        _make(certificate, key)
+        try:
+            _make(certificate, key)
+        except OSError as error:
+            raise InputError(f"{folder}: no certificate can be made there: {error.strerror}; name another folder") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         context.load_cert_chain(certificate, key)

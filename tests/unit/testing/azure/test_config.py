@@ -72,7 +72,6 @@ def test_the_shape_of_microsoft_s_event_hubs_file_is_read():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "format"),
         ({}, "UserConfig"),
         (bus([{"Name": "q", "Properties": {"LockDurations": "PT1M"}}]), "LockDurations"),
         (bus([{"Name": "q", "Properties": {"LockDuration": "1 minute"}}]), "LockDuration: '1 minute'"),
@@ -82,6 +81,16 @@ def test_the_shape_of_microsoft_s_event_hubs_file_is_read():
         (bus([{"Name": "q", "Properties": {"ForwardTo": "nowhere"}}]), "'nowhere'"),
         (bus([{"Name": "q"}, {"Name": "Q"}]), "twice"),
         (bus([{"Name": "-q"}]), "'-q'"),
+        (bus([{"Name": "q" * 261}]), "261 characters; give it up to 260"),
+        (bus([{"Name": "t/subscriptions/s"}]), "address of a subscription"),
+        (bus([{"Name": "x"}], [{"Name": "X"}]), "topic 'X': there is a queue of this name already"),
+        (
+            bus(topics=[{"Name": "t", "Subscriptions": [{"Name": "s"}, {"Name": "S"}]}]),
+            "topic 't': subscription 'S': stands twice",
+        ),
+        (bus(topics=[{"Name": "t", "Subscriptions": [{"Name": "s" * 51}]}]), "up to 50"),
+        (hubs({"Name": "h", "PartitionCount": "9" * 5000}), "PartitionCount"),
+        (hubs({"Name": "h", "PartitionCount": 0}), "give 1 to 32"),
         (bus([{"Name": n, "Properties": {"ForwardTo": m}} for n, m in ("ab", "ba")]), "circle"),
         (bus([{"Name": "q", "Properties": {"ForwardTo": "r", "RequiresSession": True}}, {"Name": "r"}]), "exclude"),
         (bus(topics=[{"Name": "t", "Subscriptions": [{"Name": "s", "Rules": [{"Name": "r"}]}]}]), "Properties"),
@@ -90,7 +99,7 @@ def test_the_shape_of_microsoft_s_event_hubs_file_is_read():
         (hubs({"Name": "h", "PartitionCount": 2, "ConsumerGroups": [{"Name": "c"}, {"Name": "C"}]}), "'C'"),
         (
             {"UserConfig": {**hubs({"Name": "x", "PartitionCount": 1})["UserConfig"], **bus([{"Name": "X"}])["UserConfig"]}},
-            "twice",
+            "there is an event hub of this name",
         ),
     ],
 )
@@ -104,7 +113,9 @@ def test_a_wrong_file_is_refused_with_the_place(content, said):
     [
         ({"FilterType": "Sql"}, "SqlExpression"),
         ({"FilterType": "Correlation"}, "at least one property"),
-        ({"FilterType": "Correlation", "CorrelationFilter": {"Subject": "x"}}, "Subject"),
+        ({"FilterType": "Correlation", "CorrelationFilter": {"Subject": "x"}}, r"CorrelationFilter\.Subject: there is no such"),
+        ({"FilterType": "Correlation", "CorrelationFilter": {}}, "at least one property"),
+        ({"FilterType": "Correlation", "CorrelationFilter": {"Label": 3}}, r"CorrelationFilter\.Label: expected text"),
         ({"FilterType": "Sql", "SqlFilter": {"SqlExpression": "a ="}}, "'s' of topic 't'"),
         ({"FilterType": "Regex"}, "Regex"),
     ],

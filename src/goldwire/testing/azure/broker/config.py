@@ -9,7 +9,6 @@ containers take, such as a lock of one second; `objections` lists what the conta
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +17,7 @@ import msgspec
 
 from goldwire.errors import InputError
 from goldwire.testing.azure.broker import config_checks
+from goldwire.testing.azure.broker.config_text import typed
 from goldwire.testing.azure.broker.entities import (
     CorrelationFilter,
     HubSettings,
@@ -28,6 +28,7 @@ from goldwire.testing.azure.broker.entities import (
 )
 
 _T = TypeVar("_T")
+_MOST_DIGITS = 9
 
 
 class BrokerConfig(msgspec.Struct, frozen=True):
@@ -98,10 +99,27 @@ class _Expression(_Pascal, frozen=True):
     sql_expression: str
 
 
+class _Correlation(_Pascal, frozen=True):
+    content_type: str | None = None
+    correlation_id: str | None = None
+    label: str | None = None
+    message_id: str | None = None
+    reply_to: str | None = None
+    reply_to_session_id: str | None = None
+    session_id: str | None = None
+    to: str | None = None
+    properties: dict[str, str | int | float | bool] = {}
+
+    def as_filter(self) -> CorrelationFilter:
+        fields: Iterator[tuple[str, Any]] = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        system = {name: value for name, value in fields if name != "properties" and value is not None}
+        return CorrelationFilter(system, dict(self.properties))
+
+
 class _Rule(_Pascal, frozen=True):
     class Properties(_Pascal, frozen=True):
         filter_type: Literal["Correlation", "Sql"]
-        correlation_filter: dict[str, Any] | None = None
+        correlation_filter: _Correlation | None = None
         sql_filter: _Expression | None = None
         action: _Expression | None = None
 
@@ -143,29 +161,34 @@ def read_config(path: Path) -> BrokerConfig:
     """Read a configuration file.
 
     Raises:
-        InputError: it cannot be read, or does not follow the format; the message names the entity and the setting.
+        InputError: it cannot be read, or does not follow the format; the message names the file, and line and field, or entity
+            and setting.
     """
     try:
-        text = path.read_bytes().removeprefix(codecs.BOM_UTF8)  # editors on Windows begin a file with it
+        text = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}; name the emulator's Config.json") from error
-    try:
-        return parse_config(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    return parse_config(text, str(path))
 
 
-def parse_config(text: bytes | str) -> BrokerConfig:
+def parse_config(text: bytes | str, name: str = "Config.json") -> BrokerConfig:
     """Read a configuration from its JSON text.
+
+    Args:
+        text: the file.
+        name: of the file, for the errors.
 
     Raises:
         InputError: the text does not follow the format.
     """
+    file = typed(text, _File, name)
     try:
-        file = msgspec.json.decode(text, type=_File)
-    except msgspec.MsgspecError as error:
-        raise InputError(f"does not follow the format of Config.json: {error}") from None
-    user = file.user_config
+        return _entities(file.user_config)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def _entities(user: _User) -> BrokerConfig:
     if len(user.namespace_config) > 1 or len(user.namespaces) > 1:
         raise InputError("there may be one namespace of each kind, as in Microsoft's emulators; merge their entities")
     hubs = tuple(_checked(f"event hub '{hub.name}'", _hub, hub) for space in user.namespace_config for hub in space.entities)
@@ -191,7 +214,7 @@ def _checked(place: str, make: Callable[[_T], Any], entry: _T) -> Any:
 def _hub(hub: _Hub) -> HubSettings:
     groups = tuple(group.name for group in hub.consumer_groups)
     count = str(hub.partition_count)
-    if not count.isdecimal():
+    if not count.isdecimal() or len(count) > _MOST_DIGITS:
         raise InputError(f"PartitionCount is '{count}': give a number from 1 to {config_checks.MAX_PARTITIONS}")
     return HubSettings(hub.name, int(count), groups)
 
@@ -252,30 +275,7 @@ def _rule(rule: _Rule) -> RuleSettings:
         if properties.sql_filter is None:
             raise InputError("FilterType is Sql: give SqlFilter.SqlExpression")
         return RuleSettings(rule.name, sql=properties.sql_filter.sql_expression, action=action)
-    if not properties.correlation_filter:
+    correlation = properties.correlation_filter.as_filter() if properties.correlation_filter else CorrelationFilter()
+    if not (correlation.system or correlation.application):
         raise InputError("FilterType is Correlation: give CorrelationFilter with at least one property")
-    return RuleSettings(rule.name, correlation=_correlation(properties.correlation_filter), action=action)
-
-
-def _correlation(given: dict[str, Any]) -> CorrelationFilter:
-    try:
-        return msgspec.convert(given, _Correlation).as_filter()
-    except msgspec.ValidationError as error:
-        raise InputError(f"CorrelationFilter: {error}") from None
-
-
-class _Correlation(_Pascal, frozen=True):
-    content_type: str | None = None
-    correlation_id: str | None = None
-    label: str | None = None
-    message_id: str | None = None
-    reply_to: str | None = None
-    reply_to_session_id: str | None = None
-    session_id: str | None = None
-    to: str | None = None
-    properties: dict[str, str | int | float | bool] = {}
-
-    def as_filter(self) -> CorrelationFilter:
-        fields: Iterator[tuple[str, Any]] = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        system = {name: value for name, value in fields if name != "properties" and value is not None}
-        return CorrelationFilter(system, dict(self.properties))
+    return RuleSettings(rule.name, correlation=correlation, action=action)

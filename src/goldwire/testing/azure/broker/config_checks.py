@@ -20,6 +20,11 @@ _CONTAINER_DELIVERIES = 10
 _CONTAINER_LOCK_MS = 5_000
 _CONTAINER_TIME_TO_LIVE_MS = (300_000, 3_600_000)
 _CONTAINER_WINDOW_MS = (5_000, 300_000)
+_HUB_CHARACTERS = 256
+_BUS_CHARACTERS = 260
+_PART_CHARACTERS = 50
+"""The longest names that the services take: of consumer groups, subscriptions and rules."""
+_A = {"event hub": "an event hub", "queue": "a queue", "topic": "a topic"}
 _NAME = re.compile(r"[A-Za-z0-9](?:[\w\-./]*[A-Za-z0-9])?")
 
 
@@ -44,36 +49,51 @@ def check_names(hubs: Iterable[HubSettings], queues: Iterable[QueueSettings], to
     Raises:
         InputError: the first thing that is wrong.
     """
-    topics = tuple(topics)
-    _check_unique("entity", [entity.name for group in (hubs, queues, topics) for entity in group])
+    hubs, queues, topics = tuple(hubs), tuple(queues), tuple(topics)
+    kinds = (("event hub", hubs, _HUB_CHARACTERS), ("queue", queues, _BUS_CHARACTERS), ("topic", topics, _BUS_CHARACTERS))
+    _check_unique((kind, entity.name, most) for kind, entities, most in kinds for entity in entities)
     for hub in hubs:
         if not 1 <= hub.partition_count <= MAX_PARTITIONS:
             raise InputError(f"event hub '{hub.name}': PartitionCount is {hub.partition_count}: give 1 to {MAX_PARTITIONS}")
-        _check_unique(f"consumer group of event hub '{hub.name}'", hub.consumer_groups, allow=("$default",))
+        _check_parts(f"event hub '{hub.name}'", "consumer group", hub.consumer_groups, allow="$default")
     for queue in queues:
         _check_receiving(f"queue '{queue.name}'", queue)
     for topic in topics:
-        _check_unique(f"subscription of topic '{topic.name}'", [each.name for each in topic.subscriptions])
+        _check_parts(f"topic '{topic.name}'", "subscription", (each.name for each in topic.subscriptions))
         for subscription in topic.subscriptions:
             place = f"subscription '{subscription.name}' of topic '{topic.name}'"
             _check_receiving(place, subscription)
-            _check_unique(f"rule of {place}", [rule.name for rule in subscription.rules], allow=("$default",))
+            _check_parts(place, "rule", (rule.name for rule in subscription.rules), allow="$default")
             try:
                 Rules(subscription.rules)
             except ArgumentError as error:
                 raise InputError(f"{place}: {error}") from None
 
 
-def _check_unique(kind: str, names: Iterable[str], allow: tuple[str, ...] = ()) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name.lower() in seen:
-            raise InputError(f"{kind} '{name}' stands twice (names are compared without case); rename one")
-        if not _NAME.fullmatch(name) and name.lower() not in allow:
+def _check_parts(place: str, kind: str, names: Iterable[str], allow: str = "") -> None:
+    try:
+        _check_unique(((kind, name, _PART_CHARACTERS) for name in names), allow)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+def _check_unique(named: Iterable[tuple[str, str, int]], allow: str = "") -> None:
+    """Check kinds, names and how many characters they may have; `allow` is a name of the service's own."""
+    seen: dict[str, str] = {}
+    for kind, name, most in named:
+        lower = name.lower()
+        if lower in seen:
+            before = "stands twice" if seen[lower] == kind else f"there is {_A[seen[lower]]} of this name already"
+            raise InputError(f"{kind} '{name}': {before} (names are compared without case); rename one")
+        if not _NAME.fullmatch(name) and lower != allow:
             raise InputError(
                 f"{kind} '{name}': a name is letters, digits and . - _ /, and begins and ends with letter or digit"
             )
-        seen.add(name.lower())
+        if "/subscriptions/" in lower:
+            raise InputError(f"{kind} '{name}': that is the address of a subscription; rename it")
+        if len(name) > most:
+            raise InputError(f"{kind} '{name[:20]}…': the name has {len(name)} characters; give it up to {most}")
+        seen[lower] = kind
 
 
 def _check_receiving(place: str, settings: ReceivingSettings) -> None:

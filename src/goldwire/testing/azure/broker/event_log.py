@@ -32,7 +32,9 @@ class EventLog:
     def reread(self) -> None:
         """Take the partition's state from the store."""
         query = "SELECT next_sequence, next_offset, last_offset, last_enqueued_at_ms FROM partitions WHERE id = ?"
-        row: tuple[int, int, int | None, int | None] = self._store.database.execute(query, (self._row,)).fetchone()
+        row: tuple[int, int, int | None, int | None] | None = self._store.database.execute(query, (self._row,)).fetchone()
+        if row is None:
+            return  # the start that made the partition was undone
         self._next, self._next_offset, self._last_offset, self._last_ms = row
         first = self._store.database.execute(
             "SELECT min(place) FROM events WHERE place >= ? AND place < ?", (self._base, self._base + self._next)

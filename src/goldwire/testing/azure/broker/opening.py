@@ -97,7 +97,8 @@ def open_broker(
     """
     store = Store(folder)
     try:
-        return Broker(store, config, limits or Limits(), clock or SystemClock())
+        with store.transaction():  # a configuration that is refused leaves nothing of itself in the store
+            return Broker(store, config, limits or Limits(), clock or SystemClock())
     except BaseException:
         store.close()
         raise

@@ -20,6 +20,7 @@ from goldwire.testing.azure.broker.entities import (
     TopicSettings,
 )
 from goldwire.testing.azure.broker.entrance import Entrance
+from goldwire.testing.azure.broker.fixed import Fixed, keep_fixed
 from goldwire.testing.azure.broker.message import NewMessage
 from goldwire.testing.azure.broker.message_queue import DEAD_LETTER_SUFFIX, MessageQueue
 from goldwire.testing.azure.broker.refusals import NotFoundError
@@ -98,6 +99,9 @@ class ServiceBus:
         queues: what can be received from, by path in lower case: queues, subscriptions and dead-letter queues.
         sessions: the sessions of each of `queues`, by the same path.
         subscriptions: by path in lower case.
+
+    Raises:
+        InputError: the store holds one of them with something that cannot change.
     """
 
     def __init__(
@@ -119,6 +123,8 @@ class ServiceBus:
         self._recover()
 
     def _add_queue(self, settings: QueueSettings) -> None:
+        fixed = Fixed("queue", settings.requires_session, settings.duplicate_window_ms is not None)
+        keep_fixed(self.context, f"queue '{settings.name}'", settings.name, fixed)
         queue = self._add_receiving(settings.name, settings)
         self.entrances[settings.name.lower()] = Entrance(
             self.context,
@@ -138,9 +144,14 @@ class ServiceBus:
         return queue
 
     def _add_topic(self, settings: TopicSettings) -> None:
+        place = f"topic '{settings.name}'"
+        fixed = Fixed("topic", requires_duplicate_detection=settings.duplicate_window_ms is not None)
+        keep_fixed(self.context, place, settings.name, fixed)
         subscriptions = []
         for each in settings.subscriptions:
             path = f"{settings.name}{SUBSCRIPTIONS}{each.name}"
+            fixed = Fixed("subscription", each.requires_session)
+            keep_fixed(self.context, f"subscription '{each.name}' of {place}", path, fixed)
             subscriptions.append(Subscription(self.context, self._add_receiving(path, each), each))
             self.subscriptions[path.lower()] = subscriptions[-1]
         topic = _Topic(self.context, settings, subscriptions)

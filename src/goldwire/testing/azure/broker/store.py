@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from goldwire.errors import StoreBusyError, StoreCorruptError
+from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
 
 FILE_NAME = "azure.sqlite"
-FORMAT = 1
+FORMAT = 2
 
 _SCHEMA = """
 CREATE TABLE hubs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at_ms INTEGER NOT NULL) STRICT;
@@ -26,7 +26,7 @@ CREATE TABLE events (
   place INTEGER PRIMARY KEY, start INTEGER NOT NULL, enqueued_at_ms INTEGER NOT NULL, key TEXT, payload BLOB NOT NULL) STRICT;
 
 CREATE TABLE entities (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_sequence INTEGER NOT NULL DEFAULT 1,
-  bytes INTEGER NOT NULL DEFAULT 0, configured_rules TEXT) STRICT;
+  bytes INTEGER NOT NULL DEFAULT 0, configured_rules TEXT, fixed TEXT) STRICT;
 CREATE TABLE rules (subscription INTEGER NOT NULL REFERENCES entities, position INTEGER NOT NULL, rule TEXT NOT NULL,
   PRIMARY KEY (subscription, position)) STRICT, WITHOUT ROWID;
 CREATE TABLE bodies (id INTEGER PRIMARY KEY, holders INTEGER NOT NULL, fields BLOB NOT NULL, payload BLOB NOT NULL) STRICT;
@@ -58,18 +58,22 @@ class Store:
         folder: where the file lies or is made; None: in memory, gone when it is closed.
 
     Raises:
+        InputError: the folder, or the file in it, cannot be made or written.
         StoreBusyError: another process has the folder open.
-        StoreCorruptError: the file was written by another version.
+        StoreCorruptError: the file was written by another version, or is damaged.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._depth = 0
         self._undone: list[Callable[[], None]] = []
         if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make(folder)
         place = ":memory:" if folder is None else str(folder / FILE_NAME)
         # Calls come from one thread at a time, but a test may open the broker in another than the one that serves it.
-        self.database = sqlite3.connect(place, isolation_level=None, timeout=1.0, check_same_thread=False)
+        try:
+            self.database = sqlite3.connect(place, isolation_level=None, timeout=1.0, check_same_thread=False)
+        except sqlite3.OperationalError as error:
+            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
         try:
             self._prepare(place)
         except BaseException:
@@ -84,17 +88,26 @@ class Store:
                 (version,) = self.database.execute("PRAGMA user_version").fetchone()
                 if version == 0:
                     self._create()
+                elif version == 1:
+                    self._upgrade()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StoreBusyError(f"{place}: another emulator has it open; stop that one or give another folder") from error
-            raise
-        if version not in {0, FORMAT}:
+            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
+        except sqlite3.DatabaseError as error:
+            raise StoreCorruptError(f"{place}: {error}; restore a copy, or give another folder") from error
+        if version not in {0, 1, FORMAT}:
             raise StoreCorruptError(f"{place}: written in format {version}, this version reads {FORMAT}; give another folder")
 
     def _create(self) -> None:
         for statement in _SCHEMA.split(";"):
             if statement.strip():
                 self.database.execute(statement)
+        self.database.execute(f"PRAGMA user_version = {FORMAT}")
+
+    def _upgrade(self) -> None:
+        """Make a file of format 1, which does not know what is fixed of an entity, one of this format."""
+        self.database.execute("ALTER TABLE entities ADD COLUMN fixed TEXT")
         self.database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def on_undo(self, reread: Callable[[], None]) -> None:
@@ -141,3 +154,12 @@ class Store:
     def close(self) -> None:
         """Close the file; everything that was committed is in it."""
         self.database.close()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"{folder}: that is a file; give a folder for the data") from None
+    except OSError as error:
+        raise InputError(f"{folder}: no folder can be made there: {error.strerror}; give another for the data") from error
