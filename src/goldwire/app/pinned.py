@@ -94,7 +94,7 @@ def _moves(mine: Standing, kept: Sequence[Standing]) -> list[str]:
 
     Settings that may have meant it are compared as well, and do not end the search: the place may be an older one.
     """
-    last_broker = next((one.kind for one in kept if one.settings_type is not None), mine.kind)
+    last_broker = next((one.kind for one in kept if one.values), mine.kind)
     if last_broker != mine.kind:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
         return [_MOVED.format(setting=f"kind (it was {last_broker})", reason=MOVES)]

@@ -22,7 +22,7 @@ class Standing(Struct, frozen=True):
 
     kind: str
     values: dict[str, Any]
-    """By setting, references resolved: see `place.standing_of`. Never a secret."""
+    """By setting, references resolved: see `place.standing_of`. Never a secret. Empty where the kind had no place."""
 
     @property
     def settings_type(self) -> type[Settings] | None:

@@ -111,3 +111,12 @@ def test_the_place_that_a_name_has_left_is_still_the_place_of_what_it_sent(make:
     [line] = refused(house, "old", "new")
     assert "target 'new': key is not that of target 'old'" in line
     assert shared_places(house, "new") == []
+
+
+def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(make: Make) -> None:
+    house = make({"hub": []}, hub=("customers", GOLDEN))
+    for kind, more in (("carrier_pigeon", {"standing": {"roost": "north"}}), ("file", {})):
+        document = json.dumps({"kind": kind, "settings": {"roost": "north"}, "start": "beginning", "delivery": {}, **more})
+        house.store.save_document(settings_name("hub"), document.encode(), 0.0)
+    [line] = refused(house, "hub")
+    assert "kind (it was carrier_pigeon) cannot change" in line
