@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.extra import extra
 from goldwire_consumer.judge import Held
 from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
+from goldwire_consumer.store.threads import ThreadConnections
 
 with extra("postgresql"):
     import psycopg
@@ -82,29 +82,22 @@ class PostgresStore:
             stream: see `SqlTransaction`.
             create: create the kit's tables now where they are not there; else see `TABLES`.
         """
-        self._connect: Callable[[], PgConnection] = (lambda: psycopg.connect(connect)) if isinstance(connect, str) else connect
+        self._open: Callable[[], PgConnection] = (lambda: psycopg.connect(connect)) if isinstance(connect, str) else connect
         self._stream = stream
-        self._local = threading.local()
-        self._opened: list[PgConnection] = []
-        self._lock = threading.Lock()
+        self._connections = ThreadConnections(self._connect, sound=lambda connection: not connection.closed)
         if create:
             with self.transaction() as transaction:
                 create_tables(transaction.connection)
 
-    def _connection(self) -> PgConnection:
-        found: PgConnection | None = getattr(self._local, "connection", None)
-        if found is None or found.closed:
-            found = self._connect()
-            found.autocommit = True
-            self._local.connection = found
-            with self._lock:
-                self._opened = [one for one in self._opened if not one.closed] + [found]
+    def _connect(self) -> PgConnection:
+        found = self._open()
+        found.autocommit = True
         return found
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[PostgresTransaction]:
         """Open a transaction; psycopg refuses a handler's own commit inside of it."""
-        connection = self._connection()
+        connection = self._connections.own()
         transaction = PostgresTransaction(connection, self._stream)
         try:
             with connection.transaction():
@@ -122,11 +115,7 @@ class PostgresStore:
 
     def close(self) -> None:
         """Close the connections of all threads."""
-        with self._lock:
-            opened, self._opened = self._opened, []
-        for connection in opened:
-            connection.close()
-        self._local = threading.local()
+        self._connections.close()
 
 
 def create_tables(connection: PgConnection) -> None:

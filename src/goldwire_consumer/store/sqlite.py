@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
+from goldwire_consumer.store.threads import ThreadConnections
 
 _BUSY_CODES = {
     sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN,
@@ -66,26 +66,19 @@ class SqliteStore:
         self._path = path
         self._stream = stream
         self._timeout = lock_timeout_seconds
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._lock = threading.Lock()
+        self._connections = ThreadConnections(self._connect)
         with self.transaction() as transaction:
             create_tables(transaction.connection)
 
-    def _connection(self) -> sqlite3.Connection:
-        found: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if found is None:
-            found = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
-            found.execute("PRAGMA journal_mode = WAL")
-            self._local.connection = found
-            with self._lock:
-                self._opened.append(found)
+    def _connect(self) -> sqlite3.Connection:
+        found = sqlite3.connect(self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
+        found.execute("PRAGMA journal_mode = WAL")
         return found
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
         """Open a transaction that holds the file's write lock, so that nobody comes between reading the guard and writing."""
-        connection = self._connection()
+        connection = self._connections.own()
         connection.execute("BEGIN IMMEDIATE")
         try:
             transaction = SqliteTransaction(connection, self._stream)
@@ -104,11 +97,7 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the connections of all threads."""
-        with self._lock:
-            opened, self._opened = self._opened, []
-        for connection in opened:
-            connection.close()
-        self._local = threading.local()
+        self._connections.close()
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

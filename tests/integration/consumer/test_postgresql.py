@@ -305,3 +305,20 @@ def test_many_dead_letters_are_processed_again_in_order(mirror: Mirror) -> None:
     mended.set()
     assert consumer.redrive() == {Outcome.APPLIED: 120, Outcome.DEAD: 60}
     assert consumer.redrive() == {Outcome.DEAD: 60}
+
+
+def test_threads_that_ended_leave_no_connections_behind(database: Any) -> None:
+    """Each run of several sessions starts threads anew; a service that runs again and again must not use up the server."""
+    store = PostgresStore(database.url)
+
+    def use() -> None:
+        with store.transaction() as transaction:
+            transaction.held("e1")
+
+    for _ in range(6):
+        thread = threading.Thread(target=use)
+        thread.start()
+        thread.join()
+    database.wait_until(lambda: database.clients == 2)
+    store.close()
+    database.wait_until(lambda: database.clients == 0)
