@@ -93,6 +93,7 @@ class Scene:
         self.mirror = rows(len(events), Settings(dead_letters="returned") if kind == "service_bus" else None)
         self.send = Sending(kind, {"hub": HUB} if kind == "event_hubs" else {"queue": QUEUE}, peer.address())
         self.tokens: BriefTokens | None = None
+        self.sessions_at_once = 1
 
     def begin(self) -> None:
         subscription = self._hub if self.kind == "event_hubs" else self._queue
@@ -119,7 +120,10 @@ class Scene:
         class Run:
             def run(self, stop: Any) -> None:
                 with scene._client(ServiceBusClient) as client:
-                    ServiceBusSubscription(scene.mirror.consumer, client, queue=QUEUE, pace=PACE).run(stop)
+                    at_once = scene.sessions_at_once
+                    ServiceBusSubscription(scene.mirror.consumer, client, queue=QUEUE, sessions_at_once=at_once, pace=PACE).run(
+                        stop
+                    )
 
         return Run()
 
@@ -216,17 +220,24 @@ def refused_for_a_while(scene: Scene, events: Sequence[SealedEvent], wait_for: C
 
 
 @pytest.mark.parametrize(
-    ("kind", "disturb"),
+    ("kind", "disturb", "sessions_at_once"),
     [
-        *[("event_hubs", one) for one in (throttled, restarted, stolen, tokens_expiring, refused_for_a_while)],
-        *[("service_bus", one) for one in (throttled, restarted, locks_lost, tokens_expiring, refused_for_a_while)],
+        *[("event_hubs", one, 1) for one in (throttled, restarted, stolen, tokens_expiring, refused_for_a_while)],
+        *[("service_bus", one, 1) for one in (throttled, restarted, locks_lost, tokens_expiring, refused_for_a_while)],
+        *[("service_bus", one, 3) for one in (restarted, locks_lost, refused_for_a_while)],
     ],
 )
 def test_every_event_is_applied_once_and_in_order_while_the_service_is(
-    lasting_peer: Any, rows: Callable[..., Any], wait_for: Callable[..., None], kind: str, disturb: Callable[..., None]
+    lasting_peer: Any,
+    rows: Callable[..., Any],
+    wait_for: Callable[..., None],
+    kind: str,
+    disturb: Callable[..., None],
+    sessions_at_once: int,
 ) -> None:
     events = customers(121, 3, 30).events
     scene = Scene(kind, lasting_peer, rows, events)
+    scene.sessions_at_once = sessions_at_once
     if disturb in {tokens_expiring, refused_for_a_while}:
         scene.tokens = BriefTokens()
     scene.begin()

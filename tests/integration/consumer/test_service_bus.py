@@ -142,6 +142,30 @@ def test_sessions_are_worked_on_side_by_side(peer: Any, rows: Callable[..., Any]
     assert dead_letters(peer) == []
 
 
+def test_poison_in_one_session_holds_up_no_other(peer: Any, rows: Callable[..., Any]) -> None:
+    """Between two attempts at the poison every event of the other three sessions is applied."""
+    bad = customers(72, 1, 1).events[0]
+    others = customers(73, 3, 30).events
+    send(peer, [bad, *others])
+    mirror = rows(len(others), RETURNED)
+    missing, applied, waited = set(each(others)), threading.Event(), []
+
+    def fault(event: Any) -> None:
+        if event.entity_id == bad.entity_id:
+            raise RuntimeError
+        missing.discard((event.entity_id, event.version))
+        if not missing:
+            applied.set()
+
+    mirror.fault = fault
+    mirror.consumer = Meeting(mirror.store, mirror._handle, RETURNED, sleep=lambda _: waited.append(applied.wait(60)))
+    mirror.run(Run(peer, mirror, queue="customers", sessions_at_once=4))
+    assert mirror.error is None
+    assert waited == [True] * (RETURNED.attempts - 1)
+    assert sorted(mirror.seen) == each(others)
+    assert [(reason, body) for reason, _, body in dead_letters(peer)] == [("goldwire_consumer: rejected", bad.body)]
+
+
 def test_an_error_of_one_session_ends_all_of_them(peer: Any, rows: Callable[..., Any]) -> None:
     events = customers(68, 1, 20).events
     place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
