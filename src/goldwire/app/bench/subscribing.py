@@ -16,7 +16,7 @@ from goldwire.app.bench.figures import Throughput, Wanted, throughput
 from goldwire.app.bench.measuring import in_turns
 from goldwire.app.bench.setting import Setting
 from goldwire.app.contracts import preview
-from goldwire.errors import GoldwireError, VerificationError
+from goldwire.errors import ConfigError, VerificationError
 from goldwire.event.headers import headers
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
@@ -49,11 +49,11 @@ def subscriber(setting: Setting) -> Throughput:
     """Measure the kit with its SQLite store; the handler has one upsert.
 
     Raises:
-        GoldwireError: the kit is not installed.
+        ConfigError: the kit is not installed.
         VerificationError: an event was not applied.
     """
     if not installed():
-        raise GoldwireError("the figure subscriber measures the kit for subscribers: pip install goldwire-consumer")
+        raise ConfigError("the figure subscriber measures the kit for subscribers: pip install goldwire-consumer")
     sent = list(_sealed(setting))
 
     def bare(number: int) -> None:
