@@ -14,10 +14,12 @@ import sqlite3
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 from azure.eventhub import EventHubConsumerClient, LoadBalancingStrategy
+from azure.eventhub.exceptions import AuthenticationError, EventHubError
 
 from goldwire_consumer import Consumer, Event, Record, SqliteStore, StoppedError, fold
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
@@ -81,27 +83,57 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def main() -> int:
-    """Run until SIGTERM or SIGINT, or until the end; exit code 1 says that somebody has to look."""
-    given = arguments()
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    store = SqliteStore(given.database)
+REFUSED = "the key or token is refused; it needs Listen, or the role of a Data Receiver"
+NOT_THERE = "the namespace has no hub of this name; create it, or name another"
+
+
+def connect(given: argparse.Namespace, checkpoints: SqlCheckpointStore) -> EventHubConsumerClient:
+    """Connect, and ask for the partitions: a wrong hub or key shows here, while in the run the SDK would ask again without end.
+
+    Raises:
+        StoppedError: the connection string cannot be read.
+    """
+    try:
+        client = EventHubConsumerClient.from_connection_string(
+            given.connection_file.read_text(encoding="utf-8").strip(),
+            given.group,
+            eventhub_name=given.hub,
+            checkpoint_store=checkpoints,
+            load_balancing_interval=LOAD_BALANCING_SECONDS,
+            partition_ownership_expiration_interval=OWNERSHIP_SECONDS,
+            load_balancing_strategy=LoadBalancingStrategy.GREEDY,
+        )
+    except OSError as error:
+        raise StoppedError(f"{given.connection_file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise StoppedError(f"{given.connection_file}: it is no text, so no connection string") from error
+    except ValueError as error:
+        raise StoppedError(f"{given.connection_file}: {error}") from error
+    client.get_partition_ids()
+    return client
+
+
+def wrong(error: Exception, given: argparse.Namespace) -> str | None:
+    """Return in one line what is wrong around this program; None where the fault is in it."""
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, StoppedError):
+        return text
+    if isinstance(error, sqlite3.OperationalError):
+        return f"{given.database}: {text}"
+    if isinstance(error, AuthenticationError):
+        return f"hub {given.hub}: {REFUSED}"
+    if isinstance(error, EventHubError):
+        return f"hub {given.hub}: {NOT_THERE if 'Status code: 404' in text else text}"
+    return None
+
+
+def subscribe(given: argparse.Namespace, store: SqliteStore, stop: threading.Event) -> int:
+    """Run until the end is asked for; returns how many events were applied, in earlier lives too."""
     with store.transaction() as transaction:
         for statement in TABLES:
             transaction.connection.execute(statement)
     checkpoints = SqlCheckpointStore(store)
-    client = EventHubConsumerClient.from_connection_string(
-        given.connection_file.read_text(encoding="utf-8").strip(),
-        given.group,
-        eventhub_name=given.hub,
-        checkpoint_store=checkpoints,
-        load_balancing_interval=LOAD_BALANCING_SECONDS,
-        partition_ownership_expiration_interval=OWNERSHIP_SECONDS,
-        load_balancing_strategy=LoadBalancingStrategy.GREEDY,
-    )
+    client = connect(given, checkpoints)
 
     def handle(event: Event, connection: sqlite3.Connection) -> None:
         write(event, connection)
@@ -109,16 +141,28 @@ def main() -> int:
 
     if given.until_end:
         threading.Thread(target=end_when_read, args=(given.database, ends(client), stop), daemon=True).start()
+    EventHubsSubscription(Consumer(store, handle), client, checkpoints, pace=Pace(batch=BATCH, wait_seconds=0.2)).run(stop)
+    with store.transaction() as transaction:
+        (applied,) = transaction.connection.execute("SELECT applied FROM tally").fetchone()
+    return int(applied)
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT, or until the end; exit code 1 says that somebody has to look."""
+    given = arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     try:
-        EventHubsSubscription(Consumer(store, handle), client, checkpoints, pace=Pace(batch=BATCH, wait_seconds=0.2)).run(stop)
-        with store.transaction() as transaction:
-            (applied,) = transaction.connection.execute("SELECT applied FROM tally").fetchone()
-        print(json.dumps({"applied": applied}))  # noqa: T201 - the result
-    except StoppedError as error:
-        LOG.critical("%s", error)
+        with closing(SqliteStore(given.database)) as store:
+            print(json.dumps({"applied": subscribe(given, store, stop)}))  # noqa: T201 - the result
+    except Exception as error:
+        found = wrong(error, given)
+        if found is None:
+            raise
+        LOG.critical("%s", found)
         return 1
-    finally:
-        store.close()
     return 0
 
 

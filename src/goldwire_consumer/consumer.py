@@ -10,23 +10,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Generic, Literal, NamedTuple, Self, TypeVar
-
-from msgspec import Struct
+from typing import Generic, NamedTuple, Self, TypeVar
 
 from goldwire_consumer.apply import APPLIED, Outcome
-from goldwire_consumer.dead_letter import DeadLetter, LetterKind, dead_letter, fingerprint
-from goldwire_consumer.errors import (
-    GapDetected,
-    PoisonError,
-    RejectedError,
-    StoppedError,
-    TooManyDeadLettersError,
-    TryAgainError,
-)
+from goldwire_consumer.aside import Aside
+from goldwire_consumer.dead_letter import DeadLetter, fingerprint
+from goldwire_consumer.errors import PoisonError, RejectedError, StoppedError, TryAgainError
 from goldwire_consumer.event import Event
-from goldwire_consumer.judge import Held, Verdict, gap, judge, taken
+from goldwire_consumer.judge import Held, Verdict, judge, taken
 from goldwire_consumer.message import Message, read
+from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
 
 T = TypeVar("T")
@@ -36,43 +29,8 @@ Handler = Callable[[Event, T], None]
 `RejectedError` (the event is poison) and `TryAgainError`; any other error is tried again, and poison after some attempts."""
 
 _LOG = logging.getLogger("goldwire_consumer")
-_NOTHING = Held(0, None)
 _LETTERS_AT_ONCE = 50
 """How many dead letters a redrive holds in memory."""
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """What a subscriber can decide."""
-
-    on_gap: Literal["park", "stop"] | Callable[[GapDetected], None] = "park"
-    """`park`: the event waits as a dead letter, and so does what follows of its entity, until the missing event, a full one or
-    a tombstone comes. `stop`: raise `GapDetected`. A function is told once for each gap, to ask for a replay, before the event
-    is parked; it can be told again after a crash, and may raise to stop."""
-    dead_letters: Literal["table", "returned"] | Callable[[DeadLetter], None] = "table"
-    """`table`: in the store. A function: told before the message counts as done, perhaps twice. `returned`: only in the result,
-    for whoever hands messages in and has a place for them, such as Service Bus."""
-    dead_letters_in_a_row_max: int | None = 100
-    """More poison in a row than this raises `TooManyDeadLettersError`, because the fault is then likely here; None: never."""
-    attempts: int = 5
-    """How often a handler's unexpected error is tried before the event is poison, and an absent database before giving up."""
-    backoff_seconds: float = 0.1
-    """Before the second attempt; doubled for each one more."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would be misunderstood: a word with a slip in it must not lose dead letters.
-
-        Raises:
-            ValueError: a setting is none of those that there are; it says which.
-        """
-        words = {"on_gap": ("park", "stop"), "dead_letters": ("table", "returned")}
-        for name, known in words.items():
-            value = getattr(self, name)
-            if value not in known and not callable(value):
-                raise ValueError(f"Settings.{name} is {value!r}: give {known[0]!r}, {known[1]!r} or a function")
-        if self.attempts < 1:
-            raise ValueError(f"Settings.attempts is {self.attempts}: give 1 or more")
-        if self.dead_letters_in_a_row_max is not None and self.dead_letters_in_a_row_max < 0:
-            raise ValueError(f"Settings.dead_letters_in_a_row_max is {self.dead_letters_in_a_row_max}: give 0 or more, or None")
 
 
 class Result(NamedTuple):
@@ -121,8 +79,7 @@ class Consumer(Generic[T]):
         self._store = store
         self._handler = handler
         self._sleep = sleep
-        self._dead_in_a_row: set[tuple[str, str]] = set()
-        """Source and fingerprint: what comes again while something else is away is still the same message."""
+        self._aside = Aside(store, self.settings)
 
     def sibling(self) -> Self:
         """Return a consumer with the same store, handler and settings, for another thread."""
@@ -177,7 +134,7 @@ class Consumer(Generic[T]):
             with self._store.transaction() as transaction:
                 letters = transaction.letters(entity_id, after=last, limit=_LETTERS_AT_ONCE)
             for last in letters:
-                self._dead_in_a_row.clear()
+                self._aside.end_row()
                 outcomes[self._alone(last.message, again=last).outcome] += 1
             if len(letters) < _LETTERS_AT_ONCE:
                 return outcomes
@@ -206,7 +163,7 @@ class Consumer(Generic[T]):
         except Exception as error:
             # at commit it can be any of them
             raise _OddError(len(results) if len(results) < len(messages) else 0) from error
-        self._dead_in_a_row.clear()
+        self._aside.end_row()
         return results
 
     def _simply(self, transaction: Transaction[T], message: Message, event: Event) -> Result:
@@ -238,7 +195,7 @@ class Consumer(Generic[T]):
         """Process one message in a transaction of its own, then what waited for it."""
         result = self._tried(message, again)
         if result.outcome not in {Outcome.PARKED, Outcome.DEAD}:
-            self._dead_in_a_row.clear()
+            self._aside.end_row()
         if result.event is not None and result.outcome is not Outcome.DEAD and again is None and self._store.keeps_letters:
             self._follow(result.event.entity_id)
         return result
@@ -273,7 +230,8 @@ class Consumer(Generic[T]):
             held = transaction.held(event.entity_id)
             verdict = judge(event, held)
             if verdict in {Verdict.GAP, Verdict.WAIT}:
-                result = self._park(transaction, message, event, held, again)
+                letter = self._aside.park(transaction, message, event, held, again)
+                result = Result(message, Outcome.PARKED, event, letter)
             else:
                 outcome = self._take(transaction, event, held, verdict)
                 if again is not None or (held is not None and held.parked):
@@ -283,86 +241,9 @@ class Consumer(Generic[T]):
                 transaction.checkpoint(message.position)
         return result
 
-    def _park(
-        self, transaction: Transaction[T], message: Message, event: Event, held: Held | None, again: DeadLetter | None
-    ) -> Result:
-        """Let an event wait behind a gap, or stop."""
-        news = gap(event, held)
-        if again is not None:
-            return Result(message, Outcome.PARKED, event, again)
-        known = held is not None and held.parked
-        if not known:
-            _LOG.error("%s", news)
-            if self.settings.on_gap == "stop":
-                raise news
-            if callable(self.settings.on_gap):
-                _ask(self.settings.on_gap, news)
-        kind: LetterKind = "parked" if known else "gap"
-        waits = f"entity {event.entity_id}: version {event.version} waits, because one before it is missing"
-        letter = dead_letter(message, kind, waits if known else str(news), event.entity_id, event.version)
-        transaction.hold(event.entity_id, held, (held or _NOTHING)._replace(parked=True))
-        self._set_aside(transaction, letter)
-        return Result(message, Outcome.PARKED, event, letter)
-
     def _bury(self, message: Message, poison: PoisonError, again: DeadLetter | None) -> Result:
-        """Make a dead letter of a message, and let what follows of its entity wait."""
-        self._refuse_too_many(message, poison)
         event = read(message) if poison.kind == "rejected" else None
-        entity_id, version = (poison.entity_id, poison.version) if event is None else (event.entity_id, event.version)
-        letter = dead_letter(message, poison.kind, str(poison), entity_id, version)
-        _LOG.error("dead letter (%s) from %s: %s", letter.kind, message.source, letter.text)
-        try:
-            letter = self._kept(message, letter, event, again)
-        except Exception as error:
-            if self._store.is_unavailable(error):
-                raise TryAgainError(f"the database is away or busy: {type(error).__name__}") from error
-            raise
-        if self.settings.dead_letters_in_a_row_max is not None:
-            self._dead_in_a_row.add((message.source, letter.fingerprint))
-        return Result(message, Outcome.DEAD, event, letter)
-
-    def _refuse_too_many(self, message: Message, poison: PoisonError) -> None:
-        limit = self.settings.dead_letters_in_a_row_max
-        count = len(self._dead_in_a_row | {(message.source, fingerprint(message.body))})
-        if limit is not None and count > limit:
-            raise TooManyDeadLettersError(
-                f"{count} messages in a row are poison, the last one because: {poison}. "
-                "See what is wrong, then start again; the last one was not set aside"
-            )
-
-    def _kept(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> DeadLetter:
-        """Keep a dead letter, and return it as it was kept: without an identity that this database cannot hold.
-
-        That is one too long for an index, say, or with a character that it does not take.
-        """
-        try:
-            self._keep(message, letter, event, again)
-        except (StoppedError, TryAgainError):
-            raise
-        except Exception as error:
-            if self._store.is_unavailable(error):
-                raise
-            text = f"the database cannot keep what the message says of itself: {type(error).__name__}"
-            letter = dead_letter(message, letter.kind, text, None, None)
-            self._keep(message, letter, None, again)
-        return letter
-
-    def _keep(self, message: Message, letter: DeadLetter, event: Event | None, again: DeadLetter | None) -> None:
-        """Set a dead letter aside, mark its entity, and count the message as done."""
-        with self._store.transaction() as transaction:
-            if event is not None:
-                held = transaction.held(event.entity_id)
-                transaction.hold(event.entity_id, held, (held or _NOTHING)._replace(parked=True))
-            if again is None or again.kind != letter.kind:
-                self._set_aside(transaction, letter)
-            if message.position is not None:
-                transaction.checkpoint(message.position)
-
-    def _set_aside(self, transaction: Transaction[T], letter: DeadLetter) -> None:
-        if self.settings.dead_letters == "table":
-            transaction.bury(letter)
-        elif callable(self.settings.dead_letters):
-            _ask(self.settings.dead_letters, letter)
+        return Result(message, Outcome.DEAD, event, self._aside.bury(message, poison, event, again))
 
     def _follow(self, entity_id: str) -> None:
         """Apply the events of an entity that waited, as long as each follows the last one."""
@@ -383,16 +264,3 @@ def _read_all(messages: list[Message]) -> list[Event]:
         except Exception as error:
             raise _OddError(index) from error
     return events
-
-
-Told = TypeVar("Told")
-
-
-def _ask(function: Callable[[Told], None], news: Told) -> None:
-    """Call a function of the subscriber; its failure is no fault of the message."""
-    try:
-        function(news)
-    except (StoppedError, TryAgainError):
-        raise
-    except Exception as error:
-        raise TryAgainError(f"{getattr(function, '__name__', 'a function of the settings')} failed") from error

@@ -6,8 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from goldwire_consumer.adapter.event_hubs_partitions import Partitions
 from goldwire_consumer.adapter.running import Pace
-from goldwire_consumer.consumer import Settings
 from goldwire_consumer.errors import StoppedError
+from goldwire_consumer.settings import Settings
 
 
 class _Takes(Protocol):

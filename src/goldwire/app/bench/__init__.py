@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from goldwire.app.bench import brokers, ceiling, ingesting, relaying, sample, webhooks
+from goldwire.app.bench import brokers, ceiling, ingesting, relaying, sample, subscribing, webhooks
 from goldwire.app.bench.figures import Memory, Recovery, Report, Throughput
 from goldwire.app.bench.long_log import LongLog
 from goldwire.app.bench.measuring import machine
@@ -17,6 +17,8 @@ from goldwire.errors import StoreFullError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+SUBSCRIBER, RECOVERY, RESIDENT = "subscriber", "recovery", "resident"
 
 THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "memory": relaying.memory,
@@ -28,10 +30,10 @@ THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "event-hubs": brokers.event_hubs,
     "event-hubs-kafka": brokers.event_hubs_kafka,
     "service-bus": brokers.service_bus,
+    SUBSCRIBER: subscribing.subscriber,
     "event-hubs-ceiling": ceiling.event_hubs,
     "service-bus-ceiling": ceiling.service_bus,
 }
-RECOVERY, RESIDENT = "recovery", "resident"
 NAMES = (*THROUGHPUT, RECOVERY, RESIDENT)
 
 _BYTES_A_ROW = 2_500
@@ -52,6 +54,8 @@ def run_bench(directory: Path, size: Size, only: Collection[str], display: Progr
         VerificationError: what was measured did not do what it should.
     """
     left_out = set(brokers.FIGURES) - set(brokers.installed())
+    if not subscribing.installed():
+        left_out.add(SUBSCRIBER)
     chosen = [name for name in NAMES if name in only or not (only or name in left_out)]
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="run-", dir=directory) as made:
