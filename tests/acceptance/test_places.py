@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,7 +31,7 @@ HUB = """\
 
 log:
 """
-LOST = "it needs another message_id_suffix than target 'bus', which has the same place"
+LOST = "it needs another message_id_suffix than target 'bus', which came to this place first and sends Customer, too"
 SHARED = "targets 'bus' and 'two' have the same place and both send Customer"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
 
@@ -65,6 +67,25 @@ def ids_in(queue: str, connection_string: str) -> list[str]:
         return sorted(str(message.message_id) for message in receiver.peek_messages(max_message_count=250))
 
 
+def ledger(shell: Any, target: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(one for one in shell.json("ledger") if one["target"] == target)
+    return found
+
+
+def started_idle(shell: Any, target: str) -> Any:
+    """Start a relay over an empty log, and wait until it is open."""
+    process = shell.start("run", "-t", target)
+    wait_until(lambda: any(one["target"] == target and one["state"] == "caught up" for one in shell.json("status")["targets"]))
+    return process
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 120
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)
+
+
 @pytest.mark.usefixtures("delivered")
 def test_a_second_name_for_a_queue_is_refused_until_its_ids_are_its_own(shell: Any, key: str) -> None:
     before = ids_in("golden", key)
@@ -83,8 +104,49 @@ def test_a_second_name_for_a_queue_is_refused_until_its_ids_are_its_own(shell: A
     applied = {one["target"]: one for one in shell.json("apply")["targets"]}
     assert SHARED in str(applied["bus"]["warnings"])
     assert SHARED in str(applied["two"]["warnings"])
-    assert shell.run("run", "--until-caught-up").stderr.count(SHARED) == 1
-    assert ids_in("golden", key) == sorted([*before, *(f"{one}~two" for one in before)])
+    assert shell.run("apply").stderr.count(SHARED) == 1
+    shell.run("run", "--until-caught-up")
+    assert ids_in("golden", key) == sorted([*before, *(f"{one}~t-two" for one in before)])
+
+
+def test_a_relay_that_has_sent_nothing_yet_is_told_of_a_second_name_before_it_does(shell: Any, key: str) -> None:
+    """Both were let in while the log was empty, each by itself; the second to send is the one that ends."""
+    shell.environment |= {"KEY": key, "SAME": key}
+    shell.run("init")
+    shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
+    shell.edit("log:\n", BUS.format(name="two", queue="queue: other ", variable="SAME"))
+    shell.run("apply")
+    idle = started_idle(shell, "bus")
+    shell.edit("queue: other ", "queue: golden ")
+    other = started_idle(shell, "two")
+    shell.run("ingest", "crm", "data/crm.csv")
+    wait_until(lambda: (idle.poll() is None) != (other.poll() is None))
+    ended, alive, name = (idle, other, "two") if other.poll() is None else (other, idle, "bus")
+    _, errors = ended.communicate()
+    assert ended.returncode == 2
+    assert f"it needs another message_id_suffix than target '{name}'" in errors
+    wait_until(lambda: not ledger(shell, name)["pending"])
+    alive.terminate()
+    alive.communicate(timeout=60)
+    loser = ledger(shell, {"bus": "two", "two": "bus"}[name])
+    assert loser["delivered"] == 0
+    assert loser["pending"] == loser["committed"] == len(ids_in("golden", key))
+
+
+def test_a_key_that_is_edited_under_an_idle_relay_is_refused_once_that_has_sent(shell: Any) -> None:
+    process = shell.start("emulator", "--port", "0")
+    shell.environment["KEY"] = process.stdout.readline().removeprefix("ready: ").strip()
+    shell.run("init")
+    shell.edit("log:\n", HUB)
+    shell.run("apply")
+    idle = started_idle(shell, "hub")
+    shell.edit("hub: eh1,", "hub: eh1, key: [entityType, entityId],")
+    shell.run("apply")  # nothing was sent yet, but the relay that runs has the old key
+    shell.run("ingest", "crm", "data/crm.csv")
+    wait_until(lambda: not ledger(shell, "hub")["pending"])
+    idle.terminate()
+    idle.communicate(timeout=60)
+    assert "key cannot change once it has delivered" in shell.fails("run", "--until-caught-up", "-t", "hub", code=2)
 
 
 @pytest.mark.usefixtures("delivered")
@@ -121,9 +183,9 @@ def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
     shell.edit("  hub:\n", "  renamed:\n")
     shell.edit("hub: eh1,", "hub: eh1, endpoint: kafka, key: [entityType, entityId],")
     told = shell.fails("apply", code=2)
-    assert "target 'renamed': endpoint is not that of target 'hub', which has the same place" in told
+    assert "target 'renamed': endpoint is not that of target 'hub', which came to this place first" in told
     assert "target 'renamed': key is not that of target 'hub'" in told
     shell.edit("endpoint: kafka, key: [entityType, entityId], ", "")
-    shell.run("apply")
+    assert "targets 'hub' and 'renamed' have the same place" in shell.run("apply").stderr
     shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "place"]
     assert "targets 'hub' and 'renamed' have the same place" in shared[0]

@@ -10,7 +10,7 @@ from msgspec import Struct
 from goldwire.app.contracts import preview
 from goldwire.app.mastered import note_mastered
 from goldwire.app.pinned import refuse_moves, shared_places
-from goldwire.app.standing import keep_settings, settings_document, settings_name
+from goldwire.app.standing import Places, keep_settings, settings_document, settings_name
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
@@ -48,7 +48,7 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
     """
     names = sorted(house.loaded.config.targets)
     _check_all(house, names)
-    store, now = house.store, house.clock.now()
+    store, now, places = house.store, house.clock.now(), Places(house, applying=True)
     done = []
     for name in names:
         before = store.revisions(name)
@@ -72,15 +72,16 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         contract = house.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
-        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, name)))
+        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, places, name)))
     if not check:
         note_mastered(house)
         store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
     return done
 
 
-def _warnings(house: House, name: str) -> tuple[str, ...]:
-    return (*_unseen_changes(house, name), *(f"{house.loaded.file}: {text}" for text in shared_places(house, name)))
+def _warnings(house: House, places: Places, name: str) -> tuple[str, ...]:
+    shared = shared_places(places, list(house.loaded.config.targets), name)
+    return (*_unseen_changes(house, name), *(f"{house.loaded.file}: {text}" for text in shared))
 
 
 def _unseen_changes(house: House, name: str) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ def _check_all(house: House, names: list[str]) -> None:
             except ConfigError as error:
                 found.append(error)
     try:
-        refuse_moves(house, names)
+        refuse_moves(house, names, applying=True)
     except ConfigError as error:
         found.append(error)
     if found:

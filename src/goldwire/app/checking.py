@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from goldwire.app.pinned import refuse_moves, shared_places
 from goldwire.app.running import loop_factory
+from goldwire.app.standing import Places
 from goldwire.app.wiring import House
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.target.base import Checks, Finding, Target
@@ -39,7 +40,7 @@ def check_target(house: House, name: str) -> Checked:
     except ConfigError as error:
         return Checked(name, kind, [Finding("settings", "fix", str(error))])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return Checked(name, kind, [*runner.run(_look(target)), *_patience(house, name), *_moves(house, name)])
+        return Checked(name, kind, [*runner.run(_look(target)), *_patience(house, name), *_place(house, name)])
 
 
 async def _look(target: Target) -> Sequence[Finding]:
@@ -66,12 +67,13 @@ def _not_open(error: Exception) -> Finding:
     return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
 
 
-def _moves(house: House, name: str) -> list[Finding]:
+def _place(house: House, name: str) -> list[Finding]:
     """Tell what a relay would refuse, where there is a store that knows what the target has had."""
     if not house.loaded.path(house.loaded.config.store.path).exists():
         return []
     try:
-        found = [Finding("place", "note", text) for text in shared_places(house, name, retired=True)]
+        shared = shared_places(Places(house), list(house.loaded.config.targets), name)
+        found = [Finding("place", "note", text) for text in shared]
         refuse_moves(house, [name])
     except ConfigError as error:
         return [*found, *(Finding("pinned settings", "fix", line) for line in str(error).splitlines())]

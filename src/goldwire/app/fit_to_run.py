@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from goldwire.app.applying import differs
 from goldwire.app.output import note
-from goldwire.app.pinned import refuse_moves, shared_places
+from goldwire.app.pinned import refuse_moves
 from goldwire.app.wiring import House
 from goldwire.errors import ConfigError
 
@@ -25,5 +25,3 @@ def refuse_unfit(house: House, names: Sequence[str]) -> None:
         house.check_keys(name)
         if differs(house, name):
             note(f"goldwire: {name}: the contract in {house.loaded.file} is not applied; `goldwire apply` does it")
-    for told in dict.fromkeys(text for name in names for text in shared_places(house, name)):
-        note(f"goldwire: {told}")

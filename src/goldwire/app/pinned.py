@@ -1,122 +1,129 @@
-"""Refuses settings that would move a live target's entities to other partitions, or lose events to another target's ids."""
+"""Refuses settings that would move a target's entities to other partitions, or lose events to another target's ids (ADR 34)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import msgspec
-
-from goldwire.app.standing import Standing, kept_standings, standing
+from goldwire.app.standing import Claim, Places, keep_claim, type_with_place
 from goldwire.app.wiring import House
 from goldwire.errors import ConfigError
 from goldwire.target.backplane import MOVES
-from goldwire.target.place import not_apart, pinned_changes
+from goldwire.target.place import Standing, not_apart, pinned_changes
 
 
-def refuse_moves(house: House, names: Sequence[str]) -> None:
-    """Compare targets with what they, and others, have delivered to the same place, and with each other.
+def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) -> None:
+    """Compare targets with where they, and others, may have delivered, and with each other.
 
-    A target that may have delivered is compared with its own settings that were applied, or ran, at the same place last. Every
-    target is compared with the others that may have delivered there, and with those of `names` that come before it: those that
-    may have delivered first.
+    Of two at one place it is the one that came second that is refused.
+
+    Args:
+        house: what is configured.
+        names: the targets.
+        applying: their contracts count as they are configured.
 
     Raises:
         ConfigError: a pinned setting differs, or one that must tell targets apart does not; the text has a line for each, with
             the reason and the ways out.
     """
-    live = _live(house)
-    found: list[str] = []
-    before: dict[str, Standing] = {}
-    for name in sorted(names, key=lambda name: (name not in live, name)):
-        mine = standing(house, name)
-        if mine is None:
-            continue
-        where = f"{house.loaded.where('targets', name, 'settings')}: target '{name}': "
-        if name in live:
-            found += [where + line for line in _moves(mine, kept_standings(house, name))]
-        for other in sorted({*live, *before} - {name}):
-            theirs = kept_standings(house, other) if other in live else []
-            if other in before:
-                theirs = [before[other], *theirs]
-            clashes = _clashes(mine, other, theirs)
-            if clashes and _shared_types(house, name, other):
-                found += [where + line for line in clashes]
-        before[name] = mine
-    if found:
-        raise ConfigError("\n".join(found))
+    places = Places(house, applying=applying)
+    standings = {name: found for name in names if (found := places.now(name)) is not None}
+    _refuse(house, [line for name in standings for line in _faults(places, name, standings)])
 
 
-def shared_places(house: House, name: str, *, retired: bool = False) -> list[str]:
-    """Return what to tell of the other targets with the same place that send entities of the same types.
+def claim_place(house: House, name: str, mine: Standing) -> None:
+    """Remember that a target is about to deliver to its place; a relay does so before it sends anything.
 
-    The text is the same from either side.
+    Two that claim one place at the same moment see each other: who wrote second is refused.
+
+    Raises:
+        ConfigError: as `refuse_moves`.
+    """
+    _refuse(house, _faults(Places(house), name, {name: mine}))
+    keep_claim(house, name, mine)
+    _refuse(house, _faults(Places(house), name, {name: mine}))
+
+
+def shared_places(places: Places, names: Sequence[str], name: str) -> list[str]:
+    """Return what to tell of other targets with the same place that send entities of the same types.
+
+    The text is the same from either side. Of those that are not configured any more only a target hears that is new there.
 
     Args:
-        house: what is configured.
+        places: where targets are and were.
+        names: all that are configured.
         name: the target.
-        retired: also of targets that are not configured any more, by the place that they had last.
     """
-    mine = standing(house, name)
-    others = set(house.loaded.config.targets)
-    if retired:
-        others |= _live(house)
+    mine = places.now(name)
+    if mine is None:
+        return []
     found = []
-    for other in sorted(others - {name}) if mine else ():
-        theirs = standing(house, other) if other in house.loaded.config.targets else None
-        last = [theirs] if theirs else kept_standings(house, other)[:1]
-        if mine and any(mine.shares_place(one) for one in last) and (types := _shared_types(house, name, other)):
+    is_new = places.rank(name, mine)[0]
+    for other in sorted({*names, *(places.known if is_new else ())} - {name}):
+        now = places.now(other) if other in names else None
+        theirs = [now] if now is not None else [claim.standing for claim in places.claims(other)[:1]]
+        if any(mine.shares_place(one) for one in theirs) and (types := places.shared_types(name, other)):
             one, two = sorted((name, other))
             found.append(_SHARED.format(one=one, two=two, types=", ".join(types)))
     return found
 
 
-def _live(house: House) -> set[str]:
-    """Return the targets that may have delivered something."""
-    return {cursor.target for cursor in house.store.cursors() if cursor.reach > cursor.start}
+def _refuse(house: House, faults: Sequence[tuple[str, str]]) -> None:
+    lines = [f"{house.loaded.where('targets', name, 'settings')}: target '{name}': {text}" for name, text in faults]
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
-def _shared_types(house: House, name: str, other: str) -> list[str]:
-    """Return the entity types that both targets select, by any revision of their contracts or as they are configured."""
-    return sorted(_types(house, name) & _types(house, other))
+def _faults(places: Places, name: str, standings: Mapping[str, Standing]) -> list[tuple[str, str]]:
+    """Return name and text of what is to be refused of one target.
+
+    Args:
+        places: where targets are and were.
+        name: the target.
+        standings: its own, and those of others that begin together with it.
+    """
+    mine = standings[name]
+    found = _moves(mine, places.claims(name))
+    rank = places.rank(name, mine)
+    for other in sorted({*places.known, *standings} - {name}):
+        theirs = [claim.standing for claim in places.claims(other) if (False, claim.since, other) < rank]
+        if other in standings and places.rank(other, standings[other]) < rank:
+            theirs = [standings[other], *theirs]
+        same = [one for one in theirs if mine.shares_place(one)]
+        if same and (types := places.shared_types(name, other)):
+            for text, setting, reason in _clashes(mine, same):
+                found.append(text.format(setting=setting, reason=reason, other=other, types=", ".join(types)))
+    return [(name, line) for line in found]
 
 
-def _types(house: House, name: str) -> set[str]:
-    found = {one for revision in house.store.revisions(name) for one in msgspec.json.decode(revision.document)["types"]}
-    config = house.loaded.config
-    if name in config.targets:
-        selected = config.contracts[config.targets[name].contract].types
-        found.update(config.types if selected == "all" else selected)
-    return found
-
-
-def _moves(mine: Standing, kept: Sequence[Standing]) -> list[str]:
+def _moves(mine: Standing, claims: Sequence[Claim]) -> list[str]:
     """Compare with the newest settings that meant the same place: a target may have been elsewhere since, and come back.
 
     Settings that may have meant it are compared as well, and do not end the search: the place may be an older one.
     """
-    last_broker = next((one.kind for one in kept if one.values), mine.kind)
-    if last_broker != mine.kind:
+    settings_type = type_with_place(mine.kind)
+    assert settings_type is not None, "only a kind with a place has a standing"
+    if claims and claims[0].standing.kind != mine.kind:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
-        return [_MOVED.format(setting=f"kind (it was {last_broker})", reason=MOVES)]
-    assert mine.settings_type is not None, "a kind without a place has no standing"
-    for before in kept:
+        return [_MOVED.format(setting=f"kind (it was {claims[0].standing.kind})", reason=MOVES)]
+    for _, before in claims:
         shared = mine.shares_place(before)
-        changes = pinned_changes(mine.settings_type, before.values, mine.values) if shared is not False else {}
+        changes = pinned_changes(settings_type, before, mine) if shared is not False else {}
         if changes or shared:
             return [_MOVED.format(setting=setting, reason=reason) for setting, reason in changes.items()]
     return []
 
 
-def _clashes(mine: Standing, other: str, theirs: Sequence[Standing]) -> list[str]:
-    """Compare with another target's settings at the same place: with the newest what is pinned, with all what tells apart."""
-    assert mine.settings_type is not None, "a kind without a place has no standing"
-    same = [one for one in theirs if mine.shares_place(one)]
-    moved = pinned_changes(mine.settings_type, same[0].values, mine.values) if same else {}
-    taken = {setting: why for one in same for setting, why in not_apart(mine.settings_type, one.values, mine.values).items()}
-    return [
-        *(_DIFFERS.format(setting=setting, other=other, reason=reason) for setting, reason in moved.items()),
-        *(_TAKEN.format(setting=setting, other=other, reason=reason) for setting, reason in taken.items()),
-    ]
+def _clashes(mine: Standing, same: Sequence[Standing]) -> list[tuple[str, str, str]]:
+    """Compare with another target's settings at the same place: with the newest what is pinned, with all what tells apart.
+
+    Returns:
+        text, setting and reason of each.
+    """
+    settings_type = type_with_place(mine.kind)
+    assert settings_type is not None, "only a kind with a place has a standing"
+    moved = pinned_changes(settings_type, same[0], mine)
+    taken = {setting: why for one in same for setting, why in not_apart(settings_type, one, mine).items()}
+    return [(_DIFFERS, *one) for one in moved.items()] + [(_TAKEN, *one) for one in taken.items()]
 
 
 _SHARED = (
@@ -128,10 +135,10 @@ _MOVED = (
     "target name"
 )
 _DIFFERS = (
-    "{setting} is not that of target '{other}', which has the same place and sends entities of the same types, and {reason}. "
-    "Make it the same, or deliver to another place"
+    "{setting} is not that of target '{other}', which came to this place first and sends {types}, too, and {reason}. Make it "
+    "the same, or deliver to another place"
 )
 _TAKEN = (
-    "it needs another {setting} than target '{other}', which has the same place and sends entities of the same types, because "
+    "it needs another {setting} than target '{other}', which came to this place first and sends {types}, too, because "
     "{reason}. Set one, or deliver to another place"
 )

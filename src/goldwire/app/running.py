@@ -12,6 +12,8 @@ from functools import partial
 from msgspec import Struct
 
 from goldwire.app.collecting import rare_collection
+from goldwire.app.pinned import claim_place
+from goldwire.app.standing import standing
 from goldwire.app.waiting import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.app.wiring import House
 from goldwire.changelog.replays import Replay
@@ -122,9 +124,7 @@ class _Work:
         # One thread, because the store is used from one thread at a time; the loop stays free to send meanwhile.
         with ThreadPoolExecutor(1, "goldwire-store") as executor:
             call = StoreCall(executor)
-            self._relays = [
-                self._house.relay(name, self._recorder, call, partial(self._progress, name)) for name in self._names
-            ]
+            self._relays = [self._relay(name, call) for name in self._names]
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._signalled)
@@ -137,6 +137,11 @@ class _Work:
                 for number in (signal.SIGTERM, signal.SIGINT):
                     loop.remove_signal_handler(number)
         raise KeyboardInterrupt
+
+    def _relay(self, name: str, call: StoreCall) -> Relay:
+        mine = standing(self._house, name)
+        claim = partial(claim_place, self._house, name, mine) if mine is not None else None
+        return self._house.relay(name, self._recorder, call, partial(self._progress, name), claim)
 
     async def _one(self, name: str, relay: Relay, call: StoreCall) -> Ended:
         watched = self._waiting is not None and self._until_caught_up

@@ -1,84 +1,122 @@
-"""What the store keeps of each target's settings: as they were written, and where they led."""
+"""What the store keeps of each target's settings: as they were written, and the places to which it may have delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from goldwire.app.references import References
 from goldwire.app.wiring import House
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
 from goldwire.target import registry
-from goldwire.target.place import UNKNOWN, has_place, same_place, standing_of
+from goldwire.target.place import UNKNOWN, Standing, has_place, standing_of
 from goldwire.target.settings import Settings
 
 
-class Standing(Struct, frozen=True):
-    """The part of a target's settings by which its place can be compared."""
+class Claim(NamedTuple):
+    """That a target may have delivered under a standing."""
 
-    kind: str
-    values: dict[str, Any]
-    """By setting, references resolved: see `place.standing_of`. Never a secret. Empty where the kind had no place."""
+    since: str
+    """When it first was about to."""
+    standing: Standing
 
-    @property
-    def settings_type(self) -> type[Settings] | None:
-        """The type of the kind's settings where the kind has a place; None also where its package is gone."""
-        return _with_place(self.kind)
 
-    def shares_place(self, other: Standing) -> bool | None:
-        """Say whether the other means the same place; None where it may. Of two kinds nobody can tell, so they never do."""
-        if self.settings_type is None or self.kind != other.kind:
-            return False
-        return same_place(self.settings_type, self.values, other.values)
+Rank = tuple[bool, str, str]
+"""Who came to a place first: without a claim of one's own last, then by time, then by name."""
+
+
+class Places:
+    """Where the targets of a configuration stand, and where they may have delivered; read once for one command.
+
+    Args:
+        house: what is configured.
+        applying: contracts count as they are configured, not only as they were applied.
+    """
+
+    def __init__(self, house: House, *, applying: bool = False) -> None:
+        self._house = house
+        self._applying = applying
+        self.now = cache(lambda name: standing(house, name))
+        """A configured target's standing, as `standing` has it."""
+        self.claims = cache(self._claims)
+        """What a target claimed, the newest first."""
+        self.types = cache(self._types)
+        """The entity types that a target selects, by any revision of its contract."""
+
+    @cached_property
+    def known(self) -> set[str]:
+        """All targets that a relay ever worked for, also those that are not configured any more."""
+        return {cursor.target for cursor in self._house.store.cursors()}
+
+    def rank(self, name: str, mine: Standing) -> Rank:
+        """Return when a target came to this place with the settings that count there."""
+        same = (
+            claim.since
+            for claim in self.claims(name)
+            if mine.shares_place(claim.standing) and (claim.standing.pinned, claim.standing.apart) == (mine.pinned, mine.apart)
+        )
+        since = min(same, default=None)
+        return since is None, since or "", name
+
+    def shared_types(self, name: str, other: str) -> list[str]:
+        """Return the entity types that both targets select."""
+        return sorted(self.types(name) & self.types(other))
+
+    def _claims(self, name: str) -> list[Claim]:
+        store = self._house.store
+        documents = store.documents(_place_name(name))
+        if documents:
+            return [Claim(since, msgspec.json.decode(document, type=Standing)) for _, since, document in reversed(documents)]
+        if next(store.all_controls(name), None) is None:
+            return []
+        # It was delivered to before claims were kept; the settings were.
+        kept = [(since, msgspec.json.decode(document)) for _, since, document in reversed(store.documents(settings_name(name)))]
+        return [Claim(since, found) for since, one in kept if (found := _unresolved(one)) is not None]
+
+    def _types(self, name: str) -> frozenset[str]:
+        revisions = self._house.store.revisions(name)
+        found = {one for revision in revisions for one in msgspec.json.decode(revision.document)["types"]}
+        config = self._house.loaded.config
+        if name in config.targets and (self._applying or not revisions):
+            selected = config.contracts[config.targets[name].contract].types
+            found.update(config.types if selected == "all" else selected)
+        return frozenset(found)
 
 
 def standing(house: House, name: str) -> Standing | None:
     """Return a configured target's standing; None where its kind has no place, or its settings cannot be resolved now."""
     kind = house.target_config(name).kind
-    settings_type = _with_place(kind)
+    settings_type = type_with_place(kind)
     if settings_type is None:
         return None
     try:
-        return Standing(kind, standing_of(settings_type, msgspec.to_builtins(house.settings(name))))
-    except ConfigError:
+        return standing_of(kind, settings_type, msgspec.to_builtins(house.settings(name)))
+    except ConfigError:  # whoever delivers to it is told; here there is nothing to compare
         return None
 
 
-def kept_standings(house: House, name: str) -> list[Standing]:
-    """Return what was kept of a target, the newest first."""
-    documents = [msgspec.json.decode(document) for _, _, document in reversed(house.store.documents(settings_name(name)))]
-    return [Standing(one["kind"], one["standing"] if "standing" in one else _unresolved(one)) for one in documents]
+def keep_claim(house: House, name: str, mine: Standing) -> None:
+    """Remember that a target may deliver under this standing from now on. What is known is not written again."""
+    document, kept = canonical(msgspec.to_builtins(mine)), house.store.documents(_place_name(name))
+    if not kept or kept[-1][2] != document:
+        house.store.save_document(_place_name(name), document, house.clock.now())
 
 
 def keep_settings(house: House, name: str) -> None:
-    """Remember a target's settings: from now on it may deliver with them. What is known is not written again.
-
-    Settings that cannot be resolved are not kept: nothing can be delivered with them.
-    """
-    try:
-        document = settings_document(house, name)
-    except ConfigError:
-        return
-    kept = house.store.documents(settings_name(name))
+    """Remember a target's settings as they were written. What is known is not written again."""
+    document, kept = settings_document(house, name), house.store.documents(settings_name(name))
     if not kept or kept[-1][2] != document:
         house.store.save_document(settings_name(name), document, house.clock.now())
 
 
 def settings_document(house: House, name: str) -> bytes:
-    """Return a target's settings in the form in which the store keeps them: references to secrets stay references.
-
-    Raises:
-        ConfigError: they cannot be resolved, so nobody knows where they lead.
-    """
+    """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
     plain = msgspec.to_builtins(house.target_config(name))
-    kept = {field: plain[field] for field in ("kind", "settings", "start", "delivery")}
-    house.settings(name)
-    found = standing(house, name)
-    return canonical(kept if found is None else {**kept, "standing": found.values})
+    return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
 
 
 def settings_name(target: str) -> str:
@@ -86,18 +124,23 @@ def settings_name(target: str) -> str:
     return f"target {target}"
 
 
-def _with_place(kind: str) -> type[Settings] | None:
+def type_with_place(kind: str) -> type[Settings] | None:
+    """Return the type of a kind's settings; None where the kind has no place, or is of a package that is gone."""
     try:
         settings_type = registry.settings_type(kind)
-    except ConfigError:  # of a third party, and no longer installed
+    except ConfigError:
         return None
     return settings_type if has_place(settings_type) else None
 
 
-def _unresolved(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return as much of a standing as settings tell that were kept without one: before places were, or of another kind."""
-    settings_type = _with_place(document["kind"])
+def _place_name(target: str) -> str:
+    return f"place {target}"
+
+
+def _unresolved(document: Mapping[str, Any]) -> Standing | None:
+    """Return as much of a standing as settings tell whose references nobody can resolve any more."""
+    settings_type = type_with_place(document["kind"])
     if settings_type is None:
-        return {}
+        return None
     plain = {name: UNKNOWN if References.has_any(value) else value for name, value in document["settings"].items()}
-    return standing_of(settings_type, plain)
+    return standing_of(document["kind"], settings_type, plain)

@@ -176,7 +176,14 @@ class House:
         """
         return registry.build(self.target_config(name).kind, name, self.settings(name), self.clock)
 
-    def relay(self, name: str, recorder: Recorder, call: StoreCall, progress: Callable[[Cursor], None] | None = None) -> Relay:
+    def relay(
+        self,
+        name: str,
+        recorder: Recorder,
+        call: StoreCall,
+        progress: Callable[[Cursor], None] | None = None,
+        claim: Callable[[], None] | None = None,
+    ) -> Relay:
         """Return the relay of one target.
 
         Args:
@@ -184,6 +191,7 @@ class House:
             recorder: where metrics go.
             call: how the store is reached.
             progress: called with the cursor after each settlement.
+            claim: see `Relay`.
         """
         from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
         from goldwire.relay.pump import Relay  # noqa: PLC0415
@@ -201,5 +209,6 @@ class House:
             observer=observer,
             start=config.start,
             call=call,
+            claim=claim,
             progress=progress,
         )

@@ -27,10 +27,9 @@ def message_id(event: SealedEvent, replay_id: str | None = None, *, suffix: str 
         suffix: tells the target from others that send the same entities to the same place.
     """
     found = short(f"{event.entity_type}:{event.entity_id}:{event.version}")
-    for added in (suffix, replay_id):
-        if added is not None:
-            found = short(f"{found}~{added}")
-    return found
+    if suffix is not None:
+        found = short(f"{found}~t-{suffix}")  # never what a replay or the redrive of a broker's dead letter adds
+    return found if replay_id is None else short(f"{found}~{replay_id}")
 
 
 def partition_key(event: SealedEvent, parts: Sequence[KeyPart] = ("entityId",)) -> str:

@@ -7,6 +7,7 @@ target once a chunk; what happens to each event of a chunk is plain code in `chu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from math import inf
 from random import Random
 
@@ -52,6 +53,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         call: how the store is reached.
+        claim: called once, as the store is, before anything is sent; it may raise ConfigError.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
@@ -59,7 +61,8 @@ class Relay:
     def __init__(
         self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
         clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        call: StoreCall | None = None, claim: Callable[[], None] | None = None,
+        progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -76,7 +79,8 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
-        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop)
+        claimed = partial(self._call, claim) if claim is not None else None
+        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
         self._replays = Replays(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
             self._breaker, self._judge, clock=clock, random=random, observer=observer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiolimiter import AsyncLimiter
 
@@ -18,17 +18,24 @@ from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Rejected, 
 
 
 class Sender:
-    """One target's way out. Items of one call are of different entities, so their order among themselves is free."""
+    """One target's way out. Items of one call are of different entities, so their order among themselves is free.
+
+    Args:
+        connection, settings, breaker, clock, observer, stop: the relay's.
+        claim: awaited once, before anything is sent.
+    """
 
     def __init__(
-        self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer, stop: Stop
-    ) -> None:
+        self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer,
+        stop: Stop, claim: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:  # fmt: skip
         self._connection = connection
         self._settings = settings
         self._breaker = breaker
         self._clock = clock
         self._observer = observer
         self._stop = stop
+        self._claim = claim
         self._batch_size = min(settings.batch_size, connection.batch_limit)
         self._limiter: AsyncLimiter | None = None
         if settings.rate_limit_per_second is not None:
@@ -43,8 +50,11 @@ class Sender:
             an outcome for each item, or None where it was not attempted.
 
         Raises:
-            ConfigError: the target found a setting wrong; nothing more may be sent.
+            ConfigError: the target found a setting wrong, or may not have its place; nothing more may be sent.
         """
+        if self._claim is not None:
+            await self._claim()
+            self._claim = None
         outcomes: list[Outcome | None] = [None] * len(items)
         if len(items) <= self._batch_size:
             await self._send_batch(items, 0, outcomes)

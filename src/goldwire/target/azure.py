@@ -62,12 +62,21 @@ def host_of(namespace: str | None) -> str:
 
 
 def _namespace_of(settings: Mapping[str, Any]) -> str:
-    """Return the full name of the namespace that settings mean, which a connection string tells too; else nothing."""
-    found = _ENDPOINT.search(settings["connection_string"] or "")
-    return host_of(settings["namespace"]) or (found[1] if found else "")
+    """Return the full name of the namespace that settings mean, which a connection string tells too; else nothing.
+
+    As the SDKs do, whatever scheme stands before it is passed over; a service's own ports all lead to the same.
+    """
+    for name, pattern in (("namespace", _HOST), ("connection_string", _ENDPOINT)):
+        found = pattern.search(settings[name]) if isinstance(settings[name], str) else None
+        if found:
+            host, port = host_of(found["host"]), found["port"]
+            return host if port in _PORTS else f"{host}:{port}"
+    return ""
 
 
-_ENDPOINT = re.compile(r"(?:^|;)\s*Endpoint\s*=\s*sb://([^/;\s]+)", re.IGNORECASE)
+_HOST = re.compile(r"^\s*(?:[a-z]+://)?(?P<host>[^/:;\s]+)(?::(?P<port>\d+))?", re.IGNORECASE)
+_ENDPOINT = re.compile(r"(?:^|;)\s*Endpoint\s*=" + _HOST.pattern.removeprefix("^"), re.IGNORECASE)
+_PORTS = frozenset((None, "443", "5671", "5672", "9093"))
 
 
 class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from goldwire.target.backplane import MOVES, BackplaneSettings, Partitions
@@ -16,12 +17,21 @@ _SILENT = 2
 """Of syslog's levels only what is critical: the outcomes tell the rest."""
 
 
+def _brokers(settings: Mapping[str, Any]) -> list[str]:
+    """Return host and port of each broker, as librdkafka reads `bootstrap.servers`; empty for one that cannot be told."""
+    given = ",".join(settings["bootstrap_servers"])
+    names = [name.strip().rpartition("://")[2] for name in given.split(",")]
+    return [name if ":" in name or not name else f"{name}:9092" for name in names]
+
+
 class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
     """Which topic a `kafka` target writes, and how it gets there."""
 
     bootstrap_servers: Annotated[
         tuple[str, ...],
-        about("Where to find the cluster, host and port each.", examples=[["broker1.example:9093"]], min_length=1, place=True),
+        about(
+            "Where to find the cluster, host and port each.", examples=[["broker1.example:9093"]], min_length=1, place=_brokers
+        ),
     ]
     topic: Annotated[str, about("The topic; it must exist.", examples=["golden-customers"], min_length=1, place=True)]
     partitions: Partitions = None

@@ -22,6 +22,7 @@ from goldwire import target as folder
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.target.base import Target
+from goldwire.target.place import has_place
 from goldwire.target.settings import Settings
 
 ENTRY_POINT_GROUP = "goldwire.targets"
@@ -45,8 +46,9 @@ def target_kind(kind: str, *, settings: type[Settings]) -> Callable[[Kind], Kind
         settings: the type of its settings. The class is called with `(name, settings, clock)`.
 
     Raises:
-        ConfigError: two classes claim the same name.
+        ConfigError: two classes claim the same name, or the settings contradict themselves.
     """
+    has_place(settings)
 
     def register(make: Kind) -> Kind:
         known = _entries.get(kind)

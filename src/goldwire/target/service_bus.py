@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
@@ -21,11 +21,18 @@ if TYPE_CHECKING:
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
 
+def _entity_of(settings: Mapping[str, Any]) -> Any:
+    """Return the entity's name: queues and topics of a namespace share their names, and whoever may send reaches either."""
+    return settings["queue"] or settings["topic"]
+
+
 class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
     """Which queue or topic a `service_bus` target sends to, and how it gets there."""
 
-    queue: Annotated[str | None, about("The queue's name; it must exist.", examples=["golden-customers"], place=True)] = None
-    topic: Annotated[str | None, about("The topic's name; it must exist.", examples=["golden"], place=True)] = None
+    queue: Annotated[str | None, about("The queue's name; it must exist.", examples=["golden-customers"], place=_entity_of)] = (
+        None
+    )
+    topic: Annotated[str | None, about("The topic's name; it must exist.", examples=["golden"])] = None
     sessions: Annotated[
         bool,
         about(
@@ -40,7 +47,7 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
         Annotated[
             str,
             about(
-                "What message ids end in, after a `~`. Set it where another target, also a retired one, has sent the same "
+                "What message ids end in, after `~t-`. Set it where another target, also a retired one, has sent the same "
                 "entities to this queue or topic: duplicate detection would remove the ids that it has used.",
                 examples=["bus2"],
                 pattern="^[A-Za-z0-9._-]{1,40}$",
@@ -176,7 +183,7 @@ class BusEntity(AzureSender):
     async def check(self) -> Sequence[Finding]:
         """Look at the entity as far as the credential lets us see."""
         return [
-            Finding("entity", "ok", f"{self._entity} exists, and the credential may send"),
+            Finding("entity", "ok", f"an entity of this name exists ({self._entity}), and the credential may send"),
             Finding("message size", "ok", f"up to {self.limit_bytes:,} bytes in a batch; larger ones become dead letters"),
             *await look_at(self.new_client, self._new_administration(), self._bus),
             *sas_findings(self.settings),

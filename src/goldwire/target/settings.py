@@ -27,7 +27,7 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
-    place: bool | Callable[[Mapping[str, Any]], str] = False,
+    place: bool | Callable[[Mapping[str, Any]], Any] = False,
     pinned: str | None = None,
     apart: str | None = None,
     **limits: Any,
@@ -41,11 +41,12 @@ def about(
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
         place: says where events go; with another value it is another place, and nothing is pinned. A function returns what it
-            means, given all settings as plain values; empty where that cannot be told.
+            means, given all settings as plain values; empty where that cannot be told. Not with `secret`.
         pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
         apart: why it must not be the same for two targets that send the same entities to one place: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
+    assert not (place and (secret or url)), "where events go is kept, and told"
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,

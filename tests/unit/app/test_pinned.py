@@ -5,14 +5,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from goldwire.app.config_load import load
 from goldwire.app.ingesting import ingest_files
-from goldwire.app.pinned import refuse_moves, shared_places
-from goldwire.app.standing import settings_name
+from goldwire.app.pinned import claim_place, refuse_moves, shared_places
+from goldwire.app.standing import Places, keep_claim, standing
 from goldwire.app.wiring import House
+from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
+from goldwire.target import registry
+from goldwire.target.place import Standing, standing_of
 
 CONFIGURATION = """
 types: {{Customer: {{attributes: {{name: {{}}}}}}, Product: {{attributes: {{name: {{}}}}}}}}
@@ -21,7 +25,8 @@ contracts: {{customers: {{types: [Customer]}}, products: {{types: [Product]}}, a
 targets:
 {targets}
 """
-HUB = "  {name}: {{kind: event_hubs, contract: {contract}, settings: {settings}}}"
+TARGET = "  {name}: {{kind: {kind}, contract: {contract}, settings: {settings}}}"
+BUS = {"queue": "golden", "namespace": "mdm"}
 GOLDEN = {"hub": "golden", "namespace": "mdm"}
 OTHER_KEY = {**GOLDEN, "key": ["entityType", "entityId"]}
 Make = Callable[..., House]
@@ -29,24 +34,24 @@ Make = Callable[..., House]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Return a house whose targets are hubs; those of `live` may have delivered, with the settings given."""
+    """Return a house whose targets have this kind; those of `live` have claimed places with the settings given, in turns."""
     houses: list[House] = []
 
-    def build(live: dict[str, list[dict[str, Any]]], **targets: tuple[str, dict[str, Any]]) -> House:
-        lines = [HUB.format(name=name, contract=one[0], settings=json.dumps(one[1])) for name, one in targets.items()]
+    def build(live: dict[str, list[dict[str, Any]]], kind: str = "event_hubs", **targets: tuple[str, dict[str, Any]]) -> House:
+        lines = [
+            TARGET.format(name=name, kind=kind, contract=one[0], settings=json.dumps(one[1])) for name, one in targets.items()
+        ]
         (tmp_path / "goldwire.yaml").write_text(CONFIGURATION.format(targets="\n".join(lines)))
         (tmp_path / "crm.csv").write_text("id,name\n1,Ada\n")
         house = House(load(tmp_path / "goldwire.yaml"))
         houses.append(house)
         ingest_files(house, "crm", [tmp_path / "crm.csv"])
-        for name, kept in live.items():
-            contract = json.dumps({"types": {"Customer": {}}}).encode()
-            house.store.apply_revision(name, contract, 0.0)
-            for settings in kept:
-                document = json.dumps({"kind": "event_hubs", "settings": settings, "start": "beginning", "delivery": {}})
-                house.store.save_document(settings_name(name), document.encode(), 0.0)
-            cursor = house.store.claim(name, "beginning")
-            house.store.declare(name, cursor.epoch, 1, "every", 1)
+        settings_type = registry.settings_type(kind)
+        for name, claimed in live.items():
+            house.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
+            house.store.claim(name, "beginning")
+            for settings in claimed:
+                keep_claim(house, name, standing_of(kind, settings_type, settings))
         return house
 
     yield build
@@ -63,7 +68,7 @@ def refused(house: House, *names: str) -> list[str]:
 
 
 def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(make: Make) -> None:
-    unknown = {**OTHER_KEY, "namespace": None, "connection_string": "${env:GONE}"}
+    unknown = {**OTHER_KEY, "namespace": ""}
     house = make({"hub": [GOLDEN, {**GOLDEN, "hub": "second"}, unknown]}, hub=("customers", OTHER_KEY))
     [line] = refused(house, "hub")
     assert "goldwire.yaml:" in line
@@ -73,9 +78,8 @@ def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(mak
 def test_another_name_that_has_delivered_there_pins_what_it_pins_for_itself(make: Make) -> None:
     house = make({"old": [GOLDEN]}, new=("all", OTHER_KEY))
     [line] = refused(house, "new")
-    assert "target 'new': key is not that of target 'old', which has the same place" in line
-    assert shared_places(house, "new") == []
-    [told] = shared_places(house, "new", retired=True)
+    assert "target 'new': key is not that of target 'old', which came to this place first and sends Customer, too" in line
+    [told] = shared_places(Places(house), ["new"], "new")
     assert told.startswith("targets 'new' and 'old' have the same place and both send Customer;")
 
 
@@ -94,7 +98,17 @@ def test_a_name_that_moves_nothing_is_not_refused(make: Make, contract: str, set
 
 def test_a_contract_that_selected_an_entity_once_counts(make: Make) -> None:
     house = make({"old": [GOLDEN]}, old=("products", GOLDEN), new=("customers", OTHER_KEY))
-    assert len(refused(house, "new", "old")) == 1
+    [line] = refused(house, "new", "old")
+    assert "target 'new': key is not that of target 'old'" in line
+
+
+def test_a_contract_that_is_not_applied_holds_up_nobody_else(make: Make) -> None:
+    house = make({"first": [GOLDEN]}, first=("customers", GOLDEN), second=("all", OTHER_KEY))
+    house.store.apply_revision("second", json.dumps({"types": {"Product": {}}}).encode(), 0.0)
+    assert refused(house, "first") == refused(house, "second") == []
+    refuse_moves(house, ["first"], applying=True)
+    with pytest.raises(ConfigError, match="target 'second': key is not that of target 'first'"):
+        refuse_moves(house, ["first", "second"], applying=True)
 
 
 def test_two_new_names_are_compared_with_each_other_once(make: Make) -> None:
@@ -110,13 +124,48 @@ def test_the_place_that_a_name_has_left_is_still_the_place_of_what_it_sent(make:
     house = make({"old": [GOLDEN, elsewhere]}, old=("customers", elsewhere), new=("customers", OTHER_KEY))
     [line] = refused(house, "old", "new")
     assert "target 'new': key is not that of target 'old'" in line
-    assert shared_places(house, "new") == []
+    assert shared_places(Places(house), ["old", "new"], "old") == []
 
 
 def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(make: Make) -> None:
     house = make({"hub": []}, hub=("customers", GOLDEN))
-    for kind, more in (("carrier_pigeon", {"standing": {"roost": "north"}}), ("file", {})):
-        document = json.dumps({"kind": kind, "settings": {"roost": "north"}, "start": "beginning", "delivery": {}, **more})
-        house.store.save_document(settings_name("hub"), document.encode(), 0.0)
+    keep_claim(house, "hub", Standing("carrier_pigeon", {"roost": "north"}, {}, {}))
     [line] = refused(house, "hub")
     assert "kind (it was carrier_pigeon) cannot change" in line
+
+
+def test_a_target_that_may_have_delivered_is_pinned_whatever_its_cursor_says(make: Make) -> None:
+    house = make({"hub": [GOLDEN]}, hub=("customers", OTHER_KEY))
+    house.store.release("hub", house.store.claim("hub", "beginning").epoch)  # a run that ends before its first work
+    assert len(refused(house, "hub")) == 1
+
+
+def test_one_suffix_is_enough_for_two_names_that_have_met_before(make: Make) -> None:
+    suffixed = {**BUS, "message_id_suffix": "two"}
+    house = make({"one": [BUS], "two": [BUS]}, "service_bus", one=("customers", BUS), two=("customers", suffixed))
+    assert refused(house, "one", "two") == []
+
+
+def test_whoever_claims_a_place_second_is_refused_and_the_first_goes_on(make: Make) -> None:
+    house = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
+    mine = standing(house, "one")
+    assert mine is not None
+    house.store.claim("one", "beginning")
+    house.store.claim("two", "beginning")
+    claim_place(house, "two", mine)
+    with pytest.raises(ConfigError, match="target 'one': it needs another message_id_suffix than target 'two'"):
+        claim_place(house, "one", mine)
+    claim_place(house, "two", mine)
+    assert house.store.documents("place one") == [], "who was refused stands in nobody's way"
+
+
+def test_of_two_claims_at_one_moment_one_is_refused(make: Make) -> None:
+    house = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
+    mine = standing(house, "one")
+    assert mine is not None
+    for name in ("one", "two"):  # both have looked, and then both have written
+        house.store.claim(name, "beginning")
+        house.store.save_document(f"place {name}", canonical(msgspec.to_builtins(mine)), 0.0)
+    claim_place(house, "one", mine)
+    with pytest.raises(ConfigError, match="target 'two': it needs another message_id_suffix than target 'one'"):
+        claim_place(house, "two", mine)

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from goldwire.app.config_load import load
-from goldwire.app.standing import keep_settings, kept_standings, settings_name, standing
+from goldwire.app.standing import Places, keep_claim, keep_settings, settings_name, standing
 from goldwire.app.wiring import House
+from goldwire.change.port import Change
+from goldwire.changelog.rows import Control, Settlement
 
 CONFIGURATION = """
 types: {Customer: {attributes: {name: {}}}}
@@ -29,33 +32,37 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 
 def remember(house: House, target: str, kind: str, settings: dict[str, Any]) -> None:
-    """Keep a document as it was written before standings were."""
+    """Keep a document as it was written before claims were, of a target that has delivered since."""
     document = json.dumps({"kind": kind, "settings": settings, "start": "beginning", "delivery": {}})
     house.store.save_document(settings_name(target), document.encode(), 0.0)
+    cursor = house.store.claim(target, "beginning")
+    house.store.declare(target, cursor.epoch, 1, "every", 1)
+    with house.store.ingest(0.0) as workspace:
+        workspace.commit_changes([Change("e1", "Customer", 1, "live", b"{}", "", "run-1", b"{}")])
+    control = Control("e1", 1, 1, "in", bytes(32), None, None, 1, None, "2026-01-01T00:00:00.000000Z", "delivered")
+    house.store.settle(Settlement(target, cursor.epoch, 0, 1, b"D", controls=[control], reach=1))
 
 
 def test_what_is_kept_knows_the_place_and_no_secret(house: House) -> None:
-    keep_settings(house, "hub")
-    keep_settings(house, "hub")
-    [kept] = kept_standings(house, "hub")
-    assert kept == standing(house, "hub")
-    assert kept.values == {"namespace": "mdm.example.net", "hub": "golden", "endpoint": "amqp", "key": ["entityId"]}
-    [(_, _, document)] = house.store.documents(settings_name("hub"))
+    mine = standing(house, "hub")
+    assert mine is not None
+    keep_claim(house, "hub", mine)
+    keep_claim(house, "hub", mine)
+    [(_, kept)] = Places(house).claims("hub")
+    assert kept == mine
+    assert kept.pinned == {"endpoint": "amqp", "key": ["entityId"]}
+    [(_, _, document)] = house.store.documents("place hub")
     assert b"c2VjcmV0" not in document
-    assert b"${env:KEY}" in document
+    assert b"golden" not in document
 
 
 def test_a_kind_without_a_place_has_no_standing(house: House) -> None:
-    keep_settings(house, "lines")
     assert standing(house, "lines") is None
-    assert b"standing" not in house.store.documents(settings_name("lines"))[0][2]
 
 
-def test_settings_that_cannot_be_resolved_are_not_kept(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_resolved_have_no_standing(tmp_path: Path) -> None:
     (tmp_path / "goldwire.yaml").write_text(CONFIGURATION)
     with House(load(tmp_path / "goldwire.yaml", {"HUB": "golden"})) as house:
-        keep_settings(house, "hub")
-        assert kept_standings(house, "hub") == []
         assert standing(house, "hub") is None
 
 
@@ -65,20 +72,36 @@ def test_settings_that_cannot_be_resolved_are_not_kept(tmp_path: Path) -> None:
         ({"hub": "golden", "connection_string": "${env:KEY}"}, None),
         ({"hub": "${env:HUB}", "namespace": "mdm.example.net"}, None),
         ({"hub": "golden", "namespace": "mdm.example.net"}, True),
+        ({"hub": "golden", "namespace": 5}, None),  # kept, though it never fitted
         ({"hub": "golden", "namespace": "mdm2"}, False),
     ],
 )
-def test_settings_kept_before_places_were_tell_what_they_can(house: House, settings: dict[str, Any], same: bool | None) -> None:
+def test_settings_kept_before_claims_were_tell_what_they_can(house: House, settings: dict[str, Any], same: bool | None) -> None:
     remember(house, "hub", "event_hubs", settings)
-    [kept] = kept_standings(house, "hub")
+    [(_, kept)] = Places(house).claims("hub")
     now = standing(house, "hub")
     assert now is not None
     assert now.shares_place(kept) is same
 
 
-def test_what_was_kept_of_a_kind_that_is_gone_is_another_place(house: House) -> None:
+def test_settings_that_were_never_delivered_with_are_no_claim(house: House) -> None:
+    keep_settings(house, "hub")
+    cursor = house.store.claim("hub", "beginning")
+    house.store.declare("hub", cursor.epoch, 1, "every", 1)
+    assert Places(house).claims("hub") == []
+
+
+def test_what_was_kept_of_a_kind_that_is_gone_tells_nothing(house: House) -> None:
     remember(house, "hub", "carrier_pigeon", {"roost": "north"})
-    [kept] = kept_standings(house, "hub")
-    now = standing(house, "hub")
-    assert now is not None
-    assert now.shares_place(kept) is False
+    assert Places(house).claims("hub") == []
+
+
+def test_the_first_to_claim_a_place_with_the_settings_that_count_there_comes_first(house: House) -> None:
+    mine = standing(house, "hub")
+    assert mine is not None
+    assert Places(house).rank("hub", mine) == (True, "", "hub")
+    keep_claim(house, "hub", replace(mine, pinned={}))
+    keep_claim(house, "hub", mine)
+    keep_claim(house, "hub", replace(mine, place={"hub": "another"}))
+    first = house.store.documents("place hub")[1][1]
+    assert Places(house).rank("hub", mine) == (False, first, "hub")

@@ -82,6 +82,7 @@ class World:
         self.relay: Relay | None = None
         self.call: StoreCall | None = None
         self.recorder = Recorder()
+        self.claim: Callable[[], None] | None = None
         self.contract(ContractSpec(golden=False))
 
     def contract(self, spec: ContractSpec) -> Revision:
@@ -120,6 +121,7 @@ class World:
             observer=Observer("t", self.recorder),
             start=start,
             call=self.call,
+            claim=self.claim,
         )
         await self.relay.run(until_caught_up=until_caught_up)
 
