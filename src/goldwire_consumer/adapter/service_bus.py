@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
@@ -139,8 +139,10 @@ class ServiceBusSubscription:
             return
         end = threading.Event()
         with ThreadPoolExecutor(self._sessions_at_once, "goldwire-session") as threads:
-            running = [threads.submit(self._take, self._consumer.sibling(), end) for _ in range(self._sessions_at_once)]
+            running: list[Future[None]] = []
             try:
+                for _ in range(self._sessions_at_once):
+                    running.append(threads.submit(self._take, self._consumer.sibling(), end))  # noqa: PERF401 - in case one fails
                 while not stop.is_set() and not wait(running, _LOOK_SECONDS, FIRST_COMPLETED).done:
                     pass
             finally:

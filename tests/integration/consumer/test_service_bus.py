@@ -179,6 +179,25 @@ def test_an_error_of_one_session_ends_all_of_them(peer: Any, rows: Callable[...,
     assert active(peer, "customers", lost.entity_id) == len(events) - place + 1
 
 
+class Scarce(Consumer[Any]):
+    """Has one sibling, and no more: as where a thread cannot be started."""
+
+    siblings = 0
+
+    def sibling(self) -> Any:
+        self.siblings += 1
+        if self.siblings > 1:
+            raise RuntimeError("can't start new thread")
+        return super().sibling()
+
+
+def test_a_session_that_cannot_begin_ends_those_that_did(peer: Any, rows: Callable[..., Any]) -> None:
+    mirror = rows(1, RETURNED)
+    mirror.consumer = Scarce(mirror.store, mirror._handle, RETURNED)
+    mirror.run(Run(peer, mirror, queue="customers", sessions_at_once=3))
+    assert str(mirror.error) == "can't start new thread"
+
+
 @pytest.mark.parametrize("given", [{"sessions_at_once": 0}, {"sessions_at_once": 2, "sessions": False}])
 def test_only_sessions_are_worked_on_side_by_side(rows: Callable[..., Any], given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="sessions_at_once"):
