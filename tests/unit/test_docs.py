@@ -19,6 +19,7 @@ import yaml
 from goldwire.app.config import Config
 from goldwire.relay.metrics import METRICS, Metric
 from goldwire.target import registry
+from goldwire.target.settings import help_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -217,3 +218,10 @@ def test_the_tutorial_does_what_it_shows(tmp_path: Path) -> None:
             here = Path((tmp_path / "last").read_text(encoding="utf-8").strip())
         elif language == "text":
             assert shown(output) == shown(text)
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "targets").glob("*.md")), ids=lambda page: page.stem)
+def test_the_page_of_a_target_kind_names_each_of_its_settings(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    missing = [one.name for one in help_of(registry.settings_type(page.stem)) if f"`{one.name}`" not in text]
+    assert missing == []

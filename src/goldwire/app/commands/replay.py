@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from goldwire.app.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.app.output import note, progress, say, show, table
+from goldwire.app.output import counted, note, progress, say, show, table
 
 if TYPE_CHECKING:
     from goldwire.app.wiring import House
@@ -64,7 +64,9 @@ def replay_start(
     ] = None,
     to_version: Annotated[int | None, typer.Option("--to-version", min=1, help="Up to this version of it.")] = None,
     entity: Annotated[list[str] | None, typer.Option("--entity", help="Only this one: an id or SYSTEM/ID; repeatable.")] = None,
-    where: Annotated[str | None, typer.Option("--where", help="Only entities for which this CEL expression is true.")] = None,
+    where: Annotated[
+        str | None, typer.Option("--where", help="Only entities for which this CEL expression is true, e.g. a.city == 'Rome'.")
+    ] = None,
     rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Events a second at most.")] = None,
     why: Annotated[str, typer.Option("--why", help="Why; the record keeps it.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent; send and write nothing.")] = False,
@@ -154,7 +156,7 @@ def replay_cancel(
     with House.of(config) as house:
         record = _record(house, replay_id)
         cancelled = house.store.cancel_replay(replay_id, house.clock.now())
-    said = f"{replay_id} is cancelled after {record.tally.events:,} events"
+    said = f"{replay_id} is cancelled after {counted(record.tally.events, 'event')}"
     result = {"replay": replay_id, "cancelled": cancelled is not None, "state": (cancelled or record).state}
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
 
@@ -174,7 +176,7 @@ def _render_plan(plan: Plan) -> None:
     how_long = "no rate is set: as fast as the target takes them"
     if plan.seconds is not None:
         how_long = f"{plan.seconds:,.0f} s at {plan.rate:g} events a second"
-    say(f"{plan.events:,} events of {plan.entities:,} entities, {plan.bytes:,} bytes; {how_long}. Nothing was sent.")
+    say(f"{_of(plan.events, plan.entities)}, {plan.bytes:,} bytes; {how_long}. Nothing was sent.")
     _notes(
         {name: getattr(plan, name) for name in ("undecided", "withheld", "newest_only", "unconfirmed", "waiting", "blocked")}
     )
@@ -248,7 +250,7 @@ def _render(record: Replay) -> None:
     say(f"{positions}, asked for by {record.requested_by} at {record.requested_at}")
     if record.why:
         say(f"why: {record.why}")
-    say(f"{tally.events:,} events of {tally.entities:,} entities taken, {tally.bytes:,} bytes; {tally.duplicates:,} were held")
+    say(f"{_of(tally.events, tally.entities)} taken, {tally.bytes:,} bytes; {tally.duplicates:,} were held")
     names = ("undecided", "withheld", "newest_only", "unconfirmed", "blocked", "rejected", "skipped")
     _notes({**{name: getattr(tally, name) for name in names}, "waiting": len(record.waiting)})
     for one in record.failures:
@@ -259,3 +261,7 @@ def _notes(counts: dict[str, int]) -> None:
     for name, count in counts.items():
         if count:
             say(f"{count:,} {_WORDS[name]}")
+
+
+def _of(events: int, entities: int) -> str:
+    return f"{counted(events, 'event')} of {counted(entities, 'entity', 'entities')}"
