@@ -172,6 +172,10 @@ def test_the_endpoint_of_a_live_hub_cannot_change(brokers: Any) -> None:
 def test_the_endpoint_of_a_hub_that_was_delivered_to_without_apply_cannot_change_either(brokers: Any) -> None:
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("hub: golden,", "hub: second,")
+    brokers.write(
+        "data/more.csv", "id,full_name,e_mail,phone,city,segment,updated_at\nC-9,Ann,a@x.example,1,Rome,a,2026-03-01\n"
+    )
+    brokers.run("ingest", "crm", "data/more.csv")
     brokers.run("run", "--until-caught-up", "-t", "hub")
     brokers.edit("hub: second,", "hub: second, endpoint: kafka,")
     assert "endpoint cannot change" in brokers.fails("run", "--until-caught-up", "-t", "hub", code=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
@@ -28,10 +28,10 @@ class Standing(Struct, frozen=True, forbid_unknown_fields=True):
     apart: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"Standing({self.kind})"
+        return f"Standing(kind={self.kind!r})"
 
-    def __rich_repr__(self) -> Iterator[str]:
-        yield self.kind
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("kind", self.kind)]
 
     def shares_place(self, other: Standing) -> bool | None:
         """Say whether the other means the same place; None where it may. Of two kinds nobody can tell, so they never do."""
