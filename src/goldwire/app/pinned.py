@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
-from goldwire.app.standing import Claim, Places, keep_claim, type_with_place
+from goldwire.app.standing import Claim, Places, keep_claim, keep_old_claims, type_with_place
 from goldwire.app.wiring import House
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.target.backplane import MOVES
 from goldwire.target.place import Standing, not_apart, pinned_changes
 
@@ -33,14 +35,29 @@ def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) 
 def claim_place(house: House, name: str, mine: Standing) -> None:
     """Remember that a target is about to deliver to its place; a relay does so before it sends anything.
 
-    Two that claim one place at the same moment see each other: who wrote second is refused.
+    One claims at a time, so of two that want one place at the same moment the second sees the first.
 
     Raises:
-        ConfigError: as `refuse_moves`.
+        ConfigError: as `refuse_moves`; nothing is remembered then.
     """
-    _refuse(house, _faults(Places(house), name, {name: mine}))
-    keep_claim(house, name, mine)
-    _refuse(house, _faults(Places(house), name, {name: mine}))
+    with _alone(house):
+        places = Places(house)
+        _refuse(house, _faults(places, name, {name: mine}))
+        keep_old_claims(house, places, name)
+        keep_claim(house, name, mine, places.types(name))
+
+
+@contextmanager
+def _alone(house: House) -> Iterator[None]:
+    """Hold a lock that is no target's, since no target has a blank in its name."""
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(house.store.lock_target("all places"))
+                break
+            except StoreBusyError:
+                time.sleep(_LOCK_SECONDS)  # who holds it looks and writes, no more
+        yield
 
 
 def shared_places(places: Places, names: Sequence[str], name: str) -> list[str]:
@@ -57,7 +74,7 @@ def shared_places(places: Places, names: Sequence[str], name: str) -> list[str]:
     if mine is None:
         return []
     found = []
-    is_new = places.rank(name, mine)[0]
+    is_new = places.rank(name, mine, ())[0]
     for other in sorted({*names, *(places.known if is_new else ())} - {name}):
         now = places.now(other) if other in names else None
         theirs = [now] if now is not None else [claim.standing for claim in places.claims(other)[:1]]
@@ -83,15 +100,15 @@ def _faults(places: Places, name: str, standings: Mapping[str, Standing]) -> lis
     """
     mine = standings[name]
     found = _moves(mine, places.claims(name))
-    rank = places.rank(name, mine)
     for other in sorted({*places.known, *standings} - {name}):
-        theirs = [claim.standing for claim in places.claims(other) if (False, claim.since, other) < rank]
-        if other in standings and places.rank(other, standings[other]) < rank:
+        if not (types := places.shared_types(name, other)):
+            continue
+        rank = places.rank(name, mine, types)
+        theirs = [one.standing for one in places.claims(other) if (False, one.since, other) < rank]
+        if other in standings and places.rank(other, standings[other], types) < rank:
             theirs = [standings[other], *theirs]
-        same = [one for one in theirs if mine.shares_place(one)]
-        if same and (types := places.shared_types(name, other)):
-            for text, setting, reason in _clashes(mine, same):
-                found.append(text.format(setting=setting, reason=reason, other=other, types=", ".join(types)))
+        for text, setting, reason in _clashes(mine, [one for one in theirs if mine.shares_place(one)]):
+            found.append(text.format(setting=setting, reason=reason, other=other, types=", ".join(types)))
     return [(name, line) for line in found]
 
 
@@ -105,9 +122,9 @@ def _moves(mine: Standing, claims: Sequence[Claim]) -> list[str]:
     if claims and claims[0].standing.kind != mine.kind:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
         return [_MOVED.format(setting=f"kind (it was {claims[0].standing.kind})", reason=MOVES)]
-    for _, before in claims:
-        shared = mine.shares_place(before)
-        changes = pinned_changes(settings_type, before, mine) if shared is not False else {}
+    for claim in claims:
+        shared = mine.shares_place(claim.standing)
+        changes = pinned_changes(settings_type, claim.standing, mine) if shared is not False else {}
         if changes or shared:
             return [_MOVED.format(setting=setting, reason=reason) for setting, reason in changes.items()]
     return []
@@ -121,10 +138,12 @@ def _clashes(mine: Standing, same: Sequence[Standing]) -> list[tuple[str, str, s
     """
     settings_type = type_with_place(mine.kind)
     assert settings_type is not None, "only a kind with a place has a standing"
-    moved = pinned_changes(settings_type, same[0], mine)
+    moved = pinned_changes(settings_type, same[0], mine) if same else {}
     taken = {setting: why for one in same for setting, why in not_apart(settings_type, one, mine).items()}
     return [(_DIFFERS, *one) for one in moved.items()] + [(_TAKEN, *one) for one in taken.items()]
 
+
+_LOCK_SECONDS = 0.02
 
 _SHARED = (
     "targets '{one}' and '{two}' have the same place and both send {types}; a subscriber that gets both finds gaps in the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -22,6 +22,8 @@ class Claim(NamedTuple):
 
     since: str
     """When it first was about to."""
+    types: frozenset[str]
+    """The entity types of its contract then."""
     standing: Standing
 
 
@@ -52,12 +54,14 @@ class Places:
         """All targets that a relay ever worked for, also those that are not configured any more."""
         return {cursor.target for cursor in self._house.store.cursors()}
 
-    def rank(self, name: str, mine: Standing) -> Rank:
-        """Return when a target came to this place with the settings that count there."""
+    def rank(self, name: str, mine: Standing, types: Collection[str]) -> Rank:
+        """Return when a target came to this place with these entity types, and with the settings that count there."""
         same = (
             claim.since
             for claim in self.claims(name)
-            if mine.shares_place(claim.standing) and (claim.standing.pinned, claim.standing.apart) == (mine.pinned, mine.apart)
+            if claim.types.issuperset(types)
+            and mine.shares_place(claim.standing)
+            and (claim.standing.pinned, claim.standing.apart) == (mine.pinned, mine.apart)
         )
         since = min(same, default=None)
         return since is None, since or "", name
@@ -67,15 +71,17 @@ class Places:
         return sorted(self.types(name) & self.types(other))
 
     def _claims(self, name: str) -> list[Claim]:
-        store = self._house.store
-        documents = store.documents(_place_name(name))
-        if documents:
-            return [Claim(since, msgspec.json.decode(document, type=Standing)) for _, since, document in reversed(documents)]
-        if next(store.all_controls(name), None) is None:
+        house, store = self._house, self._house.store
+        if documents := store.documents(_place_name(name)):
+            return [_claim(since, document) for _, since, document in reversed(documents)]
+        if not any(cursor.target == name and cursor.reach > cursor.start for cursor in store.cursors()):
             return []
         # It was delivered to before claims were kept; the settings were.
-        kept = [(since, msgspec.json.decode(document)) for _, since, document in reversed(store.documents(settings_name(name)))]
-        return [Claim(since, found) for since, one in kept if (found := _unresolved(one)) is not None]
+        kept = store.documents(settings_name(name))
+        found = [(since, _unresolved(msgspec.json.decode(document))) for _, since, document in reversed(kept)]
+        if kept and name in house.loaded.config.targets and kept[-1][2] == settings_document(house, name):
+            found[0] = kept[-1][1], self.now(name)
+        return [Claim(since, self.types(name), one) for since, one in found if one is not None]
 
     def _types(self, name: str) -> frozenset[str]:
         revisions = self._house.store.revisions(name)
@@ -99,11 +105,26 @@ def standing(house: House, name: str) -> Standing | None:
         return None
 
 
-def keep_claim(house: House, name: str, mine: Standing) -> None:
-    """Remember that a target may deliver under this standing from now on. What is known is not written again."""
-    document, kept = canonical(msgspec.to_builtins(mine)), house.store.documents(_place_name(name))
+def keep_claim(house: House, name: str, mine: Standing, types: Collection[str]) -> None:
+    """Remember that a target may deliver under this standing from now on. What is known is not written again.
+
+    Args:
+        house: whose store.
+        name: the target.
+        mine: its standing.
+        types: the entity types of its contract.
+    """
+    document = canonical({"standing": msgspec.to_builtins(mine), "types": sorted(types)})
+    kept = house.store.documents(_place_name(name))
     if not kept or kept[-1][2] != document:
         house.store.save_document(_place_name(name), document, house.clock.now())
+
+
+def keep_old_claims(house: House, places: Places, name: str) -> None:
+    """Write down what stands for claims in a store from before claims, because the first one written ends that."""
+    if not house.store.documents(_place_name(name)):
+        for claim in reversed(places.claims(name)):
+            keep_claim(house, name, claim.standing, claim.types)
 
 
 def keep_settings(house: House, name: str) -> None:
@@ -131,6 +152,11 @@ def type_with_place(kind: str) -> type[Settings] | None:
     except ConfigError:
         return None
     return settings_type if has_place(settings_type) else None
+
+
+def _claim(since: str, document: bytes) -> Claim:
+    kept = msgspec.json.decode(document)
+    return Claim(since, frozenset(kept["types"]), msgspec.convert(kept["standing"], Standing))
 
 
 def _place_name(target: str) -> str:

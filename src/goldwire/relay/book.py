@@ -31,14 +31,15 @@ class ContractBook:
         self._in_force: list[Revision] = []
         """Those that seal positions, by where they begin to."""
 
-    def refresh(self, revisions: Sequence[Revision]) -> None:
-        """Take note of what has been applied since.
+    def refresh(self, revisions: Sequence[Revision]) -> bool:
+        """Take note of what has been applied since, and return whether anything was.
 
         Raises:
             ConfigError: nothing was ever applied to this target.
         """
         if not revisions:
             raise ConfigError(f"target {self._target}: no contract was applied yet; run `goldwire apply`")
+        is_news = len(revisions) != len(self._revisions)
         self._revisions = list(revisions)
         in_force: list[Revision] = []
         for revision in revisions:
@@ -48,6 +49,7 @@ class ContractBook:
             in_force.append(revision)
         self._in_force = in_force
         self._after = [revision.effective_after for revision in in_force]
+        return is_news
 
     def at(self, seq: int) -> CompiledContract:
         """Return the contract that seals this position; the first one also seals what was before it."""

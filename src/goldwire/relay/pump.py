@@ -53,7 +53,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         call: how the store is reached.
-        claim: called once, as the store is, before anything is sent; it may raise ConfigError.
+        claim: called as the store is, before anything is sent and when the contract has changed; it may raise ConfigError.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
@@ -111,17 +111,22 @@ class Relay:
             try:
                 if await self._opening.open(self._cursor):
                     await self._loop(until_caught_up=until_caught_up)
-                await self._call(self._store.release, self._name, self._cursor.epoch)
+                await self._release()
             except ConfigError as error:
                 await self._opening.gave_up(self._cursor, error)
                 raise
             except TargetStoppedError:  # raised between two settlements only
-                await self._call(self._store.release, self._name, self._cursor.epoch)
+                await self._release()
                 raise
             finally:
                 await self._connection.close()
                 self._observer.event("relay stopped", position=self._cursor.position)
         return self._cursor
+
+    async def _release(self) -> None:
+        """Give back what was declared, unless a relay before this one may have sent some of it, and nobody has settled that."""
+        if self._cursor.position >= self._unclear_upto:
+            await self._call(self._store.release, self._name, self._cursor.epoch)
 
     async def _loop(self, *, until_caught_up: bool) -> None:
         await self._refresh_book()
@@ -220,6 +225,7 @@ class Relay:
         return True
 
     async def _declare(self, bound: int, reach: int) -> None:
+        await self._sender.claim()
         cursor = self._cursor
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
@@ -231,7 +237,8 @@ class Relay:
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
-        self._book.refresh(await self._call(self._store.revisions, self._name))
+        if self._book.refresh(await self._call(self._store.revisions, self._name)):
+            self._sender.claim_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
         rows = chunk.rows

@@ -22,7 +22,7 @@ class Sender:
 
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
-        claim: awaited once, before anything is sent.
+        claim: awaited before anything is sent, see `claim`.
     """
 
     def __init__(
@@ -36,12 +36,27 @@ class Sender:
         self._observer = observer
         self._stop = stop
         self._claim = claim
+        self._claimed = claim is None
         self._batch_size = min(settings.batch_size, connection.batch_limit)
         self._limiter: AsyncLimiter | None = None
         if settings.rate_limit_per_second is not None:
             # A batch is let through as a whole, so the bucket must hold one, also after the division's rounding.
             period = max(1.0, self._batch_size / settings.rate_limit_per_second)
             self._limiter = AsyncLimiter(max(settings.rate_limit_per_second * period, self._batch_size), period)
+
+    async def claim(self) -> None:
+        """Claim the target's place, unless that was done.
+
+        Raises:
+            ConfigError: it may not have it.
+        """
+        if self._claim is not None and not self._claimed:
+            await self._claim()
+            self._claimed = True
+
+    def claim_again(self) -> None:
+        """Claim once more before anything else is sent: what may be sent has changed."""
+        self._claimed = False
 
     async def send(self, items: Sequence[Item]) -> list[Outcome | None]:
         """Send all, as far as the breaker and a stop allow.
@@ -52,9 +67,7 @@ class Sender:
         Raises:
             ConfigError: the target found a setting wrong, or may not have its place; nothing more may be sent.
         """
-        if self._claim is not None:
-            await self._claim()
-            self._claim = None
+        await self.claim()
         outcomes: list[Outcome | None] = [None] * len(items)
         if len(items) <= self._batch_size:
             await self._send_batch(items, 0, outcomes)

@@ -72,7 +72,8 @@ def standing_of(kind: str, settings_type: type[Settings], values: Mapping[str, A
         name: _hashed(meaning(plain) if callable(meaning) else plain[name])
         for name, meaning in _named(settings_type, "place").items()
     }
-    pinned, apart = ({name: _listed(plain[name]) for name in _named(settings_type, wanted)} for wanted in ("pinned", "apart"))
+    pinned = {name: _listed(plain[name]) for name in _named(settings_type, "pinned")}
+    apart = {name: _hashed(plain[name]) for name in _named(settings_type, "apart")}
     return Standing(kind, place, pinned, apart)
 
 

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from goldwire.app.config_load import load
@@ -13,7 +14,6 @@ from goldwire.app.ingesting import ingest_files
 from goldwire.app.pinned import claim_place, refuse_moves, shared_places
 from goldwire.app.standing import Places, keep_claim, standing
 from goldwire.app.wiring import House
-from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
 from goldwire.target import registry
 from goldwire.target.place import Standing, standing_of
@@ -51,7 +51,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
             house.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
             house.store.claim(name, "beginning")
             for settings in claimed:
-                keep_claim(house, name, standing_of(kind, settings_type, settings))
+                keep_claim(house, name, standing_of(kind, settings_type, settings), ["Customer"])
         return house
 
     yield build
@@ -129,7 +129,7 @@ def test_the_place_that_a_name_has_left_is_still_the_place_of_what_it_sent(make:
 
 def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(make: Make) -> None:
     house = make({"hub": []}, hub=("customers", GOLDEN))
-    keep_claim(house, "hub", Standing("carrier_pigeon", {"roost": "north"}, {}, {}))
+    keep_claim(house, "hub", Standing("carrier_pigeon", {"roost": "north"}, {}, {}), ["Customer"])
     [line] = refused(house, "hub")
     assert "kind (it was carrier_pigeon) cannot change" in line
 
@@ -159,13 +159,32 @@ def test_whoever_claims_a_place_second_is_refused_and_the_first_goes_on(make: Ma
     assert house.store.documents("place one") == [], "who was refused stands in nobody's way"
 
 
-def test_of_two_claims_at_one_moment_one_is_refused(make: Make) -> None:
-    house = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
-    mine = standing(house, "one")
+def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> None:
+    names = [f"bus{number}" for number in range(6)]
+    house = make({}, "service_bus", **dict.fromkeys(names, ("customers", BUS)))
+    mine = standing(house, "bus0")
     assert mine is not None
-    for name in ("one", "two"):  # both have looked, and then both have written
+    for name in names:
         house.store.claim(name, "beginning")
-        house.store.save_document(f"place {name}", canonical(msgspec.to_builtins(mine)), 0.0)
-    claim_place(house, "one", mine)
-    with pytest.raises(ConfigError, match="target 'two': it needs another message_id_suffix than target 'one'"):
-        claim_place(house, "two", mine)
+    ready = threading.Barrier(len(names))
+
+    def claim(name: str) -> bool:
+        with House(house.loaded) as own:
+            assert own.store.position() > 0
+            ready.wait(60)
+            try:
+                claim_place(own, name, mine)
+            except ConfigError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(len(names)) as threads:
+        assert sorted(threads.map(claim, names)) == [False] * 5 + [True]
+    assert sum(bool(house.store.documents(f"place {name}")) for name in names) == 1
+
+
+def test_a_wider_contract_comes_later_than_who_sent_those_types_before(make: Make) -> None:
+    house = make({"kept": [], "retired": [GOLDEN]}, kept=("all", OTHER_KEY))
+    keep_claim(house, "kept", standing_of("event_hubs", registry.settings_type("event_hubs"), OTHER_KEY), ["Product"])
+    [line] = refused(house, "kept")
+    assert "target 'kept': key is not that of target 'retired'" in line

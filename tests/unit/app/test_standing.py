@@ -9,10 +9,9 @@ import pytest
 from msgspec.structs import replace
 
 from goldwire.app.config_load import load
+from goldwire.app.pinned import claim_place
 from goldwire.app.standing import Places, keep_claim, keep_settings, settings_name, standing
 from goldwire.app.wiring import House
-from goldwire.change.port import Change
-from goldwire.changelog.rows import Control, Settlement
 
 CONFIGURATION = """
 types: {Customer: {attributes: {name: {}}}}
@@ -37,19 +36,16 @@ def remember(house: House, target: str, kind: str, settings: dict[str, Any]) -> 
     house.store.save_document(settings_name(target), document.encode(), 0.0)
     cursor = house.store.claim(target, "beginning")
     house.store.declare(target, cursor.epoch, 1, "every", 1)
-    with house.store.ingest(0.0) as workspace:
-        workspace.commit_changes([Change("e1", "Customer", 1, "live", b"{}", "", "run-1", b"{}")])
-    control = Control("e1", 1, 1, "in", bytes(32), None, None, 1, None, "2026-01-01T00:00:00.000000Z", "delivered")
-    house.store.settle(Settlement(target, cursor.epoch, 0, 1, b"D", controls=[control], reach=1))
 
 
 def test_what_is_kept_knows_the_place_and_no_secret(house: House) -> None:
     mine = standing(house, "hub")
     assert mine is not None
-    keep_claim(house, "hub", mine)
-    keep_claim(house, "hub", mine)
-    [(_, kept)] = Places(house).claims("hub")
+    keep_claim(house, "hub", mine, ["Customer"])
+    keep_claim(house, "hub", mine, ["Customer"])
+    [(_, types, kept)] = Places(house).claims("hub")
     assert kept == mine
+    assert types == {"Customer"}
     assert kept.pinned == {"endpoint": "amqp", "key": ["entityId"]}
     [(_, _, document)] = house.store.documents("place hub")
     assert b"c2VjcmV0" not in document
@@ -78,7 +74,7 @@ def test_settings_that_cannot_be_resolved_have_no_standing(tmp_path: Path) -> No
 )
 def test_settings_kept_before_claims_were_tell_what_they_can(house: House, settings: dict[str, Any], same: bool | None) -> None:
     remember(house, "hub", "event_hubs", settings)
-    [(_, kept)] = Places(house).claims("hub")
+    [(_, _, kept)] = Places(house).claims("hub")
     now = standing(house, "hub")
     assert now is not None
     assert now.shares_place(kept) is same
@@ -86,9 +82,26 @@ def test_settings_kept_before_claims_were_tell_what_they_can(house: House, setti
 
 def test_settings_that_were_never_delivered_with_are_no_claim(house: House) -> None:
     keep_settings(house, "hub")
+    house.store.claim("hub", "beginning")
+    assert Places(house).claims("hub") == []
+
+
+def test_settings_that_are_still_those_of_the_configuration_are_known_whole(house: House) -> None:
+    keep_settings(house, "hub")
     cursor = house.store.claim("hub", "beginning")
     house.store.declare("hub", cursor.epoch, 1, "every", 1)
-    assert Places(house).claims("hub") == []
+    assert [claim.standing for claim in Places(house).claims("hub")] == [standing(house, "hub")]
+
+
+def test_the_first_claim_does_not_end_what_a_store_from_before_claims_knew(house: House) -> None:
+    for hub in ("golden", "second"):
+        remember(house, "hub", "event_hubs", {"hub": hub, "namespace": "mdm.example.net"})
+    before = [claim.standing for claim in Places(house).claims("hub")]
+    mine = standing(house, "hub")
+    assert mine is not None
+    claim_place(house, "hub", mine)
+    claim_place(house, "hub", mine)
+    assert [claim.standing for claim in Places(house).claims("hub")] == [mine, *before]
 
 
 def test_what_was_kept_of_a_kind_that_is_gone_tells_nothing(house: House) -> None:
@@ -96,12 +109,13 @@ def test_what_was_kept_of_a_kind_that_is_gone_tells_nothing(house: House) -> Non
     assert Places(house).claims("hub") == []
 
 
-def test_the_first_to_claim_a_place_with_the_settings_that_count_there_comes_first(house: House) -> None:
+def test_the_first_to_claim_a_place_with_the_settings_and_types_that_count_comes_first(house: House) -> None:
     mine = standing(house, "hub")
     assert mine is not None
-    assert Places(house).rank("hub", mine) == (True, "", "hub")
-    keep_claim(house, "hub", replace(mine, pinned={}))
-    keep_claim(house, "hub", mine)
-    keep_claim(house, "hub", replace(mine, place={"hub": "another"}))
+    assert Places(house).rank("hub", mine, ["Customer"]) == (True, "", "hub")
+    keep_claim(house, "hub", replace(mine, pinned={}), ["Customer"])
+    keep_claim(house, "hub", mine, ["Customer"])
+    keep_claim(house, "hub", replace(mine, place={"hub": "another"}), ["Customer", "Product"])
     first = house.store.documents("place hub")[1][1]
-    assert Places(house).rank("hub", mine) == (False, first, "hub")
+    assert Places(house).rank("hub", mine, ["Customer"]) == (False, first, "hub")
+    assert Places(house).rank("hub", mine, ["Product"]) == (True, "", "hub")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError
 
 
@@ -33,8 +35,47 @@ def test_nothing_is_sent_where_a_place_may_not_be_claimed_and_nothing_is_lost(wo
         with pytest.raises(ConfigError, match="another was first"):
             world.run(batch_size=2, concurrency=8)
     assert world.target.sent == []
+    assert world.store.cursors()[0].reach == 0, "nothing is taken for sent"
     assert "another was first" in world.store.cursors()[0].unopened
     world.claim = None
     world.run()
     assert len(world.target.sent) == 20
+    assert world.balanced()
+
+
+def test_a_relay_claims_again_when_its_contract_has_changed(world: Any) -> None:
+    contracts: list[int] = []
+    world.claim = lambda: contracts.append(len(world.store.revisions("t")))
+
+    async def run() -> None:
+        running = asyncio.ensure_future(world.running(until_caught_up=False))
+        for spec in (None, ContractSpec(payload="delta"), None):
+            if spec is not None:
+                world.contract(spec)
+            world.commit(("a", {"city": str(len(contracts))}))
+            await world.clock.sleep(30)
+        world.relay.stop()
+        await running
+
+    world.loop.run_until_complete(run())
+    assert contracts == [1, 2]
+    assert world.target.sent == [("a", 1), ("a", 2), ("a", 3)]
+
+
+def test_a_relay_that_ends_before_it_caught_up_leaves_what_is_unclear_declared(world: Any) -> None:
+    """Else a contract that is applied now would seal again, otherwise, what a relay that died has sent."""
+    world.commit(*[(f"e{n}", {"city": "x"}) for n in range(5)])
+    cursor = world.store.claim("t", "beginning")
+    world.store.declare("t", cursor.epoch, 5, "every", 5)  # and here it died
+
+    async def run() -> None:
+        running = asyncio.ensure_future(world.running(until_caught_up=False))
+        await asyncio.sleep(0)
+        world.relay.stop()
+        await running
+
+    world.loop.run_until_complete(run())
+    assert world.target.sent == []
+    assert world.store.cursors()[0].reach == 5
+    world.run()
     assert world.balanced()
