@@ -11,6 +11,7 @@ from goldwire.app.wiring import House
 from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.target.backplane import MOVES
 from goldwire.target.place import Standing, not_apart, pinned_changes
+from goldwire.target.settings import Settings
 
 
 def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) -> None:
@@ -29,7 +30,7 @@ def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) 
     """
     places = Places(house, applying=applying)
     standings = {name: found for name in names if (found := places.now(name)) is not None}
-    _refuse(house, [line for name in standings for line in _faults(places, name, standings)])
+    _refuse([line for name in standings for line in _faults(house, places, name, standings)])
 
 
 def claim_place(house: House, name: str, mine: Standing) -> None:
@@ -42,7 +43,7 @@ def claim_place(house: House, name: str, mine: Standing) -> None:
     """
     with _alone(house):
         places = Places(house)
-        _refuse(house, _faults(places, name, {name: mine}))
+        _refuse(_faults(house, places, name, {name: mine}))
         keep_old_claims(house, places, name)
         keep_claim(house, name, mine, places.types(name))
 
@@ -84,22 +85,24 @@ def shared_places(places: Places, names: Sequence[str], name: str) -> list[str]:
     return found
 
 
-def _refuse(house: House, faults: Sequence[tuple[str, str]]) -> None:
-    lines = [f"{house.loaded.where('targets', name, 'settings')}: target '{name}': {text}" for name, text in faults]
-    if lines:
-        raise ConfigError("\n".join(lines))
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise ConfigError("\n".join(faults))
 
 
-def _faults(places: Places, name: str, standings: Mapping[str, Standing]) -> list[tuple[str, str]]:
-    """Return name and text of what is to be refused of one target.
+def _faults(house: House, places: Places, name: str, standings: Mapping[str, Standing]) -> list[str]:
+    """Return a line for each thing that is to be refused of one target.
 
     Args:
+        house: what is configured.
         places: where targets are and were.
         name: the target.
         standings: its own, and those of others that begin together with it.
     """
     mine = standings[name]
-    found = _moves(mine, places.claims(name))
+    settings_type = type_with_place(mine.kind)
+    assert settings_type is not None, "only a kind with a place has a standing"
+    found = _moves(settings_type, mine, places.claims(name))
     for other in sorted({*places.known, *standings} - {name}):
         if not (types := places.shared_types(name, other)):
             continue
@@ -107,18 +110,17 @@ def _faults(places: Places, name: str, standings: Mapping[str, Standing]) -> lis
         theirs = [one.standing for one in places.claims(other) if (False, one.since, other) < rank]
         if other in standings and places.rank(other, standings[other], types) < rank:
             theirs = [standings[other], *theirs]
-        for text, setting, reason in _clashes(mine, [one for one in theirs if mine.shares_place(one)]):
-            found.append(text.format(setting=setting, reason=reason, other=other, types=", ".join(types)))
-    return [(name, line) for line in found]
+        if same := [one for one in theirs if mine.shares_place(one)]:
+            found += _clashes(settings_type, mine, same, other=other, types=", ".join(types))
+    where = house.loaded.where("targets", name, "settings")
+    return [f"{where}: target '{name}': {line}" for line in found]
 
 
-def _moves(mine: Standing, claims: Sequence[Claim]) -> list[str]:
+def _moves(settings_type: type[Settings], mine: Standing, claims: Sequence[Claim]) -> list[str]:
     """Compare with the newest settings that meant the same place: a target may have been elsewhere since, and come back.
 
     Settings that may have meant it are compared as well, and do not end the search: the place may be an older one.
     """
-    settings_type = type_with_place(mine.kind)
-    assert settings_type is not None, "only a kind with a place has a standing"
     if claims and claims[0].standing.kind != mine.kind:
         # Two kinds may map keys differently, and their settings do not tell whether they mean the same place.
         return [_MOVED.format(setting=f"kind (it was {claims[0].standing.kind})", reason=MOVES)]
@@ -130,17 +132,21 @@ def _moves(mine: Standing, claims: Sequence[Claim]) -> list[str]:
     return []
 
 
-def _clashes(mine: Standing, same: Sequence[Standing]) -> list[tuple[str, str, str]]:
+def _clashes(settings_type: type[Settings], mine: Standing, same: Sequence[Standing], **named: str) -> list[str]:
     """Compare with another target's settings at the same place: with the newest what is pinned, with all what tells apart.
 
-    Returns:
-        text, setting and reason of each.
+    Args:
+        settings_type: of the kind.
+        mine: the target's standing.
+        same: those of the other one, the newest first.
+        named: the other's name, and the types that both send, for the text.
     """
-    settings_type = type_with_place(mine.kind)
-    assert settings_type is not None, "only a kind with a place has a standing"
-    moved = pinned_changes(settings_type, same[0], mine) if same else {}
+    moved = pinned_changes(settings_type, same[0], mine)
     taken = {setting: why for one in same for setting, why in not_apart(settings_type, one, mine).items()}
-    return [(_DIFFERS, *one) for one in moved.items()] + [(_TAKEN, *one) for one in taken.items()]
+    return [
+        *(_DIFFERS.format(setting=setting, reason=reason, **named) for setting, reason in moved.items()),
+        *(_TAKEN.format(setting=setting, reason=reason, **named) for setting, reason in taken.items()),
+    ]
 
 
 _LOCK_SECONDS = 0.02

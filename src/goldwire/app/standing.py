@@ -114,10 +114,7 @@ def keep_claim(house: House, name: str, mine: Standing, types: Collection[str]) 
         mine: its standing.
         types: the entity types of its contract.
     """
-    document = canonical({"standing": msgspec.to_builtins(mine), "types": sorted(types)})
-    kept = house.store.documents(_place_name(name))
-    if not kept or kept[-1][2] != document:
-        house.store.save_document(_place_name(name), document, house.clock.now())
+    _keep(house, _place_name(name), canonical({"standing": msgspec.to_builtins(mine), "types": sorted(types)}))
 
 
 def keep_old_claims(house: House, places: Places, name: str) -> None:
@@ -129,9 +126,7 @@ def keep_old_claims(house: House, places: Places, name: str) -> None:
 
 def keep_settings(house: House, name: str) -> None:
     """Remember a target's settings as they were written. What is known is not written again."""
-    document, kept = settings_document(house, name), house.store.documents(settings_name(name))
-    if not kept or kept[-1][2] != document:
-        house.store.save_document(settings_name(name), document, house.clock.now())
+    _keep(house, settings_name(name), settings_document(house, name))
 
 
 def settings_document(house: House, name: str) -> bytes:
@@ -152,6 +147,12 @@ def type_with_place(kind: str) -> type[Settings] | None:
     except ConfigError:
         return None
     return settings_type if has_place(settings_type) else None
+
+
+def _keep(house: House, name: str, document: bytes) -> None:
+    kept = house.store.documents(name)
+    if not kept or kept[-1][2] != document:
+        house.store.save_document(name, document, house.clock.now())
 
 
 def _claim(since: str, document: bytes) -> Claim:
