@@ -257,3 +257,5 @@ def test_a_consumer_group_is_missed_when_an_event_comes_that_it_should_have(
     finally:
         mirror.stop.set()
         running.join()
+    assert f"hub {HUB}" in caplog.text
+    assert mirror.seen == []

@@ -322,3 +322,4 @@ def test_threads_that_ended_leave_no_connections_behind(database: Any) -> None:
     database.wait_until(lambda: database.clients == 2)
     store.close()
     database.wait_until(lambda: database.clients == 0)
+    assert database.clients == 0

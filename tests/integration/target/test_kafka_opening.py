@@ -72,6 +72,7 @@ def test_a_closed_target_leaves_no_client_behind(cluster: KafkaCluster) -> None:
             opening(cluster, connect_timeout_seconds=0.2)
         while len(list(THREADS.iterdir())) > before:  # a thread of ours ends in its own time
             time.sleep(0.02)
+        assert len(list(THREADS.iterdir())) <= before
     finally:
         gc.enable()
 

@@ -116,7 +116,7 @@ NO_SOURCES = [
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_may_be_any_uri_reference(source: str) -> None:
-    BackplaneSettings(cloudevents_source=source)
+    assert BackplaneSettings(cloudevents_source=source).cloudevents_source == source
 
 
 @pytest.mark.parametrize("source", NO_SOURCES)
