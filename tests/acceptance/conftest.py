@@ -62,6 +62,19 @@ class Shell:
         self.running.append(process)
         return process
 
+    def emulator(self, *words: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
+        """Start the emulator and leave it running; return it and what it told when it was ready."""
+        process = self.start("emulator", "--json", *words)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        lines: list[str] = []
+        for line in process.stdout:
+            lines.append(line)
+            if line == "}\n":
+                break
+        assert lines, process.stderr.read()
+        return process, json.loads("".join(lines))
+
     def write(self, name: str, text: str) -> None:
         """Write a file."""
         path = self.folder / name

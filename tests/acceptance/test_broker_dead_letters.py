@@ -38,13 +38,7 @@ def collected() -> Iterator[None]:
 def queue(shell: Any) -> str:
     """The connection string of an emulator with one queue."""
     shell.write("Config.json", json.dumps(CONFIG))
-    process = shell.start("emulator", "--json", "--config", "Config.json", "--port", "0")
-    lines: list[str] = []
-    while not lines or lines[-1] != "}\n":
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        lines.append(line)
-    text: str = json.loads("".join(lines))["connection_string"]
+    text: str = shell.emulator("--config", "Config.json", "--port", "0")[1]["connection_string"]
     return text
 
 

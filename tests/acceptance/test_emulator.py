@@ -31,17 +31,6 @@ def collected() -> Iterator[None]:
     gc.collect()
 
 
-def started(shell: Any, *words: str) -> tuple[Any, dict[str, Any]]:
-    process = shell.start("emulator", "--json", *words)
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line == "}\n":
-            break
-    assert lines, process.stderr.read()
-    return process, json.loads("".join(lines))
-
-
 def producer(told: dict[str, Any], hub: str, **settings: Any) -> Any:
     return EventHubProducerClient.from_connection_string(told["connection_string"], eventhub_name=hub, **settings)
 
@@ -70,7 +59,7 @@ def received(told: dict[str, Any], hub: str, count: int, group: str = "$Default"
 @pytest.mark.usefixtures("collected")
 def test_what_was_acknowledged_is_there_after_a_kill(shell: Any) -> None:
     shell.write("Config.json", json.dumps(CONFIG))
-    process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    process, told = shell.emulator("--config", "Config.json", "--data", "data", "--port", "0")
     port, acknowledged = str(told["port"]), []
     for number in range(3):
         with producer(told, "orders") as sender:
@@ -81,14 +70,14 @@ def test_what_was_acknowledged_is_there_after_a_kill(shell: Any) -> None:
         process.wait()
         process.stdout.close()
         process.stderr.close()
-        process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", port)
+        process, told = shell.emulator("--config", "Config.json", "--data", "data", "--port", port)
     assert received(told, "orders", len(acknowledged), "audit") == acknowledged
 
 
 @pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> None:
-    process, told = started(shell, "--data", "data", "--port", "0")
+    process, told = shell.emulator("--data", "data", "--port", "0")
     acknowledged: list[str] = []
     stop = threading.Event()
 
@@ -122,7 +111,7 @@ def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> Non
                 process.wait()
                 process.stdout.close()
                 process.stderr.close()
-                process, told = started(shell, "--data", "data", "--port", str(told["port"]))
+                process, told = shell.emulator("--data", "data", "--port", str(told["port"]))
             wait_for(len(acknowledged) + 10, sending)
         finally:
             stop.set()
@@ -202,20 +191,20 @@ def see_every_state(client: ServiceBusClient, number: int) -> None:
 @pytest.mark.usefixtures("collected")
 def test_every_state_of_a_message_is_there_after_a_kill(shell: Any) -> None:
     shell.write("Config.json", json.dumps(BUS))
-    process, told = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    process, told = shell.emulator("--config", "Config.json", "--data", "data", "--port", "0")
     with ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client:
         number = bring_into_every_state(client)
         process.kill()
         process.wait()
     process.stdout.close()
     process.stderr.close()
-    _, told = started(shell, "--config", "Config.json", "--data", "data", "--port", str(told["port"]))
+    _, told = shell.emulator("--config", "Config.json", "--data", "data", "--port", str(told["port"]))
     with ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client:
         see_every_state(client, number)
 
 
 def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
-    process, told = started(shell, "--tls", "tls", "--port", "0")
+    process, told = shell.emulator("--tls", "tls", "--port", "0")
     settings = {"custom_endpoint_address": told["endpoint"], "connection_verify": told["certificate"]}
     with producer(told, "eh1", **settings) as sender:
         sender.send_event(EventData("x"))
@@ -226,7 +215,7 @@ def test_tls_with_a_certificate_that_it_makes(shell: Any) -> None:
 
 
 def test_a_target_that_only_gets_through_port_443_is_checked_to_the_end(shell: Any) -> None:
-    _, told = started(shell, "--tls", "tls", "--port", "0", "--https-port", "0")
+    _, told = shell.emulator("--tls", "tls", "--port", "0", "--https-port", "0")
     address = f"localhost:{told['https_port']}"
     key = told["connection_string"].partition(";")[2]
     settings = {
@@ -244,7 +233,7 @@ def test_a_target_that_only_gets_through_port_443_is_checked_to_the_end(shell: A
 
 
 def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> None:
-    _, told = started(shell, "--throttle", "0.001", "--port", "0")
+    _, told = shell.emulator("--throttle", "0.001", "--port", "0")
     with (
         ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client,
         client.get_queue_sender("queue.1") as sender,
@@ -257,7 +246,7 @@ def test_what_comes_too_fast_is_refused_where_it_is_asked_for(shell: Any) -> Non
 
 
 def test_what_is_too_much_for_a_queue_is_refused_where_it_is_asked_for(shell: Any) -> None:
-    _, told = started(shell, "--quota", "2000", "--port", "0")
+    _, told = shell.emulator("--quota", "2000", "--port", "0")
     with (
         ServiceBusClient.from_connection_string(told["connection_string"], retry_total=0) as client,
         client.get_queue_sender("queue.1") as sender,
@@ -268,8 +257,8 @@ def test_what_is_too_much_for_a_queue_is_refused_where_it_is_asked_for(shell: An
 
 
 def test_a_policy_may_do_what_it_was_made_for_and_no_more(shell: Any) -> None:
-    _, told = started(
-        shell, "--policy", "writer=send", "--policy", "reader=listen", "--policy", "both=send,listen", "--port", "0"
+    _, told = shell.emulator(
+        "--policy", "writer=send", "--policy", "reader=listen", "--policy", "both=send,listen", "--port", "0"
     )
     policies = told["policies"]
     assert {name: one["rights"] for name, one in policies.items()} == {
@@ -295,7 +284,7 @@ def test_a_policy_may_do_what_it_was_made_for_and_no_more(shell: Any) -> None:
 
 
 def test_least_privilege_can_be_tried_with_target_check(shell: Any) -> None:
-    _, told = started(shell, "--policy", "writer=send", "--policy", "both=send,listen", "--port", "0")
+    _, told = shell.emulator("--policy", "writer=send", "--policy", "both=send,listen", "--port", "0")
     with producer(told, "eh1") as sender:
         sender.send_event(EventData("to be read"))
     for name in ("writer", "both"):
@@ -327,7 +316,7 @@ def test_it_says_in_one_line_where_it_is_and_ends_well(shell: Any) -> None:
 
 def test_data_of_entities_that_were_made_otherwise_is_refused(shell: Any) -> None:
     shell.write("Config.json", json.dumps(BUS))
-    process, _ = started(shell, "--config", "Config.json", "--data", "data", "--port", "0")
+    process, _ = shell.emulator("--config", "Config.json", "--data", "data", "--port", "0")
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) == 0
     shell.write("Config.json", json.dumps(BUS).replace('"RequiresSession": true', '"RequiresSession": false'))
@@ -355,7 +344,7 @@ def test_what_cannot_be_begun_says_why(shell: Any) -> None:
     assert "cert.pem" in shell.fails("emulator", "--tls", "tls", "--port", "0", code=3)
     assert "Config.json: that is a file; give a folder" in shell.fails("emulator", "--data", "Config.json", code=3)
     assert "no certificate can be made there" in shell.fails("emulator", "--tls", "Config.json/x", "--port", "0", code=3)
-    _, told = started(shell, "--port", "0", "--data", "data")
+    _, told = shell.emulator("--port", "0", "--data", "data")
     taken = shell.fails("emulator", "--port", str(told["port"]), code=1)
     assert taken == f"goldwire: --port {told['port']}: Address already in use; choose another port, or 0 for a free one\n"
     assert "another" in shell.fails("emulator", "--port", "0", "--data", "data", code=4)

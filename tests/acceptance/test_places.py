@@ -40,13 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  #
 def key(shell: Any) -> str:
     """The connection string of an emulator with two queues."""
     shell.write("Config.json", json.dumps(CONFIG))
-    process = shell.start("emulator", "--json", "--config", "Config.json", "--port", "0")
-    lines: list[str] = []
-    while not lines or lines[-1] != "}\n":
-        line = process.stdout.readline()
-        assert line, process.stderr.read()
-        lines.append(line)
-    text: str = json.loads("".join(lines))["connection_string"]
+    text: str = shell.emulator("--config", "Config.json", "--port", "0")[1]["connection_string"]
     return text
 
 
@@ -133,12 +127,17 @@ def test_a_relay_that_has_sent_nothing_yet_is_told_of_a_second_name_before_it_do
     assert loser["pending"] == loser["committed"] == len(ids_in("golden", key))
 
 
-def test_a_key_that_is_edited_under_an_idle_relay_is_refused_once_that_has_sent(shell: Any) -> None:
-    process = shell.start("emulator", "--port", "0")
-    shell.environment["KEY"] = process.stdout.readline().removeprefix("ready: ").strip()
+@pytest.fixture
+def hub(shell: Any) -> None:
+    """A target `hub` that is applied, and has delivered nothing."""
+    shell.environment["KEY"] = shell.emulator("--port", "0")[1]["connection_string"]
     shell.run("init")
     shell.edit("log:\n", HUB)
     shell.run("apply")
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_key_that_is_edited_under_an_idle_relay_is_refused_once_that_has_sent(shell: Any) -> None:
     idle = started_idle(shell, "hub")
     shell.edit("hub: eh1,", "hub: eh1, key: [entityType, entityId],")
     shell.run("apply")  # nothing was sent yet, but the relay that runs has the old key
@@ -172,12 +171,8 @@ def test_two_new_names_for_a_queue_are_refused_together(shell: Any, key: str) ->
     shell.run("apply")  # what the connection strings say decides, and not that both are in variables
 
 
+@pytest.mark.usefixtures("hub")
 def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
-    process = shell.start("emulator", "--port", "0")
-    shell.environment["KEY"] = process.stdout.readline().removeprefix("ready: ").strip()
-    shell.run("init")
-    shell.edit("log:\n", HUB)
-    shell.run("apply")
     shell.run("ingest", "crm", "data/crm.csv")
     shell.run("run", "--until-caught-up", "-t", "hub")
     shell.edit("  hub:\n", "  renamed:\n")
