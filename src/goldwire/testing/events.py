@@ -85,3 +85,17 @@ def _changes(attributes: Mapping[str, Any], moment: str) -> dict[str, Any]:
 def deleted(entity_id: str, version: int, *, reason: str = "deleted", **more: Any) -> SealedEvent:
     """Return an `EntityDeleted`; `more` as for `sealed`."""
     return sealed(entity_id, version, reason=reason, **more)
+
+
+def chain(*cities: str | None, entity_id: str = "e1", first: int = 1) -> list[SealedEvent]:
+    """Deltas that follow each other; the first one is full, None is a deletion."""
+    found: list[SealedEvent] = []
+    for version, city in enumerate(cities, first):
+        previous = found[-1].hash if found else None
+        if city is None:
+            found.append(deleted(entity_id, version, previous_hash=previous))
+        else:
+            full = not found or found[-1].deleted
+            base = None if full else version - 1
+            found.append(sealed(entity_id, version, {"city": city}, previous_hash=previous, base_version=base))
+    return found

@@ -27,6 +27,15 @@ class Mirror:
         self.waits: list[float] = []
         self.consumer = self.subscribe(settings)
 
+    def fail_at(self, version: int, error: Exception) -> None:
+        """Let the handler raise this at a version of entity `e1`."""
+
+        def fault(event: Event) -> None:
+            if event.version == version and event.entity_id == "e1":
+                raise error
+
+        self.fault = fault
+
     def subscribe(self, settings: Settings | None = None) -> Consumer[sqlite3.Connection]:
         return Consumer(self.store, self.write, settings, sleep=self.waits.append)
 
