@@ -25,10 +25,10 @@ help: ## List the commands
 
 setup: $(DEV) ## Make .venv and install Goldwire with all that its tests need
 
-$(CORE): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
+$(CORE): pyproject.toml $(wildcard src/*/pyproject.toml) scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh core
 
-$(DEV): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
+$(DEV): pyproject.toml $(wildcard src/*/pyproject.toml) scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh dev
 
 demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes, a proof

@@ -63,9 +63,11 @@ install() {
 }
 
 case "$wanted" in
-    core) install 'Goldwire and the kit for subscribers' -e '.[azure]' -e './src/goldwire_consumer'; touch .venv/.goldwire-core ;;
-    dev) install 'Goldwire, the kit for subscribers and what the tests need' \
-             -e '.[dev]' -e './src/goldwire_consumer[azure,kafka,postgresql]'
+    core) install 'Goldwire, the kit for subscribers, the emulator and the lab' -e '.[azure]' -e './src/goldwire_consumer' \
+              -e './src/goldwire_emulator' -e './src/goldwire_lab'; touch .venv/.goldwire-core ;;
+    dev) install 'Goldwire, its other distributions and what the tests need' \
+             -e '.[dev]' -e './src/goldwire_consumer[azure,kafka,postgresql]' \
+             -e './src/goldwire_emulator[kafka]' -e './src/goldwire_lab'
          touch .venv/.goldwire-core .venv/.goldwire-dev ;;
     *) fail "unknown: $wanted; say core or dev" ;;
 esac
