@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,10 @@ from goldwire.relay.metrics import METRICS
 from goldwire.targets import registry
 
 _MADE = "<!-- Made from the code by `make docs`; a test compares. Mend the code, not this page. -->"
+
+# The blank after the end of a sentence, with closing quotes and brackets, and before what begins the next; not after "e.g.".
+_SENTENCE_ENDS = r"(?<!\be\.g\.)(?<!\bi\.e\.)(?:(?<=[.!?])|(?<=[.!?][)*\"])|(?<=[.!?]\*\*))"
+_BETWEEN_SENTENCES = re.compile(_SENTENCE_ENDS + r" (?=[*(\[\"]*[A-Z0-9`])")
 
 _COMMANDS = """\
 Results go to standard output, progress and errors to standard error. With `--json` standard output holds one JSON
@@ -60,7 +65,7 @@ def pages(app: typer.Typer) -> dict[str, str]:
 
 def commands_page(app: typer.Typer) -> str:
     """Return the page of all commands, with their arguments and options."""
-    lines = ["# Commands", _MADE, "", *_COMMANDS.splitlines(), ""]
+    lines = ["# Commands", _MADE, "", *_paragraphs(_COMMANDS), ""]
     for name, command in walk(typer.main.get_command(app), "goldwire"):
         lines += [f"## {name}", "", *_paragraphs(command.help or ""), ""]
         rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
@@ -80,7 +85,7 @@ def walk(command: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def configuration_page() -> str:
     """Return the page of all settings."""
-    lines = ["# Configuration", _MADE, "", *_CONFIGURATION.splitlines(), ""]
+    lines = ["# Configuration", _MADE, "", *_paragraphs(_CONFIGURATION), ""]
     seen: set[str] = set()
     for struct in _reachable(Config):
         lines += _struct(struct, seen)
@@ -95,7 +100,7 @@ def configuration_page() -> str:
 
 def errors_page() -> str:
     """Return the page of all errors and exit codes."""
-    lines = ["# Errors", _MADE, "", *_ERRORS.splitlines(), ""]
+    lines = ["# Errors", _MADE, "", *_paragraphs(_ERRORS), ""]
     rows = [(f"`{cls.__name__}`", str(exit_code(cls)), meaning(cls)) for cls in error_classes()]
     lines += _table(("Error", "Exit code", "Meaning"), rows)
     lines += ["## Exit codes", ""]
@@ -105,7 +110,7 @@ def errors_page() -> str:
 
 def metrics_page() -> str:
     """Return the page of all metrics."""
-    lines = ["# Metrics", _MADE, "", *_METRICS.splitlines(), ""]
+    lines = ["# Metrics", _MADE, "", *_paragraphs(_METRICS), ""]
     rows = [(f"`{metric.name}`", metric.kind, ", ".join(metric.labels), metric.meaning) for metric in METRICS]
     lines += _table(("Metric", "Kind", "Labels", "Meaning"), rows)
     return "\n".join(lines).rstrip() + "\n"
@@ -161,7 +166,8 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
 
 
 def _paragraphs(text: str) -> list[str]:
-    parts = [" ".join(part.split()) for part in text.strip().split("\n\n")]
+    """Return the lines of a text: one sentence a line, an empty line between paragraphs."""
+    parts = [_BETWEEN_SENTENCES.sub("\n", " ".join(part.split())) for part in text.strip().split("\n\n")]
     return "\n\n".join(parts).split("\n")
 
 
