@@ -33,6 +33,7 @@ from goldwire.app.commands import (
 )
 from goldwire.app.output import complain, say
 from goldwire.errors import GoldwireError, StoreFullError
+from goldwire.invariants import require_assertions
 
 app = typer.Typer(
     name="goldwire",
@@ -68,6 +69,7 @@ def _root(
 def main() -> None:
     """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
     try:
+        require_assertions()
         app()
     except GoldwireError as error:
         complain(str(error))
