@@ -75,7 +75,7 @@ format: $(DEV) ## Mend what a program can mend: format, order of imports
 
 docs: $(DEV) $(DOCS) ## Write the pages that are made from the code, and build the site into site/
 	@$(BIN)/python scripts/write_docs.py
-	@.venv-docs/bin/zensical build --strict --clean
+	@.venv-docs/bin/python scripts/build_site.py
 
 bench: $(DEV) ## Measure throughput, recovery and memory beside the floor of this machine
 	@$(RUN) bench $(ARGS)
