@@ -16,10 +16,10 @@ import pytest
 import rfc8785
 import yaml
 
-from goldwire.app.config import Config
+from goldwire.config.model import Config
 from goldwire.relay.metrics import METRICS, Metric
-from goldwire.target import registry
-from goldwire.target.settings import help_of
+from goldwire.targets import registry
+from goldwire.targets.settings import help_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
