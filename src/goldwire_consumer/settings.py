@@ -16,8 +16,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     on_gap: Literal["park", "stop"] | Callable[[GapDetected], None] = "park"
     """`park`: the event waits as a dead letter, and so does what follows of its entity, until the missing event, a full one or
-    a tombstone comes. `stop`: raise `GapDetected`. A function is called once for each gap, to ask for a replay, before the event
-    is parked; it can be called again after a crash, and may raise to stop."""
+    a tombstone comes. `stop`: raise `GapDetected`. A function is called once for each gap, to ask for a replay, before the
+    event is parked; it can be called again after a crash, and may raise to stop."""
     dead_letters: Literal["table", "returned"] | Callable[[DeadLetter], None] = "table"
     """`table`: in the store. A function: called before the message counts as done, perhaps twice. `returned`: only in the
     result, for a caller that hands messages in and keeps them elsewhere, such as Service Bus."""

@@ -100,7 +100,7 @@ class KafkaSubscription:
 
 
 class _Entry:
-    """Distinguishes a client that is never let in, which would wait for ever in silence, from one that is shut out for a while."""
+    """Distinguishes a client that is never let in, which would wait for ever, from one that is shut out for a while."""
 
     def __init__(self, complain: Callable[[KafkaError], None] | None) -> None:
         self._complain = complain
