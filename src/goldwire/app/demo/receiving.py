@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
+from goldwire.app.demo.backplane import end
 from goldwire.app.demo.folder import DemoFolder
 from goldwire.errors import GoldwireError
 
@@ -56,10 +57,7 @@ def receiver(folder: DemoFolder) -> Iterator[str]:
             raise GoldwireError(f"the demo's webhook receiver did not start (exit code {process.wait()})")
         yield first.removeprefix(_LISTENING).strip()
     finally:
-        process.terminate()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        end(process)
 
 
 def arrivals(file: Path) -> list[Arrival]:
