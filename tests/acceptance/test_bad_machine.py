@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from goldwire.app.config_load import load
-from goldwire.app.ingesting import ingest_files
-from goldwire.app.running import run_targets
-from goldwire.app.wiring import House
 from goldwire.clock import SystemClock
+from goldwire.config.reader import load
 from goldwire.relay.metrics import Recorder
+from goldwire.services.application import House
+from goldwire.services.ingest import ingest_files
+from goldwire.services.run import run_targets
 
 HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"
 DAY_SECONDS = 86_400.0

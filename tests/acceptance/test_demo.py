@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from goldwire.app.demo.folder import DemoFolder
-from goldwire.app.demo.mirror import compare_mirror
-from goldwire.app.demo.proof import compare_warehouse, verify_chains
-from goldwire.app.demo.subscribing import applied
-from goldwire.app.wiring import House
+from goldwire.demo.folder import DemoFolder
+from goldwire.demo.mirror import compare_mirror
+from goldwire.demo.proof import compare_warehouse, verify_chains
+from goldwire.demo.subscriber import applied
+from goldwire.services.application import House
 
 TERMS = ("delivered", "filtered", "superseded", "dead", "parked", "pending")
 

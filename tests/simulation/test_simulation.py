@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from goldwire.testing.planted_bugs import PLANTED_BUGS
-from goldwire.testing.simulation import run_seeds
+from goldwire_lab.planted_bugs import PLANTED_BUGS
+from goldwire_lab.simulation import run_seeds
 
 SEEDS = int(os.environ.get("GOLDWIRE_TEST_SEEDS", "120"))
 
@@ -25,8 +25,8 @@ def test_every_promise_holds_in_two_thousand_seeds():
 def test_a_seed_does_the_same_thing_every_time():
     def bodies(seed: int) -> bytes:
         code = (
-            "import tempfile, hashlib, pathlib; from goldwire.testing.simulation.run import new_template;"
-            "from goldwire.testing.simulation.scenario import Scenario;"
+            "import tempfile, hashlib, pathlib; from goldwire_lab.simulation.run import new_template;"
+            "from goldwire_lab.simulation.scenario import Scenario;"
             "d = pathlib.Path(tempfile.mkdtemp()); new_template(d / 't.db');"
             f"s = Scenario({seed}, d / 't.db', d); s.run();"
             "print(s.loop.time(), s.committed, [sorted(w._seen.items()) for w in s.witnesses.values()])"
@@ -58,6 +58,6 @@ RARE = {
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
 def test_the_planted_bug_is_caught(name: str):
-    command = [sys.executable, "-m", "goldwire.testing.planted", name, "--seeds", "1500", "--from", str(RARE.get(name, 0))]
+    command = [sys.executable, "-m", "goldwire_lab.planted", name, "--seeds", "1500", "--from", str(RARE.get(name, 0))]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "caught by seed" in ran.stdout, ran.stdout + ran.stderr

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.app.cli import app
-from goldwire.app.pages import pages
+from goldwire.cli.main import app
+from goldwire.cli.reference_pages import pages
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))

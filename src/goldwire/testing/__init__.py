@@ -1,1 +1,1 @@
-"""The published suites, the fakes and the simulation."""
+"""What users import to test a target or a store of their own: the published suites and the fakes."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.adapter.pace import Pace, Retry
 from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import SubscriberError
 from goldwire_consumer.extra import extra

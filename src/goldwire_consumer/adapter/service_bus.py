@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
-from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.adapter.pace import Pace, Retry
 from goldwire_consumer.consumer import Consumer, Result
 from goldwire_consumer.errors import TryAgainError
 from goldwire_consumer.extra import extra
