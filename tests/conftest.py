@@ -25,6 +25,22 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
+    """Show what was tried again, and how many of the planted bugs were caught."""
+    show_tried_again(terminalreporter)
+    show_planted_bugs(terminalreporter)
+
+
+def show_planted_bugs(terminalreporter):
+    """Print the score: a test that is marked `planted_bug` passes if its bug was caught."""
+    results = {
+        outcome: sum("planted_bug" in report.keywords for report in terminalreporter.stats.get(outcome, []))
+        for outcome in ("passed", "failed", "error")
+    }
+    if total := sum(results.values()):
+        terminalreporter.write_line(f"{results['passed']} of {total} planted bugs caught")
+
+
+def show_tried_again(terminalreporter):
     """Show why each test that was tried again had failed: without that nobody can mend it."""
     for report in terminalreporter.stats.get("rerun", []):
         terminalreporter.section(f"tried again: {report.nodeid}")
