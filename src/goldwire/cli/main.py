@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -31,9 +32,10 @@ from goldwire.cli.commands import (
     targets,
     verify,
 )
-from goldwire.cli.exit_codes import exit_code
+from goldwire.cli.exit_codes import DONE_WITH_REJECTS, OK, exit_code
 from goldwire.cli.output import complain, say
 from goldwire.errors import GoldwireError, StoreFullError
+from goldwire.invariants import require_assertions
 
 app = typer.Typer(
     name="goldwire",
@@ -74,14 +76,44 @@ def _root(
 
 def main() -> None:
     """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
+    code = _run()
     try:
+        # Here, and not when Python ends, which would answer a device without room with an exit code of its own.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up_output()
+        if code in {None, OK, DONE_WITH_REJECTS}:
+            code = exit_code(GoldwireError) if error.errno == errno.EPIPE else _report(error)
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """Run the command, and return what to exit with."""
+    try:
+        require_assertions()
         app()
+    except SystemExit as ended:
+        return ended.code
     except GoldwireError as error:
         complain(str(error))
-        sys.exit(exit_code(error))
+        return exit_code(error)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        place = error.filename or ("standard output, or a file" if full else "the operating system")
-        fix = "; free room, then repeat the command" if full else ""
-        complain(f"{place}: {error.strerror or type(error).__name__}{fix}")
-        sys.exit(exit_code(StoreFullError) if full else exit_code(GoldwireError))
+        return _report(error)
+    return OK
+
+
+def _report(error: OSError) -> int:
+    """Report an error of the operating system, and return its exit code."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    place = error.filename or ("standard output, or a file" if full else "the operating system")
+    fix = "; free room, then repeat the command" if full else ""
+    complain(f"{place}: {error.strerror or type(error).__name__}{fix}")
+    return exit_code(StoreFullError) if full else exit_code(GoldwireError)
+
+
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere; Python would try once more to write it as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -16,6 +16,7 @@ from goldwire.clock import Clock, RisingClock, SystemClock, seconds
 from goldwire.config.model import TargetConfig
 from goldwire.config.reader import Loaded, load
 from goldwire.errors import ConfigError, NotFoundError, did_you_mean
+from goldwire.invariants import require_assertions
 from goldwire.mastering.model import Model
 from goldwire.services.contract_documents import Applied, document
 from goldwire.targets import registry
@@ -40,9 +41,13 @@ class House:
     Args:
         loaded: the configuration.
         clock: wall time, monotonic time and sleep.
+
+    Raises:
+        ConfigError: Python leaves assertions out.
     """
 
     def __init__(self, loaded: Loaded, clock: Clock | None = None) -> None:
+        require_assertions()
         self.loaded = loaded
         self.clock: Clock = clock or SystemClock()
         self._documents: dict[str, bytes] = {}
@@ -52,8 +57,9 @@ class House:
         """Read a configuration and return what it describes.
 
         Raises:
-            ConfigError: it is wrong.
+            ConfigError: it is wrong, or Python leaves assertions out.
         """
+        require_assertions()
         return cls(load(file))
 
     def __enter__(self) -> Self:
@@ -88,6 +94,14 @@ class House:
             return Mastering(Model(config.types, config.tags))
         except ConfigError as error:
             raise ConfigError(f"{self.loaded.file}: {error}") from error
+
+    def check_model(self) -> None:
+        """See that the configured model does not contradict itself.
+
+        Raises:
+            ConfigError: it does.
+        """
+        _ = self.mastering  # it is built here, which is what checks the model
 
     def keep_time_rising(self) -> float:
         """Let the clock never be behind the newest change in the log.

@@ -63,7 +63,7 @@ def remaster(
     config = house.loaded.config
     if entity_type is not None and entity_type not in config.types:
         raise NotFoundError(f"{house.loaded.file} has no entity type {entity_type}{did_you_mean(entity_type, config.types)}")
-    assert house.mastering, "a model that contradicts itself ends here"
+    house.check_model()
     types = {name: each for name, each in config.types.items() if entity_type in (None, name)}
     result = Remastered(correlation_id or f"remaster-{uuid.uuid4()}", dry_run, sorted(types))
     work = _Work(house, Remaster(Model(types, config.tags)), result, batch_size, progress)

@@ -248,9 +248,8 @@ def _ends(found: Sequence[confluent_kafka.Message], *, first: bool) -> list[Topi
     places: dict[tuple[str, int], int] = {}
     for one in found:
         topic, partition, offset = one.topic(), one.partition(), one.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
+        if topic is None or partition is None or offset is None:
+            raise SubscriberError("the client gave a message that stands nowhere: report it with the version of librdkafka")
         if first:
             places.setdefault((topic, partition), offset)
         else:

@@ -24,6 +24,9 @@ WAITING = {
 }
 """Finds who waits for a row."""
 
+LOOK_SECONDS = 0.25
+"""Between two looks: InnoDB shows its transactions as they were, as long as they are looked at more often than every 0.1 s."""
+
 
 class ServerSuite(TargetSuite):
     rejects = True
@@ -229,7 +232,7 @@ def test_a_commit_whose_answer_is_lost_is_unknown_and_resolved_by_a_look_up(data
 
 
 def test_a_connection_lost_before_the_commit_wrote_nothing(database: Any) -> None:
-    table = Table(database)
+    table = Table(database, lock_timeout_seconds=120.0, answer_timeout_seconds=240.0)
     table.send(crm("a", 1, "K1"))
 
     async def run() -> None:
@@ -241,7 +244,7 @@ def test_a_connection_lost_before_the_commit_wrote_nothing(database: Any) -> Non
             sending = asyncio.ensure_future(target.send([Item(crm("a", 2, "K1", name="new"))]))
             while not database.query(WAITING[database.url.partition(":")[0]]):
                 assert not sending.done(), "it was to wait for the row"
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(LOOK_SECONDS)
             database.wire.cut()
             outcomes = await sending
             database.wire.mend()
