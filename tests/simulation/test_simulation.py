@@ -55,6 +55,7 @@ RARE = {
 """Where to begin for bugs that need a rare coincidence: a little before a seed that catches them. Only to save time."""
 
 
+@pytest.mark.planted_bug
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
 def test_the_planted_bug_is_caught(name: str):
