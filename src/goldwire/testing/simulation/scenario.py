@@ -51,7 +51,7 @@ LIFE_SECONDS = 100_000.0
 """Virtual time after which a life that has not ended never will."""
 
 SILENCE_SECONDS = 5_000.0
-"""Virtual time without a send or a write after which a life only waits: no wait of a relay, a target or an ingest is as long."""
+"""Virtual time without a send or a write after which a life only waits: no healthy wait is as long."""
 
 
 class Quiet(Observer):
