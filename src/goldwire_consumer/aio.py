@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from goldwire_consumer.apply import Outcome
 from goldwire_consumer.consumer import Consumer, Result
+from goldwire_consumer.guard import Outcome
 from goldwire_consumer.message import Message
 from goldwire_consumer.settings import Settings
 

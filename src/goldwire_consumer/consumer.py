@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, NamedTuple, Self, TypeVar
 
-from goldwire_consumer.apply import APPLIED, Outcome
-from goldwire_consumer.aside import Aside
 from goldwire_consumer.dead_letter import DeadLetter, fingerprint
+from goldwire_consumer.dead_lettering import Aside
 from goldwire_consumer.errors import PoisonError, RejectedError, StoppedError, TryAgainError
 from goldwire_consumer.event import Event
-from goldwire_consumer.judge import Held, Verdict, judge, taken
+from goldwire_consumer.guard import APPLIED, Outcome
 from goldwire_consumer.message import Message, read
 from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
+from goldwire_consumer.verdict import Held, Verdict, judge, taken
 
 T = TypeVar("T")
 

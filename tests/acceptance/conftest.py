@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -21,6 +21,7 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environment = {**os.environ, "COLUMNS": "200", "GOLDWIRE_CONFIG": "goldwire.yaml"}
+        self.environment.pop("PYTHONUNBUFFERED", None)  # few users have it, and it hides what is lost when Python ends
         self.running: list[subprocess.Popen[str]] = []
 
     def run(self, *words: str, code: int = 0, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -48,6 +49,19 @@ class Shell:
     def json(self, *words: str, code: int = 0) -> Any:
         """Run a command with --json: standard output is one document and nothing else."""
         return json.loads(self.run(*words, "--json", code=code).stdout)
+
+    def into(self, output: IO[str], *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command whose standard output goes there."""
+        return subprocess.run(
+            [str(GOLDWIRE), *words],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=240,
+            check=False,
+        )
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start a command and leave it running."""

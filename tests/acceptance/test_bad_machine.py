@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -14,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from goldwire.app.config_load import load
-from goldwire.app.ingesting import ingest_files
-from goldwire.app.running import run_targets
-from goldwire.app.wiring import House
 from goldwire.clock import SystemClock
+from goldwire.config.reader import load
 from goldwire.relay.metrics import Recorder
+from goldwire.services.application import House
+from goldwire.services.ingest import ingest_files
+from goldwire.services.run import run_targets
 
 HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"
 DAY_SECONDS = 86_400.0
@@ -106,13 +107,27 @@ def test_a_rejects_file_without_room_is_named_and_the_rows_stay_taken(started: A
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device without room")
-def test_output_without_room_is_an_error_with_its_own_exit_code(started: Any) -> None:
+@pytest.mark.parametrize("words", ["status", "--version", "--help", "status --json", "ledger", "targets", "verify --help"])
+def test_output_without_room_is_an_error_with_its_own_exit_code(started: Any, words: str) -> None:
     with Path("/dev/full").open("w") as full:
-        command = [str(Path(sys.executable).parent / "goldwire"), "status"]
-        done = subprocess.run(
-            command, cwd=started.folder, env=started.environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert (done.returncode, "standard output" in done.stderr, "Traceback" in done.stderr) == (5, True, False)
+        done = started.into(full, *words.split())
+    assert (done.returncode, "standard output" in done.stderr) == (5, True)
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a device without room")
+def test_what_went_wrong_before_the_output_had_no_room_decides_the_exit_code(started: Any) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = started.into(full, "entity", "show", "crm/nobody")
+    assert (done.returncode, len(done.stderr.splitlines())) == (11, 1)
+
+
+def test_a_reader_that_is_gone_is_no_fault_to_speak_of(started: Any) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as nowhere:
+        done = started.into(nowhere, "--version")
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 # --- a locked store

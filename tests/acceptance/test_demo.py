@@ -10,16 +10,18 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from goldwire.app.demo.folder import DemoFolder
-from goldwire.app.demo.mirror import compare_mirror
-from goldwire.app.demo.proof import compare_warehouse, verify_chains
-from goldwire.app.demo.subscribing import applied
-from goldwire.app.wiring import House
+from goldwire.demo.folder import DemoFolder
+from goldwire.demo.mirror import compare_mirror
+from goldwire.demo.proof import compare_warehouse, verify_chains
+from goldwire.demo.subscriber import applied
+from goldwire.services.application import House
 
 TERMS = ("delivered", "filtered", "superseded", "dead", "parked", "pending")
 
@@ -197,5 +199,16 @@ def test_a_demo_that_is_ended_leaves_no_process_behind(shell: Any) -> None:
 
 
 def children_of(parent: int) -> list[int]:
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    return [int(pid) for pid, owner in (line.split() for line in listed.splitlines()) if int(owner) == parent]
+    return [pid for pid, owner in _owners() if owner == parent]
+
+
+def _owners() -> Iterator[tuple[int, int]]:
+    """Each process with its parent: from /proc where there is one, since a bare Linux has no `ps`."""
+    if not Path("/proc/self/stat").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        yield from ((int(pid), int(owner)) for pid, owner in (line.split() for line in listed.splitlines()))
+        return
+    for one in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            # pid (name) state parent …, see proc(5); the name may hold anything, also blanks and brackets
+            yield int(one.name), int((one / "stat").read_text().rpartition(")")[2].split()[1])

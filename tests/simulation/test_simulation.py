@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from goldwire.testing.planted_bugs import PLANTED_BUGS
-from goldwire.testing.simulation import run_seeds
+from goldwire_lab.planted_bugs import PLANTED_BUGS
+from goldwire_lab.simulation import run_seeds
 
 SEEDS = int(os.environ.get("GOLDWIRE_TEST_SEEDS", "120"))
 
@@ -25,8 +25,8 @@ def test_every_promise_holds_in_two_thousand_seeds():
 def test_a_seed_does_the_same_thing_every_time():
     def bodies(seed: int) -> bytes:
         code = (
-            "import tempfile, hashlib, pathlib; from goldwire.testing.simulation.run import new_template;"
-            "from goldwire.testing.simulation.scenario import Scenario;"
+            "import tempfile, hashlib, pathlib; from goldwire_lab.simulation.run import new_template;"
+            "from goldwire_lab.simulation.scenario import Scenario;"
             "d = pathlib.Path(tempfile.mkdtemp()); new_template(d / 't.db');"
             f"s = Scenario({seed}, d / 't.db', d); s.run();"
             "print(s.loop.time(), s.committed, [sorted(w._seen.items()) for w in s.witnesses.values()])"
@@ -96,7 +96,7 @@ SEARCHED = 1_500
 
 def plant(name: str, start: int) -> str:
     """Plant a bug in a process of its own, and return what the simulation says of it."""
-    command = [sys.executable, "-m", "goldwire.testing.planted", name, "--seeds", str(SEARCHED), "--from", str(start)]
+    command = [sys.executable, "-m", "goldwire_lab.planted", name, "--seeds", str(SEARCHED), "--from", str(start)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     return ran.stdout + ran.stderr
 

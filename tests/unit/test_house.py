@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.app.cli import app
-from goldwire.app.pages import pages
+from goldwire.cli.main import app
+from goldwire.cli.reference_pages import pages
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -122,6 +122,14 @@ def test_the_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make demo" in readme
     assert "make test" in readme
+
+
+def test_each_answer_to_where_is_exists() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where is")[2].partition("\n## ")[0]
+    answers = [row.split("|")[2] for row in section.splitlines() if row.startswith("| ") and "`src" in row]
+    assert len(answers) >= 20
+    paths = [path for answer in answers for path in re.findall(r"`(src/[^`]+)`", answer)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_nothing_names_a_path_of_one_machine() -> None:

@@ -15,31 +15,31 @@ import pytest
 import rich.pretty
 import sqlalchemy as sa
 
-from goldwire.app.config_load import load
-from goldwire.app.contracts import preview
-from goldwire.app.wiring import House
 from goldwire.canonical import canonical
-from goldwire.change.model import Attribute, EntityType, Model, Relation, Tag
 from goldwire.clock import SystemClock
+from goldwire.config.reader import load
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.masks import build_mask
 from goldwire.contract.spec import ContractSpec, Mask, Truncate
 from goldwire.errors import ConfigError, ContractError
+from goldwire.event.chain import verify
 from goldwire.event.envelope import read_event
 from goldwire.event.headers import headers
 from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.event.verify import verify
-from goldwire.target.base import Item
-from goldwire.target.http import Reply
-from goldwire.target.settings import origin_of
-from goldwire.target.sql.change import read_change
-from goldwire.target.sql.faults import reason
-from goldwire.target.sql.settings import SqlSettings
-from goldwire.target.sql.target import SqlTarget
-from goldwire.target.sql.values import Column
-from goldwire.target.webhook import WebhookSettings
+from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
+from goldwire.services.application import House
+from goldwire.services.contract_documents import preview
+from goldwire.targets.base import Item
+from goldwire.targets.clients.http import Reply
+from goldwire.targets.settings import origin_of
+from goldwire.targets.sql.change import read_change
+from goldwire.targets.sql.faults import reason
+from goldwire.targets.sql.settings import SqlSettings
+from goldwire.targets.sql.target import SqlTarget
+from goldwire.targets.sql.values import Column
+from goldwire.targets.webhook.target import WebhookSettings
 from goldwire.testing.events import sealed
 from goldwire.testing.states import control_after, golden_state, log_row
 

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-from goldwire.discreet import shows
+from goldwire.redaction import shows
 
 DecisionKind = Literal["approve", "withdraw", "override", "release", "merge", "unmerge", "delete"]
 

@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from goldwire.change.port import Workspace
 from goldwire.changelog.replays import ReplayStore
 from goldwire.changelog.rows import Control, Counts, Cursor, LogRow, Mode, OpenDelivery, Revision, Settlement, Start
+from goldwire.mastering.workspace import Workspace
 
 
 class Store(ReplayStore, Protocol):

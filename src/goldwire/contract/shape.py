@@ -16,8 +16,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from goldwire.canonical import key_order, text
 from goldwire.contract.masks import MaskFunction
-from goldwire.discreet import shows
 from goldwire.errors import ContractError
+from goldwire.redaction import shows
 
 encode: Callable[[Any], bytes] = msgspec.json.Encoder().encode
 """Turns a generated attributes object back into canonical JSON."""

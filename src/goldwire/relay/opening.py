@@ -9,7 +9,7 @@ from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.relay.connection import Connection
-from goldwire.relay.pacing import backoff_seconds
+from goldwire.relay.pace import backoff_seconds
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
 from goldwire.relay.store_call import StoreCall

@@ -17,13 +17,13 @@ from goldwire.changelog.port import Store
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.observer import Observer
-from goldwire.relay.pacing import Breaker, DeadLetterCap, Throttle
+from goldwire.relay.pace import Breaker, DeadLetterCap, Throttle
 from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
+from goldwire.relay.retry_policy import Judge, first_attempt
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
-from goldwire.relay.verdict import Judge, first_attempt
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
 LOOK_SECONDS = 1.0
 """How often a relay looks whether a replay was asked for."""

@@ -12,10 +12,10 @@ from goldwire.changelog.replays import Past, ReplayFailure, Selection
 from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape
-from goldwire.contract.where.program import compile_where
-from goldwire.relay.book import ContractBook
+from goldwire.expression.program import compile_where
+from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.rebuild import Sent, rebuild, rebuild_newest
-from goldwire.relay.still_allowed import still_allowed
+from goldwire.relay.replay_guard import still_allowed
 from goldwire.relay.store_call import StoreCall
 
 DEAD_AND_UNCLEAR = (

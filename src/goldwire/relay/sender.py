@@ -11,10 +11,10 @@ from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.relay.connection import Connection
 from goldwire.relay.observer import Observer
-from goldwire.relay.pacing import Breaker
+from goldwire.relay.pace import Breaker
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
 
 class Sender:

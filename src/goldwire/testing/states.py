@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from goldwire.canonical import canonical
-from goldwire.change.port import ChangeKind
 from goldwire.changelog.rows import Control, LogRow, Presence
 from goldwire.event.sealed import SealedEvent
+from goldwire.mastering.workspace import ChangeKind
 
 MOMENT = "2026-11-23T10:00:00.000000Z"
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import pytest
 
 from goldwire.capture.fact import ExternalId
-from goldwire.change.port import Change, ChangeKind, StoredRecord
 from goldwire.changelog.port import Store
 from goldwire.changelog.rows import Control, Counts, OpenDelivery, OpenState, Settlement
+from goldwire.mastering.workspace import Change, ChangeKind, StoredRecord
 
 Checkpoint = Callable[[str], None]
 
@@ -91,7 +91,8 @@ def change(entity_id: str, version: int, **other: Any) -> Change:
 def commit(store: Store, *changes: tuple[str, int], now: float = NOON) -> None:
     """Commit versions in one transaction, each given as (entity id, version)."""
     with store.ingest(now) as workspace:
-        assert workspace.commit_changes([change(entity_id, version) for entity_id, version in changes]) == len(changes)
+        committed = workspace.commit_changes([change(entity_id, version) for entity_id, version in changes])
+    assert committed == len(changes)
 
 
 def control(entity_id: str, version: int, seq: int, **other: Any) -> Control:
@@ -124,7 +125,8 @@ def balanced(store: Store, target: str = "t") -> Counts:
     """Return the ledger, having checked that it balances and that the rows alone say the same."""
     counts = store.counts(target)
     assert counts.committed == sum(counts[1:]), f"the ledger does not balance: {counts}"
-    assert store.recount(target) == counts
+    recounted = store.recount(target)
+    assert recounted == counts
     return counts
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
-from goldwire.target.base import Target
+from goldwire.targets.base import Target
 
 _Target = TypeVar("_Target", bound=Target)
 

@@ -98,7 +98,8 @@ def _source(row: Row) -> str:
 
 
 def _sql(transaction: Any) -> SqlTransaction[Any]:
-    assert isinstance(transaction, SqlTransaction), "the checkpoint store needs a SqliteStore or a PostgresStore"
+    if not isinstance(transaction, SqlTransaction):
+        raise TypeError("the checkpoint store needs a SqliteStore or a PostgresStore")
     return transaction
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.adapter.pace import Pace, Retry
 from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.errors import SubscriberError
 from goldwire_consumer.extra import extra
@@ -248,9 +248,8 @@ def _ends(found: Sequence[confluent_kafka.Message], *, first: bool) -> list[Topi
     places: dict[tuple[str, int], int] = {}
     for one in found:
         topic, partition, offset = one.topic(), one.partition(), one.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
+        if topic is None or partition is None or offset is None:
+            raise SubscriberError("the client gave a message that stands nowhere: report it with the version of librdkafka")
         if first:
             places.setdefault((topic, partition), offset)
         else:

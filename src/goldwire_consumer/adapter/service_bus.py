@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
-from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.adapter.pace import Pace, Retry
 from goldwire_consumer.consumer import Consumer, Result
 from goldwire_consumer.errors import TryAgainError
 from goldwire_consumer.extra import extra
@@ -115,9 +115,7 @@ class ServiceBusSubscription:
         self._open: Callable[[AutoLockRenewer | None], ServiceBusReceiver]
         if queue is not None:
             self._open = lambda renewer: client.get_queue_receiver(queue, auto_lock_renewer=renewer, **more)
-        else:
-            assert topic is not None
-            assert subscription is not None
+        elif topic is not None and subscription is not None:
             self._open = lambda renewer: client.get_subscription_receiver(
                 topic, subscription, auto_lock_renewer=renewer, **more
             )

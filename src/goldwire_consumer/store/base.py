@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from goldwire_consumer.dead_letter import DeadLetter
-from goldwire_consumer.judge import Held
 from goldwire_consumer.message import Position
+from goldwire_consumer.verdict import Held
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -9,8 +9,8 @@ from typing import Generic, NoReturn, TypeVar
 
 from goldwire_consumer.dead_letter import DeadLetter
 from goldwire_consumer.errors import TryAgainError
-from goldwire_consumer.judge import Held
 from goldwire_consumer.message import Position
+from goldwire_consumer.verdict import Held
 
 T = TypeVar("T")
 

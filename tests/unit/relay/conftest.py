@@ -12,22 +12,22 @@ import msgspec
 import pytest
 
 from goldwire.canonical import canonical
-from goldwire.change.model import Attribute, EntityType, Model
-from goldwire.change.port import Change
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import Revision
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
-from goldwire.relay.book import ContractBook
+from goldwire.mastering.model import Attribute, EntityType, Model
+from goldwire.mastering.workspace import Change
+from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
-from goldwire.relay.pump import Relay
+from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
-from goldwire.target.base import DELIVERED, Item, Outcome
-from goldwire.testing.virtual import VirtualClock, VirtualLoop
+from goldwire.targets.base import DELIVERED, Item, Outcome
+from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
 
 MODEL = Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
 Answer = Callable[[Item], Outcome]

@@ -1,0 +1,161 @@
+"""`goldwire dead`: dead letters, what the target said of them, and the two ways out."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from goldwire.cli.output import note, say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.changelog.port import Store
+    from goldwire.changelog.rows import OpenDelivery
+
+_NAMED = 10
+"""So many positions are named in a question."""
+
+group = typer.Typer(help="Dead letters: deliveries that were given up.", no_args_is_help=True)
+
+TargetArgument = Annotated[str, typer.Argument(help="The target.")]
+SeqsArgument = Annotated[list[int] | None, typer.Argument(metavar="POSITION", help="Positions, as `dead list` shows them.")]
+AllOption = Annotated[bool, typer.Option("--all", help="All dead letters of the target.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="dead")
+
+
+@group.command("list")
+def dead_list(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="The most that are shown.")] = 1000,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List dead letters, oldest first."""
+    from goldwire.services.application import House
+    from goldwire.services.lookup import cursor_of
+
+    with House.of(config) as house:
+        if target is not None:
+            cursor_of(house.store, target)
+        letters = [{"target": name, **letter._asdict()} for name, letter in house.store.dead_letters(target, limit)]
+
+    def render() -> None:
+        if not letters:
+            say("no dead letters")
+            return
+        columns = ("target", "seq", "state", "entity_id", "version", "attempts", "last_attempt_at", "reason")
+        table(("target", "position", *columns[2:]), [[letter[column] for column in columns] for letter in letters])
+
+    show(letters, as_json=as_json, render=render)
+
+
+@group.command("show")
+def dead_show(
+    target: TargetArgument,
+    position: Annotated[int, typer.Argument(help="The position of the dead letter in the log.")],
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one dead letter and what waits behind it."""
+    from goldwire.services.application import House
+    from goldwire.services.lookup import cursor_of, dead_letter
+
+    with House.of(config) as house:
+        cursor_of(house.store, target)
+        letter = dead_letter(house.store, target, position)
+        lane = house.store.lanes(target, [letter.entity_id]).get(letter.entity_id, [])
+        row = house.store.rows([position])[position]
+    behind = [one.version for one in lane if one.seq > position]
+    result = {"target": target, **letter._asdict(), "committed_at": row.committed_at, "changed": row.changed,
+              "correlation_id": row.correlation_id, "parked_versions": behind}  # fmt: skip
+
+    def render() -> None:
+        for name, value in result.items():
+            say(f"{name.replace('_', ' '):16} {value if value is not None else ''}")
+
+    show(result, as_json=as_json, render=render)
+
+
+@group.command("redrive")
+def dead_redrive(
+    target: TargetArgument,
+    positions: SeqsArgument = None,
+    *,
+    everything: AllOption = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Deliver dead letters again, in order; what is parked behind them follows. `goldwire run` does the work."""
+    from goldwire.services.application import House
+
+    with House.of(config) as house:
+        letters = _named(house.store, target, positions, everything=everything)
+        count = house.store.redrive(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    done = f"{count:,} of {target}: due for delivery; `goldwire run` delivers them"
+    show({"target": target, "redrive": count}, as_json=as_json, render=lambda: say(done))
+
+
+@group.command("discard")
+def dead_discard(
+    target: TargetArgument,
+    positions: SeqsArgument = None,
+    *,
+    everything: AllOption = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also those that may have arrived; do not ask.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
+
+    A letter that may have arrived without an answer breaks the chain if it did: the consumer holds an event of which the next
+    one of the entity knows nothing. Such letters are discarded only after a question, or with --yes.
+    """
+    from goldwire.services.application import House
+
+    with House.of(config) as house:
+        letters = [one for one in _named(house.store, target, positions, everything=everything) if one.state == "dead"]
+        unclear = [letter.seq for letter in letters if letter.ambiguous]
+        if unclear and not yes:
+            _ask(target, unclear, may_ask=not as_json and sys.stdin.isatty())
+        count = house.store.discard(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    result = {"target": target, "discard": count, "may_have_arrived": unclear}
+    show(result, as_json=as_json, render=lambda: say(f"{count:,} of {target}: given up"))
+
+
+def _named(store: Store, target: str, positions: list[int] | None, *, everything: bool) -> list[OpenDelivery]:
+    from goldwire.services.lookup import cursor_of, dead_letter
+
+    if bool(positions) == everything:
+        raise typer.BadParameter("give the positions of dead letters, or --all")
+    cursor_of(store, target)
+    if everything:
+        return [letter for _, letter in store.dead_letters(target, limit=1_000_000)]
+    return [dead_letter(store, target, position) for position in positions or ()]
+
+
+def _ask(target: str, positions: list[int], *, may_ask: bool) -> None:
+    """Let a person decide about letters that may have arrived.
+
+    Raises:
+        InputError: nobody can be asked, or the answer was no; nothing was discarded.
+    """
+    from goldwire.errors import InputError
+
+    named = ", ".join(str(position) for position in positions[:_NAMED]) + (", …" if len(positions) > _NAMED else "")
+    told = (
+        f"{target}: may have arrived without an answer: {named}. If so, discarding breaks the chain: the consumer holds an "
+        "event that the next one does not follow on. `goldwire dead redrive` keeps it whole"
+    )
+    if not may_ask:
+        raise InputError(f"{told}; to discard all the same, add --yes. Nothing was discarded")
+    note(f"goldwire: {told}")
+    if not typer.confirm("Discard all the same?", err=True):
+        raise InputError("nothing was discarded")
