@@ -50,7 +50,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="NAME=RIGHTS",
-        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is told. Repeatable.",
+        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is printed. Repeatable.",
     ),
 ]
 ThrottleOption = Annotated[
