@@ -52,7 +52,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="NAME=RIGHTS",
-        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is told. Repeatable.",
+        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is printed. Repeatable.",
     ),
 ]
 ThrottleOption = Annotated[

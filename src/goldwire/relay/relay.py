@@ -53,7 +53,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         call: how the store is reached.
-        claim: called as the store is, before anything is sent and when the contract has changed; it may raise ConfigError.
+        claim: called as the store is, before anything is sent and when the contract has changed; see `Sender`.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
@@ -99,7 +99,7 @@ class Relay:
 
         Raises:
             TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
-            StoreBusyError: another process delivers to this target.
+            StoreBusyError: another process delivers to this target, or keeps it from claiming its place.
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
@@ -195,8 +195,7 @@ class Relay:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq
         if upto > cursor.reach:
-            await self._declare(bound, upto)
-            return True
+            return await self._declare(bound, upto)
         entities = {row.entity_id for row in rows}
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
@@ -210,7 +209,7 @@ class Relay:
         return True
 
     async def _window(self) -> bool:
-        """Make sure that something above the cursor is declared; False when the log has nothing more."""
+        """Make sure that something above the cursor is declared; False when the log has nothing more, or a stop came first."""
         cursor = self._cursor
         if cursor.position < cursor.bound and cursor.mode is not None:
             return True
@@ -221,16 +220,17 @@ class Relay:
         if mode == "every":
             newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
         self._cursor = cursor._replace(mode=mode)
-        await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
-        return True
+        return await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
 
-    async def _declare(self, bound: int, reach: int) -> None:
-        await self._sender.claim()
+    async def _declare(self, bound: int, reach: int) -> bool:
+        if not await self._sender.claim():
+            return False
         cursor = self._cursor
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
         self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
         await self._refresh_book()
+        return True
 
     async def _refresh_book(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
