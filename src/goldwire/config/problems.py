@@ -34,16 +34,14 @@ class Problems:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._found: list[Problem] = []
+        self._found: dict[Problem, None] = {}  # in order, each once
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, place: Place, path: Path, text: str) -> None:
         """Note one problem."""
-        problem = Problem(place, path, text)
-        if problem not in self._found:
-            self._found.append(problem)
+        self._found[Problem(place, path, text)] = None
 
     def lines(self) -> list[str]:
         """Return them in the order of the file, e.g. `goldwire.yaml:17:5: targets.crm.kind: ...`."""

@@ -21,7 +21,7 @@ from goldwire.mastering.model import Model
 from goldwire.services.contract_documents import Applied, document
 from goldwire.targets import registry
 from goldwire.targets.base import Target
-from goldwire.targets.settings import Settings
+from goldwire.targets.settings import Settings, paths_of
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
@@ -164,7 +164,7 @@ class House:
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.
 
-        A setting named `path`, `..._path` or `..._file`, and the file of a `sqlite:///` address, starts at the folder of the
+        A setting that its kind declares as a path, and the file of a `sqlite:///` address, starts at the folder of the
         configuration, wherever the command is run.
 
         Raises:
@@ -173,8 +173,9 @@ class House:
         config = self.target_config(name)
         where = self.loaded.where("targets", name, "settings")
         plain = self.loaded.references.resolve(config.settings, where)
+        paths = paths_of(registry.settings_type(config.kind))
         for key, value in plain.items():
-            if key == "path" or (value and key.endswith(("_path", "_file"))):
+            if value and key in paths:
                 plain[key] = str(self.loaded.path(value))
             elif isinstance(value, str) and value.startswith(_SQLITE) and not value.startswith((_SQLITE + "/", _SQLITE + ":")):
                 plain[key] = _SQLITE + str(self.loaded.path(value.removeprefix(_SQLITE)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.capture import values
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
@@ -32,10 +32,8 @@ def moment(text: str, option: str) -> str:
         InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
     """
     try:
-        written = datetime.fromisoformat(text)
-        aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-        return timestamp(aware.timestamp())
-    except (ValueError, OverflowError):
+        return values.moment(text)
+    except values.RefusedError:
         raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
 
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
-from goldwire.targets.settings import Settings, extras_of, help_of
+from goldwire.targets.settings import Settings, defaults_of, extras_of
 
 UNKNOWN = ""
 """Stands for a value that cannot be told."""
@@ -106,7 +106,7 @@ def _named(settings_type: type[Settings], wanted: str) -> dict[str, Any]:
 
 @lru_cache
 def _defaults(settings_type: type[Settings]) -> dict[str, Any]:
-    return {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
+    return {name: msgspec.to_builtins(value) for name, value in defaults_of(settings_type).items()}
 
 
 def _listed(value: Any) -> Any:
