@@ -9,7 +9,7 @@ import tarfile
 import venv
 import zipfile
 from collections.abc import Callable
-from email import message_from_bytes
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -70,7 +70,7 @@ def test_a_wheel_holds_its_licence_its_readme_and_the_pythons_it_is_for(name: st
     with zipfile.ZipFile(built[name][1]) as wheel:
         information = f"{PACKAGES[name]}-{__version__}.dist-info"
         assert wheel.read(f"{information}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
-        stated = message_from_bytes(wheel.read(f"{information}/METADATA"))
+        stated = message_from_string(wheel.read(f"{information}/METADATA").decode())
     readme = (PROJECTS[name] / "README.md").read_text(encoding="utf-8")
     assert (stated["Name"], stated["Version"], stated["License-Expression"]) == (name, __version__, "Apache-2.0")
     assert str(stated.get_payload()).strip() == readme.strip()
