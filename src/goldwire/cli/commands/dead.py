@@ -11,7 +11,7 @@ from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import note, say, show, table
 
 if TYPE_CHECKING:
-    from goldwire.changelog.port import Store
+    from goldwire.changelog.ports.store import Store
     from goldwire.changelog.rows import OpenDelivery
 
 _NAMED = 10
