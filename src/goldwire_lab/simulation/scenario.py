@@ -24,7 +24,6 @@ from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Item, Outcome, Target
 from goldwire.targets.memory.target import MemorySettings, MemoryTarget
 from goldwire.targets.sql import SqlSettings, SqlTarget
-from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
 from goldwire_lab.simulation.course import Course
 from goldwire_lab.simulation.faults import Faults, Link, Process, SimulatedCrash
 from goldwire_lab.simulation.leaks import Leaks
@@ -33,6 +32,7 @@ from goldwire_lab.simulation.replays import Replaying
 from goldwire_lab.simulation.terms import Terms, draw_terms
 from goldwire_lab.simulation.witness import Witness
 from goldwire_lab.simulation.workload import Remodel, Workload
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 TARGETS = ("every", "latest", "snapshot")
 LIVES = 6
