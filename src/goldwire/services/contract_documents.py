@@ -76,7 +76,7 @@ def document(loaded: Loaded, target: str) -> bytes:
     return canonical(msgspec.to_builtins(whole))
 
 
-class Applied:
+class AppliedContracts:
     """Compiles the revisions of one target.
 
     Args:
@@ -139,7 +139,7 @@ class Applied:
 
 def preview(loaded: Loaded, target: str) -> CompiledContract:
     """Compile a target's contract as it stands in the configuration, without applying it."""
-    return Applied(loaded, target).compile(Revision(1, 0, "", document(loaded, target)))
+    return AppliedContracts(loaded, target).compile(Revision(1, 0, "", document(loaded, target)))
 
 
 def _reduced(entity_type: EntityType) -> EntityType:

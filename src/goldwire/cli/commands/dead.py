@@ -38,13 +38,13 @@ def dead_list(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, oldest first."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
-    with House.of(config) as house:
+    with Application.of(config) as application:
         if target is not None:
-            cursor_of(house.store, target)
-        letters = [{"target": name, **letter._asdict()} for name, letter in house.store.dead_letters(target, limit)]
+            cursor_of(application.store, target)
+        letters = [{"target": name, **letter._asdict()} for name, letter in application.store.dead_letters(target, limit)]
 
     def render() -> None:
         if not letters:
@@ -65,14 +65,14 @@ def dead_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter and what waits behind it."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of, dead_letter
 
-    with House.of(config) as house:
-        cursor_of(house.store, target)
-        letter = dead_letter(house.store, target, position)
-        lane = house.store.lanes(target, [letter.entity_id]).get(letter.entity_id, [])
-        row = house.store.rows([position])[position]
+    with Application.of(config) as application:
+        cursor_of(application.store, target)
+        letter = dead_letter(application.store, target, position)
+        lane = application.store.lanes(target, [letter.entity_id]).get(letter.entity_id, [])
+        row = application.store.rows([position])[position]
     behind = [one.version for one in lane if one.seq > position]
     result = {"target": target, **letter._asdict(), "committed_at": row.committed_at, "changed": row.changed,
               "correlation_id": row.correlation_id, "parked_versions": behind}  # fmt: skip
@@ -94,11 +94,11 @@ def dead_redrive(
     as_json: JsonOption = False,
 ) -> None:
     """Deliver dead letters again, in order; what is parked behind them follows. `goldwire run` does the work."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
-    with House.of(config) as house:
-        letters = _named(house.store, target, positions, everything=everything)
-        count = house.store.redrive(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    with Application.of(config) as application:
+        letters = _named(application.store, target, positions, everything=everything)
+        count = application.store.redrive(target, [letter.seq for letter in letters], application.clock.now()) if letters else 0
     done = f"{count:,} of {target}: due for delivery; `goldwire run` delivers them"
     show({"target": target, "redrive": count}, as_json=as_json, render=lambda: say(done))
 
@@ -118,14 +118,14 @@ def dead_discard(
     A letter that may have arrived without an answer breaks the chain if it did: the consumer holds an event of which the next
     one of the entity knows nothing. Such letters are discarded only after a question, or with --yes.
     """
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
-    with House.of(config) as house:
-        letters = [one for one in _named(house.store, target, positions, everything=everything) if one.state == "dead"]
+    with Application.of(config) as application:
+        letters = [one for one in _named(application.store, target, positions, everything=everything) if one.state == "dead"]
         unclear = [letter.seq for letter in letters if letter.ambiguous]
         if unclear and not yes:
             _ask(target, unclear, may_ask=not as_json and sys.stdin.isatty())
-        count = house.store.discard(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+        count = application.store.discard(target, [letter.seq for letter in letters], application.clock.now()) if letters else 0
     result = {"target": target, "discard": count, "may_have_arrived": unclear}
     show(result, as_json=as_json, render=lambda: say(f"{count:,} of {target}: given up"))
 

@@ -34,16 +34,16 @@ def entity_show(
     """
     import msgspec
 
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import history_of
 
-    with House.of(config) as house:
-        history = history_of(house.store, name)
+    with Application.of(config) as application:
+        history = history_of(application.store, name)
         head = history[-1]
         controls = []
-        for cursor in house.store.cursors():
-            held = house.store.controls(cursor.target, [head.entity_id]).get(head.entity_id)
-            lane = house.store.lanes(cursor.target, [head.entity_id]).get(head.entity_id, [])
+        for cursor in application.store.cursors():
+            held = application.store.controls(cursor.target, [head.entity_id]).get(head.entity_id)
+            lane = application.store.lanes(cursor.target, [head.entity_id]).get(head.entity_id, [])
             controls.append(
                 {
                     "target": cursor.target,

@@ -32,13 +32,13 @@ def ledger(
     """
     from goldwire.errors import VerificationError
     from goldwire.relay.ledger import ledger as ledger_of
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
-    with House.of(config) as house:
-        names = [cursor_of(house.store, name).target for name in target or ()]
-        names = names or [cursor.target for cursor in house.store.cursors()]
-        ledgers = [ledger_of(house.store, name, recount=recount) for name in names]
+    with Application.of(config) as application:
+        names = [cursor_of(application.store, name).target for name in target or ()]
+        names = names or [cursor.target for cursor in application.store.cursors()]
+        ledgers = [ledger_of(application.store, name, recount=recount) for name in names]
 
     show([plain(one) for one in ledgers], as_json=as_json, render=lambda: _render(ledgers, recount=recount))
     wrong = [one.target for one in ledgers if not one.balanced]

@@ -11,7 +11,7 @@ from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import say, show, table
 
 if TYPE_CHECKING:
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
 
 def register(app: typer.Typer) -> None:
@@ -22,31 +22,31 @@ def register(app: typer.Typer) -> None:
 def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show where the log and every target stand."""
     from goldwire.relay.ledger import balances
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.backlog import behind
 
-    with House.of(config) as house:
-        store = house.store
+    with Application.of(config) as application:
+        store = application.store
         position = store.position()
         cursors = {cursor.target: cursor for cursor in store.cursors()}
         rows: list[dict[str, Any]] = []
-        for name in sorted(set(cursors) | set(house.loaded.config.targets)):
+        for name in sorted(set(cursors) | set(application.loaded.config.targets)):
             cursor = cursors.get(name)
             counts = store.counts(name) if cursor else None
             revisions = store.revisions(name)
-            configured = name in house.loaded.config.targets
+            configured = name in application.loaded.config.targets
             waits = behind(store, name) if cursor and configured else None
             rows.append(
                 {
                     "target": name,
-                    "kind": house.loaded.config.targets[name].kind if configured else None,
+                    "kind": application.loaded.config.targets[name].kind if configured else None,
                     "state": _state(configured, bool(revisions), cursor, counts),
                     "position": cursor.position if cursor else 0,
                     "lag": counts.pending if counts else None,
                     "dead": counts.dead if counts else None,
                     "parked": counts.parked if counts else None,
                     "revision": revisions[-1].revision if revisions else None,
-                    "configuration_differs": _differs(house, name) if configured else False,
+                    "configuration_differs": _differs(application, name) if configured else False,
                     "balanced": balances(counts) if counts else None,
                     "stopped": cursor.stopped if cursor else None,
                     "unopened": cursor.unopened if cursor else None,
@@ -83,13 +83,13 @@ def _render(rows: list[dict[str, Any]], config: Path) -> None:
             say(f"{row['target']}: the ledger does not balance; `goldwire ledger --recount` shows where")
 
 
-def _differs(house: House, name: str) -> bool | None:
+def _differs(application: Application, name: str) -> bool | None:
     """Say whether a contract was edited since it was applied; None where a key is not at hand: who looks need not have it."""
     from goldwire.errors import ConfigError
     from goldwire.services.apply import differs
 
     try:
-        return differs(house, name)
+        return differs(application, name)
     except ConfigError:
         return None
 
