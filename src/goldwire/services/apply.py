@@ -98,12 +98,6 @@ def _unseen_changes(application: Application, name: str) -> tuple[str, ...]:
     return (text,)
 
 
-def differs(application: Application, name: str) -> bool:
-    """Say whether a target's contract in the configuration is another than the one that was applied last."""
-    revisions = application.store.revisions(name)
-    return bool(revisions) and revisions[-1].document != application.document(name)
-
-
 def _check_all(application: Application, names: list[str]) -> None:
     application.check_model()
     found: list[ConfigError] = []

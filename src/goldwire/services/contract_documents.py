@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.port import Store
 from goldwire.changelog.rows import Revision
 from goldwire.config.reader import Loaded
 from goldwire.contract.spec import ContractSpec, mask_name
@@ -74,6 +75,16 @@ def document(loaded: Loaded, target: str) -> bytes:
     clearance = tuple(sorted(used.intersection(own.clearance)))
     whole = ContractDocument(own.contract, spec, reduced, tags, clearance, keys)
     return canonical(msgspec.to_builtins(whole))
+
+
+def contract_differs(loaded: Loaded, store: Store, target: str) -> bool:
+    """Say whether a target's contract in the configuration is another than the one that was applied last.
+
+    Raises:
+        ConfigError: a key that a mask needs is missing or too short.
+    """
+    revisions = store.revisions(target)
+    return bool(revisions) and revisions[-1].document != document(loaded, target)
 
 
 class AppliedContracts:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from goldwire.errors import ConfigError
 from goldwire.services.application import Application
-from goldwire.services.apply import differs
+from goldwire.services.contract_documents import contract_differs
 from goldwire.services.placement_rule import refuse_moves
 
 
@@ -25,4 +25,4 @@ def check_deliverable(application: Application, names: Sequence[str]) -> list[st
     refuse_moves(application, names)
     for name in names:
         application.check_keys(name)
-    return [name for name in names if differs(application, name)]
+    return [name for name in names if contract_differs(application.loaded, application.store, name)]
