@@ -16,20 +16,39 @@ RUN := $(BIN)/python -m goldwire
 # Two stamps: who only wants to see the demo need not download the tools of the tests.
 CORE := .venv/.goldwire-core
 DEV := .venv/.goldwire-dev
+# Tools that stand alone have environments of their own.
+DOCS := .venv-docs/.goldwire-docs
+LOCK := .venv-lock/.goldwire-lock
+RELEASE := .venv-release/.goldwire-release
+PROJECTS := pyproject.toml $(wildcard src/*/pyproject.toml)
+# Which tests coverage is measured with.
+COVERED ?= tests/unit
 CODE := $(wildcard src tests bench scripts examples)
 
-.PHONY: help setup demo test test-optional check format docs bench simulate clean
+.PHONY: help setup lock demo test test-optional coverage check format docs bench simulate dist clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: $(DEV) ## Make .venv and install Goldwire with all that its tests need
 
-$(CORE): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
+$(CORE): requirements/core.txt $(PROJECTS) scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh core
 
-$(DEV): pyproject.toml src/goldwire_consumer/pyproject.toml scripts/setup.sh
+$(DEV): requirements/dev.txt $(PROJECTS) scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh dev
+
+$(DOCS): requirements/docs.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh docs
+
+$(LOCK): requirements/lock.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh lock
+
+$(RELEASE): requirements/release.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh release
+
+lock: $(LOCK) ## Lock what Goldwire needs of others anew; ARGS=--upgrade takes the newest of everything
+	@.venv-lock/bin/python scripts/lock.py $(ARGS)
 
 demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes, a proof
 	@$(RUN) demo $(ARGS)
@@ -39,6 +58,10 @@ test: $(DEV) ## Run every test
 
 test-optional: $(DEV) ## Run the heavy tests too, and those that need a server which is not at hand
 	@$(BIN)/python -m pytest -n $(WORKERS) -m optional $(ARGS)
+
+coverage: $(DEV) ## Run the unit tests and print their branch coverage by room; COVERED=tests takes all tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not optional" --cov --cov-report= $(ARGS) $(COVERED)
+	@$(BIN)/python scripts/coverage_by_room.py
 
 check: $(DEV) ## Format, lint, types (strict), import direction
 	$(BIN)/python -m ruff format --check $(CODE)
@@ -50,8 +73,9 @@ format: $(DEV) ## Mend what a program can mend: format, order of imports
 	$(BIN)/python -m ruff format $(CODE)
 	$(BIN)/python -m ruff check --fix $(CODE)
 
-docs: $(DEV) ## Write the pages and the schema that are made from the code
+docs: $(DEV) $(DOCS) ## Write the pages that are made from the code, and build the site into site/
 	@$(BIN)/python scripts/write_docs.py
+	@.venv-docs/bin/python scripts/build_site.py
 
 bench: $(DEV) ## Measure throughput, recovery and memory beside the floor of this machine
 	@$(RUN) bench $(ARGS)
@@ -59,6 +83,9 @@ bench: $(DEV) ## Measure throughput, recovery and memory beside the floor of thi
 simulate: $(DEV) ## Run the whole path under faults, 2,000 seeds
 	@$(RUN) simulate --seeds 2000 $(ARGS)
 
+dist: $(RELEASE) ## Build every wheel and sdist of the repository, and a bill of materials for each, into dist/
+	@.venv-release/bin/python scripts/build_distributions.py $(ARGS)
+
 clean: ## Remove the environment and everything that was generated
-	rm -rf .venv build dist demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-docs .venv-lock .venv-release build dist site demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache
 	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,16 @@
 #!/bin/sh
-# Makes .venv and installs Goldwire into it: `setup.sh core` what a user needs, `setup.sh dev` what the tests need too.
+# Makes an environment from a lock of requirements/ and installs only what the lock's hashes allow.
+# `setup.sh core`: .venv with what a user needs; `setup.sh dev`: .venv with what the tests need too;
+# any other name: a tool in .venv-NAME, apart from Goldwire, so that its packages and ours cannot get in each other's way.
 # Called by make, which looks at the stamps. Where something is missing it says in one line what to install.
 set -eu
 
 wanted="${1:-dev}"
 cd "$(dirname "$0")/.."
+case "$wanted" in
+    core | dev) environment=.venv ;;
+    *) environment=".venv-$wanted" ;;
+esac
 
 say() { printf 'goldwire: %s\n' "$1" >&2; }
 fail() { say "$1"; exit 1; }
@@ -45,27 +51,29 @@ make_environment() {
                fail "$python cannot make environments: sudo apt-get install python$version-venv" ;;
         esac
     fi
-    say "making .venv with $("$python" --version 2>&1)"
-    rm -rf .venv
-    "$python" -m venv .venv
+    say "making $environment with $("$python" --version 2>&1)"
+    rm -rf "$environment"
+    "$python" -m venv "$environment"
 }
 
 # An environment that a newer or removed system Python left broken is made anew.
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+if ! "$environment/bin/python" -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
     make_environment
 fi
 
 install() {
-    say "installing $1 (a minute or two the first time)"
-    shift
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input "$@" \
+    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@" \
         || fail "the installation failed; see above. Behind a proxy set HTTPS_PROXY, with a mirror PIP_INDEX_URL"
 }
 
-case "$wanted" in
-    core) install 'Goldwire and the kit for subscribers' -e '.[azure]' -e './src/goldwire_consumer'; touch .venv/.goldwire-core ;;
-    dev) install 'Goldwire, the kit for subscribers and what the tests need' \
-             -e '.[dev]' -e './src/goldwire_consumer[azure,kafka,postgresql]'
-         touch .venv/.goldwire-core .venv/.goldwire-dev ;;
-    *) fail "unknown: $wanted; say core or dev" ;;
-esac
+say "installing requirements/$wanted.txt (a minute or two the first time)"
+install --require-hashes --requirement "requirements/$wanted.txt"
+
+if [ "$environment" = .venv ]; then
+    # Every distribution of this repository, as it stands; what they need is there already, their build backend too.
+    set --
+    for project in pyproject.toml src/*/pyproject.toml; do set -- "$@" --editable "./$(dirname "$project")"; done
+    install --no-deps --no-build-isolation "$@"
+    touch .venv/.goldwire-core
+fi
+touch "$environment/.goldwire-$wanted"

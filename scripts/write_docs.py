@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from goldwire.app.cli import app
-from goldwire.app.output import say
-from goldwire.app.pages import pages
+from goldwire.cli.main import app
+from goldwire.cli.output import say
+from goldwire.cli.reference_pages import pages
 
 
 def main() -> None:

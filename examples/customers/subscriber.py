@@ -24,7 +24,7 @@ from azure.eventhub.exceptions import AuthenticationError, EventHubError
 from goldwire_consumer import Consumer, Event, Record, SqliteStore, StoppedError, fold
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 
 LOG = logging.getLogger("subscriber")
 TABLES = (

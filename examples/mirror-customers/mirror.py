@@ -18,7 +18,7 @@ import msgspec
 import psycopg
 
 from goldwire_consumer import Consumer, Event, GapDetected, Outcome, Record, Settings, StoppedError, fold
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.store.postgresql import PostgresStore
 
 LOG = logging.getLogger("mirror")

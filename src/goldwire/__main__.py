@@ -1,6 +1,6 @@
 """Lets `python -m goldwire` stand in for the `goldwire` command."""
 
-from goldwire.app.cli import main
+from goldwire.cli.main import main
 
 if __name__ == "__main__":
     main()

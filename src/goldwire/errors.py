@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
+_LISTED_NAMES = 12
+"""More known names than this are not listed."""
+
 
 class GoldwireError(Exception):
-    """Base of all: the text names the thing at fault and the fix, and never holds a secret or a masked value.
-
-    Attributes:
-        exit_code: what the command line exits with when this error ends a command.
-    """
-
-    exit_code = 1
+    """Base of all: the text names the thing at fault and the fix, and never holds a secret or a masked value."""
 
 
 class ConfigError(GoldwireError):
-    """The configuration is wrong: mend `goldwire.yaml` at the place named."""
-
-    exit_code = 2
+    """The configuration is wrong: mend `goldwire.yaml` at the location named."""
 
 
 class ContractError(ConfigError):
@@ -26,40 +24,42 @@ class ContractError(ConfigError):
 class InputError(GoldwireError):
     """A file or a value given to a command is unusable as a whole: mend the input. Single bad rows are only rejected."""
 
-    exit_code = 3
-
 
 class StoreBusyError(GoldwireError):
     """Another process holds the store or the target: wait for it, or stop it, then repeat the command."""
-
-    exit_code = 4
 
 
 class StoreFullError(GoldwireError):
     """The disk or the database has no room: free some; nothing was committed, nothing is lost."""
 
-    exit_code = 5
-
 
 class StoreCorruptError(GoldwireError):
     """The store's own rows contradict one another: restore a copy; do not go on writing."""
-
-    exit_code = 6
 
 
 class TargetStoppedError(GoldwireError):
     """A target was stopped, by the dead-letter cap or by hand: read the reason, mend it, then `goldwire resume`."""
 
-    exit_code = 7
-
 
 class FencedError(GoldwireError):
     """A newer relay took this target over: this one must stop; nothing it has in flight may be settled."""
-
-    exit_code = 8
 
 
 class VerificationError(GoldwireError):
     """A chain, a hash or a ledger does not hold: what was claimed is not so."""
 
-    exit_code = 9
+
+class NotFoundError(GoldwireError):
+    """What a command was asked for does not exist: an entity, a dead letter, a target."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence about an unknown name: the nearest known one, or else some of those that there are."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    if not names:
+        return ""
+    more = ", …" if len(names) > _LISTED_NAMES else ""
+    return f"; known are {', '.join(names[:_LISTED_NAMES])}{more}"

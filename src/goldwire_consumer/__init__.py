@@ -3,7 +3,6 @@
 It needs nothing of Goldwire itself. Begin with `Consumer`, a store and an adapter; or with `parse` and `apply` alone.
 """
 
-from goldwire_consumer.apply import Guard, Outcome, apply
 from goldwire_consumer.consumer import Consumer, Handler, Result
 from goldwire_consumer.dead_letter import DeadLetter, from_line, to_file
 from goldwire_consumer.errors import (
@@ -21,12 +20,13 @@ from goldwire_consumer.errors import (
 )
 from goldwire_consumer.event import Attribute, Changes, Edge, Event, ExternalId, parse
 from goldwire_consumer.fold import Record, fold
-from goldwire_consumer.judge import Held
+from goldwire_consumer.guard import Guard, Outcome, apply
 from goldwire_consumer.message import Message, Position
 from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
 from goldwire_consumer.store.functions import FunctionStore
 from goldwire_consumer.store.sqlite import SqliteStore, SqliteTransaction
+from goldwire_consumer.verdict import Held
 
 __all__ = [
     "AlteredError",

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from goldwire_consumer.apply import Outcome
 from goldwire_consumer.consumer import Consumer, Result
+from goldwire_consumer.guard import Outcome
 from goldwire_consumer.message import Message
 from goldwire_consumer.settings import Settings
 
@@ -25,7 +25,7 @@ class AsyncConsumer(Generic[T]):
     """
 
     def __init__(self, consumer: Consumer[T]) -> None:
-        """Take over a consumer; nobody else may call it from now on."""
+        """Take over a consumer; no other code may call it from now on."""
         self._consumer = consumer
         self.settings: Settings = consumer.settings
         """Of the consumer."""

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from goldwire.event.verify import verify
-from goldwire.testing.azure.amqp.endpoint import Right
-from goldwire.testing.azure.amqp.message import DATA, section
-from goldwire.testing.azure.amqp.sas import Policy
-from goldwire.testing.azure.broker.config import BrokerConfig
-from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings
-from goldwire.testing.azure.broker.port import Event
-from goldwire.testing.azure.emulator import ROOT, Emulator
-from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire.event.chain import verify
+from goldwire_emulator.amqp.endpoint import Right
+from goldwire_emulator.amqp.message import DATA, section
+from goldwire_emulator.amqp.sas import Policy
+from goldwire_emulator.broker.config import BrokerConfig
+from goldwire_emulator.broker.entities import HubSettings, QueueSettings
+from goldwire_emulator.broker.port import Event
+from goldwire_emulator.emulator import ROOT, Emulator
+from goldwire_emulator.kafka.cluster import KafkaCluster
 
 TARGETS = """\
   stream:

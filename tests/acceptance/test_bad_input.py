@@ -122,7 +122,7 @@ def test_json_lines_that_are_corrupt_are_rejected_with_their_line(started: Any) 
 
 def test_a_file_or_a_source_that_is_not_there_is_named(started: Any) -> None:
     assert "nothing.csv" in started.fails("ingest", "crm", "nothing.csv", code=3)
-    assert "did you mean crm" in started.fails("ingest", "crn", "data/crm.csv", code=3)
+    assert "did you mean 'crm'" in started.fails("ingest", "crn", "data/crm.csv", code=3)
     assert "data: is no file" in started.fails("ingest", "crm", "data", code=3)
     said = started.fails("ingest", "data/crm.csv", code=3)
     assert "`goldwire ingest SOURCE data/crm.csv`; known are billing, crm" in said
@@ -158,9 +158,9 @@ def test_a_store_that_is_none_or_damaged_is_refused(started: Any) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("contract: masked", "conract: masked", "conract: unknown field; did you mean contract?"),
+        ("contract: masked", "conract: masked", "conract: unknown field; did you mean 'contract'?"),
         ("retention_days: 365", "retention_days: many", "expected a whole number"),
-        ("required: [name, email]", "required: [name, mail]", "did you mean email?"),
+        ("required: [name, email]", "required: [name, mail]", "did you mean 'email'?"),
         ("kind: file\n    contract: masked", "kind: fil\n    contract: masked", "did you mean 'file'"),
         ("  partners:\n", "  events:\n", "stands twice"),
         ("      path: out/partners.jsonl", "      path: ${env:NOT_SET_ANYWHERE}/p.jsonl", "NOT_SET_ANYWHERE is not set"),
@@ -169,7 +169,7 @@ def test_a_store_that_is_none_or_damaged_is_refused(started: Any) -> None:
         ("    contract: masked", "    contract: masked\n    contract: masked", "stands twice"),
         ("      path: out/partners.jsonl", "      path: ${file:secrets/path}", "cannot read the file"),
         ("      path: out/partners.jsonl", "      path: [out, partners]", "expected text, found a list"),
-        ("      path: out/partners.jsonl", "      path: out/partners.jsonl\n      fsink: false", "did you mean fsync?"),
+        ("      path: out/partners.jsonl", "      path: out/partners.jsonl\n      fsink: false", "did you mean 'fsync'?"),
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_told_with_its_line(shell: Any, old: str, new: str, said: str) -> None:
@@ -226,7 +226,7 @@ def test_a_run_before_apply_is_refused_before_any_target_begins(shell: Any) -> N
 
 def test_targets_and_dead_letters_that_are_not_there_are_named(started: Any) -> None:
     started.run("run", "--until-caught-up")
-    assert "did you mean events" in started.fails("run", "-t", "event", code=11)
+    assert "did you mean 'events'" in started.fails("run", "-t", "event", code=11)
     assert "event" in started.fails("resume", "event", code=11)
     assert "position 7" in started.fails("dead", "show", "events", "7", code=11)
     assert "position 7" in started.fails("dead", "redrive", "events", "7", code=11)

@@ -29,7 +29,7 @@ log:
 @pytest.fixture
 def receiver() -> Iterator[str]:
     """The address of a real server in a process of its own, which misbehaves as the path says."""
-    process = subprocess.Popen([sys.executable, "-m", "goldwire.testing.receiver"], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "goldwire.testing.webhook_receiver"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     yield process.stdout.readline().split()[-1]
     process.terminate()

@@ -63,4 +63,4 @@ def test_one_figure_can_be_had_alone_and_is_told_in_words(shell: Any) -> None:
 
 def test_a_figure_that_does_not_exist_is_named(shell: Any) -> None:
     done = shell.run("bench", "--only", "memorry", code=2)
-    assert "did you mean memory?" in done.stderr
+    assert "did you mean 'memory'?" in done.stderr

@@ -8,8 +8,8 @@ from typing import Any
 
 import typer
 
-from goldwire.app.cli import app
-from goldwire.app.pages import walk
+from goldwire.cli.main import app
+from goldwire.cli.reference_pages import walk
 
 IN_ORDER = {
     "init": ["elsewhere"],

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 
 VALUES = {
     "name": "Qxname Markerson",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 
 OLD, NEW = "old-key-" * 4, "new-key-" * 4
 HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"

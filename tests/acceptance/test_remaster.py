@@ -86,4 +86,4 @@ def test_an_empty_store_asks_for_nothing(started: Any) -> None:
 
 
 def test_a_type_that_is_not_there_is_named(mastered: Any) -> None:
-    assert "did you mean Customer?" in mastered.fails("remaster", "--type", "Custommer", code=11)
+    assert "did you mean 'Customer'?" in mastered.fails("remaster", "--type", "Custommer", code=11)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 
 DEADLINE_SECONDS = 60.0
 HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.app.cli import app
-from goldwire.app.pages import pages
+from goldwire.cli.main import app
+from goldwire.cli.reference_pages import pages
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
@@ -29,7 +29,7 @@ FORBIDDEN_NAMES = {
     "provider",
     "plugin",
 }
-LIMIT_LINES = 400
+LIMIT_LINES = 500
 LIMIT_FUNCTION_LINES = 50
 
 
@@ -46,7 +46,7 @@ def test_a_room_imports_only_the_rooms_above_it() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=short)
 def test_a_source_file_has_one_duty_and_says_it_first(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) < LIMIT_LINES
+    assert len(text.splitlines()) <= LIMIT_LINES
     tree = ast.parse(text)
     if not is_generated(path):
         assert ast.get_docstring(tree), "the docstring opens with the module's duty"
@@ -122,6 +122,14 @@ def test_the_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "make demo" in readme
     assert "make test" in readme
+
+
+def test_each_answer_to_where_is_exists() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where is")[2].partition("\n## ")[0]
+    answers = [row.split("|")[2] for row in section.splitlines() if row.startswith("| ") and "`src" in row]
+    assert len(answers) >= 20
+    paths = [path for answer in answers for path in re.findall(r"`(src/[^`]+)`", answer)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_nothing_names_a_path_of_one_machine() -> None:

@@ -13,10 +13,10 @@ import pytest
 import rich.pretty
 
 import goldwire
-from goldwire.capture.mapping import SourceSpec
+from goldwire.capture.source_spec import SourceSpec
 from goldwire.contract.shape import attribute_class
-from goldwire.discreet import shows
-from goldwire.target.settings import SettingHelp, Settings
+from goldwire.redaction import shows
+from goldwire.targets.settings import SettingHelp, Settings
 
 MARKER = "zqxjkvmarker"
 HOLDS = re.compile(r"\b(bytes|Raw|Any)\b")
@@ -25,7 +25,7 @@ HOLDS = re.compile(r"\b(bytes|Raw|Any)\b")
 CHECKED_ELSEWHERE = {"SealedEvent", "Reply"}
 """In test_leaks: they show a size, so they need bytes to be made of."""
 CONFIGURATION = (Settings, SettingHelp, SourceSpec)
-DOORS = ("goldwire.app", "goldwire.testing", "goldwire.changelog.migrations", "goldwire.__main__")
+DOORS = ("goldwire.cli", "goldwire.testing", "goldwire.changelog.migrations", "goldwire.__main__")
 
 
 def holders() -> Iterator[type[Any]]:

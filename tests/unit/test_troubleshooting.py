@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from goldwire.app.cli import app
+from goldwire.cli.main import app
 
 PAGE = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
 EXAMPLES = {"POSITION": "7", "ID": "7", "FILE": str(PAGE), "SYSTEM/ID": "crm/1"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from goldwire.capture.fact import Fact, Rejected
 from goldwire.capture.mapper import Mapper
-from goldwire.capture.mapping import SourceSpec
 from goldwire.capture.origin import LINE_LIMIT_BYTES, lines, opened
+from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import InputError
 
 ROW_LINES = 1000

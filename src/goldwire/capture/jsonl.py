@@ -9,10 +9,10 @@ import msgspec
 
 from goldwire.capture.fact import Decision, Fact, Rejected
 from goldwire.capture.mapper import Mapper
-from goldwire.capture.mapping import SourceSpec
 from goldwire.capture.names import NAME_TWICE, has_name_twice
 from goldwire.capture.native import NativeReader, not_json
 from goldwire.capture.origin import LINE_LIMIT_BYTES, lines, opened
+from goldwire.capture.source_spec import SourceSpec
 
 _TOO_LONG = f"is longer than {LINE_LIMIT_BYTES} bytes; split or drop the row"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from goldwire.capture.fact import Edge, ExternalId, Fact, Rejected
-from goldwire.capture.mapping import ColumnSpec, SourceSpec
+from goldwire.capture.source_spec import ColumnSpec, SourceSpec
 from goldwire.capture.values import NULL, RefusedError, from_text, from_value, is_undated, moment, moment_of, share
 from goldwire.clock import timestamp
 from goldwire.errors import InputError

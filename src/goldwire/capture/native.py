@@ -7,12 +7,12 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct, field
 
-from goldwire.capture.build import decision_from, fact_from
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact, Rejected
-from goldwire.capture.mapping import MEBIBYTE
 from goldwire.capture.names import NAME_TWICE, has_name_twice
+from goldwire.capture.plain import decision_from, fact_from
+from goldwire.capture.source_spec import MEBIBYTE
 from goldwire.capture.values import RefusedError
-from goldwire.discreet import shows
+from goldwire.redaction import shows
 
 _OPERATIONS = ("added", "removed")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from goldwire.capture.fact import Fact, Rejected
 from goldwire.capture.mapper import Mapper
-from goldwire.capture.mapping import SourceSpec
+from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import ConfigError, InputError
 
 ROWS_AT_A_TIME = 1000

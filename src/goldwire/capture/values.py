@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from goldwire.canonical import NotPlainError, canonical
-from goldwire.capture.mapping import ValueType
+from goldwire.capture.source_spec import ValueType
 from goldwire.clock import timestamp
 
 NULL = b"null"

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct, field
 
-from goldwire.change.port import ChangeKind
-from goldwire.discreet import shows
+from goldwire.mastering.workspace import ChangeKind
+from goldwire.redaction import shows
 
 Presence = Literal["in", "out", "gone"]
 """`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""

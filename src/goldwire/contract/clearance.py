@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from difflib import get_close_matches
 
-from goldwire.change.model import Attribute, EntityType, Model
 from goldwire.contract.spec import ContractSpec, Mask, mask_name
-from goldwire.errors import ContractError
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names the closest known name, or lists some of them."""
-    names = sorted(known)
-    close = get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]!r}?"
-    return f"known: {', '.join(names[:12])}" if names else "none is defined"
+from goldwire.errors import ContractError, did_you_mean
+from goldwire.mastering.model import Attribute, EntityType, Model
 
 
 class Clearance:
@@ -36,7 +26,7 @@ class Clearance:
         for tag in sorted(self._cleared.difference(model.tags)):
             raise ContractError(
                 f"target {target!r} has clearance for tag {tag!r}, which is not declared under `tags`; "
-                f"{nearest(tag, model.tags)}"
+                f"{did_you_mean(tag, model.tags)}"
             )
 
     def mask_of(self, name: str, attribute: Attribute) -> Mask | None:
@@ -64,7 +54,8 @@ class Clearance:
             declared = self._model.tags.get(tag)
             if declared is None:
                 raise ContractError(
-                    f"attribute {name!r} has tag {tag!r}, which is not declared under `tags`; {nearest(tag, self._model.tags)}"
+                    f"attribute {name!r} has tag {tag!r}, which is not declared under `tags`"
+                    f"{did_you_mean(tag, self._model.tags)}"
                 )
             if mask is None or mask_name(mask) not in declared.cleared_by:
                 left.append(tag)
@@ -106,8 +97,8 @@ class Clearance:
             tags = {tag for kind in kinds if name in kind.attributes for tag in kind.attributes[name].tags}
             faults.extend(
                 f"`where` looks at attribute {name!r} with tag {tag!r}, for which target {self._target!r} has no "
-                f"clearance: that a record is sent would tell the target something about its value. Either give the target "
-                f"clearance for {tag!r}, or leave the attribute out of `where`; to accept it, list it under `reveals`"
+                f"clearance: that a record is sent would reveal something about its value to the target. Either give the "
+                f"target clearance for {tag!r}, or leave the attribute out of `where`; to accept it, list it under `reveals`"
                 for tag in sorted(tags - self._cleared)
             )
         return faults

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from goldwire.change.model import EntityType, Model
 from goldwire.changelog.rows import LogRow
-from goldwire.contract.clearance import Clearance, nearest
+from goldwire.contract.clearance import Clearance
 from goldwire.contract.masks import Keys, build_mask
 from goldwire.contract.shape import Shape, State, Visible, VisibleRelation
 from goldwire.contract.spec import ContractSpec, Mask
-from goldwire.contract.where.program import Where, compile_where
-from goldwire.errors import ContractError
+from goldwire.errors import ContractError, did_you_mean
+from goldwire.expression.program import Where, compile_where
+from goldwire.mastering.model import EntityType, Model
 
 Selects = Callable[[LogRow, State], bool]
 """Whether a live record, decoded by its type's shape, is selected."""
@@ -132,7 +132,7 @@ def _selected_types(name: str, spec: ContractSpec, model: Model) -> dict[str, En
     for wanted in spec.types:
         if wanted not in model.types:
             raise ContractError(
-                f"contract {name!r}: entity type {wanted!r} is not declared under `types`; {nearest(wanted, model.types)}"
+                f"contract {name!r}: entity type {wanted!r} is not declared under `types`{did_you_mean(wanted, model.types)}"
             )
     return {wanted: model.types[wanted] for wanted in spec.types}
 
@@ -167,7 +167,7 @@ def _check_names(name: str, spec: ContractSpec, model: Model, types: Mapping[str
             if one not in known_names:
                 raise ContractError(
                     f"contract {name!r}: `{section}` names {one!r}, which is no {what} of the model; "
-                    f"{nearest(one, known_names)}"
+                    f"{did_you_mean(one, known_names)}"
                 )
 
 

@@ -1,87 +1,179 @@
-"""Checks that one event is what its hash says: the definition in wire.md, computed the slow and independent way.
+"""Verifies what a target received, from the events alone: every hash, and each entity's chain.
 
-Nothing of how an event is sealed is used here: the text is parsed, brought into RFC 8785 form without `hash`, and hashed.
+A chain proves that nothing between two of its events was lost or altered. It cannot know of events after the last one.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from hashlib import sha256
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
-import msgspec
-import orjson
+from msgspec import Struct
 
-from goldwire.canonical import MAX_INTEGER, NotPlainError, canonical
-from goldwire.event.envelope import Header, read_header
+from goldwire.event.envelope import Header
+from goldwire.event.hash import UnreadableError, read
 
-_EXACT_DIGITS = 18
-"""An integer of fewer digits is worth looking at as an integer."""
+Kind = Literal["unreadable", "altered", "missing", "reordered", "restarted", "version"]
 
 
-_ABOVE = -8
-"""Where to begin to count depth: a value as deep as may be captured stands a few levels down in its event."""
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    line: int
+    """1 is the first."""
+    kind: Kind
+    entity_id: str | None
+    version: int | None
+    text: str
+    """A sentence; never a value of the record."""
 
 
-_QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
+class Verified(Struct):
+    """What a verification counted."""
+
+    events: int = 0
+    entities: int = 0
+    repeated: int = 0
+    """Identical resends, which are no fault."""
+    findings: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything holds."""
+        return self.findings == 0
 
 
-class UnreadableError(ValueError):
-    """A text is no event; it says why, without any value."""
+class _Place(NamedTuple):
+    """Where an event stands."""
+
+    file: str
+    line: int
+
+    def seen_from(self, here: _Place) -> str:
+        """Return the line, and the file where it is another one."""
+        return f"line {self.line}" if self.file == here.file else f"line {self.line} of {self.file}"
 
 
-def read(text: bytes) -> tuple[Header, bool]:
-    """Read one event.
+class _Chain:
+    """What was seen of one entity."""
+
+    __slots__ = ("awaited", "hash", "place", "seen", "version")
+
+    def __init__(self) -> None:
+        self.hash: str | None = None
+        self.version = 0
+        self.place = _Place("", 0)
+        self.seen: set[int] = set()
+        self.awaited: dict[str, _Place] = {}
+        """By hash, where the event stands that named it as its predecessor before it was seen."""
+
+
+class Verifier:
+    """Verifies one target's events, from one file or several in order.
+
+    Attributes:
+        result: the counts so far.
+    """
+
+    def __init__(self, *, from_the_start: bool = True) -> None:
+        """Begin.
+
+        Args:
+            from_the_start: the events begin with each entity's first; otherwise (a rotated file) a chain may begin anywhere.
+        """
+        self.result = Verified()
+        self._from_the_start = from_the_start
+        self._chains: dict[str, _Chain] = {}
+
+    def check(self, lines: Iterable[bytes], file: str = "") -> Iterator[Finding]:
+        """Yield what is wrong, while it reads; empty lines are skipped.
+
+        Args:
+            lines: one event each, JSON; numbered from 1 in each call.
+            file: where they come from, for findings about lines of another call.
+        """
+        for number, line in enumerate(lines, 1):
+            text = line.strip()
+            if text:
+                for finding in self._event(_Place(file, number), text):
+                    self.result.findings += 1
+                    yield finding
+
+    def _event(self, place: _Place, text: bytes) -> Iterator[Finding]:
+        self.result.events += 1
+        try:
+            header, holds = read(text)
+        except UnreadableError as error:
+            yield Finding(place.line, "unreadable", None, None, f"cannot be read as an event: {error}")
+            return
+        if not holds:
+            yield Finding(
+                place.line, "altered", header.entityId, header.version, "its content does not have the hash that it states"
+            )
+        chain = self._chains.get(header.entityId)
+        if chain is None:
+            chain = self._chains[header.entityId] = _Chain()
+            self.result.entities += 1
+        short = int(header.hash[7:23], 16)
+        if short in chain.seen:
+            self.result.repeated += 1
+            return
+        chain.seen.add(short)
+        yield from self._link(place, header, chain)
+
+    def _link(self, place: _Place, header: Header, chain: _Chain) -> Iterator[Finding]:
+        finding = _broken(place, header, chain, from_the_start=self._from_the_start)
+        if finding is not None:
+            yield finding
+        elif chain.hash is not None and header.version <= chain.version:
+            yield Finding(
+                place.line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}"
+            )
+        if header.version >= chain.version:
+            chain.hash, chain.version, chain.place = header.hash, header.version, place
+
+
+def _broken(place: _Place, header: Header, chain: _Chain, *, from_the_start: bool) -> Finding | None:
+    """Return what is wrong between an event and the one before it, and remember which predecessor is missing."""
+    entity, version, previous = header.entityId, header.version, header.previousHash
+    line, last = place.line, chain.place.seen_from(place)
+    waiting = chain.awaited.pop(header.hash, None)
+    if waiting is not None:
+        return Finding(
+            line,
+            "reordered",
+            entity,
+            version,
+            f"it belongs before {waiting.seen_from(place)}, which names it as its predecessor",
+        )
+    if previous == chain.hash:
+        return None
+    if chain.hash is not None and version < chain.version:
+        return Finding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
+    if previous is None:
+        text = f"it begins a new chain, though {last} has an event before it"
+        if chain.place.file != place.file:
+            text += "; if these are files of two targets, verify each alone"
+        return Finding(line, "restarted", entity, version, text)
+    if chain.hash is None and not from_the_start:
+        return None
+    chain.awaited[previous] = place
+    before = "the first event" if chain.hash is None else f"the event in {last}"
+    return Finding(
+        line, "missing", entity, version,
+        f"its predecessor is not {before}: at least one event between is missing or was altered"
+        if chain.hash is not None
+        else "it names a predecessor, and there is none: the beginning is missing",
+    )  # fmt: skip
+
+
+def verify(lines: Iterable[bytes], *, from_the_start: bool = True) -> tuple[Verified, list[Finding]]:
+    """Verify one stream of events as a whole.
 
     Args:
-        text: JSON, UTF-8, in any spacing and order of members.
-
-    Returns:
-        its header, and whether its hash holds.
-
-    Raises:
-        UnreadableError: no JSON, no event, a member twice, or a number that JSON readers disagree on.
+        lines: one event each, JSON.
+        from_the_start: see `Verifier`.
     """
-    try:
-        header = read_header(text)
-        event, whole = _parse(text)
-        if whole != text:
-            _refuse_twice(text)
-        event.pop("hash")
-        plain = canonical(event, depth=_ABOVE)
-    except NotPlainError as error:
-        raise UnreadableError(f"no canonical form: {error}") from error
-    except msgspec.ValidationError as error:
-        raise UnreadableError(f"no event: {_without_values(str(error))}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        raise UnreadableError(str(error) if isinstance(error, UnreadableError) else "no JSON in UTF-8") from error
-    return header, header.hash == "sha256:" + sha256(plain).hexdigest()
-
-
-def _parse(text: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return an event with its canonical form; its numbers are doubles, also where they are written like large integers."""
-    event = orjson.loads(text)
-    try:
-        return event, canonical(event, depth=_ABOVE)
-    except NotPlainError:
-        event = json.loads(text, parse_int=_number)
-        return event, canonical(event, depth=_ABOVE)
-
-
-def _without_values(text: str) -> str:
-    """Return what a decoder says, without the word that it quotes from the line."""
-    return _QUOTED.sub("a word that is not known here", text)
-
-
-def _number(digits: str) -> float:
-    value = int(digits) if len(digits) < _EXACT_DIGITS else float(digits)
-    return value if abs(value) <= MAX_INTEGER else float(digits)
-
-
-def _refuse_twice(text: bytes) -> None:
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise UnreadableError("a member stands twice, so that readers see different events")
-
-    json.loads(text, object_pairs_hook=check)
+    verifier = Verifier(from_the_start=from_the_start)
+    findings = list(verifier.check(lines))
+    return verifier.result, findings

@@ -13,9 +13,9 @@ from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.relay.retry_policy import Judge, first_attempt, settled
 from goldwire.relay.sender import Sender
-from goldwire.relay.verdict import Judge, first_attempt, settled
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
 Bases = Mapping[str, bytes]
 """Entity id to the golden state that its next delta is made against."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.observer import Observer
 from goldwire.relay.stop import Stop
-from goldwire.target.base import (
+from goldwire.targets.base import (
     DELIVERED,
     Delivered,
     Duplicate,

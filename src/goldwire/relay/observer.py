@@ -14,8 +14,8 @@ import structlog
 
 from goldwire.changelog.rows import Counts
 from goldwire.relay import metrics
-from goldwire.relay.verdict import ASKED_TO_WAIT
-from goldwire.target.base import Item, Outcome
+from goldwire.relay.retry_policy import ASKED_TO_WAIT
+from goldwire.targets.base import Item, Outcome
 
 _WORDS = {
     "Delivered": "delivered",

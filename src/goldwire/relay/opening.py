@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.relay.connection import Connection
-from goldwire.relay.pacing import backoff_seconds
+from goldwire.relay.pace import backoff_seconds
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
 from goldwire.relay.store_call import StoreCall
@@ -28,7 +28,7 @@ class Opening:
     """
 
     def __init__(
-        self, store: Store, connection: Connection, settings: DeliverySettings, *,
+        self, store: Deliveries, connection: Connection, settings: DeliverySettings, *,
         clock: Clock, random: Random, call: StoreCall, stop: Stop,
     ) -> None:  # fmt: skip
         self._store = store

@@ -13,10 +13,10 @@ from goldwire.changelog.rows import DELIVERED, Control, LogRow
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
-from goldwire.relay.book import ContractBook
 from goldwire.relay.chunk import wants_base
-from goldwire.relay.verdict import settled
-from goldwire.target.base import DELIVERED as TAKEN
+from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.retry_policy import settled
+from goldwire.targets.base import DELIVERED as TAKEN
 
 
 class Sent(NamedTuple):

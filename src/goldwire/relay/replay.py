@@ -13,17 +13,17 @@ from random import Random
 
 from msgspec.structs import replace
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.observer import Observer
-from goldwire.relay.pacing import Breaker, DeadLetterCap, Throttle
+from goldwire.relay.pace import Breaker, DeadLetterCap, Throttle
 from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
+from goldwire.relay.retry_policy import Judge, first_attempt
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
-from goldwire.relay.verdict import Judge, first_attempt
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
 LOOK_SECONDS = 1.0
 """How often a relay looks whether a replay was asked for."""
@@ -38,7 +38,7 @@ BEGUN_MAX = 500
 """So many entities may be held back at once: where one after another fails for a passing reason, no more are begun."""
 
 
-class Replays:
+class ReplayWork:
     """The replays of one target, one after another.
 
     Args:

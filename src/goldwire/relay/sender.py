@@ -11,10 +11,10 @@ from goldwire.clock import Clock
 from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.connection import Connection
 from goldwire.relay.observer import Observer
-from goldwire.relay.pacing import Breaker
+from goldwire.relay.pace import Breaker
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
-from goldwire.target.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
 CLAIM_SECONDS = 30.0
 """How long another process may keep a target from claiming its place: it looks and writes, which takes it no time."""

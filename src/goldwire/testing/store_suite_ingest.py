@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.change.port import KeyOwner, StoredEntity
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreBusyError, StoreCorruptError
+from goldwire.mastering.workspace import KeyOwner, StoredEntity
 from goldwire.testing.store_setting import NOON, Crash, StoreSetting, change, commit, crash_at, record, ref
 
 KEYS = [bytes([number]) * 16 for number in range(10)]

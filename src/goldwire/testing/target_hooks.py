@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from goldwire.clock import Clock, SystemClock
 from goldwire.event.sealed import SealedEvent
-from goldwire.target.base import Item, Outcome, Target
+from goldwire.targets.base import Item, Outcome, Target
 from goldwire.testing.events import deleted, sealed
 
 SYSTEM = "crm"

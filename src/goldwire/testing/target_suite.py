@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import unittest
 
-from goldwire.target.base import Delivered, Duplicate, Item, LooksUp, Rejected, Target, Unavailable
+from goldwire.targets.base import Delivered, Duplicate, Item, LooksUp, Rejected, Target, Unavailable
 from goldwire.testing.target_hooks import SECRET, SYSTEM, Held, TargetHooks, texts_of
 
 __all__ = ["SECRET", "SYSTEM", "Held", "TargetSuite"]

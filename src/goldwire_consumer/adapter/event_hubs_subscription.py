@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, Protocol, TypeVar
 
 from goldwire_consumer.adapter.event_hubs_partitions import Partitions
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.settings import Settings
 

@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, TypeVar
 
-from goldwire_consumer.adapter.running import Pace, Retry
+from goldwire_consumer.adapter.pace import Pace, Retry
 from goldwire_consumer.consumer import Consumer, Result
 from goldwire_consumer.errors import TryAgainError
 from goldwire_consumer.extra import extra
@@ -57,7 +57,7 @@ _PASSING = (
     MessageAlreadySettled, MessageLockLostError, OperationTimeoutError, ServiceBusConnectionError, ServiceBusServerBusyError,
     SessionCannotBeLockedError, SessionLockLostError,
 )  # fmt: skip
-"""The message comes again by itself, to whoever holds it next."""
+"""The message comes again by itself, to the receiver that holds it next."""
 
 _REFUSED = (ServiceBusAuthenticationError, ServiceBusAuthorizationError)
 """Somebody must mend the credential, unless it was good before: then a token came late, or a key is being changed."""

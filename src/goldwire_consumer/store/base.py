@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from goldwire_consumer.dead_letter import DeadLetter
-from goldwire_consumer.judge import Held
 from goldwire_consumer.message import Position
+from goldwire_consumer.verdict import Held
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -21,7 +21,7 @@ class Transaction(Protocol[T_co]):
         """What the handler writes with."""
 
     def expect(self, entity_ids: Collection[str]) -> None:
-        """Take note of whose `held` will be asked for, so that one query can tell of all."""
+        """Note for which entities `held` will be asked, so that one query can answer for all."""
 
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity; see `Guard`."""

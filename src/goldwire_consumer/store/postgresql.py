@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from goldwire_consumer.errors import StoppedError
 from goldwire_consumer.extra import extra
-from goldwire_consumer.judge import Held
 from goldwire_consumer.store.sql import ENDED, NOT_BEGUN, TABLES, Cursor, SqlTransaction
 from goldwire_consumer.store.threads import ThreadConnections
+from goldwire_consumer.verdict import Held
 
 with extra("postgresql"):
     import psycopg

@@ -10,8 +10,8 @@ import msgspec
 
 from goldwire_consumer.dead_letter import DeadLetter
 from goldwire_consumer.errors import TryAgainError
-from goldwire_consumer.judge import Held
 from goldwire_consumer.message import Position
+from goldwire_consumer.verdict import Held
 
 C = TypeVar("C")
 

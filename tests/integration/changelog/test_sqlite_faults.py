@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.changelog import sqlite_open
 from goldwire.changelog.rows import Settlement
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite import connection
+from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 from goldwire.testing.store_setting import NOON, balanced, change, claimed, commit, control
 
@@ -138,14 +138,14 @@ def test_a_directory_in_the_files_place_is_named(tmp_path: Path) -> None:
 
 def test_an_old_sqlite_is_refused_with_both_versions() -> None:
     with pytest.raises(GoldwireError, match=r"3\.35\.0.*3\.34\.1"):
-        sqlite_open.check_version((3, 34, 1))
-    sqlite_open.check_version((3, 35, 0))
+        connection.check_version((3, 34, 1))
+    connection.check_version((3, 35, 0))
 
 
 def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
     script = """
         import sys
-        from goldwire.changelog.sqlite import SqliteStore
+        from goldwire.changelog.sqlite.store import SqliteStore
         store = SqliteStore(sys.argv[1])
         store.claim(sys.argv[2], "now")
         store.close()
@@ -160,7 +160,7 @@ def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
 def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None:
     script = """
         import sys
-        from goldwire.changelog.sqlite import SqliteStore
+        from goldwire.changelog.sqlite.store import SqliteStore
         from goldwire.testing.store_setting import commit
         store = SqliteStore(sys.argv[1], durable=False)
         for number in range(100):
@@ -188,7 +188,7 @@ def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None
 def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path, step: str) -> None:
     script = """
         import sys, time
-        from goldwire.changelog.sqlite import SqliteStore
+        from goldwire.changelog.sqlite.store import SqliteStore
         from goldwire.testing.store_setting import claimed, commit, control, settle
         reached = []
         def wait_at(step):

@@ -16,11 +16,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from goldwire.changelog import sqlite_queries
 from goldwire.changelog.migrations import NEWEST, REVISIONS
 from goldwire.changelog.schema import metadata
-from goldwire.changelog.sqlite import SqliteStore
-from goldwire.changelog.sqlite_migrate import APPLICATION_ID, alembic_config, migrate
+from goldwire.changelog.sqlite import queries as sqlite_queries
+from goldwire.changelog.sqlite.migration import APPLICATION_ID, alembic_config, migrate
+from goldwire.changelog.sqlite.store import SqliteStore
 
 QUERIES = {
     name: value
@@ -78,7 +78,7 @@ def test_the_listed_revisions_are_those_in_the_folder() -> None:
 
 def test_an_up_to_date_store_opens_without_the_slow_imports(place: Path) -> None:
     script = (
-        "import sys; from goldwire.changelog.sqlite import SqliteStore; SqliteStore(sys.argv[1]).close();"
+        "import sys; from goldwire.changelog.sqlite.store import SqliteStore; SqliteStore(sys.argv[1]).close();"
         "sys.exit(bool({'sqlalchemy', 'alembic'} & sys.modules.keys()))"
     )
     assert subprocess.run([sys.executable, "-c", script, str(place)], check=False).returncode == 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.testing.store_suite import StoreSuite
 
 

@@ -25,12 +25,12 @@ import pytest
 
 from goldwire.clock import SystemClock
 from goldwire.event.sealed import SealedEvent
-from goldwire.target import registry
-from goldwire.target.base import Delivered, Item
-from goldwire.testing.azure.broker.config import BrokerConfig
-from goldwire.testing.azure.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
-from goldwire.testing.azure.emulator import Emulator
+from goldwire.targets import registry
+from goldwire.targets.base import Delivered, Item
 from goldwire_consumer import Consumer, Message, Result, Settings, SqliteStore
+from goldwire_emulator.broker.config import BrokerConfig
+from goldwire_emulator.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
+from goldwire_emulator.emulator import Emulator
 
 PATIENCE_SECONDS = 180
 DEATHS = 3

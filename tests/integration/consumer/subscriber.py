@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from goldwire_consumer import Consumer, Event, Message, Record, Result, Settings, fold
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.store.postgresql import PostgresStore
 
 CHANCE = random.Random()

@@ -15,13 +15,13 @@ from azure.servicebus.exceptions import OperationTimeoutError
 
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.events import sealed
-from goldwire.testing.histories import customers
 from goldwire_consumer import Consumer, GapDetected, Message, RejectedError, Settings, SqliteStore, TryAgainError
 from goldwire_consumer.adapter import service_bus
 from goldwire_consumer.adapter.event_hubs_aio import AsyncEventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.aio import AsyncConsumer
+from support.histories import customers
 
 HUB = "customers-hub"
 PATIENCE_SECONDS = 120

@@ -18,10 +18,10 @@ from azure.functions.meta import Datum
 from goldwire.event.headers import headers
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.events import deleted, sealed
-from goldwire.testing.histories import customers
 from goldwire_consumer import AlteredError, TryAgainError
 from goldwire_consumer.adapter.azure_functions import event_hub_messages
 from goldwire_consumer.message import read
+from support.histories import customers
 
 FOLDER = Path(__file__).parents[3] / "examples" / "azure-function"
 

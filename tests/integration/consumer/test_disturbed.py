@@ -18,16 +18,16 @@ from azure.servicebus import ServiceBusClient
 
 from goldwire.clock import SystemClock
 from goldwire.event.sealed import SealedEvent
-from goldwire.target import registry
-from goldwire.target.base import Delivered, Item, Outcome, Target, Throttled
-from goldwire.testing.azure.amqp.sas import sas_token
-from goldwire.testing.azure.emulator import ROOT
-from goldwire.testing.histories import customers
+from goldwire.targets import registry
+from goldwire.targets.base import Delivered, Item, Outcome, Target, Throttled
 from goldwire_consumer import Settings
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.adapter.service_bus import ServiceBusSubscription
+from goldwire_emulator.amqp.sas import sas_token
+from goldwire_emulator.emulator import ROOT
+from support.histories import customers
 
 HUB, QUEUE = "customers-hub", "customers"
 PACE = Pace(batch=5, wait_seconds=0.2, retry_seconds=0.01)

@@ -12,11 +12,11 @@ from azure.eventhub.amqp import AmqpAnnotatedMessage, AmqpMessageProperties
 
 from goldwire.event.headers import headers
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import customers
 from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, TryAgainError
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
+from support.histories import customers
 
 HUB = "customers-hub"
 PROPERTIES = {"messageId": "message_id", "correlationId": "correlation_id", "contentType": "content_type", "subject": "subject"}

@@ -16,9 +16,9 @@ from azure.eventhub.extensions.checkpointstoreblob._vendor.storage.blob import C
 
 from goldwire.event.headers import partition_key
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import customers
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
+from support.histories import customers
 
 HUB = "customers-hub"
 ACCOUNT = "devstoreaccount1"

@@ -10,13 +10,13 @@ from azure.eventhub import EventHubConsumerClient
 from azure.servicebus import ServiceBusClient
 
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import customers
-from goldwire.testing.kafka_cluster import KafkaCluster
 from goldwire_consumer.adapter.event_hubs import EventHubsSubscription
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore
 from goldwire_consumer.adapter.kafka import KafkaSubscription
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.adapter.service_bus import ServiceBusSubscription
+from goldwire_emulator.kafka.cluster import KafkaCluster
+from support.histories import customers
 
 ENVELOPES = pytest.mark.parametrize("envelope", ["event", "cloudevents-structured", "cloudevents-binary"])
 PACE = Pace(batch=20, wait_seconds=0.2)

@@ -17,14 +17,14 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from goldwire.event.headers import headers, partition_key
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.azure.certificate import CERTIFICATE, server_context
-from goldwire.testing.histories import customers
-from goldwire.testing.kafka_cluster import KafkaCluster
-from goldwire.testing.kafka_gate import KafkaGate
-from goldwire.testing.kafka_sasl import Scram
 from goldwire_consumer import Consumer, GapDetected, RejectedError, Settings, SqliteStore, SubscriberError, TryAgainError
 from goldwire_consumer.adapter.kafka import KafkaSubscription, rewind
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
+from goldwire_emulator.certificate import CERTIFICATE, server_context
+from goldwire_emulator.kafka.cluster import KafkaCluster
+from goldwire_emulator.kafka.gate import KafkaGate
+from goldwire_emulator.kafka.sasl import Scram
+from support.histories import customers
 
 PARTITIONS = 3
 PATIENCE_SECONDS = 120

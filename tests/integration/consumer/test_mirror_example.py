@@ -14,8 +14,8 @@ from confluent_kafka import Producer
 
 from goldwire.event.headers import headers, partition_key
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import customers
-from goldwire.testing.kafka_cluster import KafkaCluster
+from goldwire_emulator.kafka.cluster import KafkaCluster
+from support.histories import customers
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "mirror-customers" / "mirror.py"
 

@@ -15,7 +15,6 @@ from psycopg.rows import dict_row
 
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.events import deleted, sealed
-from goldwire.testing.histories import customers
 from goldwire_consumer import (
     Consumer,
     Event,
@@ -31,6 +30,7 @@ from goldwire_consumer import (
     parse,
 )
 from goldwire_consumer.store.postgresql import PostgresStore, PostgresTransaction, create_tables
+from support.histories import customers
 
 PATIENCE_SECONDS = 120
 

@@ -11,10 +11,10 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQ
 
 from goldwire.event.headers import headers
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import customers
 from goldwire_consumer import Consumer, GapDetected, Message, RejectedError, Result, Settings, TryAgainError
-from goldwire_consumer.adapter.running import Pace
+from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.adapter.service_bus import ServiceBusSubscription, message
+from support.histories import customers
 
 RETURNED = Settings(dead_letters="returned")
 BATCH = 50

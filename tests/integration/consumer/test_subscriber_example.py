@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.testing.histories import customers
+from support.histories import customers
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "customers" / "subscriber.py"
 SECRET = "hunter2hunter2"

@@ -19,10 +19,10 @@ from azure.servicebus.aio import ServiceBusClient
 from confluent_kafka import Producer
 
 from goldwire.event.headers import headers, partition_key
-from goldwire.testing.histories import History, customers
-from goldwire.testing.kafka_cluster import KafkaCluster
 from goldwire_consumer import RejectedError, Settings
 from goldwire_consumer.aio import AsyncConsumer
+from goldwire_emulator.kafka.cluster import KafkaCluster
+from support.histories import History, customers
 
 ROOT = Path(__file__).parents[3]
 PAGES = {"page": ROOT / "docs" / "subscribers.md", "readme": ROOT / "src" / "goldwire_consumer" / "README.md"}

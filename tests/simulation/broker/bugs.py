@@ -4,12 +4,12 @@ from __future__ import annotations
 
 BUGS: dict[str, tuple[str, str, str]] = {
     "guard-forgets-tombstones": (
-        "goldwire_consumer.judge",
+        "goldwire_consumer.verdict",
         "return Held(event.version, event.hash, event.reason, parked)",
         "return Held(0 if event.deleted else event.version, event.hash, event.reason, parked)",
     ),
     "older-versions-are-news": (
-        "goldwire_consumer.judge",
+        "goldwire_consumer.verdict",
         "if held is not None and event.version <= held.version:",
         "if held is not None and event.version == held.version:",
     ),
@@ -36,12 +36,12 @@ BUGS: dict[str, tuple[str, str, str]] = {
     "removed-attribute-kept": ("goldwire_consumer.fold", "attributes.pop(name, None)", "pass"),
     "relations-not-folded": ("goldwire_consumer.fold", "found[key] = edge", "pass"),
     "partition-by-round-robin": (
-        "goldwire.target.backplane",
+        "goldwire.targets.clients.backplane",
         "short(event.entity_id) if by_id else",
         "str(event.version) if by_id else",
     ),
     "lost-answer-taken-for-success": (
-        "goldwire.testing.simulation.faults",
+        "goldwire_lab.simulation.faults",
         'fates[index] = Unknown("the simulation lost it")',
         "fates[index] = Delivered()",
     ),

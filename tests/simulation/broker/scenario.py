@@ -11,9 +11,9 @@ from random import Random
 from subscribers import Group
 from topic import Topic
 
-from goldwire.target.base import Target
-from goldwire.testing.simulation.promises import check_everything
-from goldwire.testing.simulation.scenario import Scenario
+from goldwire.targets.base import Target
+from goldwire_lab.simulation.promises import check_everything
+from goldwire_lab.simulation.scenario import Scenario
 
 SUBSCRIBERS_LAG_SECONDS = 20_000.0
 

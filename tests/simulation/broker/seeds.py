@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bugs import BUGS
 
-from goldwire.testing.planted import Mutation, plant
+from goldwire_lab.planted import Mutation, plant
 
 BROKEN = 9
 
@@ -24,7 +24,7 @@ def run(seeds: range) -> tuple[str | None, Counter[str]]:
     """Run seeds until one breaks a promise; return what that found, and how often what happened."""
     from scenario import BrokerScenario  # noqa: PLC0415 - only now, with the bug in place
 
-    from goldwire.testing.simulation.run import new_template  # noqa: PLC0415 - the same
+    from goldwire_lab.simulation.run import new_template  # noqa: PLC0415 - the same
 
     happened: Counter[str] = Counter()
     memory = Path("/dev/shm")

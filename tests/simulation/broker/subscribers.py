@@ -11,15 +11,15 @@ from sqlite3 import Connection
 import msgspec
 from topic import Topic
 
-import goldwire.target.backplane
-from goldwire.testing.simulation.faults import SimulatedCrash
-from goldwire.testing.simulation.witness import Held
-from goldwire_consumer.apply import Outcome
+import goldwire.targets.clients.backplane
 from goldwire_consumer.consumer import Consumer
 from goldwire_consumer.event import Event
 from goldwire_consumer.fold import Record, fold
+from goldwire_consumer.guard import Outcome
 from goldwire_consumer.message import Message, Position, wire_headers
 from goldwire_consumer.store.sqlite import SqliteStore
+from goldwire_lab.simulation.faults import SimulatedCrash
+from goldwire_lab.simulation.witness import Held
 
 WRONG = {Outcome.JOINED, Outcome.HEALED, Outcome.PARKED, Outcome.DEAD}
 """What a subscriber that was there from the start must never report, because nothing was lost."""
@@ -200,7 +200,7 @@ class Group:
         return 0 if found is None else found[0] + 1
 
     def _message(self, partition: int, offset: int) -> Message:
-        message: goldwire.target.backplane.Message = self.topic.partitions[partition][offset]
+        message: goldwire.targets.clients.backplane.Message = self.topic.partitions[partition][offset]
         named = {"messageId": message.id, "subject": message.shared.subject, "contentType": message.content_type}
         attributes = {f"ce_{name}": value for name, value in message.attributes.items()}
         position = Position(self.topic.name, str(partition), str(offset), offset)

@@ -9,9 +9,9 @@ from typing import ClassVar
 from zlib import crc32
 
 from goldwire.clock import Clock
-from goldwire.target.backplane import BackplaneSettings, Message, renderer
-from goldwire.target.base import Delivered, Item, Outcome, Unknown
-from goldwire.target.memory import MemorySettings, MemoryTarget
+from goldwire.targets.base import Delivered, Item, Outcome, Unknown
+from goldwire.targets.clients.backplane import BackplaneSettings, Message, renderer
+from goldwire.targets.memory.target import MemorySettings, MemoryTarget
 
 ENVELOPES = ("event", "cloudevents-structured", "cloudevents-binary")
 DOUBLED = 0.1

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from goldwire.capture.fact import Decision, Fact, Rejected
-from goldwire.capture.mapping import SourceSpec
-from goldwire.capture.read import read_file
+from goldwire.capture.reader import read_file
+from goldwire.capture.source_spec import SourceSpec
 
 NOW = 1_764_000_000.0
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from goldwire.capture.fact import Edge, ExternalId, Fact, Rejected
-from goldwire.capture.mapping import ColumnSpec, DeletedSpec, EdgeSpec, SourceSpec
-from goldwire.capture.read import read_file
+from goldwire.capture.reader import read_file
+from goldwire.capture.source_spec import ColumnSpec, DeletedSpec, EdgeSpec, SourceSpec
 from goldwire.errors import ConfigError, InputError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, Rejected
-from goldwire.capture.mapping import ColumnSpec, DeletedSpec, SourceSpec
-from goldwire.capture.read import read_file
+from goldwire.capture.reader import read_file
+from goldwire.capture.source_spec import ColumnSpec, DeletedSpec, SourceSpec
 
 
 def test_rows_keep_their_values_types_and_say_nothing_of_what_they_leave_out(read: Any) -> None:

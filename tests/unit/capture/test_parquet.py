@@ -12,8 +12,8 @@ import pytest
 from pyarrow import parquet
 
 from goldwire.capture.fact import Rejected
-from goldwire.capture.mapping import SourceSpec
-from goldwire.capture.read import read_file
+from goldwire.capture.reader import read_file
+from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import InputError
 
 SPEC = SourceSpec("crm", "Customer", id="id")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.histories import History, customers
 from goldwire_consumer import GapDetected, Outcome, Settings
+from support.histories import History, customers
 
 OpenMirror = Callable[..., Any]
 QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)

@@ -10,13 +10,13 @@ import rfc8785
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from goldwire.event.chain import UnreadableError as GoldwireUnreadableError
-from goldwire.event.chain import read as goldwire_read
+from goldwire.event.hash import UnreadableError as GoldwireUnreadableError
+from goldwire.event.hash import read as goldwire_read
 from goldwire.event.headers import headers
 from goldwire.testing.events import deleted, sealed
-from goldwire.testing.histories import customers
 from goldwire_consumer import AlteredError, Message, MislabelledError, PoisonError, TryAgainError, UnreadableError, parse
 from goldwire_consumer.message import read, wire_headers
+from support.histories import customers
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBER = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)

@@ -5,10 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from goldwire.change.model import Attribute, EntityType, Model, Relation, Tag
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec, Truncate
 from goldwire.errors import ContractError
+from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
 
 KEYS = {"hash": b"h" * 32, "tokenise": b"t" * 32}
 MODEL = Model(
@@ -100,7 +100,7 @@ def test_a_mask_holds_also_for_a_target_with_clearance() -> None:
         ({"masks": {"piii": "hash"}}, ["`masks`", "'piii'", "did you mean 'pii'?"]),
         ({"reveals": ("cit",)}, ["`reveals`", "did you mean 'city'?"]),
         ({"clearance": ("pi",)}, ["clearance for tag 'pi'", "did you mean 'pii'?"]),
-        ({"types": ("Product",), "attributes": ("name",)}, ["'name'", "known: price"]),
+        ({"types": ("Product",), "attributes": ("name",)}, ["'name'", "known are price"]),
         ({"where": "a.nam == 'x'"}, ["'feed'", "at character 1", "did you mean 'name'?"]),
         ({"where": "true", "kinds": ("EntityDeleted",)}, ["no attributes left for `where`"]),
         ({"deselect": True, "kinds": ("EntityChanged",)}, ["`deselect`", "both kinds"]),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from goldwire.change.model import Attribute, EntityType, Model, Relation, Tag
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
+from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
 
 KEYS = {"hash": b"h" * 32, "tokenise": b"t" * 32}
 MODEL = Model(

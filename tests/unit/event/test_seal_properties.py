@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from goldwire.canonical import MAX_INTEGER, canonical
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.spec import Truncate
+from goldwire.event.chain import verify
 from goldwire.event.envelope import read_event
 from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.event.verify import verify
-from goldwire.testing.states import MOMENT, control_after, golden_state, log_row
+from support.states import MOMENT, control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 

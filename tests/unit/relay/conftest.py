@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -12,22 +14,22 @@ import msgspec
 import pytest
 
 from goldwire.canonical import canonical
-from goldwire.change.model import Attribute, EntityType, Model
-from goldwire.change.port import Change
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import Revision
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
-from goldwire.relay.book import ContractBook
+from goldwire.mastering.model import Attribute, EntityType, Model
+from goldwire.mastering.workspace import Change
+from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
-from goldwire.relay.pump import Relay
+from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
-from goldwire.target.base import DELIVERED, Item, Outcome
-from goldwire.testing.virtual import VirtualClock, VirtualLoop
+from goldwire.targets.base import DELIVERED, Item, Outcome
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 MODEL = Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
 Answer = Callable[[Item], Outcome]
@@ -69,11 +71,21 @@ class ScriptedTarget:
         self.closed += 1
 
 
+@cache
+def empty_store() -> bytes:
+    """The file of a store in which nothing happened: worlds begin with a copy, since making one takes longer than a test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.db"
+        SqliteStore(path, durable=False).close()
+        return path.read_bytes()
+
+
 class World:
     """One store, one target, and a relay whenever a test wants one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        path.write_bytes(empty_store())
         self.store = SqliteStore(path, durable=False)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)

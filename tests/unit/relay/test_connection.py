@@ -14,7 +14,7 @@ from goldwire.relay.connection import Connection
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
 from goldwire.relay.stop import Stop
-from goldwire.target.base import DELIVERED, Item, Outcome
+from goldwire.targets.base import DELIVERED, Item, Outcome
 
 HOUR_SECONDS = 3_600.0
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from goldwire.changelog.replays import Selection
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
-from goldwire.relay.book import ContractBook
+from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.rebuild import rebuild
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.store_call import StoreCall
-from goldwire.target.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 ENTITIES = ("a", "b")
 CITIES = st.sampled_from(("Rome", "Oslo", "x"))

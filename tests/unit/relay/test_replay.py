@@ -8,7 +8,7 @@ import pytest
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.headers import message_id
 from goldwire.relay.metrics import REPLAYED
-from goldwire.target.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 
 def first_and_repeats(world):

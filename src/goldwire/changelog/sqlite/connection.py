@@ -1,0 +1,121 @@
+"""Open a SQLite store: check the version, the file and its schema, and set what makes it durable and fast."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+from goldwire.changelog.migrations import NEWEST, REVISIONS
+from goldwire.errors import GoldwireError, InputError, StoreBusyError
+
+MINIMUM_VERSION = (3, 35, 0)
+"""The first SQLite with everything that the statements use."""
+
+PAGE_SIZE_BYTES = 16384
+"""Twice the insert rate of SQLite's own 4 KiB pages, with rows of 1.5 KB."""
+
+CACHE_SIZE_KIB = 65536
+WAL_SIZE_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+def check_version(found: tuple[int, int, int]) -> None:
+    """Refuse a SQLite that is too old.
+
+    Raises:
+        GoldwireError: it is.
+    """
+    if found < MINIMUM_VERSION:
+        needed, has = (".".join(map(str, version)) for version in (MINIMUM_VERSION, found))
+        raise GoldwireError(f"SQLite {needed} or newer is needed, this Python has {has}: use a newer Python")
+
+
+def connect(path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None = None) -> sqlite3.Connection:
+    """Return a connection to the store at `path`, created or brought to the newest schema where needed.
+
+    Args:
+        path: file, or `:memory:`.
+        busy_timeout_seconds: how long a statement waits for another writer.
+        durable: fsync each commit; without it a power cut (not a crash of the process) may lose or damage the store.
+        entity_key: for a store that is created here; None makes one.
+
+    Raises:
+        InputError: the file cannot be opened, is no Goldwire store, or is newer than this Goldwire.
+        sqlite3.Error: whatever else SQLite reports.
+    """
+    check_version(sqlite3.sqlite_version_info)
+    _bind_at_once()
+    if path != ":memory:" and not Path(path).parent.is_dir():
+        raise InputError(f"{path}: its directory does not exist: create it, or mend the store's path")
+    connection = sqlite3.connect(
+        path,
+        timeout=busy_timeout_seconds,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=512,
+    )
+    try:
+        _prepare(connection, path, busy_timeout_seconds, durable=durable, entity_key=entity_key)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _bind_at_once() -> None:
+    """Tell `sqlite3` that bytes and None are stored as they are, which is so anyway.
+
+    Untold, it asks both types for an adapter whenever one of them is bound, which costs more than the binding itself.
+    """
+    sqlite3.register_adapter(bytes, bytes)
+    sqlite3.register_adapter(type(None), lambda none: none)
+
+
+def _prepare(
+    connection: sqlite3.Connection, path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None
+) -> None:
+    connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
+    found = _revision(connection)
+    if found is None and _has_tables(connection):
+        raise InputError(f"{path}: a SQLite database, but no Goldwire store: name another file as the store")
+    if found is not None and found not in REVISIONS:
+        raise InputError(
+            f"{path}: written by a newer Goldwire (schema {found}, this one knows up to {NEWEST}): upgrade Goldwire"
+        )
+    _enter_wal(connection, path, busy_timeout_seconds)
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+    connection.execute(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
+    if found != NEWEST:
+        from goldwire.changelog.sqlite.migration import migrate  # noqa: PLC0415 - see that module: slow to import
+
+        migrate(connection, entity_key)
+
+
+def _enter_wal(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
+    """Switch to write-ahead logging. SQLite does not wait by itself when two processes switch a new file at once."""
+    give_up = time.monotonic() + busy_timeout_seconds
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode not in {"wal", "memory"}:
+            raise StoreBusyError(f"{path}: its file system allows no write-ahead log: keep the store on a local disk")
+        return
+
+
+def _has_tables(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+
+
+def _revision(connection: sqlite3.Connection) -> str | None:
+    """Return the schema revision that the file has, None when it has none."""
+    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+    if connection.execute(known).fetchone() is None:
+        return None
+    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return None if row is None else str(row[0])

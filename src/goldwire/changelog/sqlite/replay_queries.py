@@ -1,0 +1,50 @@
+"""The statements of the SQLite engine that replays need, named and described like those of `queries`."""
+
+from __future__ import annotations
+
+INSERT_REPLAY = """
+INSERT INTO replay (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM replay
+"""
+"""A replay was asked for."""
+
+UPDATE_REPLAY = "UPDATE replay SET state = ?, record = ? WHERE id = ? AND state = 'open'"
+"""Replace an open record; the row count shows whether it was one."""
+
+REPLAYS = "SELECT record FROM replay ORDER BY no"
+"""All records."""
+
+REPLAYS_OF = "SELECT record FROM replay WHERE target = ? ORDER BY no"
+"""Those of one target."""
+
+OPEN_REPLAY = "SELECT record FROM replay WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1"
+"""The oldest open one of a target."""
+
+OPEN_REPLAY_BY_ID = "SELECT record FROM replay WHERE id = ? AND state = 'open'"
+"""One that is open."""
+
+FIRST_ROWS = """
+SELECT l.seq, l.entity_id FROM log l
+WHERE l.seq > ? AND l.seq <= ?
+  AND NOT EXISTS (SELECT 1 FROM log p WHERE p.entity_no = l.entity_no AND p.version = l.version - 1 AND p.seq > ?)
+ORDER BY l.seq LIMIT ?
+"""
+"""Rows that are their entity's first above a position: an entity's versions have no gaps, so one look-up of the version before
+in the covering index `log_version` decides."""
+
+PASTS = """
+SELECT l.entity_id, l.seq, l.version, l.kind, c.code, c.revision,
+  (SELECT substr(s.codes, l.seq - s.position_from, 1) FROM settlement s
+    WHERE s.target_no = ?1 AND s.position_from < l.seq ORDER BY s.position_from DESC LIMIT 1)
+FROM log l LEFT JOIN closing c ON c.target_no = ?1 AND c.seq = l.seq
+WHERE l.entity_no IN (MANY) ORDER BY l.entity_no, l.version
+"""
+"""How each version of these entities ended for a target: the code of its closing, or else the byte of its settlement (NULL
+before the target's start, empty above its cursor)."""
+
+ERASED_SINCE = """
+SELECT l.entity_id FROM log l WHERE +l.seq > ? AND l.entity_no IN (MANY) AND l.kind = 'erased'
+"""
+"""Entities that were erased above a position. `log_version` holds the positions, so only newer rows are looked up."""
+
+COMMITTED_AT = "SELECT committed_at FROM log WHERE seq = ?"
+"""When a position was committed."""

@@ -1,0 +1,120 @@
+"""Replays on SQLite: their records, and what a target was sent of an entity's past."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+from goldwire.changelog.replays import Fate, Past, Replay
+from goldwire.changelog.rows import DELIVERED, FILTERED, LogRow
+from goldwire.changelog.sqlite import queries as query
+from goldwire.changelog.sqlite import replay_queries as replay_query
+from goldwire.changelog.sqlite.entities import Part
+from goldwire.changelog.sqlite.log import SCAN_LIMIT
+from goldwire.changelog.sqlite.targets import controls_of, fence, find_target, known_target
+from goldwire.clock import timestamp
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Replay).decode
+_ENDS = (DELIVERED, FILTERED)
+
+
+class SqliteReplays(Part):
+    """The part of the store that knows replays."""
+
+    def add_replay(self, replay: Replay) -> None:
+        """See `Replays.add_replay`."""
+        database = self._database
+        with database.writing("add_replay"):
+            known_target(database, replay.target)
+            database.execute(replay_query.INSERT_REPLAY, (replay.id, replay.target, replay.state, _encode(replay)))
+
+    def replays(self, target: str | None = None) -> list[Replay]:
+        """See `Replays.replays`."""
+        database = self._database
+        with database.reading():
+            if target is None:
+                rows = database.execute(replay_query.REPLAYS)
+            else:
+                rows = database.execute(replay_query.REPLAYS_OF, (target,))
+            return [_decode(row[0]) for row in rows]
+
+    def open_replay(self, target: str) -> Replay | None:
+        """See `Replays.open_replay`."""
+        with self._database.reading():
+            row = self._database.execute(replay_query.OPEN_REPLAY, (target,)).fetchone()
+        return None if row is None else _decode(row[0])
+
+    def save_replay(self, replay: Replay, epoch: int) -> bool:
+        """See `Replays.save_replay`."""
+        database = self._database
+        with database.writing("save_replay"):
+            fence(known_target(database, replay.target).cursor, epoch)
+            changed = database.execute(replay_query.UPDATE_REPLAY, (replay.state, _encode(replay), replay.id)).rowcount
+        return changed == 1
+
+    def cancel_replay(self, replay_id: str, now: float) -> Replay | None:
+        """See `Replays.cancel_replay`."""
+        database = self._database
+        with database.writing("cancel_replay"):
+            row = database.execute(replay_query.OPEN_REPLAY_BY_ID, (replay_id,)).fetchone()
+            if row is None:
+                return None
+            ended = msgspec.structs.replace(_decode(row[0]), state="cancelled", ended_at=timestamp(now), begun=(), waiting=())
+            database.execute(replay_query.UPDATE_REPLAY, (ended.state, _encode(ended), replay_id))
+            return ended
+
+    def first_rows(self, after: int, upto: int, above: int, limit: int) -> tuple[list[tuple[int, str]], int]:
+        """See `Replays.first_rows`; one call looks at no more than `SCAN_LIMIT` positions."""
+        upto = max(after, min(upto, after + SCAN_LIMIT))
+        with self._database.reading():
+            found = self._database.execute(replay_query.FIRST_ROWS, (after, upto, above, limit)).fetchall()
+        return found, found[-1][0] if 0 < limit == len(found) else upto
+
+    def pasts(self, target: str, entity_ids: Collection[str]) -> dict[str, Past]:
+        """See `Replays.pasts`."""
+        database = self._database
+        with database.reading():
+            known = find_target(database, target)
+            numbers = self._numbers.of(entity_ids)
+            if known is None or not numbers:
+                return {}
+            ended: dict[str, list[tuple[int, int, int | None]]] = {}
+            erased: dict[str, int] = {}
+            for entity_id, seq, version, kind, code, revision, settled in database.each(
+                replay_query.PASTS, (known.no,), numbers.values()
+            ):
+                mine = ended.setdefault(entity_id, [])
+                if kind == "erased":
+                    erased[entity_id] = version
+                end = code if code is not None else settled[0] if settled else 0
+                if end in _ENDS:
+                    mine.append((seq, end, revision))
+            wanted = [seq for mine in ended.values() for seq, _, _ in mine]
+            rows = {row[0]: LogRow._make(row[:10]) for row in database.each(query.ROWS, (), wanted)}
+            controls = controls_of(database, known.no, numbers)
+        pasts = {}
+        for entity_id, mine in ended.items():
+            fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine]
+            pasts[entity_id] = Past(fates, erased.get(entity_id, 0), controls.get(entity_id))
+        return pasts
+
+    def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
+        """See `Replays.erased_since`."""
+        with self._database.reading():
+            numbers = self._numbers.of(entity_ids).values()
+            return {row[0] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers)}
+
+    def position_before(self, moment: str) -> int:
+        """See `Replays.position_before`: times never fall along positions, so halving finds it."""
+        execute = self._database.execute
+        with self._database.reading():
+            low, high = 0, int(execute(query.NEWEST_POSITION).fetchone()[0])
+            while low < high:
+                middle = (low + high + 1) // 2
+                if execute(replay_query.COMMITTED_AT, (middle,)).fetchone()[0] < moment:
+                    low = middle
+                else:
+                    high = middle - 1
+        return low

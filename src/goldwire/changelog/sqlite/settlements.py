@@ -1,0 +1,103 @@
+"""Settle: all that one chunk did to one target, checked against what is there and applied in one transaction."""
+
+from __future__ import annotations
+
+from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, Cursor, Settlement
+from goldwire.changelog.sqlite import queries as query
+from goldwire.changelog.sqlite.entities import Part, slot
+from goldwire.changelog.sqlite.lane_rows import lanes_of, ordered, update_open
+from goldwire.changelog.sqlite.targets import fence, known_target
+from goldwire.errors import StoreCorruptError
+
+ENDS = (DELIVERED, FILTERED, SUPERSEDED)
+
+
+class SqliteSettlements(Part):
+    """The part of the store that settles."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """See `Store.settle`."""
+        database = self._database
+        with database.writing("settle"):
+            cursor, number = known_target(database, settlement.target)
+            fence(cursor, settlement.epoch)
+            _check(cursor, settlement)
+            self._save_controls(settlement, number)
+            database.checkpoint("settle:after-controls")
+            self._save_codes(settlement, number)
+            self._apply_open(settlement, number)
+            database.checkpoint("settle:after-open")
+            ended = [settlement.codes.count(code) for code in ENDS]
+            for closing in settlement.closed:
+                ended[ENDS.index(closing.code)] += 1
+            database.execute(query.ADVANCE, (settlement.position_to, settlement.reach, *ended, settlement.stop, number))
+
+    def _save_controls(self, settlement: Settlement, number: int) -> None:
+        if not settlement.controls:
+            return
+        numbers = self._numbers.of([control.entity_id for control in settlement.controls])
+        try:
+            rows = [(slot(number, numbers[control.entity_id]), *control[1:]) for control in settlement.controls]
+        except KeyError as error:
+            raise _contradiction(settlement, f"control row of entity {error.args[0]}, which is not in the log") from error
+        rows.sort()
+        if self._database.executemany(query.SAVE_CONTROL, rows).rowcount != len(rows):
+            self._refuse_older(settlement, {slot(number, numbers[row.entity_id]): row for row in settlement.controls})
+
+    def _refuse_older(self, settlement: Settlement, controls: dict[int, Control]) -> None:
+        for row in self._database.each(query.CONTROLS, (), controls):
+            control = controls[row[0]]
+            if control.version < row[1]:
+                raise _contradiction(
+                    settlement,
+                    f"control row of entity {control.entity_id} would go back from version {row[1]} to {control.version}",
+                )
+        raise _contradiction(settlement, "a control row would go back in version, or an entity has two")
+
+    def _save_codes(self, settlement: Settlement, number: int) -> None:
+        if settlement.codes:
+            self._database.execute(query.INSERT_SETTLEMENT, (number, settlement.position_from, settlement.codes))
+
+    def _apply_open(self, settlement: Settlement, number: int) -> None:
+        database = self._database
+        if settlement.opened:
+            database.executemany(query.INSERT_OPEN, [(number, *delivery) for delivery in settlement.opened])
+        if settlement.updated:
+            update_open(database, settlement.target, number, settlement.updated)
+        if settlement.closed:
+            closed = sorted(settlement.closed)
+            gone = database.executemany(query.DELETE_OPEN, [(number, closing.seq) for closing in closed]).rowcount
+            if gone != len(closed):
+                raise _contradiction(settlement, "a delivery was closed that is not open")
+            database.executemany(query.INSERT_CLOSING, [(number, *closing) for closing in closed])
+        # A letter may have been discarded or redriven since the relay looked; what it put behind it must not wait for ever.
+        waiting = {delivery.entity_id for delivery in settlement.opened if delivery.state != "retrying"}
+        for lane in lanes_of(database, number, waiting).values():
+            update_open(database, settlement.target, number, ordered(lane, 0.0))
+
+
+def _check(cursor: Cursor, settlement: Settlement) -> None:
+    """Hold a settlement against the cursor and against itself."""
+    begin, end, codes = settlement.position_from, settlement.position_to, settlement.codes
+    if begin != cursor.position:
+        raise _contradiction(settlement, f"it starts at {begin}, the cursor is at {cursor.position}")
+    if end > cursor.reach:
+        raise _contradiction(settlement, f"it goes to {end}, but only positions up to {cursor.reach} were declared")
+    if settlement.reach > cursor.bound:
+        raise _contradiction(settlement, f"it declares {settlement.reach}, but the window ends at {cursor.bound}")
+    if len(codes) != end - begin:
+        raise _contradiction(settlement, f"it has {len(codes)} codes for {end - begin} positions")
+    if sum(map(codes.count, (*ENDS, OPEN))) != len(codes):
+        raise _contradiction(settlement, "a code is none of D, F, S, O")
+    opened = [delivery.seq for delivery in settlement.opened]
+    if codes.count(OPEN) != len(set(opened)) or len(opened) != len(set(opened)):
+        raise _contradiction(settlement, f"it has {codes.count(OPEN)} open codes and {len(opened)} opened deliveries")
+    for seq in opened:
+        if not begin < seq <= end or codes[seq - begin - 1] != OPEN:
+            raise _contradiction(settlement, f"the opened delivery {seq} has no open code")
+    if any(closing.code not in ENDS for closing in settlement.closed):
+        raise _contradiction(settlement, "a delivery was closed with a code that is none of D, F, S")
+
+
+def _contradiction(settlement: Settlement, what: str) -> StoreCorruptError:
+    return StoreCorruptError(f"target {settlement.target}: settlement refused: {what}; nothing of it was applied")

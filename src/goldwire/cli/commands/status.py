@@ -1,0 +1,55 @@
+"""`goldwire status`: where the log and every target stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from goldwire.cli.output import say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.services.status import TargetStatus
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(*, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show where the log and every target stand."""
+    from goldwire.services.application import Application
+    from goldwire.services.status import status as status_of
+
+    with Application.of(config) as application:
+        found = status_of(application.loaded, application.store)
+
+    def render() -> None:
+        say(f"log: position {found.position:,}")
+        _render(found.targets, config)
+
+    show(found, as_json=as_json, render=render)
+
+
+def _render(rows: list[TargetStatus], config: Path) -> None:
+    if rows:
+        columns = ("target", "kind", "state", "position", "lag", "dead", "parked", "revision")
+        table(columns, [[getattr(row, column) for column in columns] for row in rows])
+    if fresh := ", ".join(row.target for row in rows if row.state == "not applied"):
+        say(f"no contract was applied yet for {fresh}; `goldwire apply` does it")
+    for row in rows:
+        if row.stopped:
+            say(f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`")
+        if row.unopened:
+            say(f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}")
+        if row.last_failure:
+            say(f"{row.target}: the last attempt failed: {row.last_failure}")
+        if row.configuration_differs:
+            say(f"{row.target}: the contract in {config} is not applied yet; `goldwire apply` does it")
+        if row.configuration_differs is None:
+            say(f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here")
+        if row.balanced is False:
+            say(f"{row.target}: the ledger does not balance; `goldwire ledger --recount` shows where")

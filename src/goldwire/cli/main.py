@@ -1,0 +1,119 @@
+"""The command `goldwire`: puts the groups of commands together, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Annotated
+
+import typer
+
+from goldwire import __version__
+from goldwire.cli.commands import (
+    apply,
+    dead,
+    demo,
+    detokenise,
+    entity,
+    ingest,
+    init,
+    ledger,
+    remaster,
+    replay,
+    resume,
+    run,
+    schema,
+    servicebus,
+    status,
+    target,
+    targets,
+    verify,
+)
+from goldwire.cli.exit_codes import DONE_WITH_REJECTS, OK, exit_code
+from goldwire.cli.output import complain, say
+from goldwire.errors import GoldwireError, StoreFullError
+from goldwire.invariants import require_assertions
+
+app = typer.Typer(
+    name="goldwire",
+    help="Delivers golden-record changes in order, at least once and masked, and proves what every target holds.",
+    epilog="Exit codes: 0 done, 10 done with rejects, 2 configuration or command line wrong, 3 input unusable, 4 store busy, "
+    "5 no room, 6 store damaged, 7 target stopped, 8 fenced, 9 proof failed, 11 not found, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
+_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo)
+
+_OTHER_DISTRIBUTIONS = ("goldwire_lab", "goldwire_emulator")
+"""Packages that add commands where they are installed; looked for by name, because a scan for entry points takes 0.1 s."""
+
+for group in (*_EVERY_DAY, *_NOW_AND_THEN):
+    group.register(app)
+for package in _OTHER_DISTRIBUTIONS:
+    if find_spec(package) is not None:
+        import_module(f"{package}.commands").register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"goldwire {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
+    code = _run()
+    try:
+        # Here, and not when Python ends, which would answer a device without room with an exit code of its own.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _give_up_output()
+        if code in {None, OK, DONE_WITH_REJECTS}:
+            code = exit_code(GoldwireError) if error.errno == errno.EPIPE else _report(error)
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """Run the command, and return what to exit with."""
+    try:
+        require_assertions()
+        app()
+    except SystemExit as ended:
+        return ended.code
+    except GoldwireError as error:
+        complain(str(error))
+        return exit_code(error)
+    except OSError as error:
+        return _report(error)
+    return OK
+
+
+def _report(error: OSError) -> int:
+    """Report an error of the operating system, and return its exit code."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    place = error.filename or ("standard output, or a file" if full else "the operating system")
+    fix = "; free room, then repeat the command" if full else ""
+    complain(f"{place}: {error.strerror or type(error).__name__}{fix}")
+    return exit_code(StoreFullError) if full else exit_code(GoldwireError)
+
+
+def _give_up_output() -> None:
+    """Let what is still buffered go nowhere; Python would try once more to write it as it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

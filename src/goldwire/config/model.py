@@ -1,0 +1,97 @@
+"""The shape of `goldwire.yaml`: every section, each field with its meaning. Checked by `config_load`, built by `wiring`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from goldwire.capture.source_spec import SourceSpec
+from goldwire.changelog.rows import Start
+from goldwire.contract.spec import ContractSpec
+from goldwire.mastering.model import EntityType, Tag
+from goldwire.redaction import shows
+from goldwire.relay.settings import DeliverySettings
+
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$",
+        description="a letter, then letters, digits, `_`, `.` or `-`; at most 64 characters",
+    ),
+]
+Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"pattern": r"\$\{(env|file):[^}]+\}"})]
+
+
+class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the changelog lives."""
+
+    path: Annotated[
+        str,
+        Meta(description="The SQLite file; a relative path starts at the folder of goldwire.yaml.", min_length=1),
+    ] = ".goldwire/store.db"
+
+
+class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Keys of the masks; at least 32 bytes each. Changing one changes every masked value that is sent from then on."""
+
+    hash: Annotated[Secret, Meta(description="Key of the mask `hash` (HMAC-SHA-256).")] | None = None
+    tokenise: Annotated[Secret, Meta(description="Key of the mask `tokenise`; who has it can reverse tokens.")] | None = None
+
+
+class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What `goldwire run` writes to standard error."""
+
+    format: Annotated[
+        Literal["console", "json"], Meta(description="`console` for people, `json` for a log system: one object a line.")
+    ] = "console"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The least serious line that is written; every attempt is a line of level `info`."),
+    ] = "warning"
+
+
+@shows("kind", "contract")
+class TargetConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One system that receives events."""
+
+    kind: Annotated[str, Meta(description="The target kind; `goldwire targets` lists them with their settings.")]
+    contract: Annotated[str, Meta(description="Which of `contracts` says what this target may see.")]
+    settings: Annotated[Any, Meta(description="What this kind of target needs: paths, addresses, tables.")] = field(
+        default_factory=dict
+    )
+    clearance: Annotated[
+        tuple[str, ...],
+        Meta(description="Classification tags that this target may see unmasked.", examples=[["pii"]]),
+    ] = ()
+    start: Annotated[
+        Start,
+        Meta(
+            description="Where it begins: `snapshot`, the records as they are and then every change; "
+            "`beginning`, the whole log; `now`, only what comes."
+        ),
+    ] = "snapshot"
+    delivery: Annotated[DeliverySettings, Meta(description="Pace, patience and limits.")] = field(
+        default_factory=DeliverySettings
+    )
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `goldwire.yaml`."""
+
+    types: Annotated[
+        dict[Name, EntityType], Meta(description="Entity types: attributes, relations, match rules, survivorship.")
+    ]
+    store: Annotated[StoreConfig, Meta(description="Where the changelog lives.")] = field(default_factory=StoreConfig)
+    tags: Annotated[dict[Name, Tag], Meta(description="Classification tags that attributes may carry.")] = field(
+        default_factory=dict
+    )
+    sources: Annotated[
+        dict[Name, SourceSpec], Meta(description="Systems that say something, and how their files are read.")
+    ] = field(default_factory=dict)
+    contracts: Annotated[dict[Name, ContractSpec], Meta(description="What a target may see, and in what shape.")] = field(
+        default_factory=dict
+    )
+    keys: Annotated[KeysConfig, Meta(description="Keys of the masks, only as references.")] = field(default_factory=KeysConfig)
+    targets: Annotated[dict[Name, TargetConfig], Meta(description="Systems that receive events.")] = field(default_factory=dict)
+    log: Annotated[LogConfig, Meta(description="What is logged, and how.")] = field(default_factory=LogConfig)

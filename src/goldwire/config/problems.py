@@ -1,0 +1,67 @@
+"""What is wrong with a configuration, each with its place, so that all can be told at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from goldwire.errors import ConfigError
+
+Path = tuple[str, ...]
+"""Where a value stands: keys from the top, an item of a list as `[3]`."""
+
+
+class Place(NamedTuple):
+    """Line and column of a value in its file, both from 1."""
+
+    line: int
+    column: int
+
+
+class Problem(NamedTuple):
+    """One thing to mend. The text never holds a value that may be secret."""
+
+    place: Place
+    path: Path
+    text: str
+
+
+class Problems:
+    """Collects what is wrong with one file.
+
+    Args:
+        file: its name as the user gave it.
+    """
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self._found: list[Problem] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, place: Place, path: Path, text: str) -> None:
+        """Note one problem."""
+        problem = Problem(place, path, text)
+        if problem not in self._found:
+            self._found.append(problem)
+
+    def lines(self) -> list[str]:
+        """Return them in the order of the file, e.g. `goldwire.yaml:17:5: targets.crm.kind: ...`."""
+        return [
+            f"{self.file}:{place.line}:{place.column}: {dotted(path)}{': ' if path else ''}{text}"
+            for place, path, text in sorted(self._found)
+        ]
+
+    def raise_if_any(self) -> None:
+        """Raise all of them as one error.
+
+        Raises:
+            ConfigError: something was noted.
+        """
+        if self._found:
+            raise ConfigError("\n".join(self.lines()))
+
+
+def dotted(path: Path) -> str:
+    """Write a path as it is read aloud: `targets.crm.clearance[0]`."""
+    return ".".join(path).replace(".[", "[")

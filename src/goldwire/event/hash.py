@@ -1,0 +1,87 @@
+"""Checks that one event is what its hash says: the definition in wire.md, computed the slow and independent way.
+
+Nothing of how an event is sealed is used here: the text is parsed, brought into RFC 8785 form without `hash`, and hashed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import orjson
+
+from goldwire.canonical import MAX_INTEGER, NotPlainError, canonical
+from goldwire.event.envelope import Header, read_header
+
+_EXACT_DIGITS = 18
+"""An integer of fewer digits is worth looking at as an integer."""
+
+
+_ABOVE = -8
+"""Where to begin to count depth: a value as deep as may be captured stands a few levels down in its event."""
+
+
+_QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
+
+
+class UnreadableError(ValueError):
+    """A text is no event; it says why, without any value."""
+
+
+def read(text: bytes) -> tuple[Header, bool]:
+    """Read one event.
+
+    Args:
+        text: JSON, UTF-8, in any spacing and order of members.
+
+    Returns:
+        its header, and whether its hash holds.
+
+    Raises:
+        UnreadableError: no JSON, no event, a member twice, or a number that JSON readers disagree on.
+    """
+    try:
+        header = read_header(text)
+        event, whole = _parse(text)
+        if whole != text:
+            _refuse_twice(text)
+        event.pop("hash")
+        plain = canonical(event, depth=_ABOVE)
+    except NotPlainError as error:
+        raise UnreadableError(f"no canonical form: {error}") from error
+    except msgspec.ValidationError as error:
+        raise UnreadableError(f"no event: {_without_values(str(error))}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        raise UnreadableError(str(error) if isinstance(error, UnreadableError) else "no JSON in UTF-8") from error
+    return header, header.hash == "sha256:" + sha256(plain).hexdigest()
+
+
+def _parse(text: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return an event with its canonical form; its numbers are doubles, also where they are written like large integers."""
+    event = orjson.loads(text)
+    try:
+        return event, canonical(event, depth=_ABOVE)
+    except NotPlainError:
+        event = json.loads(text, parse_int=_number)
+        return event, canonical(event, depth=_ABOVE)
+
+
+def _without_values(text: str) -> str:
+    """Return what a decoder says, without the word that it quotes from the line."""
+    return _QUOTED.sub("a word that is not known here", text)
+
+
+def _number(digits: str) -> float:
+    value = int(digits) if len(digits) < _EXACT_DIGITS else float(digits)
+    return value if abs(value) <= MAX_INTEGER else float(digits)
+
+
+def _refuse_twice(text: bytes) -> None:
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise UnreadableError("a member stands twice, so that readers see different events")
+
+    json.loads(text, object_pairs_hook=check)

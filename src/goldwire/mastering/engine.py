@@ -1,0 +1,153 @@
+"""The door of this room: a batch of facts and decisions becomes the new versions of the golden records they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import cast
+
+from msgspec import Struct, field
+
+from goldwire.capture.fact import Decision, ExternalId, Fact, Rejected
+from goldwire.mastering.assembler import Assembler
+from goldwire.mastering.commit import commit
+from goldwire.mastering.decisions import Decisions, RefusedDecisionError, digest
+from goldwire.mastering.identity import Arrival, Identity
+from goldwire.mastering.keys import KeyMaker
+from goldwire.mastering.model import Model
+from goldwire.mastering.model_check import check_model
+from goldwire.mastering.record import Record
+from goldwire.mastering.unit_of_work import Desk
+from goldwire.mastering.validation import Admission
+from goldwire.mastering.workspace import Workspace
+
+
+class IngestResult(Struct):
+    """What a batch did."""
+
+    facts: int = 0
+    """Facts taken."""
+    decisions: int = 0
+    """Decisions carried out."""
+    versions: int = 0
+    """New versions committed, tombstones included."""
+    unchanged: int = 0
+    """Facts among those taken whose entity got no new version."""
+    repeated: int = 0
+    """Decisions that had been carried out before and were left alone."""
+    merges: int = 0
+    """Entities that were merged into another one."""
+    unmerges: int = 0
+    """Decisions that split an entity."""
+    rejected: list[Rejected] = field(default_factory=list)
+    """Facts and decisions that were not taken."""
+
+
+class Mastering:
+    """Masters facts under one model. Holds no state between batches: that is the store's.
+
+    Args:
+        model: entity types, their match rules and survivorship.
+
+    Raises:
+        ConfigError: the model contradicts itself; the text names the place.
+    """
+
+    def __init__(self, model: Model) -> None:
+        check_model(model)
+        self.model = model
+        self._makers = {name: KeyMaker(name, entity_type) for name, entity_type in model.types.items()}
+        self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
+
+    def apply(self, entries: Sequence[Fact | Decision], workspace: Workspace, correlation_id: str) -> IngestResult:
+        """Take a batch in, within one transaction of the store.
+
+        Several changes of one entity in a batch commit one version: the net effect. The order of facts does not matter; a
+        decision is about what stands when its turn comes.
+
+        Args:
+            entries: facts and decisions, in order.
+            workspace: the transaction; what becomes of it is the caller's.
+            correlation_id: of the request or run; travels with each version.
+        """
+        result = IngestResult()
+        desk = Desk(workspace)
+        for is_fact, run in groupby(entries, key=lambda entry: type(entry) is Fact):
+            if is_fact:
+                self._take(desk, cast("Iterator[Fact]", run), result)
+            else:
+                self._decide(desk, cast("list[Decision]", list(run)), result)
+        changed = commit(desk, self._assemblers, correlation_id)
+        result.versions = len(changed)
+        result.merges, result.unmerges = desk.merges, desk.unmerges
+        result.unchanged = sum(record.facts for record in desk.records.values() if record.entity_id not in changed)
+        return result
+
+    def _take(self, desk: Desk, run: Iterator[Fact], result: IngestResult) -> None:
+        """Fold a run of facts into their records and place these."""
+        admission = Admission(self.model, desk, result.rejected)
+        by_ref: dict[ExternalId, list[Fact]] = {}
+        for fact in run:
+            if admission.known(fact):
+                by_ref.setdefault(ExternalId(fact.system, fact.external_id), []).append(fact)
+        desk.load_records(by_ref)
+        admission.load_hub_ids(fact for facts in by_ref.values() for fact in facts)
+        arrivals: list[Arrival] = []
+        for ref in sorted(by_ref):
+            fitting = [fact for fact in by_ref[ref] if admission.fits(fact, ref)]
+            if fitting:
+                arrivals.append(self._fold(desk, ref, fitting))
+                result.facts += len(fitting)
+        replaced = self._rekey(arrivals)
+        Identity(desk, self._makers).place(arrivals)
+        for arrival in arrivals:
+            if arrival.record.changed:
+                desk.touch(desk.entities[arrival.record.entity_id])
+        desk.save()
+        desk.workspace.replace_keys(replaced)
+
+    def _fold(self, desk: Desk, ref: ExternalId, facts: Sequence[Fact]) -> Arrival:
+        """Take the facts about one record in."""
+        record = desk.records.get(ref)
+        if record is None:
+            record = desk.records[ref] = Record(ref, facts[0].entity_type)
+        key_attributes = self._makers[record.entity_type].attributes
+        for fact in facts:
+            record.fold(fact, key_attributes)
+        hub_ids = {fact.entity_id for fact in facts if fact.entity_id is not None}
+        return Arrival(record, (), sorted(hub_ids) if hub_ids else ())
+
+    def _rekey(self, arrivals: Sequence[Arrival]) -> list[tuple[ExternalId, list[bytes]]]:
+        """Note for each record which match keys it gained; return the new keys of those whose keys changed."""
+        replaced: list[tuple[ExternalId, list[bytes]]] = []
+        for arrival in arrivals:
+            record = arrival.record
+            if record.claims_before is None:
+                continue
+            maker = self._makers[record.entity_type]
+            keys = maker.keys(record.claims)
+            before = maker.keys(record.claims_before) if record.claims_before else [None] * len(keys)
+            record.claims_before = None
+            if keys != before:
+                arrival.gained = [key if key != old else None for key, old in zip(keys, before, strict=True)]
+                replaced.append((record.ref, [key for key in keys if key is not None]))
+        return replaced
+
+    def _decide(self, desk: Desk, decided: Sequence[Decision], result: IngestResult) -> None:
+        decisions = Decisions(desk, self.model)
+        decisions.load(decided)
+        digests = [digest(decision) for decision in decided]
+        done = desk.workspace.carried_out(digests)
+        for decision, key in zip(decided, digests, strict=True):
+            # A merge that comes again after its unmerge would undo it, so one decision is carried out once.
+            if key in done:
+                result.repeated += 1
+                continue
+            try:
+                decisions.decide(decision)
+                done.add(key)
+                result.decisions += 1
+            except RefusedDecisionError as refused:
+                result.rejected.append(Rejected(decision.origin, refused.field, refused.reason))
+        desk.workspace.save_carried_out(done.intersection(digests))
+        desk.save()

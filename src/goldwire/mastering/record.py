@@ -1,0 +1,204 @@
+"""One record as one system has described it so far: for each attribute the claim that no other claim beats.
+
+Facts may come in any order and more than once: the greatest claim by (observed at, confidence, value) stays, and what was
+observed at or before the record's deletion is gone, also when it comes late. A fact that came without a time is observed after
+all that is known, so that the later arrival wins though the clock was set back.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import msgspec
+from msgspec import Raw, Struct
+
+from goldwire.canonical import text
+from goldwire.capture.fact import Edge, ExternalId, Fact
+from goldwire.clock import just_after
+from goldwire.mastering.workspace import StoredRecord
+from goldwire.redaction import shows
+
+Claim = tuple[str, float, bytes]
+"""When it was observed, with which confidence, and the value's canonical bytes; the greater claim wins."""
+
+EdgeClaim = tuple[str, bool, str]
+"""When it was observed, whether it was removed, and its relation; the greater claim wins."""
+
+NULL = b"null"
+
+
+@shows("founded", "home")
+class _Body(Struct, array_like=True):
+    """What the store keeps of a record. Most claims share time and confidence, so these stand once."""
+
+    founded: str
+    seen_at: str
+    deleted_at: str
+    home: str
+    confidence: float
+    values: dict[str, Raw]
+    others: dict[str, tuple[str, float]]
+    """Time and confidence of claims that differ from (`seen_at`, `confidence`)."""
+    edges: dict[str, EdgeClaim] = {}
+    floors: dict[str, str] = {}
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_DECODE = msgspec.json.Decoder(_Body).decode
+
+
+class Record:
+    """A record while a batch has it open. Times are recorded text, empty where there is none."""
+
+    __slots__ = (
+        "changed", "claims", "claims_before", "deleted_at", "edges", "entity_id", "entity_type", "facts", "floors",
+        "founded", "home", "ref", "seen_at",
+    )  # fmt: skip
+
+    def __init__(self, ref: ExternalId, entity_type: str) -> None:
+        self.ref = ref
+        self.entity_type = entity_type
+        self.entity_id = ""
+        """The entity it belongs to; empty until it has one."""
+        self.home = ""
+        """The first entity it belonged to, where an unmerge brings it back to."""
+        self.founded = ""
+        """The earliest time that a fact about it was observed."""
+        self.seen_at = ""
+        self.deleted_at = ""
+        self.claims: dict[str, Claim] = {}
+        self.edges: dict[str, EdgeClaim] = {}
+        """Canonical JSON text of the edge to the claim about it."""
+        self.floors: dict[str, str] = {}
+        """Relation to the time before which its edges no longer count."""
+        self.changed = False
+        """It must be saved."""
+        self.claims_before: dict[str, Claim] | None = None
+        """The claims as stored, once an attribute that matters to a match rule has changed."""
+        self.facts = 0
+        """How many facts of this batch spoke of it."""
+
+    @property
+    def alive(self) -> bool:
+        """Its system holds it: something was observed after the last deletion."""
+        return self.seen_at > self.deleted_at
+
+    def fold(self, fact: Fact, key_attributes: frozenset[str]) -> None:
+        """Take one fact in.
+
+        Args:
+            fact: about this record.
+            key_attributes: attributes that matter to match rules.
+        """
+        self.facts += 1
+        at = fact.observed_at
+        if fact.dated_here and at <= (newest := max(self.seen_at, self.deleted_at)):
+            at = just_after(newest)
+        if at < self.founded or not self.founded:
+            self.founded = at
+            self.changed = True
+        if fact.deleted:
+            if at > self.deleted_at and self.claims_before is None:
+                self.claims_before = dict(self.claims)
+            self.delete_until(at)
+            return
+        if at <= self.deleted_at:
+            return
+        if at > self.seen_at:
+            self.seen_at = at
+            self.changed = True
+        self._claim(fact, at, key_attributes)
+        for edge in fact.edges:
+            self._relate(edge, at)
+
+    def _claim(self, fact: Fact, at: str, key_attributes: frozenset[str]) -> None:
+        confidence, claims = fact.confidence, self.claims
+        if not claims and fact.attributes:
+            if self.claims_before is None and not key_attributes.isdisjoint(fact.attributes):
+                self.claims_before = claims
+            self.claims = {name: (at, confidence, value) for name, value in fact.attributes.items()}
+            self.changed = True
+            return
+        for name, value in fact.attributes.items():
+            claim = (at, confidence, value)
+            held = claims.get(name)
+            if held is None or claim > held:
+                if name in key_attributes and self.claims_before is None and (held is None or held[2] != value):
+                    self.claims_before = dict(claims)
+                claims[name] = claim
+                self.changed = True
+
+    def delete_until(self, at: str) -> None:
+        """Drop everything observed at or before a time."""
+        if at <= self.deleted_at:
+            return
+        self.deleted_at = at
+        self.claims = {name: claim for name, claim in self.claims.items() if claim[0] > at}
+        self.edges = {key: claim for key, claim in self.edges.items() if claim[0] > at}
+        self.floors = {rel: floor for rel, floor in self.floors.items() if floor > at}
+        self.changed = True
+
+    def live_edges(self) -> list[str]:
+        """Return the edges that hold, as canonical JSON text."""
+        return [key for key, (_, removed, _) in self.edges.items() if not removed]
+
+    def _relate(self, edge: Edge, at: str) -> None:
+        rel = edge.rel
+        if edge.sole and at > self.floors.get(rel, ""):
+            self.floors[rel] = at
+            self.edges = {key: claim for key, claim in self.edges.items() if claim[2] != rel or claim[0] >= at}
+            self.changed = True
+        if (edge.to_external is None and edge.to_entity is None) or at < self.floors.get(rel, ""):
+            return
+        key = edge_text(rel, edge.to_external, edge.to_entity)
+        claim = (at, edge.removed, rel)
+        if claim > self.edges.get(key, ("", False, "")):
+            self.edges[key] = claim
+            self.changed = True
+
+    def stored(self) -> StoredRecord:
+        """Return the record as the store keeps it."""
+        confidence = next(iter(self.claims.values()))[1] if self.claims else 1.0
+        at = self.seen_at
+        body = _Body(
+            self.founded,
+            self.seen_at,
+            self.deleted_at,
+            self.home,
+            confidence,
+            {name: Raw(claim[2]) for name, claim in self.claims.items()},
+            {name: claim[:2] for name, claim in self.claims.items() if claim[0] != at or claim[1] != confidence},
+            self.edges,
+            self.floors,
+        )
+        return StoredRecord(self.ref, self.entity_type, self.entity_id, _ENCODE(body))
+
+
+def open_record(stored: StoredRecord) -> Record:
+    """Return a stored record, open for facts."""
+    body = _DECODE(stored.body)
+    record = Record(stored.ref, stored.entity_type)
+    record.entity_id = stored.entity_id
+    record.home = body.home
+    record.founded = body.founded
+    record.seen_at = body.seen_at
+    record.deleted_at = body.deleted_at
+    seen_at, confidence = body.seen_at, body.confidence
+    claims: dict[str, Claim] = {name: (seen_at, confidence, bytes(raw)) for name, raw in body.values.items()}
+    for name, (at, of_claim) in body.others.items():
+        claims[name] = (at, of_claim, claims[name][2])
+    record.claims = claims
+    record.edges = body.edges
+    record.floors = body.floors
+    return record
+
+
+@functools.lru_cache(maxsize=4096)
+def edge_text(rel: str, to_external: ExternalId | None, to_entity: str | None) -> str:
+    """Return an edge as it stands in the golden state, canonical JSON."""
+    if to_external is not None:
+        to = b'{"externalId":{"id":%b,"system":%b}}' % (text(to_external.id), text(to_external.system))
+    else:
+        assert to_entity is not None, "an edge leads somewhere"
+        to = b'{"entityId":%b}' % text(to_entity)
+    return (b'{"rel":%b,"to":%b}' % (text(rel), to)).decode()

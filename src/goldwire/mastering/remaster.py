@@ -1,0 +1,111 @@
+"""Runs golden records through the present model again, so that a change of match rules or survivorship reaches all of them.
+
+Two passes over the living entities, a bounded batch in each transaction. The first gives every record the match keys of the
+present rules; only when all have them, the second links those that share one and commits what changes. So the outcome does
+not depend on which record comes first, and a pass that was cut off is simply done again (docs/adr/0015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from goldwire.mastering.assembler import Assembler
+from goldwire.mastering.commit import commit
+from goldwire.mastering.identity import Arrival, Identity
+from goldwire.mastering.keys import KeyMaker
+from goldwire.mastering.model import Model
+from goldwire.mastering.model_check import check_model
+from goldwire.mastering.record import open_record
+from goldwire.mastering.unit_of_work import Desk, Entity
+from goldwire.mastering.workspace import Living, Workspace
+
+
+class Revised(Struct):
+    """What the second pass did to a batch."""
+
+    entities: int = 0
+    """Entities looked at."""
+    versions: int = 0
+    """New versions committed, tombstones included."""
+    merges: int = 0
+    """Entities that were merged into another one."""
+
+
+class Remaster:
+    """Masters again under one model what is in the store. Holds no state between batches.
+
+    Links only unite, here as in ingest: a rule that became stricter splits nothing. What stewards decided holds.
+
+    Args:
+        model: entity types, their match rules and survivorship.
+
+    Raises:
+        ConfigError: the model contradicts itself; the text names the place.
+    """
+
+    def __init__(self, model: Model) -> None:
+        check_model(model)
+        self._makers = {name: KeyMaker(name, entity_type) for name, entity_type in model.types.items()}
+        self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
+
+    def rekey(self, entities: Sequence[Living], workspace: Workspace) -> None:
+        """Give the records of these entities the match keys of the present rules; nothing is linked and no version committed.
+
+        Args:
+            entities: a batch; one whose type left the model is let alone.
+            workspace: the transaction.
+        """
+        replaced = []
+        for stored in workspace.records_of(self._known(entities)).values():
+            for record in map(open_record, stored):
+                keys = self._makers[record.entity_type].keys(record.claims)
+                replaced.append((record.ref, [key for key in keys if key is not None]))
+        workspace.replace_keys(replaced)
+
+    def revise(self, entities: Sequence[Living], workspace: Workspace, correlation_id: str) -> Revised:
+        """Link the records of these entities to all that share a match key, and commit what changes of golden records.
+
+        Args:
+            entities: a batch, after `rekey` has seen all there are; one whose type left the model is let alone.
+            workspace: the transaction.
+            correlation_id: travels with each version.
+        """
+        desk = Desk(workspace)
+        known = self._known(entities)
+        desk.load_entities(known)
+        opened = [desk.entities[entity_id] for entity_id in known]
+        desk.load_members(opened)
+        self._link(desk, opened)
+        for entity in opened:
+            desk.touch(entity)
+        desk.save()
+        changed = commit(desk, self._assemblers, correlation_id)
+        return Revised(len(opened), len(changed), desk.merges)
+
+    def _link(self, desk: Desk, entities: Sequence[Entity]) -> None:
+        """Unite these entities with all that share a key with them.
+
+        A key names one entity that has it, the lowest. Who survives a merge may not be the lowest among those that are left, so
+        survivors are looked at again until nothing is merged any more.
+        """
+        identity = Identity(desk, self._makers, counted=True)
+        while entities:
+            merged = desk.merges
+            identity.place(self._arrivals(entities))
+            if desk.merges == merged:
+                return
+            desk.save()
+            entities = [entity for entity in desk.entities.values() if entity.absorbed and entity.merged_into is None]
+
+    def _arrivals(self, entities: Sequence[Entity]) -> list[Arrival]:
+        arrivals = [
+            Arrival(record, self._makers[record.entity_type].keys(record.claims), ())
+            for entity in entities
+            for record in entity.records().values()
+        ]
+        return sorted(arrivals, key=lambda arrival: arrival.record.ref)
+
+    def _known(self, entities: Sequence[Living]) -> list[str]:
+        return [entity.entity_id for entity in entities if entity.entity_type in self._makers]

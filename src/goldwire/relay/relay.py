@@ -1,0 +1,403 @@
+"""The relay of one target: reads the log through its contract, sends, settles, and goes on until it is told to stop.
+
+The loop alternates between an open replay, lanes that are due and the next chunk of the log. It awaits the store and the
+target once a chunk; what happens to each event of a chunk is plain code in `chunk` and `lanes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from math import inf
+from random import Random
+
+from goldwire.changelog.ports.store import Store
+from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
+from goldwire.clock import Clock, seconds, timestamp
+from goldwire.errors import ConfigError, FencedError, TargetStoppedError
+from goldwire.event.seal import seal
+from goldwire.event.sealed import SealedEvent
+from goldwire.relay.chunk import Chunk, wants_base
+from goldwire.relay.connection import Connection
+from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.lanes import LaneWork
+from goldwire.relay.ledger import balances
+from goldwire.relay.observer import Observer
+from goldwire.relay.opening import Opening
+from goldwire.relay.pace import Breaker, DeadLetterCap
+from goldwire.relay.replay import ReplayWork
+from goldwire.relay.replay_source import ReplaySource
+from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
+from goldwire.relay.sender import Sender
+from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.stop import Stop
+from goldwire.relay.store_call import StoreCall
+from goldwire.targets.base import Delivered, Duplicate, Item, Target
+
+STANDING_SECONDS = 1.0
+"""How often a relay reports where its target stands, and looks whether it was stopped."""
+
+WINDOW_CHUNKS = 16
+"""How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
+
+
+class Relay:
+    """Delivers the log to one target, in order per entity, at least once.
+
+    Args:
+        name: the target's name.
+        store: the log and this target's control table.
+        target: not yet open; the relay opens and closes it.
+        book: the target's contracts.
+        settings: pace and limits.
+        start: where a target that the store has never seen begins.
+        clock, random: time and jitter.
+        call: how the store is reached.
+        claim: called as the store is, before anything is sent and when the contract has changed; see `Sender`.
+        observer: where attempts and settlements are reported.
+        progress: called with the cursor after each settlement.
+    """
+
+    def __init__(
+        self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
+        clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
+        call: StoreCall | None = None, claim: Callable[[], None] | None = None,
+        progress: Callable[[Cursor], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._name = name
+        self._store = store
+        self._book = book
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._observer = observer
+        self._start: Start = start
+        self._call = call or StoreCall()
+        self._progress = progress
+        self._breaker = Breaker(settings, random)
+        self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
+        self._stop = Stop()
+        self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
+        self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
+        claimed = partial(self._call, claim) if claim is not None else None
+        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
+        self._replays = ReplayWork(
+            name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
+            self._breaker, self._judge, clock=clock, random=random, observer=observer,
+        )  # fmt: skip
+        self._cursor: Cursor
+        self._unclear_upto = 0
+        self._reported_at = -STANDING_SECONDS
+        self._turn = 0
+
+    def stop(self) -> None:
+        """Ask for a graceful stop: what is in flight ends and is settled, nothing new is sent."""
+        self._stop.ask()
+
+    async def run(self, *, until_caught_up: bool = False) -> Cursor:
+        """Deliver until stopped, or until nothing is pending; return where the target stands then.
+
+        Raises:
+            TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
+            StoreBusyError: another process delivers to this target, or keeps it from claiming its place.
+            FencedError: another process took it over.
+            ConfigError: the target found a setting wrong.
+        """
+        with self._store.lock_target(self._name):
+            self._cursor = await self._call(self._store.claim, self._name, self._start)
+            self._refuse_if_stopped()
+            self._unclear_upto = self._cursor.reach
+            self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
+            try:
+                if await self._opening.open(self._cursor):
+                    await self._loop(until_caught_up=until_caught_up)
+                await self._release()
+            except ConfigError as error:
+                await self._opening.gave_up(self._cursor, error)
+                raise
+            except TargetStoppedError:  # raised between two settlements only
+                await self._release()
+                raise
+            finally:
+                await self._connection.close()
+                self._observer.event("relay stopped", position=self._cursor.position)
+        return self._cursor
+
+    async def _release(self) -> None:
+        """Give back what was declared, unless a relay before this one may have sent some of it, and nobody has settled that."""
+        if self._cursor.position >= self._unclear_upto:
+            await self._call(self._store.release, self._name, self._cursor.epoch)
+
+    async def _loop(self, *, until_caught_up: bool) -> None:
+        await self._refresh_book()
+        while not self._stop.asked:
+            await self._report_standing()
+            worked = await self._work()
+            if self._judge.stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._judge.stop}")
+            if not worked and not await self._wait(until_caught_up=until_caught_up):
+                return
+
+    async def _work(self) -> bool:
+        """Give each its turn; False when none had anything to do."""
+        turns = (self._work_replay, self._work_lanes, self._work_log)
+        if self._breaker.closed:
+            return any([await turn() for turn in turns if not self._stop.asked])
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        # On probation one of them has the probe, each in turn, so that one bad event cannot hold it for ever.
+        for _ in turns:
+            self._turn = (self._turn + 1) % len(turns)
+            if await turns[self._turn]():
+                return True
+        return False
+
+    async def _work_replay(self) -> bool:
+        cursor = self._cursor
+        return await self._replays.turn(cursor.epoch, clear=cursor.position >= self._unclear_upto)
+
+    async def _wait(self, *, until_caught_up: bool) -> bool:
+        """Sleep until there may be something to do; False when there is nothing left and that ends the run."""
+        due = await self._next_due()
+        delay = self._settings.poll_seconds
+        if not self._breaker.resting(self._clock.monotonic()):
+            delay = min(delay, self._replays.due_seconds())
+        if self._breaker.resting(self._clock.monotonic()):
+            delay = self._breaker.rest_seconds(self._clock.monotonic())
+        elif due is not None:
+            delay = min(max(due - self._clock.now(), 0.0), delay)
+        elif (
+            until_caught_up
+            and await self._call(self._store.position) == self._cursor.position
+            and not await self._replays.any_open()
+        ):
+            return False
+        await self._pause(max(delay, 0.001))
+        return True
+
+    async def _pause(self, delay_seconds: float) -> None:
+        await self._stop.unless(self._clock.sleep(delay_seconds))
+
+    # --- the log
+
+    async def _work_log(self) -> bool:
+        limit = self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        if not await self._window():
+            return False
+        cursor = self._cursor
+        after, bound = cursor.position, cursor.bound
+        upto = self._book.last_position_of(after + 1, bound)
+        if cursor.mode == "latest":
+            rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
+        else:
+            rows = await self._call(self._store.read, after, upto, limit)
+            upto = rows[-1].seq
+        if upto > cursor.reach:
+            return await self._declare(bound, upto)
+        entities = {row.entity_id for row in rows}
+        controls = await self._call(self._store.controls, self._name, entities)
+        lanes = await self._call(self._store.lanes, self._name, entities)
+        await self._refuse_if_taken_over()
+        chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
+        chunk.hold(self._replays.held)
+        await self._send_waves(chunk)
+        reach = min(upto + self._settings.chunk_size, bound)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
+        await self._refresh_book()
+        return True
+
+    async def _window(self) -> bool:
+        """Make sure that something above the cursor is declared; False when the log has nothing more, or a stop came first."""
+        cursor = self._cursor
+        if cursor.position < cursor.bound and cursor.mode is not None:
+            return True
+        newest = max(await self._call(self._store.position), cursor.bound)
+        if newest <= cursor.position:
+            return False
+        mode = self._settings.mode
+        if mode == "every":
+            newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
+        self._cursor = cursor._replace(mode=mode)
+        return await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
+
+    async def _declare(self, bound: int, reach: int) -> bool:
+        if not await self._sender.claim():
+            return False
+        cursor = self._cursor
+        assert cursor.mode is not None, "a window has a mode"
+        await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
+        self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
+        await self._refresh_book()
+        return True
+
+    async def _refresh_book(self) -> None:
+        """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
+
+        Read any earlier, they could miss one that was applied just before and seals some of it.
+        """
+        newest = await self._call(self._store.newest_revision, self._name)
+        if self._book.misses(newest) and self._book.refresh(await self._call(self._store.revisions, self._name)):
+            self._sender.claim_again()
+
+    async def _send_waves(self, chunk: Chunk) -> None:
+        rows = chunk.rows
+        own = None
+        while rows:
+            wanted = chunk.wanted_bases(rows)
+            bases: dict[str, bytes] = {}
+            if wanted:
+                own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
+                bases = await self._bases(wanted, own)
+            sending, items, rows = chunk.wave(rows, bases)
+            if items:
+                await chunk.send(sending, items, self._sender, self._judge, self._clock.now)
+
+    async def _bases(self, wanted: Collection[tuple[str, int]], own: dict[tuple[str, int], bytes]) -> dict[str, bytes]:
+        bases = {key[0]: own[key] for key in wanted if key in own}
+        missing = {key for key in wanted if key not in own}
+        if missing:
+            found = await self._call(self._store.versions, missing)
+            bases.update({entity_id: row.state for (entity_id, _), row in found.items()})
+        return bases
+
+    # --- lanes
+
+    async def _work_lanes(self) -> bool:
+        if self._breaker.resting(self._clock.monotonic()):
+            return False
+        limit = self._settings.chunk_size if self._breaker.closed else self._settings.batch_size
+        due = await self._due(limit)
+        if not due:
+            return False
+        lanes = await self._call(self._store.lanes, self._name, {delivery.entity_id for delivery in due})
+        cursor = self._cursor
+        latest = self._settings.mode == "latest"
+        work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
+        await self._refresh_book()
+        chosen, marked = work.choose(self._book.newest)
+        rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
+        held = await self._call(self._store.controls, self._name, set(lanes))
+        ready = await self._seal_lanes(work, chosen, rows, held)
+        # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
+        await self._settle(marked, ())
+        sent_at = timestamp(self._clock.now())
+        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
+        taken = [
+            rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
+        ]
+        if taken:
+            self._judge.saw_life()
+            self._judge.delivered(len(taken))
+        settled_at = timestamp(self._clock.now())
+        for (delivery, item), outcome in zip(ready, outcomes, strict=True):
+            row = rows[delivery.seq]
+            if isinstance(outcome, Delivered | Duplicate):
+                control = settled(row, item.event, outcome, delivery.revision, held.get(row.entity_id), settled_at)
+                work.delivered(delivery, control)
+            else:
+                work.failed(self._judge.judge(delivery, outcome, sent_at))
+        await self._settle(work.settlement(self._judge.stop), taken)
+        return True
+
+    async def _due(self, limit: int) -> list[OpenDelivery]:
+        now = self._clock.now()
+        due = await self._due_by(now, limit)
+        if due:
+            return due
+        soonest = await self._next_due()
+        if soonest is None or soonest <= now + self._settings.backoff_limit_seconds:
+            return due
+        # So far off because the target asked for it, or else because the clock was ahead and was set back since.
+        waiting = await self._due_by(inf, limit)
+        return [row for row in waiting if row.reason != ASKED_TO_WAIT or (row.last_attempt_at or "") > timestamp(now)]
+
+    async def _due_by(self, moment: float, limit: int) -> list[OpenDelivery]:
+        held = self._replays.held
+        due = await self._call(self._store.due, self._name, moment, limit + len(held))
+        return [delivery for delivery in due if delivery.entity_id not in held][:limit]
+
+    async def _next_due(self) -> float | None:
+        if not self._replays.held:
+            return await self._call(self._store.next_due, self._name)
+        return next((delivery.due_at for delivery in await self._due_by(inf, 1)), None)
+
+    async def _seal_lanes(
+        self, work: LaneWork, chosen: list[OpenDelivery], rows: dict[int, LogRow], held_by: dict[str, Control]
+    ) -> list[tuple[OpenDelivery, Item]]:
+        wanted = []
+        for delivery in chosen:
+            held = held_by.get(delivery.entity_id)
+            if held is not None and wants_base(self._book.revision(delivery.revision), held):
+                wanted.append((delivery.entity_id, held.version))
+        bases = await self._bases(wanted, {}) if wanted else {}
+        ready = []
+        for delivery in chosen:
+            row, held = rows[delivery.seq], held_by.get(delivery.entity_id)
+            if held is not None and row.version <= held.version:
+                work.superseded(delivery)
+                continue
+            sealed = seal(self._book.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            if isinstance(sealed, SealedEvent):
+                ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
+            else:
+                changed = held is not None and held.presence != sealed
+                work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
+        return ready
+
+    # --- settling
+
+    async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
+        if settlement.position_to == settlement.position_from and not (
+            settlement.controls or settlement.updated or settlement.closed or settlement.stop
+        ):
+            return
+        await self._call(self._store.settle, settlement)
+        codes = settlement.codes + bytes([closing.code for closing in settlement.closed])
+        delivered, filtered, superseded = codes.count(b"D"), codes.count(b"F"), codes.count(b"S")
+        self._cursor = self._cursor._replace(
+            position=settlement.position_to,
+            reach=max(self._cursor.reach, settlement.reach),
+            delivered=self._cursor.delivered + delivered,
+            filtered=self._cursor.filtered + filtered,
+            superseded=self._cursor.superseded + superseded,
+        )
+        dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
+        self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
+        now = self._clock.now()
+        for committed_at in {row.committed_at: None for row in taken}:
+            self._observer.latency(now - seconds(committed_at))
+        if self._progress is not None:
+            self._progress(self._cursor)
+
+    async def _report_standing(self) -> None:
+        """Tell the metrics where the target stands, now and then, and notice a stop that a person asked for."""
+        now = self._clock.monotonic()
+        if now - self._reported_at < STANDING_SECONDS:
+            return
+        self._reported_at = now
+        stopped = (await self._stored_cursor()).stopped
+        counts = await self._call(self._store.counts, self._name)
+        self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
+        self._cursor = self._cursor._replace(stopped=stopped)
+        self._refuse_if_stopped()
+
+    async def _refuse_if_taken_over(self) -> None:
+        """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.
+
+        A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
+        """
+        if (await self._stored_cursor()).epoch != self._cursor.epoch:
+            raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")
+
+    async def _stored_cursor(self) -> Cursor:
+        cursor = await self._call(self._store.cursor, self._name)
+        assert cursor is not None, "a target that was claimed has a cursor"
+        return cursor
+
+    def _refuse_if_stopped(self) -> None:
+        if self._cursor.stopped is not None:
+            raise TargetStoppedError(
+                f"target {self._name} is stopped: {self._cursor.stopped}. Mend the cause, then `goldwire resume {self._name}`"
+            )

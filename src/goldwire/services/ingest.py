@@ -1,0 +1,203 @@
+"""Taking files in: rows are read, mastered and committed in batches, each batch in one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from msgspec import Struct, field
+
+from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.reader import read_file
+from goldwire.capture.rejects import RejectsFile
+from goldwire.errors import InputError
+from goldwire.mastering.engine import IngestResult
+from goldwire.services.application import Application
+from goldwire.services.garbage_collection import without_collection
+from goldwire.services.mastering_rules import note_mastered
+
+FIRST_REJECTS = 20
+"""How many rejects the result itself holds."""
+
+CHUNK_BYTES = 1 << 20
+
+
+class Ingested(Struct):
+    """What was taken in so far."""
+
+    correlation_id: str
+    rows: int = 0
+    facts: int = 0
+    decisions: int = 0
+    repeated: int = 0
+    """Decisions that had been carried out before and were left alone."""
+    unchanged: int = 0
+    """Facts among those taken that committed no version: what they say was known."""
+    versions: int = 0
+    """New versions committed, tombstones included."""
+    merges: int = 0
+    unmerges: int = 0
+    rejected: int = 0
+    first_rejects: list[Rejected] = field(default_factory=list)
+    rejects_file: str | None = None
+    """Where all rejects are named, if there are any and a file was asked for."""
+    position: int = 0
+    """The newest position of the log afterwards."""
+
+
+def ingest_files(
+    application: Application,
+    source: str | None,
+    files: Sequence[Path],
+    *,
+    rejects_file: Path | None = None,
+    batch_size: int = 1_000,
+    correlation_id: str | None = None,
+    progress: Callable[[Ingested], None] | None = None,
+) -> Ingested:
+    """Take files in.
+
+    Args:
+        application: what one configuration describes.
+        source: how rows are read; None for JSON lines in Goldwire's own format.
+        files: in the order in which they are taken.
+        rejects_file: where every reject is named; an earlier file is replaced.
+        batch_size: rows in one transaction.
+        correlation_id: travels with every change; a new one unless given.
+        progress: called after each batch.
+
+    Raises:
+        InputError: a file is unusable, or breaks off; the rows before that were taken. Or the rejects file cannot be
+            written; before the first row.
+        ConfigError: the model or the source contradicts itself; before the first row.
+        StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
+    """
+    with RejectsWriter(rejects_file) as writer:
+        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
+        spec = application.loaded.config.sources[source] if source is not None else None
+        application.keep_time_rising()
+        note_mastered(application)
+        for file in files:
+            now = application.clock.now()
+            intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)
+        intake.result.position = application.store.position()
+        intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
+        return intake.result
+
+
+def take_batch(application: Application, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
+    """Master one batch and commit what it changes, in one transaction.
+
+    Args:
+        application: what one configuration describes.
+        batch: facts and decisions, in order.
+        correlation_id: travels with every change.
+
+    Raises:
+        StoreBusyError, StoreFullError: nothing of the batch was committed.
+    """
+    with without_collection(), application.store.ingest(application.clock.now()) as workspace:
+        return application.mastering.apply(batch, workspace, correlation_id)
+
+
+class RejectsWriter:
+    """Writes rejects to a file, if one was asked for.
+
+    Args:
+        path: the file, or None.
+
+    Raises:
+        InputError: the file could not be written.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = RejectsFile(path) if path is not None else None
+        if self._file is not None:
+            self._file.check()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def write(self, rejected: Rejected) -> None:
+        """Name one reject."""
+        if self._file is not None:
+            self._file.write(rejected)
+
+
+class _Intake:
+    def __init__(
+        self, application: Application, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
+    ) -> None:
+        self._application = application
+        self.result = result
+        self._writer = writer
+        self._progress = progress
+
+    def take(self, rows: Iterable[Fact | Decision | Rejected | InputError], batch_size: int) -> None:
+        """Take rows in, a batch at a time; an error among them is raised once what came before it is committed."""
+        batch: list[Fact | Decision] = []
+        broken: InputError | None = None
+        for row in rows:
+            if isinstance(row, InputError):
+                broken = row
+                break
+            self.result.rows += 1
+            if isinstance(row, Rejected):
+                self._reject(row)
+                continue
+            batch.append(row)
+            if len(batch) >= batch_size:
+                self._commit(batch)
+                batch = []
+        if batch:
+            self._commit(batch)
+        if broken is not None:
+            taken = f"; rows dealt with before it: {self.result.rows:,}" if self.result.rows else ""
+            raise InputError(f"{broken}{taken}") from broken
+
+    def _commit(self, batch: list[Fact | Decision]) -> None:
+        result = self.result
+        done = take_batch(self._application, batch, result.correlation_id)
+        result.facts += done.facts
+        result.decisions += done.decisions
+        result.repeated += done.repeated
+        result.unchanged += done.unchanged
+        result.versions += done.versions
+        result.merges += done.merges
+        result.unmerges += done.unmerges
+        for rejected in done.rejected:
+            self._reject(rejected)
+        if self._progress is not None:
+            self._progress(result)
+
+    def _reject(self, rejected: Rejected) -> None:
+        self.result.rejected += 1
+        if len(self.result.first_rejects) < FIRST_REJECTS:
+            self.result.first_rejects.append(rejected)
+        self._writer.write(rejected)
+
+
+def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Decision | Rejected | InputError]:
+    """Hand on a reader's error as its last row, so that what came before it can be committed first."""
+    try:
+        yield from rows
+    except InputError as error:
+        yield error
+
+
+def count_lines(files: Sequence[Path]) -> int | None:
+    """Return about how many rows there are, for a progress bar; None where that cannot be told quickly."""
+    total = 0
+    for file in files:
+        if file.suffix in (".parquet", ".pq") or not file.is_file():
+            return None
+        with file.open("rb") as opened:
+            while chunk := opened.read(CHUNK_BYTES):
+                total += chunk.count(b"\n")
+    return total

@@ -1,0 +1,83 @@
+"""Under which match rules and survivorship the store was mastered, so that a change of them is noticed.
+
+Kept as a document of the store. What is new in the model (a type, an attribute) is no change: nothing was mastered without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from goldwire.canonical import canonical
+from goldwire.mastering.model import EntityType
+
+if TYPE_CHECKING:
+    from goldwire.services.application import Application
+
+_NAME = "mastered under"
+
+Described = dict[str, dict[str, Any]]
+"""Entity type to what decides which records are one, and which values win."""
+
+
+def changed_types(application: Application) -> list[str]:
+    """Return the entity types whose records were mastered under other rules than those of the configuration, sorted."""
+    known, present = _known(application), _described(application.loaded.config.types)
+    return sorted(name for name in known.keys() & present.keys() if _differs(known[name], present[name]))
+
+
+def note_mastered(application: Application, types: Collection[str] = ()) -> None:
+    """Note under which rules the store is mastered.
+
+    Args:
+        application: what one configuration describes.
+        types: whose records were all mastered again just now. For all others what was noted before stays, and what is new in
+            the model is added; in an empty store everything is new.
+    """
+    known, present = _known(application), _described(application.loaded.config.types)
+    before = known
+    if application.store.position() == 0:
+        known = {}
+    wanted = {**present, **{name: _joined(rules, present.get(name)) for name, rules in known.items() if name not in types}}
+    if wanted != before:
+        application.store.save_document(_NAME, canonical(wanted), application.clock.now())
+
+
+def _known(application: Application) -> Described:
+    kept = application.store.documents(_NAME)
+    found: Described = msgspec.json.decode(kept[-1][2]) if kept else {}
+    return found
+
+
+def _differs(known: dict[str, Any], present: dict[str, Any]) -> bool:
+    attributes = present["attributes"]
+    return {**known, "attributes": {}} != {**present, "attributes": {}} or any(
+        attributes.get(name) != rules for name, rules in known["attributes"].items()
+    )
+
+
+def _joined(known: dict[str, Any], present: dict[str, Any] | None) -> dict[str, Any]:
+    """Add the attributes that are new in the model."""
+    return known if present is None else {**known, "attributes": {**present["attributes"], **known["attributes"]}}
+
+
+def _described(types: Mapping[str, EntityType]) -> Described:
+    return {name: _rules(entity_type) for name, entity_type in types.items()}
+
+
+def _rules(entity_type: EntityType) -> dict[str, Any]:
+    match = [{**msgspec.to_builtins(rule), "name": ""} for rule in entity_type.match]
+    for rule in match:
+        rule["equal"] = sorted(set(rule["equal"]))
+    attributes = {}
+    for name, attribute in entity_type.attributes.items():
+        choices = attribute.survivorship if attribute.survivorship is not None else entity_type.survivorship
+        systems = attribute.systems if attribute.systems is not None else entity_type.systems
+        attributes[name] = {"survivorship": list(choices), "systems": list(systems) if "source_priority" in choices else []}
+    golden = msgspec.to_builtins(entity_type.golden)
+    # Through JSON, so that it compares with what was kept: a tuple is a list there.
+    plain = {"match": match, "attributes": attributes, "golden": golden, "approval": entity_type.approval}
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(plain))
+    return found

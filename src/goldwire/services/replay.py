@@ -1,0 +1,204 @@
+"""Asking for a replay: what it selects, what it would come to, and carrying it out where no relay of the target runs."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from goldwire.canonical import canonical
+from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.rows import LogRow, Revision
+from goldwire.clock import timestamp
+from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
+from goldwire.services.application import Application
+from goldwire.services.lookup import cursor_of, history_of
+from goldwire.services.placement_record import keep_settings
+
+if TYPE_CHECKING:
+    from goldwire.relay.replay_plan import Plan
+
+
+def moment(text: str, option: str) -> str:
+    """Return a moment that a person wrote as recorded text; without a zone it is taken as UTC.
+
+    Raises:
+        InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
+    """
+    try:
+        written = datetime.fromisoformat(text)
+        aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
+        return timestamp(aware.timestamp())
+    except (ValueError, OverflowError):
+        raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a person asked for, as it was written on the command line."""
+
+    since: str | None = None
+    """A moment, see `moment`; what was committed then is included,"""
+    until: str | None = None
+    """and here it is not."""
+    from_seq: int | None = None
+    """The first position,"""
+    to_seq: int | None = None
+    """and the last."""
+    from_version: int | None = None
+    """Of one entity the first version,"""
+    to_version: int | None = None
+    """and the last."""
+    entities: tuple[str, ...] = ()
+    """Entity ids, or SYSTEM/ID of one of their records; none: all."""
+    where: str | None = None
+    """A CEL expression."""
+
+
+def select(application: Application, target: str, asked: Asked) -> Selection:
+    """Return what a person asked for as positions.
+
+    Raises:
+        InputError: the two ends contradict each other, or nothing lies between them.
+        ContractError: the expression is wrong, or decides on what the target may not know.
+    """
+    beginnings = (asked.since, asked.from_seq, asked.from_version)
+    ends = (asked.until, asked.to_seq, asked.to_version)
+    if max(sum(one is not None for one in either) for either in (beginnings, ends)) > 1:
+        raise InputError("give one beginning and one end: a moment, a position or a version")
+    if asked.since is not None and asked.until is not None and moment(asked.since, "--since") >= moment(asked.until, "--until"):
+        raise InputError("--since has to be before --until")
+    store = application.store
+    cursor = cursor_of(store, target)
+    histories = [history_of(store, name) for name in asked.entities]
+    after, upto = _ends(application, asked, histories)
+    bounded = upto is not None and upto < cursor.position
+    after = max(after, cursor.start)
+    upto = cursor.position if upto is None else min(upto, cursor.position)
+    if upto <= after:
+        raise InputError(
+            f"{target} was sent nothing between these ends; it began after position {cursor.start} and is at {cursor.position}"
+        )
+    attributes = _where_attributes(application, target, asked.where) if asked.where is not None else ()
+    ids = tuple(dict.fromkeys(history[0].entity_id for history in histories))
+    return Selection(after, upto, bounded, ids, asked.where, attributes)
+
+
+def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+    """Return the position after which to begin, and the last one, None where no end was given."""
+    store = application.store
+    after, upto = 0, asked.to_seq
+    if asked.since is not None:
+        after = store.position_before(moment(asked.since, "--since"))
+    elif asked.from_seq is not None:
+        after = asked.from_seq - 1
+    if asked.until is not None:
+        upto = store.position_before(moment(asked.until, "--until"))
+    if asked.from_version is None and asked.to_version is None:
+        return after, upto
+    if len(histories) != 1:
+        raise InputError("a version is one of an entity: give --from-version and --to-version with one --entity")
+    [history] = histories
+    if asked.from_version is not None:
+        above = [row.seq for row in history if row.version >= asked.from_version]
+        if not above:
+            raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
+        after = above[0] - 1
+    if asked.to_version is not None:
+        upto = max(row.seq for row in history if row.version <= asked.to_version)
+    return after, upto
+
+
+def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
+    """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
+
+    That a record is repeated tells the target something about the values that decided it (docs/adr/0010).
+    """
+    from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
+
+    revisions = application.store.revisions(target)
+    if not revisions:
+        raise ConfigError(f"no contract was applied yet for {target}; run `goldwire apply`")
+    kept = msgspec.json.decode(revisions[-1].document, type=ContractDocument)
+    spec = msgspec.structs.replace(kept.spec, where=where, deselect=False)
+    asked = canonical(msgspec.to_builtins(msgspec.structs.replace(kept, spec=spec)))
+    try:
+        compiled = AppliedContracts(application.loaded, target).compile(Revision(1, 0, "", asked)).where
+    except ContractError as error:
+        raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
+    assert compiled is not None, "it was given"
+    return tuple(sorted(compiled.attributes))
+
+
+def ask(application: Application, target: str, selection: Selection, *, rate: float | None, why: str) -> Replay:
+    """Keep the record of a new replay, and return it.
+
+    Raises:
+        TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
+    """
+    stopped = cursor_of(application.store, target).stopped
+    if stopped is not None:
+        raise TargetStoppedError(
+            f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
+        )
+    replay_id = f"{SystemRandom().getrandbits(40):010x}"
+    now = timestamp(application.clock.now())
+    replay = Replay(replay_id, target, selection, _who(), now, why, rate)
+    application.store.add_replay(replay)
+    return replay
+
+
+def plan(
+    application: Application, target: str, selection: Selection, rate: float | None, progress: Callable[[int], None]
+) -> Plan:
+    """Return what a replay would come to; nothing is sent and nothing is written.
+
+    Args:
+        application: what one configuration describes.
+        target: the target.
+        selection: what would be repeated.
+        rate: events a second that the replay is held to.
+        progress: called with the position that was reached.
+    """
+    from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
+    from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
+    from goldwire.relay.store_call import StoreCall  # noqa: PLC0415
+
+    source = ReplaySource(target, application.store, StoreCall(), application.book(target))
+    limits = [limit for limit in (rate, application.target_config(target).delivery.rate_limit_per_second) if limit is not None]
+    return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
+
+
+def carry_out(application: Application, replay: Replay, told: Callable[[Replay], None]) -> bool:
+    """Run the target's relay until the replay has ended; False where another process runs it, which carries it out.
+
+    Args:
+        application: what one configuration describes.
+        replay: its record.
+        told: called with the record after each turn.
+
+    Raises:
+        TargetStoppedError, ConfigError: the target cannot be delivered to.
+    """
+    from goldwire.services.run import run_replay  # noqa: PLC0415 - a replay that waits for another process needs none
+
+    try:
+        with application.store.lock_target(replay.target):
+            pass
+    except StoreBusyError:
+        return False
+    keep_settings(application, replay.target)
+    run_replay(application, replay, told)
+    return True
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # an account without a name
+        return "unknown"

@@ -1,0 +1,92 @@
+"""Looks at one target's own set-up: connects as the relay would, and asks what it can without writing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from goldwire.errors import ConfigError, GoldwireError
+from goldwire.services.application import Application
+from goldwire.services.placement_record import Places
+from goldwire.services.placement_rule import refuse_moves, shared_places
+from goldwire.services.run import loop_factory
+from goldwire.targets.base import Checks, Finding, Target
+
+
+class Checked(Struct, frozen=True):
+    """What a check found."""
+
+    target: str
+    kind: str
+    findings: list[Finding]
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing has to be mended."""
+        return all(finding.state != "fix" for finding in self.findings)
+
+
+def check_target(application: Application, name: str) -> Checked:
+    """Check a target.
+
+    Raises:
+        NotFoundError: there is none of this name.
+    """
+    kind = application.target_config(name).kind
+    try:
+        target = application.target(name)
+    except ConfigError as error:
+        return Checked(name, kind, [Finding("settings", "fix", str(error))])
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return Checked(name, kind, [*runner.run(_look(target)), *_patience(application, name), *_place(application, name)])
+
+
+async def _look(target: Target) -> Sequence[Finding]:
+    try:
+        await target.open()
+    except Exception as error:  # noqa: BLE001 - a target may be written by a third party
+        return [_not_open(error)]
+    try:
+        opened = Finding("connection", "ok", "opens")
+        return [opened, *(await target.check() if isinstance(target, Checks) else [])]
+    except Exception as error:  # noqa: BLE001 - the same
+        return [Finding("connection", "fix", f"it opened, and then could not be looked at ({type(error).__name__}); try again")]
+    finally:
+        await target.close()
+
+
+def _not_open(error: Exception) -> Finding:
+    if isinstance(error, GoldwireError):
+        return Finding("settings", "fix", str(error))
+    if isinstance(error, BlockingIOError):
+        return Finding("connection", "note", f"{error.strerror or error}: while it is in use, it cannot be looked at")
+    if isinstance(error, OSError):
+        return Finding("connection", "fix", f"not reachable: {error.strerror or error}")
+    return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
+
+
+def _place(application: Application, name: str) -> list[Finding]:
+    """Tell what a relay would refuse, where there is a store that knows what the target has had."""
+    if not application.loaded.path(application.loaded.config.store.path).exists():
+        return []
+    try:
+        shared = shared_places(Places(application), list(application.loaded.config.targets), name)
+        found = [Finding("place", "note", text) for text in shared]
+        refuse_moves(application, [name])
+    except ConfigError as error:
+        return [*found, *(Finding("pinned settings", "fix", line) for line in str(error).splitlines())]
+    except GoldwireError as error:
+        return [Finding("pinned settings", "note", f"could not be compared with those before: {error}")]
+    return found
+
+
+def _patience(application: Application, name: str) -> list[Finding]:
+    """Compare the target's own time limit with the relay's: whoever gives up first cannot tell what became of the rest."""
+    own = getattr(application.settings(name), "timeout_seconds", None)
+    limit = application.target_config(name).delivery.timeout_seconds
+    if own is None or own < limit:
+        return []
+    text = f"timeout_seconds is {own:g}, but delivery.timeout_seconds gives up after {limit:g}; raise the latter"
+    return [Finding("time limits", "fix", text)]

@@ -1,1 +1,0 @@
-"""One file per target kind; each passes `goldwire.testing.TargetSuite`."""

@@ -1,0 +1,1 @@
+"""One package for each target kind; each passes `goldwire.testing.TargetSuite`."""

@@ -1,0 +1,1 @@
+"""Target kinds of Azure: Event Hubs and Service Bus, and what they share."""

@@ -1,0 +1,1 @@
+"""Target kind `event_hubs`: publishes each event to an Azure Event Hub."""

@@ -1,0 +1,1 @@
+"""What several target kinds share: HTTP, threads for blocking clients, a broker message, optional packages."""

@@ -1,0 +1,1 @@
+"""Target kind `file`: appends each event to a file of JSON lines."""

@@ -1,0 +1,215 @@
+"""Target kind `file`: appends each event to a file of JSON lines, one event a line, exactly the bytes that were sealed."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Struct
+
+from goldwire.clock import Clock
+from goldwire.errors import ConfigError
+from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, Unavailable, Unknown
+from goldwire.targets.clients.worker import Worker
+from goldwire.targets.file.line_log import LineLog, TornWriteError
+from goldwire.targets.registry import target_kind
+from goldwire.targets.settings import Settings, about
+
+_DUPLICATE = Duplicate()
+_WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
+
+
+class FileSettings(Settings, frozen=True):
+    """Where and how a `file` target writes."""
+
+    path: Annotated[
+        str,
+        about(
+            "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
+            examples=["out/events.jsonl"],
+            min_length=1,
+        ),
+    ]
+    fsync: Annotated[bool, about("Wait for the disk at each send, so that a power failure loses nothing.")] = True
+    rotate_bytes: Annotated[int | None, about("Begin a new file before one grows beyond this.", examples=[100_000_000])] = None
+    rotate_seconds: Annotated[
+        float | None,
+        about("Begin a new file when one is older than this, counted from when this process opened it.", examples=[86_400]),
+    ] = None
+    recall: Annotated[
+        int,
+        about(
+            "How many entities' last versions to keep in mind, so that what is sent again after a crash is not written "
+            "again; read back from the file when it is opened. About 150 bytes each.",
+            ge=0,
+            advanced=True,
+        ),
+    ] = 50_000
+
+    def __post_init__(self) -> None:
+        if self.rotate_bytes is not None and self.rotate_bytes < 1:
+            raise ValueError("rotate_bytes must be at least 1")
+        if self.rotate_seconds is not None and self.rotate_seconds <= 0:
+            raise ValueError("rotate_seconds must be above 0")
+
+
+class _Line(Struct):
+    """What is read back of a line."""
+
+    entity_id: str = msgspec.field(name="entityId")
+    version: int
+
+
+_decode_line = msgspec.json.Decoder(_Line).decode
+
+
+@target_kind("file", settings=FileSettings)
+class FileTarget:
+    """Each send is one write and one sync, on a thread of its own; a failed write is taken back."""
+
+    batch_limit: ClassVar[int] = 10_000
+
+    def __init__(self, name: str, settings: FileSettings, clock: Clock) -> None:
+        self.name = name
+        self.settings = settings
+        self._clock = clock
+        self._worker = Worker(name)
+        self._log: LineLog | None = None
+        self._torn = False
+        self._opened_at = 0.0
+        self._versions: dict[str, int] = {}
+
+    async def open(self) -> None:
+        """Lock the file, mend its end, and read back which versions it holds last.
+
+        Raises:
+            ConfigError: the path cannot be written to or holds something else.
+            OSError: another process writes it, or the disk fails.
+        """
+        await self._worker.run(self._open)
+
+    async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """Append the events that are newer than what is remembered of their entities."""
+        return await self._worker.run(self._send, items)
+
+    async def close(self) -> None:
+        """Wait for a send under way, and unlock the file."""
+        if self._log is not None:
+            await self._worker.run(self._close)
+        self._worker.stop()
+
+    async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
+        """The version last written of each item's entity; None also where it is older than `recall` reaches."""
+        return [self._versions.get(item.event.entity_id) for item in items]
+
+    def _open(self) -> None:
+        rotates = self.settings.rotate_bytes is not None or self.settings.rotate_seconds is not None
+        self._close()
+        log = LineLog(Path(self.settings.path), numbered=rotates, sync=self.settings.fsync)
+        try:
+            log.open()
+        except ValueError as error:
+            raise ConfigError(f"target '{self.name}': {error}") from None
+        except BlockingIOError as error:
+            raise BlockingIOError(error.errno, f"target '{self.name}': another process writes {log.file}") from None
+        except OSError as error:
+            raise self._explained(error, log.file) from error
+        self._log, self._torn = log, False
+        self._opened_at = self._clock.monotonic()
+        self._versions = self._recalled(log)
+
+    def _recalled(self, log: LineLog) -> dict[str, int]:
+        newest_first: dict[str, int] = {}
+        for line in log.newest_first() if self.settings.recall else ():
+            try:
+                written = _decode_line(line)
+            except msgspec.DecodeError:
+                continue  # somebody else's edit; `goldwire verify` reports it
+            newest_first.setdefault(written.entity_id, written.version)
+            if len(newest_first) >= self.settings.recall:
+                break
+        return dict(reversed(newest_first.items()))
+
+    def _send(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        if self._torn:
+            try:
+                self._open()
+            except OSError as error:
+                return [Unavailable(f"the file cannot be opened: {error.strerror}")] * len(items)
+        versions = self._versions
+        outcomes: list[Outcome] = []
+        fresh: list[tuple[str, int]] = []
+        lines: list[bytes] = []
+        for item in items:
+            event = item.event
+            if versions.get(event.entity_id, 0) >= event.version:
+                outcomes.append(_DUPLICATE)
+            else:
+                outcomes.append(DELIVERED)
+                fresh.append((event.entity_id, event.version))
+                lines.append(event.body)
+        if not lines:
+            return outcomes
+        lines.append(b"")
+        failure = self._append(b"\n".join(lines))
+        if failure is not None:
+            return [failure if outcome is DELIVERED else outcome for outcome in outcomes]
+        self._remember(fresh)
+        return outcomes
+
+    def _append(self, lines: bytes) -> Outcome | None:
+        """Write, and return what to answer if that failed.
+
+        Raises:
+            ConfigError: the file may no longer be written.
+        """
+        log = self._log
+        assert log is not None, "send before open"
+        try:
+            if self._is_due(log, len(lines)):
+                log.rotate()
+                self._opened_at = self._clock.monotonic()
+            log.append(lines)
+        except TornWriteError as error:
+            self._torn = True
+            return Unknown(f"the write failed half-way: {error}")
+        except ValueError as error:
+            self._close()
+            raise ConfigError(f"target '{self.name}': {error}") from None
+        except OSError as error:
+            explained = self._explained(error, log.file)
+            if isinstance(explained, ConfigError):
+                raise explained from error
+            return Unavailable(f"the file cannot be written: {error.strerror}")
+        return None
+
+    def _is_due(self, log: LineLog, more_bytes: int) -> bool:
+        if log.length_bytes == 0:
+            return False
+        limit_bytes, limit_seconds = self.settings.rotate_bytes, self.settings.rotate_seconds
+        if limit_bytes is not None and log.length_bytes + more_bytes > limit_bytes:
+            return True
+        return limit_seconds is not None and self._clock.monotonic() - self._opened_at >= limit_seconds
+
+    def _remember(self, fresh: Sequence[tuple[str, int]]) -> None:
+        recall, versions = self.settings.recall, self._versions
+        if not recall:
+            return
+        for entity_id, version in fresh:
+            versions.pop(entity_id, None)
+            versions[entity_id] = version
+        while len(versions) > recall:
+            del versions[next(iter(versions))]
+
+    def _close(self) -> None:
+        log, self._log = self._log, None
+        if log is not None:
+            log.close()
+
+    def _explained(self, error: OSError, file: Path) -> OSError | ConfigError:
+        if error.errno in _WRONG_SETTING:
+            return ConfigError(f"target '{self.name}': {file} cannot be written ({error.strerror}); mend `path` or its rights")
+        return error

@@ -1,0 +1,1 @@
+"""Target kind `webhook`: POSTs events to a URL, signed as Standard Webhooks."""

@@ -1,0 +1,123 @@
+"""What the management API says of queues, topics and subscriptions: Atom entries, as the service writes them.
+
+The members, their order and their namespace are those of the service's own answers. Source:
+https://learn.microsoft.com/rest/api/servicebus/entities
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from xml.etree import ElementTree as ET
+
+from goldwire_emulator.broker.config import BrokerConfig
+from goldwire_emulator.broker.entities import Limits, QueueSettings, ReceivingSettings, SubscriptionSettings, TopicSettings
+
+_ATOM = "http://www.w3.org/2005/Atom"
+_SERVICE_BUS = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
+_FOR_EVER = "P10675199DT2H48M5.4775807S"
+"""The longest time that .NET knows: how the service says that there is no limit."""
+_DEFAULT_WINDOW_MS = 600_000
+
+Entity = QueueSettings | TopicSettings | SubscriptionSettings
+_Members = Iterable[tuple[str, object]]
+
+
+class Directory:
+    """Finds descriptions by their path.
+
+    Args:
+        config: the entities.
+        limits: their quotas.
+    """
+
+    def __init__(self, config: BrokerConfig, limits: Limits) -> None:
+        self._limits = limits
+        self._queues = {queue.name.lower(): queue for queue in config.queues}
+        self._topics = {topic.name.lower(): topic for topic in config.topics}
+
+    def answer(self, path: str, skip: int = 0, top: int = 100) -> bytes:
+        """Return the document of a path: an entry, or a feed; an empty feed where there is nothing, as the service does.
+
+        Args:
+            path: `QUEUE`, `TOPIC`, `TOPIC/Subscriptions`, `TOPIC/Subscriptions/NAME`, `$Resources/queues` or `/topics`.
+            skip: leave out so many of a list.
+            top: the most of a list.
+        """
+        found = self._find(path.strip("/").lower())
+        if isinstance(found, Sequence):
+            feed = ET.Element(f"{{{_ATOM}}}feed")
+            ET.SubElement(feed, f"{{{_ATOM}}}title", type="text").text = path
+            feed.extend(self._entry(entity) for entity in found[skip : skip + top])
+            return _document(feed)
+        return _document(self._entry(found))
+
+    def _find(self, path: str) -> Entity | Sequence[Entity]:
+        if path == "$resources/queues":
+            return list(self._queues.values())
+        if path == "$resources/topics":
+            return list(self._topics.values())
+        name, is_list, subscription = path.partition("/subscriptions")
+        topic = self._topics.get(name)
+        if is_list:
+            subscriptions = topic.subscriptions if topic is not None else ()
+            wanted = subscription.strip("/")
+            return next((one for one in subscriptions if one.name.lower() == wanted), []) if wanted else subscriptions
+        return self._queues.get(name) or topic or []
+
+    def _entry(self, entity: Entity) -> ET.Element:
+        entry = ET.Element(f"{{{_ATOM}}}entry")
+        ET.SubElement(entry, f"{{{_ATOM}}}title", type="text").text = entity.name
+        content = ET.SubElement(entry, f"{{{_ATOM}}}content", type="application/xml")
+        kind, members = self._described(entity)
+        description = ET.SubElement(content, f"{{{_SERVICE_BUS}}}{kind}")
+        for name, value in members:
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            ET.SubElement(description, f"{{{_SERVICE_BUS}}}{name}").text = text
+        return entry
+
+    def _described(self, entity: Entity) -> tuple[str, _Members]:
+        if isinstance(entity, TopicSettings):
+            return "TopicDescription", [
+                ("DefaultMessageTimeToLive", _duration(entity.default_time_to_live_ms)),
+                *self._entrance(entity.duplicate_window_ms),
+            ]
+        if isinstance(entity, QueueSettings):
+            return "QueueDescription", [*_receiving(entity), *self._entrance(entity.duplicate_window_ms)]
+        return "SubscriptionDescription", [*_receiving(entity), ("Status", "Active")]
+
+    def _entrance(self, duplicate_window_ms: int | None) -> _Members:
+        """Return what is said of an entity that takes messages."""
+        return [
+            ("MaxSizeInMegabytes", self._limits.max_entity_bytes // 1024**2),
+            ("RequiresDuplicateDetection", duplicate_window_ms is not None),
+            ("DuplicateDetectionHistoryTimeWindow", _duration(duplicate_window_ms or _DEFAULT_WINDOW_MS)),
+            ("Status", "Active"),
+            ("EnablePartitioning", False),
+            ("MaxMessageSizeInKilobytes", self._limits.max_message_bytes // 1024),
+        ]
+
+
+def _document(root: ET.Element) -> bytes:
+    found: bytes = ET.tostring(root, "utf-8")
+    return found
+
+
+def _receiving(entity: ReceivingSettings) -> _Members:
+    """Return what is said of an entity from which messages are received."""
+    found: list[tuple[str, object]] = [
+        ("LockDuration", _duration(entity.lock_ms)),
+        ("RequiresSession", entity.requires_session),
+        ("DefaultMessageTimeToLive", _duration(entity.default_time_to_live_ms)),
+        ("DeadLetteringOnMessageExpiration", entity.dead_letter_expired),
+        ("MaxDeliveryCount", entity.max_delivery_count),
+    ]
+    if entity.forward_to:
+        found.append(("ForwardTo", entity.forward_to))
+    if entity.forward_dead_letters_to:
+        found.append(("ForwardDeadLetteredMessagesTo", entity.forward_dead_letters_to))
+    return found
+
+
+def _duration(milliseconds: int | None) -> str:
+    """Return a time as ISO 8601 writes it."""
+    return _FOR_EVER if milliseconds is None else f"PT{milliseconds / 1000:g}S"

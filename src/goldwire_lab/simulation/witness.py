@@ -1,0 +1,162 @@
+"""What stands at the other side: it remembers everything that arrived, in order, and reports each broken promise."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from goldwire.canonical import canonical
+from goldwire.event.sealed import SealedEvent
+from goldwire.targets.base import Item
+
+
+class Held(Struct, frozen=True):
+    """What somebody holds of a golden record who applied every event."""
+
+    attributes: dict[str, Any]
+    edges: list[dict[str, Any]]
+    """`rel` and `to`, in canonical order."""
+    external_ids: list[dict[str, str]]
+
+
+def after(held: Held | None, body: dict[str, Any]) -> Held:
+    """Return what is held after an EntityChanged.
+
+    Args:
+        held: before; None where there was nothing.
+        body: of the event.
+    """
+    changes = body["changes"]
+    if held is None or body["payload"] == "full":
+        held = Held({}, [], [])
+        attributes = changes["attributes"]
+    else:
+        attributes = {**held.attributes, **changes["attributes"]}
+        attributes = {name: entry for name, entry in attributes.items() if entry["value"] is not None}
+    edges = {canonical(edge): edge for edge in held.edges}
+    for change in changes["edges"]:
+        edge = {"rel": change["rel"], "to": change["to"]}
+        if change.get("op") == "removed":
+            edges.pop(canonical(edge), None)
+        else:
+            edges[canonical(edge)] = edge
+    return Held(attributes, [edges[key] for key in sorted(edges)], body["externalIds"])
+
+
+class _Repeats(Struct):
+    """What one replay repeated of one entity."""
+
+    versions: list[int]
+    """In the order of their first arrival."""
+    live: int
+    """How many events of the entity had arrived when the first of these did,"""
+    newest: int
+    """and the newest version among them."""
+    last_hash: bytes = b""
+    gaps: list[int] = []
+    """Versions that were repeated without the event before them."""
+
+
+class Witness:
+    """All arrivals at one target.
+
+    Args:
+        target: its name, for messages.
+        report: told of each broken promise. It must not raise: a relay takes a target's errors for the target's.
+    """
+
+    def __init__(self, target: str, report: Callable[[str], None]) -> None:
+        self._target = target
+        self._report = report
+        self._first: dict[str, list[SealedEvent]] = defaultdict(list)
+        self._seen: dict[tuple[str, int], bytes] = {}
+        self._repeats: dict[tuple[str, str], _Repeats] = {}
+
+    def arrived(self, item: Item, *, late: bool = False) -> None:
+        """Take note of an arrival, and check it against what came before.
+
+        Args:
+            item: what arrived.
+            late: after its sender had given up waiting; by then it may have been given up for good.
+        """
+        event = item.event
+        key = (event.entity_id, event.version)
+        before = self._seen.get(key)
+        if item.replay_id is not None:
+            self._repeated(item.replay_id, event, before, late=late)
+            return
+        if before is not None:
+            if before != event.body:
+                self._report(f"{self._target}: version {event.version} of {event.entity_id} was resent with other bytes")
+            return
+        self._seen[key] = event.body
+        arrivals = self._first[event.entity_id]
+        if arrivals and event.version <= arrivals[-1].version:
+            self._report(
+                f"{self._target}: {event.entity_id} arrived in version {event.version} after version {arrivals[-1].version}"
+            )
+        expected = arrivals[-1].hash if arrivals else None
+        if event.previous_hash != expected:
+            self._report(f"{self._target}: the chain of {event.entity_id} breaks before version {event.version}")
+        arrivals.append(event)
+
+    def _repeated(self, replay_id: str, event: SealedEvent, before: bytes | None, *, late: bool) -> None:
+        """A replay repeats what arrived before, in order, with nothing live of its entity in between."""
+        name = f"{self._target}: {replay_id}: version {event.version} of {event.entity_id}"
+        if before is None:
+            self._report(f"{name} was repeated, and never sent")
+        elif before != event.body:
+            self._report(f"{name} was repeated with other bytes")
+        arrivals = self._first[event.entity_id]
+        newest = arrivals[-1].version if arrivals else 0
+        repeats = self._repeats.setdefault((replay_id, event.entity_id), _Repeats([], len(arrivals), newest))
+        if late or event.version in repeats.versions:
+            return
+        if repeats.versions and event.version < repeats.versions[-1]:
+            self._report(f"{name} was repeated after version {repeats.versions[-1]}")
+        if repeats.versions and len(arrivals) != repeats.live:
+            self._report(f"{name} was repeated after a live event went between it and those before")
+        if repeats.versions and event.previous_hash != repeats.last_hash:
+            repeats.gaps.append(event.version)
+        repeats.versions.append(event.version)
+        repeats.last_hash = event.hash
+
+    def repeated(self, replay_id: str, entity_id: str) -> int:
+        """Return the newest version of an entity that a replay repeated; 0 for none."""
+        repeats = self._repeats.get((replay_id, entity_id))
+        return max(repeats.versions, default=0) if repeats is not None else 0
+
+    def gaps(self, replay_id: str) -> list[str]:
+        """Return a sentence for each event that a replay repeated although the one before it was not."""
+        return [
+            f"{self._target}: {replay_id}: version {version} of {entity_id} was repeated without the event before it"
+            for (of, entity_id), repeats in self._repeats.items()
+            for version in repeats.gaps
+            if of == replay_id
+        ]
+
+    def last_words(self, replay_id: str) -> list[str]:
+        """Return a sentence for each entity of which a replay ended with an older version than had arrived when it began."""
+        return [
+            f"{self._target}: {replay_id}: {entity_id} ended with version {max(repeats.versions)}, not with {repeats.newest}"
+            for (of, entity_id), repeats in self._repeats.items()
+            if of == replay_id and repeats.versions and max(repeats.versions) < repeats.newest
+        ]
+
+    def record(self, entity_id: str) -> Held | None:
+        """Return what a faithful subscriber holds of an entity now; None when it holds none."""
+        held: Held | None = None
+        for event in self._first.get(entity_id, ()):
+            body = msgspec.json.decode(event.body)
+            if held is None and not event.deleted and body["payload"] == "delta":
+                self._report(f"{self._target}: {entity_id} got a delta at version {event.version} before any full record")
+            held = None if event.deleted else after(held, body)
+        return held
+
+    def entities(self) -> list[str]:
+        """Every entity that was ever heard of."""
+        return list(self._first)

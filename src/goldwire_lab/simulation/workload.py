@@ -1,0 +1,143 @@
+"""What a simulation masters: a small world of people whom three systems know, drawn from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from msgspec import Struct
+
+from goldwire.canonical import canonical
+from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
+from goldwire.clock import timestamp
+from goldwire.mastering.model import Attribute, Choice, EntityType, Golden, MatchRule, Model, Relation, Tag
+from goldwire_lab.virtual_time import EPOCH
+
+KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
+SYSTEMS = ("crm", "billing", "shop")
+ERASED = 0.02
+"""How likely an entry asks for an erasure."""
+
+REMODELLED = 0.06
+"""How likely the rules of mastering change instead of a batch."""
+
+_EMAIL, _LOOSE = MatchRule(name="email", equal=("email",)), MatchRule(name="name and city", equal=("name", "city"))
+
+
+def _model(systems: tuple[str, ...], city: tuple[Choice, ...], match: tuple[MatchRule, ...]) -> Model:
+    customer = EntityType(
+        attributes={
+            "name": Attribute(tags=("pii",), survivorship=("source_priority", "most_recent"), systems=systems),
+            "email": Attribute(tags=("pii",)),
+            "city": Attribute(survivorship=city),
+            "limit": Attribute(survivorship=("most_frequent", "most_recent")),
+            "note": Attribute(),
+        },
+        relations={"knows": Relation()},
+        match=match,
+        golden=Golden(required=("name",)),
+    )
+    return Model(types={"Customer": customer}, tags={"pii": Tag(retention_days=30)})
+
+
+MODELS = (
+    _model(SYSTEMS, ("highest_confidence", "longest"), (_EMAIL,)),
+    _model(SYSTEMS[::-1], ("most_recent",), (_EMAIL, _LOOSE)),
+)
+"""The rules of mastering, and other ones for the same attributes: contracts are the same under both."""
+
+MODEL = MODELS[0]
+
+_VALUES = {
+    "name": ("Ann", "Bob", "Cem", "Dee", None),
+    "email": ("a@x.org", "b@x.org", "c@x.org", "d@x.org", "e@x.org", None),
+    "city": ("Rome", "Oslo", "Kyiv", "Lima", None),
+    "limit": (0, 10, 2.5, 1000),
+    "note": ("hash", "é\u2028", "", {"a": [1, None]}),
+}
+
+ATTRIBUTES = tuple(_VALUES)
+
+
+class Erasure(Struct, frozen=True):
+    """Somebody asks to be forgotten."""
+
+    record: ExternalId
+    """One of the records of the person."""
+
+
+Entry = Fact | Decision | Erasure
+
+
+class Remodel(Struct, frozen=True):
+    """Match rules and survivorship change, and everything is mastered again."""
+
+    model: int
+    """Which of `MODELS`."""
+    entities: int
+    """In each transaction."""
+
+
+Batch = Sequence[Entry] | Remodel
+
+
+class Workload:
+    """An endless stream of facts and decisions about a handful of records."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
+        self._time = EPOCH - 1_000.0
+        self._model = 0
+
+    def batch(self) -> Batch:
+        """Return the next few entries, at times not in order; or other rules, now and then."""
+        if self._random.random() < REMODELLED:
+            self._model = 1 - self._model
+            return Remodel(self._model, self._random.choice((1, 2, 100)))
+        return [self._entry() for _ in range(self._random.randint(1, 6))]
+
+    def _entry(self) -> Entry:
+        random = self._random
+        self._time += random.choice((0.0, 1.0, 5.0))
+        at = timestamp(self._time - random.choice((0.0, 0.0, 0.0, 20.0)))
+        record = random.choice(self._records)
+        if random.random() < ERASED:
+            return Erasure(record)
+        if random.random() < 0.8:
+            return self._fact(record, at)
+        kind = random.choice(KINDS)
+        other = random.choice(self._records)
+        named = kind in ("override", "release")
+        attribute = random.choice(tuple(_VALUES)) if named else None
+        value = canonical(random.choice(_VALUES[attribute])) if attribute and kind == "override" else None
+        return Decision(
+            kind,
+            at,
+            record=record,
+            into_record=other if kind == "merge" else None,
+            attribute=attribute,
+            value=value,
+            origin="simulation",
+        )
+
+    def _fact(self, record: ExternalId, at: str) -> Fact:
+        random = self._random
+        if random.random() < 0.08:
+            return Fact(record.system, record.id, "Customer", {}, at, deleted=True, origin="simulation")
+        names = [name for name in _VALUES if random.random() < 0.5]
+        edges = (
+            (Edge("knows", to_external=random.choice(self._records), removed=random.random() < 0.3),)
+            if random.random() < 0.2
+            else ()
+        )
+        return Fact(
+            record.system,
+            record.id,
+            "Customer",
+            {name: canonical(random.choice(_VALUES[name])) for name in names},
+            at,
+            confidence=random.choice((0.5, 0.9, 1.0)),
+            edges=edges,
+            origin="simulation",
+        )

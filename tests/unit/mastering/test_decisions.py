@@ -1,0 +1,218 @@
+"""Stewards approve, override, delete, merge and unmerge; what they decided holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from goldwire.capture.fact import ExternalId
+from goldwire.mastering.model import Attribute, EntityType, Model
+
+CRM, ERP, WEB = ExternalId("crm", "1"), ExternalId("erp", "9"), ExternalId("web", "5")
+
+
+@pytest.fixture
+def two(hub: Any) -> Any:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", city="Bern"), hub.fact("erp", "9", 1, email="b@x", city="Basel"))
+    return hub
+
+
+def test_a_merge_raises_the_survivor_and_leaves_a_tombstone(two: Any) -> None:
+    loser, survivor = two.entity_of(*CRM), two.entity_of(*ERP)
+    result = two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    assert (result.decisions, result.merges, result.versions) == (1, 1, 2)
+    assert two.kinds() == {loser: ("merged", 2), survivor: ("live", 2)}
+    assert two.state(loser)["externalIds"] == [{"id": "1", "system": "crm"}]
+    assert "@ids" in next(change for change in two.workspace.log[2:] if change.kind == "live").changed
+
+
+def test_merging_what_is_merged_changes_nothing(two: Any) -> None:
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    assert two.apply(two.decision("merge", 6, record=CRM, into_record=ERP)).versions == 0
+
+
+def test_a_decision_that_comes_again_does_not_undo_a_later_one(two: Any) -> None:
+    merge = two.decision("merge", 5, record=CRM, into_record=ERP)
+    two.apply(merge)
+    two.apply(two.decision("unmerge", 6, record=CRM))
+    result = two.apply(merge)
+    assert (result.decisions, result.repeated, result.versions) == (0, 1, 0)
+    assert two.entity_of(*CRM) != two.entity_of(*ERP)
+
+
+def test_a_decision_that_comes_twice_in_one_batch_is_carried_out_once(two: Any) -> None:
+    merge = two.decision("merge", 5, record=CRM, into_record=ERP)
+    result = two.apply(merge, two.decision("unmerge", 6, record=CRM), merge)
+    assert (result.decisions, result.repeated) == (2, 1)
+
+
+def test_a_refused_decision_may_come_again_when_it_can_be_carried_out(hub: Any) -> None:
+    approve = hub.decision("withdraw", 5, record=CRM)
+    assert len(hub.apply(approve).rejected) == 1
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    assert hub.apply(approve).decisions == 1
+
+
+def test_an_unmerge_brings_both_back_as_they_were_and_keeps_them_apart(two: Any) -> None:
+    loser, survivor = two.entity_of(*CRM), two.entity_of(*ERP)
+    before = two.golden()
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    result = two.apply(two.decision("unmerge", 6, entity_id=loser))
+    assert result.unmerges == 1
+    assert two.golden() == before
+    assert two.kinds() == {loser: ("live", 3), survivor: ("live", 3)}
+    two.apply(two.fact("crm", "1", 7, email="b@x"))
+    assert two.entity_of(*CRM) != two.entity_of(*ERP), "a rule does not undo what a steward split"
+    two.apply(two.decision("merge", 8, record=CRM, into_record=ERP))
+    assert two.entity_of(*CRM) == two.entity_of(*ERP)
+
+
+def test_a_merge_and_its_unmerge_in_one_batch_commit_nothing(two: Any) -> None:
+    result = two.apply(two.decision("merge", 5, record=CRM, into_record=ERP), two.decision("unmerge", 6, record=CRM))
+    assert (result.decisions, result.versions) == (2, 0)
+
+
+def test_a_record_split_off_its_own_home_gets_an_entity_of_its_own(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"), hub.fact("erp", "9", 1, email="a@x"))
+    home = hub.entity_of(*CRM)
+    hub.apply(hub.decision("unmerge", 5, record=CRM))
+    assert hub.entity_of(*ERP) == home != hub.entity_of(*CRM)
+    hub.apply(hub.fact("crm", "1", 6, email="a@x"), hub.fact("erp", "9", 6, email="a@x"))
+    assert hub.entity_of(*CRM) != hub.entity_of(*ERP)
+
+
+def test_whoever_joins_later_does_not_unite_what_is_apart(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", name="A", phone="1"), hub.fact("erp", "9", 1, email="a@x"))
+    hub.apply(hub.decision("unmerge", 5, record=ERP))
+    hub.apply(hub.fact("erp", "9", 6, email="c@x", name="C", phone="3"))
+    hub.apply(hub.fact("web", "5", 7, email="c@x", name="A", phone="1"))
+    assert hub.entity_of(*CRM) != hub.entity_of(*ERP)
+    assert hub.entity_of(*WEB) == hub.entity_of(*ERP), "the first rule is the stronger one"
+
+
+def test_what_is_held_apart_stays_so_through_a_merge(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"), hub.fact("erp", "9", 1, email="a@x"), hub.fact("web", "5", 2, email="w@x"))
+    hub.apply(hub.decision("unmerge", 5, record=ERP))
+    hub.apply(hub.decision("merge", 6, record=ERP, into_record=WEB))
+    hub.apply(hub.fact("web", "5", 7, email="a@x"))
+    assert hub.entity_of(*WEB) != hub.entity_of(*CRM)
+
+
+def test_an_old_id_stands_for_what_it_was_merged_into_through_a_chain(hub: Any) -> None:
+    hub.apply(*[hub.fact(system, "1", minute, email=f"{system}@x") for minute, system in enumerate(("a", "b", "c"))])
+    first, second, third = (hub.entity_of(system, "1") for system in ("a", "b", "c"))
+    hub.apply(hub.decision("merge", 5, entity_id=first, into_entity_id=second))
+    hub.apply(hub.decision("merge", 6, entity_id=second, into_entity_id=third))
+    hub.apply(hub.decision("override", 7, entity_id=first, attribute="city", value="Bern"))
+    assert hub.state(third)["attributes"]["city"] == {
+        "confidence": 1, "lastSeen": "2026-11-23T10:07:00.000000Z", "provenance": "steward", "value": "Bern",
+    }  # fmt: skip
+    hub.apply(hub.decision("unmerge", 8, entity_id=first))
+    assert hub.entity_of("a", "1") == first
+    assert hub.entity_of("b", "1") == third
+
+
+def test_there_is_nothing_to_split_off_a_single_record(two: Any) -> None:
+    result = two.apply(two.decision("unmerge", 5, record=CRM), two.decision("unmerge", 5, entity_id=two.entity_of(*ERP)))
+    assert (result.decisions, [each.field for each in result.rejected]) == (0, ["record", "entityId"])
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_later_override_holds_whatever_came_first(hub: Any, turned: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern"))
+    decisions = [
+        hub.decision("override", 5, record=CRM, attribute="city", value="Basel"),
+        hub.decision("override", 6, record=CRM, attribute="city", value="Chur"),
+    ]
+    for decision in reversed(decisions) if turned else decisions:
+        hub.apply(decision)
+    hub.apply(hub.fact("crm", "1", 30, city="Genf"))
+    assert hub.values(*CRM) == {"city": "Chur"}
+    hub.apply(hub.decision("release", 7, record=CRM, attribute="city"))
+    assert hub.values(*CRM) == {"city": "Genf"}
+
+
+def test_an_override_with_null_hides_the_value(hub: Any) -> None:
+    hub.apply(
+        hub.fact("crm", "1", 0, city="Bern", name="A"), hub.decision("override", 1, record=CRM, attribute="city", value=None)
+    )
+    assert hub.values(*CRM) == {"name": "A"}
+
+
+def test_an_override_survives_a_merge_and_returns_with_the_unmerge(two: Any) -> None:
+    two.apply(two.decision("override", 4, record=CRM, attribute="city", value="Chur"))
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    assert two.values(*ERP)["city"] == "Chur"
+    two.apply(two.decision("unmerge", 6, record=CRM))
+    assert (two.values(*CRM)["city"], two.values(*ERP)["city"]) == ("Chur", "Basel")
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_later_approval_holds_whatever_came_first(new_hub: Any, turned: Any) -> None:
+    hub = new_hub(Model(types={"Customer": EntityType(attributes={"name": Attribute()}, approval="pending")}))
+    hub.apply(hub.fact("crm", "1", 0, name="A"))
+    assert hub.state(hub.entity_of(*CRM))["approval"] == "pending"
+    decisions = [hub.decision("approve", 5, record=CRM), hub.decision("withdraw", 6, record=CRM)]
+    for decision in reversed(decisions) if turned else decisions:
+        hub.apply(decision)
+    assert hub.state(hub.entity_of(*CRM))["approval"] == "withdrawn"
+
+
+def test_a_merge_does_not_publish_what_was_withdrawn(two: Any) -> None:
+    two.apply(two.decision("withdraw", 4, record=CRM), two.decision("approve", 5, record=ERP))
+    two.apply(two.decision("merge", 6, record=CRM, into_record=ERP))
+    assert two.state(two.entity_of(*ERP))["approval"] == "withdrawn"
+    two.apply(two.decision("approve", 7, record=ERP))
+    assert two.state(two.entity_of(*ERP))["approval"] == "approved"
+
+
+def test_a_stewards_delete_holds_against_older_facts_and_yields_to_newer_ones(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", name="Ada"))
+    entity_id = hub.entity_of(*CRM)
+    hub.apply(hub.decision("delete", 5, record=CRM))
+    assert hub.kinds() == {entity_id: ("deleted", 2)}
+    assert hub.apply(hub.fact("crm", "1", 4, name="Eve")).versions == 0
+    assert hub.apply(hub.fact("erp", "9", 4, email="a@x", city="Bern")).versions == 0, "nor by another system's old word"
+    hub.apply(hub.fact("erp", "9", 6, email="a@x", city="Bern"))
+    assert hub.kinds() == {entity_id: ("live", 3)}
+    assert hub.values(*ERP) == {"email": "a@x", "city": "Bern"}
+
+
+def test_a_decision_about_nobody_or_nothing_is_rejected_beside_good_ones(two: Any) -> None:
+    result = two.apply(
+        two.decision("approve", 5, entity_id="nobody"),
+        two.decision("approve", 5, record=ExternalId("crm", "404")),
+        two.decision("merge", 5, record=CRM, into_entity_id="nobody"),
+        two.decision("override", 5, record=CRM, attribute="nickname", value="x"),
+        two.decision("withdraw", 5, record=CRM),
+    )
+    assert [each.field for each in result.rejected] == ["entityId", "record", "intoEntityId", "attribute"]
+    assert result.decisions == 1
+
+
+def test_two_types_are_never_merged(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="A"), hub.fact("crm", "2", 0, name="A", entity_type="Company"))
+    result = hub.apply(hub.decision("merge", 1, record=CRM, into_record=ExternalId("crm", "2")))
+    assert len(result.rejected) == 1
+
+
+def test_a_decision_sees_the_facts_before_it_in_its_batch_and_facts_see_the_decision(hub: Any) -> None:
+    hub.apply(
+        hub.fact("crm", "1", 0, email="a@x"),
+        hub.fact("erp", "9", 0, email="b@x"),
+        hub.decision("merge", 1, record=CRM, into_record=ERP),
+        hub.fact("web", "5", 2, email="a@x"),
+    )
+    assert hub.entity_of(*CRM) == hub.entity_of(*ERP) == hub.entity_of(*WEB)
+
+
+def test_what_was_merged_into_an_entity_that_never_lived_still_leads_somewhere(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="b@x"), hub.decision("delete", 1, record=CRM))
+    hub.apply(hub.fact("erp", "9", 2, email="a@x"))
+    loser = hub.entity_of(*ERP)
+    hub.apply(hub.fact("crm", "1", 3, email="a@x"), hub.decision("delete", 4, record=CRM))
+    survivor = hub.entity_of(*ERP)
+    assert hub.kinds() == {loser: ("merged", 2), survivor: ("deleted", 1)}
+    hub.apply(hub.fact("erp", "9", 5, email="a@x"))
+    assert hub.kinds()[survivor] == ("live", 2)

@@ -1,0 +1,220 @@
+"""Facts become golden records, and only what anybody can see becomes a version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import rfc8785
+
+from goldwire.capture.fact import Edge, ExternalId
+from goldwire.mastering.golden import decode_attribute, decode_state
+from goldwire.mastering.model import Attribute, EntityType, Golden, MatchRule, Model
+
+
+def test_a_fact_founds_an_entity_with_provenance_confidence_and_last_seen(hub: Any) -> None:
+    result = hub.apply(hub.fact("crm", "1", 0, name="Ada", confidence=0.5))
+    assert (result.facts, result.versions, result.rejected) == (1, 1, [])
+    (head,) = hub.workspace.heads.values()
+    assert head.entity_id.startswith("goldwire:entity:")
+    assert head.state == (
+        b'{"approval":"approved","attributes":{"name":{"confidence":0.5,"lastSeen":"2026-11-23T10:00:00.000000Z",'
+        b'"provenance":"crm","value":"Ada"}},"confidence":0.5,"edges":[],"externalIds":[{"id":"1","system":"crm"}],'
+        b'"status":"golden"}'
+    )
+    state = decode_state(head.state)
+    assert decode_attribute(state.attributes["name"]).provenance == "crm"
+
+
+def test_the_state_is_canonical_json_whatever_the_names(new_hub: Any) -> None:
+    names = ["z", "a", "\U0001f600", "ﬀ", "hash", "10", "2"]
+    hub = new_hub(Model(types={"Customer": EntityType(attributes={name: Attribute() for name in names})}))
+    fact = hub.fact("crm", "1", 0, **dict.fromkeys(names, 'x"\\é'))
+    hub.apply(fact)
+    (head,) = hub.workspace.heads.values()
+    assert head.state == rfc8785.dumps(json.loads(head.state))
+
+
+def test_the_same_fact_again_commits_nothing(hub: Any) -> None:
+    fact = hub.fact("crm", "1", 0, name="Ada")
+    hub.apply(fact)
+    result = hub.apply(fact, fact)
+    assert (result.facts, result.versions, result.unchanged) == (2, 0, 2)
+
+
+def test_a_mere_newer_sight_commits_nothing_but_travels_with_the_next_version(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada", city="Bern"))
+    assert hub.apply(hub.fact("crm", "1", 5, name="Ada")).versions == 0
+    assert hub.apply(hub.fact("crm", "1", 6, city="Basel")).versions == 1
+    attributes = hub.state(hub.entity_of("crm", "1"))["attributes"]
+    assert attributes["name"]["lastSeen"] == "2026-11-23T10:05:00.000000Z"
+    assert hub.workspace.log[-1].changed == "city"
+
+
+def test_several_facts_of_one_batch_commit_one_version(hub: Any) -> None:
+    result = hub.apply(*[hub.fact("crm", "1", minute, name=f"Ada {minute}") for minute in range(5)])
+    assert (result.versions, hub.values("crm", "1")) == (1, {"name": "Ada 4"})
+
+
+def test_a_value_that_comes_and_goes_within_a_batch_commits_nothing(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    assert hub.apply(hub.fact("crm", "1", 1, name="Eve"), hub.fact("crm", "1", 2, name="Ada")).versions == 0
+
+
+def test_null_says_that_the_system_holds_no_value_any_more(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada", city="Bern"))
+    hub.apply(hub.fact("crm", "1", 1, city=None))
+    assert hub.values("crm", "1") == {"name": "Ada"}
+    assert hub.workspace.log[-1].changed == "city"
+
+
+def test_another_systems_value_stands_where_one_system_says_null(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", city="Bern"), hub.fact("erp", "9", 1, email="a@x", city=None))
+    assert hub.values("crm", "1")["city"] == "Bern"
+
+
+def test_records_with_a_common_key_are_one_entity_in_one_batch_and_over_two(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="Ada@X.com"), hub.fact("erp", "9", 0, email="ada@x.com "))
+    hub.apply(hub.fact("web", "5", 0, email="ADA@x.com"))
+    assert hub.entity_of("crm", "1") == hub.entity_of("erp", "9") == hub.entity_of("web", "5")
+    ids = hub.state(hub.entity_of("crm", "1"))["externalIds"]
+    assert [each["system"] for each in ids] == ["crm", "erp", "web"]
+
+
+def test_an_empty_or_missing_attribute_is_no_evidence(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email=" - "), hub.fact("erp", "9", 0, email=None), hub.fact("web", "5", 0, name="A"))
+    hub.apply(hub.fact("crm", "2", 0, email=""), hub.fact("crm", "3", 0, email="?"), hub.fact("crm", "4", 0, name="A"))
+    assert len({record.entity_id for record in hub.workspace.stored_records.values()}) == 6
+
+
+def test_a_record_that_matches_two_entities_merges_them_into_the_earlier_founded(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 3, email="a@x"))
+    hub.apply(hub.fact("erp", "9", 1, name="Ada", phone="1"))
+    early, late = hub.entity_of("erp", "9"), hub.entity_of("crm", "1")
+    result = hub.apply(hub.fact("web", "5", 5, email="a@x", name="ada", phone="1"))
+    assert result.merges == 1
+    assert hub.kinds() == {early: ("live", 2), late: ("merged", 2)}
+    assert hub.workspace.heads[late].merged_into == early
+    assert hub.entity_of("crm", "1") == hub.entity_of("web", "5") == early
+
+
+def test_an_id_from_a_hub_survives_a_merge(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    own = hub.entity_of("crm", "1")
+    hub.apply(hub.fact("erp", "9", 5, email="a@x", entity_id="hub:7"))
+    assert hub.kinds() == {own: ("merged", 2), "hub:7": ("live", 1)}
+    hub.apply(hub.fact("web", "3", 6, entity_id="hub:7", city="Bern"))
+    assert hub.entity_of("web", "3") == "hub:7"
+
+
+def test_a_later_change_of_a_key_does_not_split(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"), hub.fact("erp", "9", 0, email="a@x"))
+    hub.apply(hub.fact("erp", "9", 1, email="b@x"))
+    assert hub.entity_of("crm", "1") == hub.entity_of("erp", "9")
+
+
+def test_a_key_that_too_many_share_links_nobody(new_hub: Any) -> None:
+    rule = MatchRule("email", ("email",), block_limit=3)
+    hub = new_hub(Model(types={"Customer": EntityType(attributes={"email": Attribute()}, match=(rule,))}))
+    hub.apply(*[hub.fact("crm", str(number), 0, email="unknown") for number in range(4)])
+    hub.apply(hub.fact("crm", "a", 0, email="a@x"), hub.fact("crm", "b", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "c", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "d", 0, email="a@x"))
+    assert len({hub.entity_of("crm", str(number)) for number in range(4)}) == 4
+    assert hub.entity_of("crm", "a") == hub.entity_of("crm", "c") != hub.entity_of("crm", "d")
+
+
+def test_a_deleted_record_leaves_and_the_last_one_takes_the_entity_along(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", name="Ada"), hub.fact("erp", "9", 0, email="a@x", city="Bern"))
+    entity_id = hub.entity_of("crm", "1")
+    hub.apply(hub.fact("crm", "1", 1, deleted=True))
+    assert hub.values("erp", "9") == {"email": "a@x", "city": "Bern"}
+    hub.apply(hub.fact("erp", "9", 1, deleted=True))
+    assert hub.kinds() == {entity_id: ("deleted", 3)}
+    assert hub.state(entity_id)["externalIds"] == [{"id": "9", "system": "erp"}]
+    assert hub.apply(hub.fact("erp", "9", 1, city="Bern")).versions == 0, "what was seen before the deletion is stale"
+    hub.apply(hub.fact("erp", "9", 2, city="Basel"))
+    assert hub.kinds() == {entity_id: ("live", 4)}
+
+
+def test_a_deletion_that_comes_first_keeps_older_facts_out(hub: Any) -> None:
+    assert hub.apply(hub.fact("crm", "1", 5, deleted=True)).versions == 0
+    assert hub.apply(hub.fact("crm", "1", 4, name="Ada")).versions == 0
+    assert hub.apply(hub.fact("crm", "1", 6, name="Ada")).versions == 1
+
+
+def test_edges_are_added_removed_and_replaced(hub: Any) -> None:
+    acme, other = ExternalId("crm", "acme"), ExternalId("crm", "other")
+    hub.apply(hub.fact("crm", "1", 0, edges=[Edge("worksFor", acme), Edge("worksFor", to_entity="hub:1")]))
+    entity_id = hub.entity_of("crm", "1")
+    assert hub.state(entity_id)["edges"] == [
+        {"rel": "worksFor", "to": {"entityId": "hub:1"}},
+        {"rel": "worksFor", "to": {"externalId": {"id": "acme", "system": "crm"}}},
+    ]
+    hub.apply(hub.fact("crm", "1", 1, edges=[Edge("worksFor", acme, removed=True)]))
+    assert hub.state(entity_id)["edges"] == [{"rel": "worksFor", "to": {"entityId": "hub:1"}}]
+    hub.apply(hub.fact("crm", "1", 3, edges=[Edge("worksFor", other, sole=True)]))
+    hub.apply(hub.fact("crm", "1", 2, edges=[Edge("worksFor", acme)]))
+    assert hub.state(entity_id)["edges"] == [{"rel": "worksFor", "to": {"externalId": {"id": "other", "system": "crm"}}}]
+    hub.apply(hub.fact("crm", "1", 4, edges=[Edge("worksFor", removed=True, sole=True)]))
+    assert hub.state(entity_id)["edges"] == []
+    assert hub.workspace.log[-1].changed == "@edges"
+
+
+def test_what_the_model_does_not_know_is_rejected_and_named_beside_good_facts(hub: Any) -> None:
+    result = hub.apply(
+        hub.fact("crm", "1", 0, nickname="A"),
+        hub.fact("crm", "2", 0, name="B", entity_type="Robot"),
+        hub.fact("crm", "3", 0, edges=[Edge("owns", ExternalId("crm", "x"))]),
+        hub.fact("crm", "4", 0, name="D"),
+    )
+    assert [(each.origin, each.field) for each in result.rejected] == [
+        ("crm.csv:1", "nickname"), ("crm.csv:2", "entityType"), ("crm.csv:3", "edges"),
+    ]  # fmt: skip
+    assert result.facts == result.versions == 1
+
+
+def test_a_record_keeps_its_type_and_so_does_a_hubs_id(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="A", entity_id="hub:1"))
+    result = hub.apply(
+        hub.fact("crm", "1", 1, name="A", entity_type="Company"),
+        hub.fact("crm", "2", 1, name="A", entity_type="Company", entity_id="hub:1"),
+        hub.fact("crm", "3", 1, name="A", entity_type="Company", entity_id="hub:3"),
+        hub.fact("crm", "4", 1, name="A", entity_id="hub:3"),
+        hub.fact("crm", "5", 1, name="A", entity_type="Company"),
+        hub.fact("crm", "5", 1, name="A"),
+    )
+    assert [each.origin[-1] for each in result.rejected] == ["1", "2", "4", "5"]
+
+
+def test_golden_needs_its_attributes_and_its_systems(new_hub: Any) -> None:
+    entity_type = EntityType(
+        attributes={"name": Attribute(), "email": Attribute()},
+        match=(MatchRule("email", ("email",)),),
+        golden=Golden(required=("name",), minimum_systems=2),
+    )
+    hub = new_hub(Model(types={"Customer": entity_type}))
+    hub.apply(hub.fact("crm", "1", 0, email="a", name="Ada"))
+    assert hub.state(hub.entity_of("crm", "1"))["status"] == "provisional"
+    hub.apply(hub.fact("erp", "1", 0, email="a"))
+    assert hub.state(hub.entity_of("crm", "1"))["status"] == "golden"
+    hub.apply(hub.fact("crm", "1", 1, name=None))
+    assert hub.state(hub.entity_of("crm", "1"))["status"] == "provisional"
+    assert hub.workspace.log[-1].changed == "@status,name"
+
+
+def test_a_batch_takes_a_handful_of_calls_whatever_its_size(hub: Any) -> None:
+    hub.apply(*[hub.fact("crm", str(number), 0, email=f"{number}@x") for number in range(100)])
+    hub.workspace.calls.clear()
+    hub.apply(*[hub.fact("erp", str(number), 0, email=f"{number}@x") for number in range(200)])
+    assert sum(hub.workspace.calls.values()) <= 10
+
+
+def test_what_was_observed_at_the_very_time_of_a_deletion_goes_with_it_in_either_order(new_hub: Any) -> None:
+    for turned in (False, True):
+        hub = new_hub()
+        entries = [hub.fact("crm", "1", 5, deleted=True), hub.fact("crm", "1", 5, name="Ada")]
+        for entry in reversed(entries) if turned else entries:
+            hub.apply(entry)
+        hub.apply(hub.fact("crm", "1", 6, city="Bern"))
+        assert hub.values("crm", "1") == {"city": "Bern"}

@@ -1,0 +1,75 @@
+"""Which value survives: rule by rule, total, and free of order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goldwire.canonical import canonical
+from goldwire.mastering.survivorship import choice
+
+RULES = ("source_priority", "most_recent", "highest_confidence", "most_frequent", "longest")
+
+
+def candidate(system: Any, at: Any, confidence: Any, value: Any) -> Any:
+    return (at, confidence, canonical(value)), system
+
+
+FOUR = [
+    candidate("crm", "2026-01-03", 0.5, "bb"),
+    candidate("erp", "2026-01-01", 0.9, "c"),
+    candidate("shop", "2026-01-02", 0.7, "dddd"),
+    candidate("web", "2026-01-01", 0.6, "c"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rules", "value"),
+    [
+        (("source_priority",), b'"dddd"'),
+        (("most_recent",), b'"bb"'),
+        (("highest_confidence",), b'"c"'),
+        (("most_frequent",), b'"c"'),
+        (("longest",), b'"dddd"'),
+        ((), b'"bb"'),
+    ],
+)
+def test_each_rule_chooses_its_own(rules: Any, value: Any) -> None:
+    assert choice(rules, ("shop", "erp"))(FOUR)[0][2] == value
+
+
+def test_the_next_rule_decides_where_the_first_one_ties() -> None:
+    assert choice(("most_frequent", "highest_confidence"), ())(FOUR)[1] == "erp"
+
+
+def test_longest_counts_characters_not_bytes() -> None:
+    pair = [candidate("a", "2026", 1.0, "éé"), candidate("b", "2026", 1.0, "eee")]
+    assert choice(("longest",), ())(pair)[1] == "b"
+    pair = [candidate("a", "2026", 1.0, '""'), candidate("b", "2026", 1.0, "eee")]
+    assert choice(("longest",), ())(pair)[1] == "b"
+
+
+def test_a_full_tie_goes_to_the_first_by_system_and_id() -> None:
+    same = [candidate(system, "2026", 1.0, value) for system, value in (("a", "x"), ("a", "y"), ("b", "z"))]
+    for rule in RULES:
+        assert choice((rule,), ())(same) is same[0]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("12"), st.sampled_from([0.5, 1.0]), st.sampled_from(["x", "yy"])),
+        min_size=1,
+    ),
+    st.lists(st.sampled_from(RULES), unique=True),
+)
+def test_the_winner_is_a_candidate_that_the_first_rule_ranks_highest(said: Any, rules: Any) -> None:
+    candidates = [candidate(*each) for each in sorted(said)]
+    winner = choice(rules, ("b",))(candidates)
+    assert winner in candidates
+    if rules[:1] == ["highest_confidence"]:
+        assert winner[0][1] == max(each[0][1] for each in candidates)
+    if rules[:1] in ([], ["most_recent"]):
+        assert winner[0][0] == max(each[0][0] for each in candidates)

@@ -1,0 +1,85 @@
+from random import Random
+
+import pytest
+
+from goldwire.relay.pace import Breaker, DeadLetterCap, backoff_seconds
+from goldwire.relay.settings import DeliverySettings
+
+
+def test_backoff_doubles_with_jitter_and_stays_below_its_limit():
+    settings = DeliverySettings(backoff_seconds=1.0, backoff_limit_seconds=60.0)
+    for failures in range(1, 40):
+        full = min(2.0 ** (failures - 1), 60.0)
+        waits = {backoff_seconds(settings, failures, Random(seed)) for seed in range(20)}
+        assert all(full / 2 <= wait <= full for wait in waits)
+        assert len(waits) > 1
+
+
+def test_backoff_of_a_huge_count_does_not_overflow():
+    assert backoff_seconds(DeliverySettings(), 10**9, Random(1)) <= 300.0
+
+
+def breaker(failures: int = 3) -> Breaker:
+    return Breaker(DeliverySettings(breaker_failures=failures, backoff_seconds=1.0), Random(1))
+
+
+def test_the_breaker_opens_after_failures_in_a_row():
+    it = breaker(3)
+    it.failed(0.0)
+    it.failed(0.0)
+    it.succeeded()
+    it.failed(0.0)
+    it.failed(0.0)
+    assert it.closed
+    it.failed(0.0)
+    assert not it.closed
+    assert it.resting(0.1)
+    assert not it.enter(0.1)
+
+
+def test_a_rested_target_is_probed_by_one_send_alone():
+    it = breaker(1)
+    it.failed(0.0)
+    later = it.rest_seconds(0.0)
+    assert it.enter(later)
+    assert not it.enter(later)
+    it.succeeded()
+    assert it.closed
+    assert it.enter(later)
+
+
+def test_a_failed_probe_doubles_the_rest():
+    it = breaker(1)
+    it.failed(0.0)
+    first = it.rest_seconds(0.0)
+    assert it.enter(first)
+    it.failed(first)
+    assert it.rest_seconds(first) > first * 0.9
+
+
+def test_failures_that_were_in_flight_when_the_rest_began_do_not_lengthen_it():
+    it = breaker(1)
+    it.failed(0.0)
+    rest = it.rest_seconds(0.0)
+    for _ in range(100):
+        it.failed(0.0)
+    assert it.rest_seconds(0.0) == rest
+
+
+def test_a_target_that_asks_for_a_time_gets_it():
+    it = breaker(5)
+    it.asked_to_wait(10.0, 42.0)
+    assert it.rest_seconds(10.0) == pytest.approx(42.0)
+
+
+def test_the_cap_admits_a_few_dead_letters_and_then_no_more():
+    cap = DeadLetterCap(DeliverySettings(dead_letter_ratio=0.1, dead_letter_minimum=3))
+    assert [cap.admits_dead() for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_the_cap_is_a_share_of_the_last_thousand():
+    cap = DeadLetterCap(DeliverySettings(dead_letter_ratio=0.01, dead_letter_minimum=1))
+    cap.delivered(5_000)
+    assert [cap.admits_dead() for _ in range(11)].count(True) == 10
+    cap.delivered(1_000)
+    assert cap.admits_dead()
