@@ -20,8 +20,8 @@ ENTITIES = 2 * subscribing.BATCH + 1
 
 @pytest.fixture
 def setting(tmp_path: Path) -> Setting:
-    with sample.house(tmp_path, tmp_path / "store.db", {}) as house:
-        for _ in sample.fill(house.store, range(ENTITIES), ENTITIES):
+    with sample.application(tmp_path, tmp_path / "store.db", {}) as application:
+        for _ in sample.fill(application.store, range(ENTITIES), ENTITIES):
             pass
     folder = tmp_path / "figure"
     folder.mkdir()
@@ -39,7 +39,7 @@ def test_the_kit_and_the_floor_leave_the_same_table(setting: Setting) -> None:
 def test_without_the_kit_the_figure_names_the_package(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "goldwire_consumer", None)  # as where it is not installed
     assert not subscribing.installed()
-    with pytest.raises(ConfigError, match="pip install goldwire-consumer"):
+    with pytest.raises(ConfigError, match=r"pip install \./src/goldwire_consumer"):
         subscribing.subscriber(setting)
 
 

@@ -29,7 +29,7 @@ from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import DELIVERED, Item, Outcome
-from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 MODEL = Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
 Answer = Callable[[Item], Outcome]
