@@ -16,7 +16,7 @@ settings.load_profile("same" if os.environ.get("CI") else "goldwire")
 def pytest_collection_modifyitems(items):
     """Order the tests so that workers, who take one after the other, are busy to the end.
 
-    What takes long comes first: files that compute mixed with files that wait. The unit tests, a few milliseconds each, fill up.
+    What takes long comes first: files that compute mixed with files that wait. Unit tests, a few milliseconds each, fill up.
     """
     rooms = {}
     for path, tests in groupby(items, key=lambda item: item.path):
