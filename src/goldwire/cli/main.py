@@ -28,6 +28,7 @@ from goldwire.cli.commands import (
     schema,
     servicebus,
     status,
+    store,
     target,
     targets,
     verify,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
-_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
 
 _OTHER_DISTRIBUTIONS = ("goldwire_lab", "goldwire_emulator")
 """Packages that add commands where they are installed; looked for by name, because a scan for entry points takes 0.1 s."""
