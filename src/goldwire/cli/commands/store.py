@@ -36,13 +36,13 @@ def store_check(
     and `ingest` may run meanwhile. Exits with 6 where something is damaged.
     """
     from goldwire.errors import StoreCorruptError
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.store_check import check_store
 
-    with House.of(config) as house, progress(quiet=as_json) as display:
+    with Application.of(config) as house, progress(quiet=as_json) as display:
         tasks = {part: display.add_task(part, total=None, note="") for part in ("file", "log", "heads", "control", "ledger")}
         found = check_store(
-            house.store, lambda part, done, total: display.update(tasks[part], completed=done, total=max(total, 1))
+            application.store, lambda part, done, total: display.update(tasks[part], completed=done, total=max(total, 1))
         )
 
     def render() -> None:
