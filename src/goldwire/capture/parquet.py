@@ -27,7 +27,7 @@ def read_parquet(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Re
         InputError: the file as a whole is unusable.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: only who reads Parquet needs it
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: only a reader of Parquet needs it
         from pyarrow import parquet  # noqa: PLC0415 - the same
     except ImportError as error:
         raise ConfigError(f"reading Parquet needs the extra `parquet`: {install_command('parquet')}") from error

@@ -26,6 +26,7 @@ from goldwire.cli.commands import (
     schema,
     servicebus,
     status,
+    store,
     target,
     targets,
     verify,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
-_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from random import Random
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -25,7 +25,7 @@ from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
 from goldwire.relay.opening import Opening
 from goldwire.relay.pace import Breaker, DeadLetterCap
-from goldwire.relay.replay import Replays
+from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
 from goldwire.relay.sender import Sender
@@ -81,7 +81,7 @@ class Relay:
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
         claimed = partial(self._call, claim) if claim is not None else None
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
-        self._replays = Replays(
+        self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
             self._breaker, self._judge, clock=clock, random=random, observer=observer,
         )  # fmt: skip
@@ -237,7 +237,8 @@ class Relay:
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
-        if self._book.refresh(await self._call(self._store.revisions, self._name)):
+        newest = await self._call(self._store.newest_revision, self._name)
+        if self._book.misses(newest) and self._book.refresh(await self._call(self._store.revisions, self._name)):
             self._sender.claim_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
@@ -376,8 +377,7 @@ class Relay:
         if now - self._reported_at < STANDING_SECONDS:
             return
         self._reported_at = now
-        cursors = await self._call(self._store.cursors)
-        stopped = next(cursor.stopped for cursor in cursors if cursor.target == self._name)
+        stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
         self._cursor = self._cursor._replace(stopped=stopped)
@@ -388,9 +388,13 @@ class Relay:
 
         A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
         """
-        cursors = await self._call(self._store.cursors)
-        if any(cursor.target == self._name and cursor.epoch != self._cursor.epoch for cursor in cursors):
+        if (await self._stored_cursor()).epoch != self._cursor.epoch:
             raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")
+
+    async def _stored_cursor(self) -> Cursor:
+        cursor = await self._call(self._store.cursor, self._name)
+        assert cursor is not None, "a target that was claimed has a cursor"
+        return cursor
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:

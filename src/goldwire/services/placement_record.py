@@ -11,7 +11,7 @@ import msgspec
 from goldwire.canonical import canonical
 from goldwire.config.references import References
 from goldwire.errors import ConfigError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.targets import registry
 from goldwire.targets.placement import UNKNOWN, Standing, has_place, standing_of
 from goldwire.targets.settings import Settings
@@ -39,7 +39,7 @@ class Places:
         applying: contracts count as they are configured, not only as they were applied.
     """
 
-    def __init__(self, house: House, *, applying: bool = False) -> None:
+    def __init__(self, house: Application, *, applying: bool = False) -> None:
         self._house = house
         self._applying = applying
         self.now = cache(lambda name: standing(house, name))
@@ -93,7 +93,7 @@ class Places:
         return frozenset(found)
 
 
-def standing(house: House, name: str) -> Standing | None:
+def standing(house: Application, name: str) -> Standing | None:
     """Return a configured target's standing; None where its kind has no place, or its settings cannot be resolved now."""
     kind = house.target_config(name).kind
     settings_type = type_with_place(kind)
@@ -105,7 +105,7 @@ def standing(house: House, name: str) -> Standing | None:
         return None
 
 
-def keep_claim(house: House, name: str, mine: Standing, types: Collection[str]) -> None:
+def keep_claim(house: Application, name: str, mine: Standing, types: Collection[str]) -> None:
     """Remember that a target may deliver under this standing from now on. What is known is not written again.
 
     Args:
@@ -117,19 +117,19 @@ def keep_claim(house: House, name: str, mine: Standing, types: Collection[str]) 
     _keep(house, _place_name(name), canonical({"standing": msgspec.to_builtins(mine), "types": sorted(types)}))
 
 
-def keep_old_claims(house: House, places: Places, name: str) -> None:
+def keep_old_claims(house: Application, places: Places, name: str) -> None:
     """Write down what stands for claims in a store from before claims, because the first one written ends that."""
     if not house.store.documents(_place_name(name)):
         for claim in reversed(places.claims(name)):
             keep_claim(house, name, claim.standing, claim.types)
 
 
-def keep_settings(house: House, name: str) -> None:
+def keep_settings(house: Application, name: str) -> None:
     """Remember a target's settings as they were written. What is known is not written again."""
     _keep(house, settings_name(name), settings_document(house, name))
 
 
-def settings_document(house: House, name: str) -> bytes:
+def settings_document(house: Application, name: str) -> bytes:
     """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
     plain = msgspec.to_builtins(house.target_config(name))
     return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
@@ -149,7 +149,7 @@ def type_with_place(kind: str) -> type[Settings] | None:
     return settings_type if has_place(settings_type) else None
 
 
-def _keep(house: House, name: str, document: bytes) -> None:
+def _keep(house: Application, name: str, document: bytes) -> None:
     kept = house.store.documents(name)
     if not kept or kept[-1][2] != document:
         house.store.save_document(name, document, house.clock.now())

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from goldwire.errors import ConfigError, StoreBusyError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.placement_record import Claim, Places, keep_claim, keep_old_claims, type_with_place
 from goldwire.targets.clients.backplane import MOVES
 from goldwire.targets.placement import Standing, not_apart, pinned_changes
 from goldwire.targets.settings import Settings
 
 
-def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) -> None:
+def refuse_moves(house: Application, names: Sequence[str], *, applying: bool = False) -> None:
     """Compare targets with where they, and others, may have delivered, and with each other.
 
     Of two at one place it is the one that came second that is refused.
@@ -32,7 +32,7 @@ def refuse_moves(house: House, names: Sequence[str], *, applying: bool = False) 
     _refuse([line for name in standings for line in _faults(house, places, name, standings)])
 
 
-def claim_place(house: House, name: str, mine: Standing) -> None:
+def claim_place(house: Application, name: str, mine: Standing) -> None:
     """Remember that a target is about to deliver to its place; a relay does so before it sends anything.
 
     One claims at a time, so of two that want one place at the same moment the second sees the first.
@@ -49,7 +49,7 @@ def claim_place(house: House, name: str, mine: Standing) -> None:
 
 
 @contextmanager
-def _alone(house: House) -> Iterator[None]:
+def _alone(house: Application) -> Iterator[None]:
     """Hold a lock that is no target's, since no target has a blank in its name."""
     with ExitStack() as held:
         try:
@@ -88,7 +88,7 @@ def _refuse(faults: Sequence[str]) -> None:
         raise ConfigError("\n".join(faults))
 
 
-def _faults(house: House, places: Places, name: str, standings: Mapping[str, Standing]) -> list[str]:
+def _faults(house: Application, places: Places, name: str, standings: Mapping[str, Standing]) -> list[str]:
     """Return a line for each thing that is to be refused of one target.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from goldwire.errors import ConfigError
-from goldwire.services.application import House
-from goldwire.services.apply import differs
+from goldwire.services.application import Application
+from goldwire.services.contract_documents import contract_differs
 from goldwire.services.placement_rule import refuse_moves
 
 
-def check_deliverable(house: House, names: Sequence[str]) -> list[str]:
+def check_deliverable(application: Application, names: Sequence[str]) -> list[str]:
     """Refuse, before any begins, targets that must not be delivered to as they are.
 
     Returns:
@@ -19,10 +19,10 @@ def check_deliverable(house: House, names: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: a contract was never applied, or with other keys, or the settings would move entities to other partitions.
     """
-    fresh = [name for name in names if not house.store.revisions(name)]
+    fresh = [name for name in names if not application.store.revisions(name)]
     if fresh:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
-    refuse_moves(house, names)
+    refuse_moves(application, names)
     for name in names:
-        house.check_keys(name)
-    return [name for name in names if differs(house, name)]
+        application.check_keys(name)
+    return [name for name in names if contract_differs(application.loaded, application.store, name)]

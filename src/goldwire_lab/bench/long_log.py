@@ -28,7 +28,7 @@ GROWTH_AIM_BYTES = 16 * 1024 * 1024
 """What the allocator may add; a log held in memory would add over a gigabyte."""
 
 FILLS_CACHES_ROWS = 50_000
-"""Of a log whose first tenth is shorter, growth says nothing: SQLite's page cache of 64 MiB is still filling."""
+"""Where the first tenth of the log is shorter, growth says nothing: SQLite's page cache of 64 MiB is still filling."""
 
 _LOOK_SECONDS = 0.0005
 _FEW = 2_000
@@ -41,7 +41,7 @@ class LongLog:
     Args:
         folder: an empty one.
         size: how long the log is.
-        tick: told how many rows further the log is.
+        tick: called with the number of rows that were added.
     """
 
     def __init__(self, folder: Path, size: Size, tick: Tick) -> None:
@@ -55,22 +55,22 @@ class LongLog:
             TAILED: {"kind": "memory", "settings": {"hold": "version"}, "start": "beginning", "delivery": every},
             KILLED: {"kind": "file", "settings": {"path": "killed.jsonl"}, "start": "now", "delivery": killed},
         }
-        self._house = sample.house(folder, folder / "store.db", targets)
+        self._application = sample.application(folder, folder / "store.db", targets)
         self._begin = size.log_rows - size.recovered
         self._append(range(self._begin), tick)
-        self._house.store.claim(TAILED, "beginning")
-        self._house.store.claim(KILLED, "now")
+        self._application.store.claim(TAILED, "beginning")
+        self._application.store.claim(KILLED, "now")
         self._append(range(self._begin, size.log_rows), tick)
 
     def close(self) -> None:
         """Close the store."""
-        self._house.store.close()
+        self._application.store.close()
 
     def recovery(self, tick: Tick) -> Recovery:
         """Kill a relay in mid-send and start it again.
 
         Args:
-            tick: told how many events further the target is.
+            tick: called with the number of events that the target got since the last call.
         """
         lines = self._folder / "killed.jsonl"
         settled = self._kill_in_mid_send(lines)
@@ -82,10 +82,10 @@ class LongLog:
         delivered = [(header.entityId, header.version) for header in map(read_header, lines.read_bytes().splitlines())]
         wanted = {
             (row.entity_id, row.version)
-            for row in self._house.store.read(self._begin, self._size.log_rows, self._size.log_rows)
+            for row in self._application.store.read(self._begin, self._size.log_rows, self._size.log_rows)
         }
         missing, repeated = len(wanted.difference(delivered)), len(delivered) - len(set(delivered))
-        found = ledger(self._house.store, KILLED, recount=True)
+        found = ledger(self._application.store, KILLED, recount=True)
         balances = found.balanced and found.counts.delivered == found.counts.committed == len(wanted)
         return Recovery(
             log_rows=self._size.log_rows,
@@ -104,7 +104,7 @@ class LongLog:
         """Tail the log from its beginning, and look at the process's memory meanwhile.
 
         Args:
-            tick: told how many events further the target is.
+            tick: called with the number of events that the target got since the last call.
         """
         rows, tenth = self._size.log_rows, self._size.log_rows // 10
         first, last, most = 0, 0, 0
@@ -133,7 +133,7 @@ class LongLog:
         )
 
     def _append(self, positions: range, tick: Tick) -> None:
-        for count in sample.fill(self._house.store, positions, self._size.long_log_entities):
+        for count in sample.fill(self._application.store, positions, self._size.long_log_entities):
             tick(count)
 
     def _kill_in_mid_send(self, lines: Path) -> int:
@@ -144,14 +144,14 @@ class LongLog:
             _seconds_until(lambda: _length(lines) > length, process)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        return self._house.store.counts(KILLED).delivered
+        return self._application.store.counts(KILLED).delivered
 
     def _unharmed(self) -> float:
         """Return how long the first event takes where the log is short and nothing ever happened."""
         folder = self._folder / "short"
         target = {"kind": "file", "settings": {"path": "unharmed.jsonl"}, "start": "beginning"}
-        with sample.house(folder, folder / "store.db", {UNHARMED: target}) as house:
-            for _ in sample.fill(house.store, range(_FEW), _FEW):
+        with sample.application(folder, folder / "store.db", {UNHARMED: target}) as application:
+            for _ in sample.fill(application.store, range(_FEW), _FEW):
                 pass
         with _running(folder, UNHARMED) as process:
             first = _seconds_until(lambda: _length(folder / "unharmed.jsonl") > 0, process)
@@ -161,7 +161,7 @@ class LongLog:
     def _follow(
         self, process: subprocess.Popen[bytes], target: str, tick: Tick, look: Callable[[Cursor], None] = lambda _: None
     ) -> None:
-        """Wait for the end of a relay, telling how far it is."""
+        """Wait for the end of a relay, and report how far it is."""
         before = self._cursor(target).start
         while process.poll() is None:
             cursor = self._cursor(target)
@@ -177,7 +177,7 @@ class LongLog:
         return self._cursor(target).position
 
     def _cursor(self, target: str) -> Cursor:
-        return next(cursor for cursor in self._house.store.cursors() if cursor.target == target)
+        return next(cursor for cursor in self._application.store.cursors() if cursor.target == target)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from goldwire_consumer import Event
 
 BATCH = 200
-"""Messages in one transaction, here and in the floor; what the kit's adapters take at most unless told otherwise."""
+"""Messages in one transaction, here and in the floor; the default of the kit's adapters."""
 
 _READ = 1_000
 _TABLE = "CREATE TABLE customer (id TEXT PRIMARY KEY, version INTEGER NOT NULL, email TEXT, city TEXT)"
@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def installed() -> bool:
-    """Whether the kit is there; it is a package of its own, and Goldwire does without."""
+    """Return whether the kit is installed; it is a package of its own, and Goldwire works without it."""
     return find_spec("goldwire_consumer") is not None
 
 
@@ -70,11 +70,11 @@ def subscriber(setting: Setting) -> Throughput:
 
 def _sealed(setting: Setting) -> Iterator[Sent]:
     """Yield what a target sends of the log: sealed by the contract with three masks."""
-    with sample.house(setting.folder, setting.store, {"memory": {"kind": "memory"}}) as house:
-        contract = preview(house.loaded, "memory")
-        end = house.store.position()
+    with sample.application(setting.folder, setting.store, {"memory": {"kind": "memory"}}) as application:
+        contract = preview(application.loaded, "memory")
+        end = application.store.position()
         for begin in range(0, end, _READ):
-            for row in house.store.read(begin, end, _READ):
+            for row in application.store.read(begin, end, _READ):
                 event = seal(contract, row, None, None)
                 assert isinstance(event, SealedEvent), "the contract selects everything"
                 yield event.body, {name: value for name, value in headers(event).items() if name != "partitionKey"}

@@ -3,35 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import get_args
 
 import msgspec
 
+from goldwire.changelog.checksums import damaged_log_row
 from goldwire.changelog.replays import Fate, Past, Replay
-from goldwire.changelog.rows import DELIVERED, FILTERED, LogRow
+from goldwire.changelog.rows import DELIVERED, FILTERED
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite import replay_queries as replay_query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.log import SCAN_LIMIT
+from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.targets import controls_of, fence, find_target, known_target
 from goldwire.clock import timestamp
+from goldwire.mastering.workspace import ChangeKind
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Replay).decode
 _ENDS = (DELIVERED, FILTERED)
+_KINDS = frozenset(get_args(ChangeKind))
 
 
 class SqliteReplays(Part):
     """The part of the store that knows replays."""
 
     def add_replay(self, replay: Replay) -> None:
-        """See `ReplayStore.add_replay`."""
+        """See `Replays.add_replay`."""
         database = self._database
         with database.writing("add_replay"):
             known_target(database, replay.target)
             database.execute(replay_query.INSERT_REPLAY, (replay.id, replay.target, replay.state, _encode(replay)))
 
     def replays(self, target: str | None = None) -> list[Replay]:
-        """See `ReplayStore.replays`."""
+        """See `Replays.replays`."""
         database = self._database
         with database.reading():
             if target is None:
@@ -41,13 +46,13 @@ class SqliteReplays(Part):
             return [_decode(row[0]) for row in rows]
 
     def open_replay(self, target: str) -> Replay | None:
-        """See `ReplayStore.open_replay`."""
+        """See `Replays.open_replay`."""
         with self._database.reading():
             row = self._database.execute(replay_query.OPEN_REPLAY, (target,)).fetchone()
         return None if row is None else _decode(row[0])
 
     def save_replay(self, replay: Replay, epoch: int) -> bool:
-        """See `ReplayStore.save_replay`."""
+        """See `Replays.save_replay`."""
         database = self._database
         with database.writing("save_replay"):
             fence(known_target(database, replay.target).cursor, epoch)
@@ -55,7 +60,7 @@ class SqliteReplays(Part):
         return changed == 1
 
     def cancel_replay(self, replay_id: str, now: float) -> Replay | None:
-        """See `ReplayStore.cancel_replay`."""
+        """See `Replays.cancel_replay`."""
         database = self._database
         with database.writing("cancel_replay"):
             row = database.execute(replay_query.OPEN_REPLAY_BY_ID, (replay_id,)).fetchone()
@@ -66,14 +71,14 @@ class SqliteReplays(Part):
             return ended
 
     def first_rows(self, after: int, upto: int, above: int, limit: int) -> tuple[list[tuple[int, str]], int]:
-        """See `ReplayStore.first_rows`; one call looks at no more than `SCAN_LIMIT` positions."""
+        """See `Replays.first_rows`; one call looks at no more than `SCAN_LIMIT` positions."""
         upto = max(after, min(upto, after + SCAN_LIMIT))
         with self._database.reading():
             found = self._database.execute(replay_query.FIRST_ROWS, (after, upto, above, limit)).fetchall()
         return found, found[-1][0] if 0 < limit == len(found) else upto
 
     def pasts(self, target: str, entity_ids: Collection[str]) -> dict[str, Past]:
-        """See `ReplayStore.pasts`."""
+        """See `Replays.pasts`."""
         database = self._database
         with database.reading():
             known = find_target(database, target)
@@ -86,14 +91,14 @@ class SqliteReplays(Part):
                 replay_query.PASTS, (known.no,), numbers.values()
             ):
                 mine = ended.setdefault(entity_id, [])
-                if kind == "erased":
+                if _is_erasure(database.path, kind, seq, entity_id, version):
                     erased[entity_id] = version
                 end = code if code is not None else settled[0] if settled else 0
                 if end in _ENDS:
                     mine.append((seq, end, revision))
             wanted = [seq for mine in ended.values() for seq, _, _ in mine]
-            rows = {row[0]: LogRow._make(row[:10]) for row in database.each(query.ROWS, (), wanted)}
-            controls = controls_of(database, known.no, numbers)
+            rows = {row.seq: row for row in log_rows(database.path, database.each(query.ROWS, (), wanted))}
+            controls = controls_of(database, known, numbers)
         pasts = {}
         for entity_id, mine in ended.items():
             fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine]
@@ -101,20 +106,36 @@ class SqliteReplays(Part):
         return pasts
 
     def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
-        """See `ReplayStore.erased_since`."""
+        """See `Replays.erased_since`."""
         with self._database.reading():
             numbers = self._numbers.of(entity_ids).values()
-            return {row[0] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers)}
+            path = self._database.path
+            return {
+                row[2] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers) if _is_erasure(path, *row)
+            }
 
     def position_before(self, moment: str) -> int:
-        """See `ReplayStore.position_before`: times never fall along positions, so halving finds it."""
-        execute = self._database.execute
-        with self._database.reading():
+        """See `Replays.position_before`: times never fall along positions, so halving finds it."""
+        database = self._database
+        execute = database.execute
+        with database.reading():
             low, high = 0, int(execute(query.NEWEST_POSITION).fetchone()[0])
             while low < high:
                 middle = (low + high + 1) // 2
-                if execute(replay_query.COMMITTED_AT, (middle,)).fetchone()[0] < moment:
+                [row] = log_rows(database.path, execute(query.READ, (middle - 1, middle, 1)))
+                if row.committed_at < moment:
                     low = middle
                 else:
                     high = middle - 1
         return low
+
+
+def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
+    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so no checksum tells.
+
+    Raises:
+        StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.
+    """
+    if kind not in _KINDS:
+        raise damaged_log_row(path, seq, entity_id, version)
+    return kind == "erased"

@@ -15,7 +15,7 @@ def require(module: str, *, extra: str, used_by: str) -> ModuleType:
     Args:
         module: dotted name, e.g. `psycopg`.
         extra: Goldwire's extra that installs it, e.g. `postgresql`.
-        used_by: who needs it, as the error shall name it, e.g. `target 'warehouse'`.
+        used_by: what needs it, as the error shall name it, e.g. `target 'warehouse'`.
 
     Raises:
         ConfigError: it is not installed; the text holds the command that installs it.
