@@ -30,7 +30,7 @@ class Heads:
         self._known: dict[str, _Head] = {}
         row = database.execute(query.NEWEST_ROW).fetchone()
         self._seq: int = 0 if row is None else row[0]
-        # Text order is time order. A clock may stand or go back, but of two records a target tells by it who had a key last.
+        # Text order is time order. A clock may stand or go back, but a target sees by this time which of two had a key last.
         self._committed_at: str = timestamp(now) if row is None else max(timestamp(now), just_after(row[1]))
         self._newest_no: int = database.execute(query.NEWEST_ENTITY_NO).fetchone()[0]
 
