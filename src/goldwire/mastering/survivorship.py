@@ -49,7 +49,7 @@ def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
 
 
 def most_recent(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the most recent, then the most confident; the first of equals. The usual rule, and cheaper than the general one."""
+    """Return the most recent, then the most confident; the first of equals. The usual rule; cheaper than the general one."""
     winner = candidates[0]
     at, confidence, _ = winner[0]
     for candidate in candidates[1:]:
