@@ -53,7 +53,7 @@ def subscriber(setting: Setting) -> Throughput:
         VerificationError: an event was not applied.
     """
     if not installed():
-        raise ConfigError("the figure subscriber measures the kit for subscribers: pip install goldwire-consumer")
+        raise ConfigError("the figure subscriber measures goldwire-consumer: in a clone, pip install ./src/goldwire_consumer")
     sent = list(_sealed(setting))
 
     def bare(number: int) -> None:

@@ -26,6 +26,12 @@ Errors = Mapping[tuple[str, bytes | None], "KafkaError"]
 _SERVE_SECONDS = 0.2
 _END_SECONDS = 5.0
 
+_GRACE_SECONDS = 5.0
+"""How much longer than its time limit for a record the client may take to say that it gave up.
+
+Now and then, where the brokers are away, librdkafka (2.16) gives no word on a record at all, however long one waits.
+"""
+
 
 class Line:
     """A connected producer. What it was given goes out in that order for each partition.
@@ -46,6 +52,7 @@ class Line:
         A caller that sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
+        self._limit_seconds = config["message.timeout.ms"] / 1_000 + _GRACE_SECONDS
         self._cause_told = threading.Event()
         self._producer: Any = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
@@ -56,6 +63,9 @@ class Line:
         """Write records as they come, and wait for the word on each.
 
         No two may be equal in key and value. A caller that gives up leaves them under way.
+
+        Raises:
+            TimeoutError: the client gives no word, not even on what it is to let go of; its end is all that is left.
         """
         reports = _Reports(asyncio.get_running_loop())
         produce, topic, report = self._producer.produce, self._topic, reports.report
@@ -69,7 +79,12 @@ class Line:
                 reports.errors[key, value] = error.args[0]
             else:
                 taken += 1
-        return await reports.all(taken)
+        if not await reports.all(taken, self._limit_seconds):
+            self.drop()
+            if not await reports.all(taken, _END_SECONDS):
+                self.fatal = True
+                raise TimeoutError
+        return reports.errors
 
     def partitions(self, timeout_seconds: float) -> int:
         """Ask the cluster how many partitions the topic has. It blocks.
@@ -143,12 +158,12 @@ class _Reports:
             with suppress(RuntimeError):  # the loop is closed: no caller waits any more
                 self._loop.call_soon_threadsafe(self._finish)
 
-    async def all(self, taken: int) -> Errors:
-        """Wait for the reports of so many records that the client took."""
+    async def all(self, taken: int, limit_seconds: float) -> bool:
+        """Wait for the reports of so many records that the client took; False when some were missing at the end of the time."""
         self._awaited = taken
         if self._reported < taken:
-            await self._done
-        return self.errors
+            await asyncio.wait({self._done}, timeout=limit_seconds)
+        return self._reported >= taken
 
     def _finish(self) -> None:
         if not self._done.done():

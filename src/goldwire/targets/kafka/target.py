@@ -113,7 +113,11 @@ class KafkaTarget:
             line = await self._ready_line()
         except ConnectionError:  # of `_new_line`: nothing was handed over
             return [Unavailable(_NO_TOKEN)] * len(items)
-        errors = await line.write(self._records(items))
+        try:
+            errors = await line.write(self._records(items))
+        except TimeoutError:
+            self._doubt = True
+            return [_NO_WORD] * len(items)
         if not errors:
             line.last_error = None
             return [DELIVERED] * len(items)
@@ -201,6 +205,8 @@ class KafkaTarget:
                 return Unavailable(_NO_TOKEN)
             try:
                 errors = await line.write([record])
+            except TimeoutError:
+                return _NO_WORD
             except asyncio.CancelledError:
                 # What this producer would still try must not overtake what the other one writes from now on.
                 line.drop()
@@ -297,6 +303,7 @@ class KafkaTarget:
 
 
 _NO_TOKEN = "no token can be had; mend the credential of this machine"  # noqa: S105 - no secret
+_NO_WORD = Unknown("the client says nothing about it any more")
 _HALF_WRITTEN = Unknown("the deletion is written, the empty record after it is not")
 
 
