@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, each with its place, so that all can be told at once."""
+"""What is wrong with a configuration, each with its location, so that one error can report all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from goldwire.errors import ConfigError
 
 Path = tuple[str, ...]
-"""Where a value stands: keys from the top, an item of a list as `[3]`."""
+"""The path of a value: keys from the top, an item of a list as `[3]`."""
 
 
 class Place(NamedTuple):
@@ -51,7 +51,7 @@ class Problems:
         ]
 
     def raise_if_any(self) -> None:
-        """Raise all of them as one error.
+        """Raise one error with all of them.
 
         Raises:
             ConfigError: something was noted.

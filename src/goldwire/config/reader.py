@@ -1,4 +1,4 @@
-"""Reads `goldwire.yaml` and tells everything that is wrong with it at once, each with line and column."""
+"""Reads `goldwire.yaml` and reports everything that is wrong with it at once, each with line and column."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from goldwire.errors import ConfigError
 from goldwire.targets import registry
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
-"""A larger file is no configuration."""
+"""The reader refuses a larger file: it is no configuration."""
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration that was read and found sound, with what is needed to go on from it."""
+    """A sound configuration, with its folder and locations."""
 
     file: Path
     config: Config

@@ -138,7 +138,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 
 def _end_by_sigterm() -> None:
-    """Say so again after a relay ran in this process: it gives the signal back to the system's own handling."""
+    """Repeat this after a relay ran in this process, which resets the signal to the system's own handling."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -183,7 +183,7 @@ def _deliver(application: Application, name: str) -> DemoDelivery:
 
 
 def _sample(application: Application, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return one event as the partner received it, and the attributes of the golden record it speaks of."""
+    """Return one event as the partner received it, and the attributes of its golden record."""
     entity_id = application.store.find_entity(*SAMPLE)
     assert entity_id is not None, "the sample's record was ingested"
     bodies: Sequence[bytes] = [one.body for one in arrivals(folder.arrivals) if one.entity_id == entity_id]

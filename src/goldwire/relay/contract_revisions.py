@@ -18,7 +18,7 @@ class ContractBook:
     Args:
         target: its name.
         compile_revision: makes a revision ready to seal with.
-        where_failed: told why, each time that a `where` has no result.
+        where_failed: called with the reason, each time that a `where` has no result.
     """
 
     def __init__(self, target: str, compile_revision: Compile, where_failed: Callable[[str], None] | None = None) -> None:
@@ -32,7 +32,7 @@ class ContractBook:
         """Those that seal positions, by where they begin to."""
 
     def refresh(self, revisions: Sequence[Revision]) -> bool:
-        """Take note of what has been applied since, and return whether anything was.
+        """Read what has been applied since, and return whether anything was.
 
         Raises:
             ConfigError: nothing was ever applied to this target.
@@ -61,7 +61,7 @@ class ContractBook:
         return self._revisions[-1].revision if self._revisions else 0
 
     def misses(self, newest: int) -> bool:
-        """Say whether `refresh` has something to take note of.
+        """Return whether `refresh` has something to read.
 
         Args:
             newest: the number of the newest revision in the store; 0: there is none, which `refresh` reports.
@@ -73,7 +73,7 @@ class ContractBook:
         return self._compiled(next(revision for revision in self._revisions if revision.revision == number))
 
     def unheard(self) -> ContractBook:
-        """Return a book of the same contracts that tells nobody of a `where` without a result; it is not read yet."""
+        """Return unread revisions of the same contracts that report no `where` without a result."""
         return ContractBook(self._target, self._compile)
 
     def last_position_of(self, seq: int, upto: int) -> int:

@@ -1,4 +1,4 @@
-"""Opens a target, again and again until it answers, and lets `goldwire status` tell why it does not."""
+"""Opens a target, again and again until it answers, and lets `goldwire status` say why it does not."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Opening:
         return False
 
     async def gave_up(self, cursor: Cursor, error: ConfigError) -> None:
-        """Keep that waiting mends nothing, whether the target found that out as it opened or later."""
+        """Record that waiting mends nothing, where the target reports that as it opens or later."""
         await self._note(cursor, str(error))
 
     async def _note(self, cursor: Cursor, reason: str | None) -> None:

@@ -1,4 +1,4 @@
-"""A graceful stop: asked for once, and heard by whatever waits."""
+"""A graceful stop: asked for once, and seen by every wait."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Stop:
         finally:
             for task in tasks:
                 task.cancel()
-            # `wait` and no `await task`: that could not tell the task's cancellation from our own, and would swallow ours.
+            # `wait` and no `await task`, which confuses the task's cancellation with our own, and would swallow ours.
             await asyncio.wait(tasks)
         if tasks[0].cancelled():
             return False

@@ -145,7 +145,7 @@ class Application:
 
         Args:
             name: the target.
-            where_failed: told why, each time that a `where` has no result.
+            where_failed: called with the reason, each time that a `where` has no result.
         """
         from goldwire.relay.contract_revisions import ContractBook  # noqa: PLC0415 - see above
 

@@ -115,7 +115,7 @@ def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRo
 def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
     """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
 
-    That a record is repeated tells the target something about the values that decided it (docs/adr/0010).
+    A repeated record shows the target something of the values that decided it (docs/adr/0010).
     """
     from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
 

@@ -68,7 +68,7 @@ def _not_open(error: Exception) -> Finding:
 
 
 def _place(application: Application, name: str) -> list[Finding]:
-    """Tell what a relay would refuse, where there is a store that knows what the target has had."""
+    """Yield what a relay would refuse, where there is a store that knows the target's past."""
     if not application.loaded.path(application.loaded.config.store.path).exists():
         return []
     try:
@@ -83,7 +83,7 @@ def _place(application: Application, name: str) -> list[Finding]:
 
 
 def _patience(application: Application, name: str) -> list[Finding]:
-    """Compare the target's own time limit with the relay's: whoever gives up first cannot tell what became of the rest."""
+    """Compare the target's own time limit with the relay's: the side that gives up first does not know the outcome."""
     own = getattr(application.settings(name), "timeout_seconds", None)
     limit = application.target_config(name).delivery.timeout_seconds
     if own is None or own < limit:

@@ -83,13 +83,13 @@ def run(
 
 
 class _Complaints:
-    """Tells why targets ended, each thing once: a store without room ends all of them with the same words."""
+    """Reports why targets ended, each reason once: a store without room ends all of them with the same words."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def of(self, target: str, error: GoldwireError) -> None:
-        """Tell of one target, unless the same was told of another."""
+        """Report one target's end, unless another ended for the same reason."""
         from goldwire.errors import StoreBusyError, StoreCorruptError, StoreFullError
 
         of_all = isinstance(error, StoreBusyError | StoreCorruptError | StoreFullError)
@@ -132,7 +132,7 @@ def _result(application: Application, names: list[str], errors: dict[str, Any]) 
 
 
 def _state(error: Exception) -> str:
-    """Say in a word how a relay ended that had to."""
+    """Return in a word how a relay that had to end did so."""
     from goldwire import errors
 
     words: dict[type[Exception], str] = {
@@ -154,4 +154,4 @@ def _render(result: list[dict[str, Any]]) -> None:
         if one["last_failure"]:
             say(f"{one['target']}: the last attempt failed: {one['last_failure']}")
         if one.get("dead"):
-            say(f"{one['target']}: `goldwire dead list {one['target']}` tells what was given up, and why")
+            say(f"{one['target']}: `goldwire dead list {one['target']}` shows what was given up, and why")
