@@ -1,4 +1,4 @@
-"""One producer of librdkafka with the thread that serves it: messages in, the broker's word on each of them out."""
+"""One producer of librdkafka with the thread that serves it: messages go in, the broker's answer on each comes out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Record = tuple[str, bytes | None, Headers]
 """Key, value and headers."""
 
 Errors = Mapping[tuple[str, bytes | None], "KafkaError"]
-"""Of each record that is not written, or of which that is not known, by key and value: why."""
+"""By key and value, why a record is not written, or why that is not known."""
 
 _SERVE_SECONDS = 0.2
 _END_SECONDS = 5.0
@@ -49,7 +49,7 @@ class Line:
         self._topic = topic
         self.last_error: KafkaError | None = None
         """What the client complained of last, beyond single messages: what people must mend goes before what follows from it.
-        Whoever sees the cluster work again may set it to None."""
+        A caller that sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
         self._limit_seconds = config["message.timeout.ms"] / 1_000 + _GRACE_SECONDS
@@ -100,7 +100,7 @@ class Line:
         return len(topic.partitions)
 
     def note_fatal(self) -> None:
-        """Take note that the client is at its end, which a record may tell before the client tells the cause. It blocks."""
+        """Note that the client is at its end, which a record may show before the client reports the cause. It blocks."""
         self._cause_told.wait(_END_SECONDS)
         self.fatal = True
 
@@ -126,7 +126,7 @@ class Line:
         while not self._ending.is_set():
             try:
                 producer.poll(_SERVE_SECONDS)
-            except self._kafka.KafkaException as raised:  # how the client tells a fatal error; the reports come after it
+            except self._kafka.KafkaException as raised:  # how the client reports a fatal error, before the reports of records
                 self._complained(raised.args[0])
 
     def _complained(self, error: KafkaError) -> None:
@@ -138,7 +138,7 @@ class Line:
 
 
 class _Reports:
-    """Gathers the reports of one write, which come in on the serving thread; one that all is well is only counted."""
+    """Gathers the reports of one write, which come in on the serving thread; a report of success is only counted."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.errors: dict[tuple[str, bytes | None], KafkaError] = {}
@@ -155,7 +155,7 @@ class _Reports:
             self.errors[key.decode(), message.value()] = error
         self._reported += 1
         if self._reported == self._awaited:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: no caller waits any more
                 self._loop.call_soon_threadsafe(self._finish)
 
     async def all(self, taken: int, limit_seconds: float) -> bool:
