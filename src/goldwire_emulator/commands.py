@@ -96,7 +96,7 @@ def emulator(
     import asyncio
 
     from goldwire.errors import InputError
-    from goldwire.services.run import loop_factory
+    from goldwire.services.event_loop import loop_factory
     from goldwire_emulator.broker.config import read_config
     from goldwire_emulator.certificate import server_context
     from goldwire_emulator.emulator import Emulator

@@ -13,16 +13,21 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.port import Store
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
 from goldwire.services.application import Application
 from goldwire.services.lookup import cursor_of, history_of
-from goldwire.services.placement_record import keep_settings
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
+    from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.run import Supervisor
+
+LOOK_SECONDS = 0.1
+"""How often it is looked how far a replay is."""
 
 
 def moment(text: str, option: str) -> str:
@@ -174,27 +179,55 @@ def plan(
     return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
 
 
-def carry_out(application: Application, replay: Replay, told: Callable[[Replay], None]) -> bool:
-    """Run the target's relay until the replay has ended; False where another process runs it, which carries it out.
+def runs_elsewhere(store: Store, target: str) -> bool:
+    """Say whether another process runs a target's relay; it carries out the target's replays."""
+    try:
+        with store.lock_target(target):
+            return False
+    except StoreBusyError:
+        return True
+
+
+async def carry_out(
+    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None = None
+) -> None:
+    """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
+
+    A relay that is asked to end before leaves the replay open, and the next relay of the target goes on with it.
 
     Args:
-        application: what one configuration describes.
+        supervisor: runs the relay; not `until_caught_up`.
+        relays: what it runs.
         replay: its record.
-        told: called with the record after each turn.
+        reported: called with the record now and then, and when it has ended.
 
     Raises:
-        TargetStoppedError, ConfigError: the target cannot be delivered to.
+        GoldwireError: the relay ended with an error.
     """
-    from goldwire.services.run import run_replay  # noqa: PLC0415 - a replay that waits for another process needs none
+    async with supervisor:
+        supervisor.start(replay.target)
+        following = asyncio.create_task(_follow(supervisor, relays, replay, reported))
+        try:
+            ends = await supervisor.wait()
+        finally:
+            following.cancel()
+    for end in ends:
+        if end.error is not None:
+            raise end.error
 
-    try:
-        with application.store.lock_target(replay.target):
-            pass
-    except StoreBusyError:
-        return False
-    keep_settings(application, replay.target)
-    run_replay(application, replay, told)
-    return True
+
+async def _follow(
+    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None
+) -> None:
+    """Let the relay end when no replay of the target is open: a person who asked for another one meanwhile relies on it."""
+    any_open = True
+    while any_open:
+        await relays.clock.sleep(LOOK_SECONDS)
+        records = await supervisor.call(relays.store.replays, replay.target)
+        if reported is not None:
+            reported(next(record for record in records if record.id == replay.id))
+        any_open = any(record.state == "open" for record in records)
+    supervisor.end()
 
 
 def _who() -> str:
