@@ -44,8 +44,8 @@ def moment(text: str, option: str) -> str:
         raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a person asked for, as it was written on the command line."""
+class ReplayRequest(Struct, frozen=True, kw_only=True):
+    """What is to be repeated: one beginning and one end at most; without any, all that the target was sent."""
 
     since: str | None = None
     """A moment, see `moment`; what was committed then is included,"""
@@ -65,7 +65,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """A CEL expression."""
 
 
-def select(application: Application, target: str, asked: Asked) -> Selection:
+def select(application: Application, target: str, asked: ReplayRequest) -> Selection:
     """Return what a person asked for as positions.
 
     Raises:
@@ -94,7 +94,7 @@ def select(application: Application, target: str, asked: Asked) -> Selection:
     return Selection(after, upto, bounded, ids, asked.where, attributes)
 
 
-def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+def _ends(application: Application, asked: ReplayRequest, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
     """Return the position after which to begin, and the last one, None where no end was given."""
     store = application.store
     after, upto = 0, asked.to_seq

@@ -80,11 +80,11 @@ def replay_start(
     """
     from goldwire.services.application import Application
     from goldwire.services.preflight import check_deliverable
-    from goldwire.services.replay import Asked, select
+    from goldwire.services.replay import ReplayRequest, select
 
     if rate is not None and not isfinite(rate):
         raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
-    asked = Asked(
+    asked = ReplayRequest(
         since=since, until=until, from_seq=from_seq, to_seq=to_seq, from_version=from_version, to_version=to_version,
         entities=tuple(entity or ()), where=where,
     )  # fmt: skip
