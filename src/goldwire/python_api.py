@@ -135,7 +135,9 @@ class Goldwire:
         """
         return ingest_native(self._application, rows, correlation_id=correlation_id)
 
-    def run(self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None) -> list[TargetRun]:
+    def run(
+        self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
+    ) -> list[TargetRun]:
         """Deliver the log to targets, in order per entity, at least once. Works in a notebook too.
 
         One target that fails does not hold up the others; its `error` says why. Ctrl-C ends gracefully.
@@ -242,9 +244,7 @@ class Goldwire:
         letters = [one for one in named_letters(store, target, positions) if one.state == "dead"]
         return discard(store, self._application.clock, target, letters)
 
-    def replay(
-        self, target: str, request: ReplayRequest | None = None, *, rate: float | None = None, why: str = ""
-    ) -> Replay:
+    def replay(self, target: str, request: ReplayRequest | None = None, *, rate: float | None = None, why: str = "") -> Replay:
         """Repeat what a target was sent, byte for byte and in order. Works in a notebook too.
 
         Where another process runs the target's relay, that one carries it out, and the record returned is still open.

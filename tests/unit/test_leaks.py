@@ -41,7 +41,7 @@ from goldwire.targets.sql.target import SqlTarget
 from goldwire.targets.sql.values import Column
 from goldwire.targets.webhook.target import WebhookSettings
 from goldwire.testing.events import sealed
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 MARKER = "zqxjkvmarker"
 NUMBER = 7331094451263

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.log import Log
 from goldwire.demo.folder import DemoFolder
 from goldwire.demo.mirror import mirrored
 from goldwire.demo.partner import arrivals
@@ -47,7 +47,7 @@ class StewardDecision(Struct, frozen=True):
     before: str
 
 
-def decided(store: Store, folder: DemoFolder) -> list[StewardDecision]:
+def decided(store: Log, folder: DemoFolder) -> list[StewardDecision]:
     """Return the first decision about each record in the second wave, before it is carried out."""
     found = []
     seen: set[tuple[str, str]] = set()

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
+from goldwire.demo.backplane import end
 from goldwire.demo.folder import DemoFolder
 from goldwire.errors import GoldwireError
 from goldwire.redaction import shows
@@ -59,10 +60,7 @@ def receiver(folder: DemoFolder) -> Iterator[str]:
             raise GoldwireError(f"the demo's webhook receiver did not start (exit code {process.wait()})")
         yield first.removeprefix(_LISTENING).strip()
     finally:
-        process.terminate()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        end(process)
 
 
 def arrivals(file: Path) -> list[PartnerArrival]:

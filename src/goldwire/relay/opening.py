@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
@@ -28,7 +28,7 @@ class Opening:
     """
 
     def __init__(
-        self, store: Store, connection: Connection, settings: DeliverySettings, *,
+        self, store: Deliveries, connection: Connection, settings: DeliverySettings, *,
         clock: Clock, random: Random, call: StoreCall, stop: Stop,
     ) -> None:  # fmt: skip
         self._store = store

@@ -11,7 +11,7 @@ from functools import partial
 from math import inf
 from random import Random
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -25,7 +25,7 @@ from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
 from goldwire.relay.opening import Opening
 from goldwire.relay.pace import Breaker, DeadLetterCap
-from goldwire.relay.replay import Replays
+from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
 from goldwire.relay.sender import Sender
@@ -53,7 +53,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         call: how the store is reached.
-        claim: called as the store is, before anything is sent and when the contract has changed; it may raise ConfigError.
+        claim: called as the store is, before anything is sent and when the contract has changed; see `Sender`.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
@@ -81,7 +81,7 @@ class Relay:
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
         claimed = partial(self._call, claim) if claim is not None else None
         self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
-        self._replays = Replays(
+        self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
             self._breaker, self._judge, clock=clock, random=random, observer=observer,
         )  # fmt: skip
@@ -99,7 +99,7 @@ class Relay:
 
         Raises:
             TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
-            StoreBusyError: another process delivers to this target.
+            StoreBusyError: another process delivers to this target, or keeps it from claiming its place.
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
@@ -195,8 +195,7 @@ class Relay:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq
         if upto > cursor.reach:
-            await self._declare(bound, upto)
-            return True
+            return await self._declare(bound, upto)
         entities = {row.entity_id for row in rows}
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
@@ -210,7 +209,7 @@ class Relay:
         return True
 
     async def _window(self) -> bool:
-        """Make sure that something above the cursor is declared; False when the log has nothing more."""
+        """Make sure that something above the cursor is declared; False when the log has nothing more, or a stop came first."""
         cursor = self._cursor
         if cursor.position < cursor.bound and cursor.mode is not None:
             return True
@@ -221,23 +220,25 @@ class Relay:
         if mode == "every":
             newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
         self._cursor = cursor._replace(mode=mode)
-        await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
-        return True
+        return await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
 
-    async def _declare(self, bound: int, reach: int) -> None:
-        await self._sender.claim()
+    async def _declare(self, bound: int, reach: int) -> bool:
+        if not await self._sender.claim():
+            return False
         cursor = self._cursor
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
         self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
         await self._refresh_book()
+        return True
 
     async def _refresh_book(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
-        if self._book.refresh(await self._call(self._store.revisions, self._name)):
+        newest = await self._call(self._store.newest_revision, self._name)
+        if self._book.misses(newest) and self._book.refresh(await self._call(self._store.revisions, self._name)):
             self._sender.claim_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
@@ -376,8 +377,7 @@ class Relay:
         if now - self._reported_at < STANDING_SECONDS:
             return
         self._reported_at = now
-        cursors = await self._call(self._store.cursors)
-        stopped = next(cursor.stopped for cursor in cursors if cursor.target == self._name)
+        stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
         self._cursor = self._cursor._replace(stopped=stopped)
@@ -388,9 +388,13 @@ class Relay:
 
         A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
         """
-        cursors = await self._call(self._store.cursors)
-        if any(cursor.target == self._name and cursor.epoch != self._cursor.epoch for cursor in cursors):
+        if (await self._stored_cursor()).epoch != self._cursor.epoch:
             raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")
+
+    async def _stored_cursor(self) -> Cursor:
+        cursor = await self._call(self._store.cursor, self._name)
+        assert cursor is not None, "a target that was claimed has a cursor"
+        return cursor
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiolimiter import AsyncLimiter
 
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.connection import Connection
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
@@ -16,13 +16,18 @@ from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
+CLAIM_SECONDS = 30.0
+"""How long another process may keep a target from claiming its place: it looks and writes, which takes it no time."""
+
+CLAIM_AGAIN_SECONDS = 0.05
+
 
 class Sender:
     """One target's way out. Items of one call are of different entities, so their order among themselves is free.
 
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
-        claim: awaited before anything is sent, see `claim`.
+        claim: awaited before anything is sent, see `claim`; it may raise ConfigError, or StoreBusyError to be awaited again.
     """
 
     def __init__(
@@ -44,15 +49,25 @@ class Sender:
             period = max(1.0, self._batch_size / settings.rate_limit_per_second)
             self._limiter = AsyncLimiter(max(settings.rate_limit_per_second * period, self._batch_size), period)
 
-    async def claim(self) -> None:
-        """Claim the target's place, unless that was done.
+    async def claim(self) -> bool:
+        """Claim the target's place, unless that was done; False when a stop was asked for before it could be.
 
         Raises:
             ConfigError: it may not have it.
+            StoreBusyError: another process was in the way for too long.
         """
-        if self._claim is not None and not self._claimed:
-            await self._claim()
-            self._claimed = True
+        give_up = self._clock.monotonic() + CLAIM_SECONDS
+        while self._claim is not None and not self._claimed:
+            try:
+                await self._claim()
+                self._claimed = True
+            except StoreBusyError:
+                # The wait is here and not in the store's thread, which all relays share and no signal reaches.
+                if self._clock.monotonic() >= give_up:
+                    raise
+                if not await self._stop.unless(self._clock.sleep(CLAIM_AGAIN_SECONDS)):
+                    return False
+        return True
 
     def claim_again(self) -> None:
         """Claim once more before anything else is sent: what may be sent has changed."""
@@ -66,9 +81,11 @@ class Sender:
 
         Raises:
             ConfigError: the target found a setting wrong, or may not have its place; nothing more may be sent.
+            StoreBusyError: see `claim`.
         """
-        await self.claim()
         outcomes: list[Outcome | None] = [None] * len(items)
+        if not await self.claim():
+            return outcomes
         if len(items) <= self._batch_size:
             await self._send_batch(items, 0, outcomes)
             return outcomes

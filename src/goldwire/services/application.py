@@ -10,7 +10,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
 from goldwire.config.model import TargetConfig

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Revision
 from goldwire.config.reader import Loaded
 from goldwire.contract.spec import ContractSpec, mask_name

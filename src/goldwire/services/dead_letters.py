@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import OpenDelivery, OpenState
 from goldwire.clock import Clock
 from goldwire.services.lookup import cursor_of, dead_letter

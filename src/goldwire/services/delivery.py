@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
 from goldwire.services.backlog import Behind, behind
 from goldwire.services.event_loop import run_in_thread

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.mastering.workspace import ChangeKind
 from goldwire.redaction import shows
 from goldwire.services.lookup import history_of

@@ -7,7 +7,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
 from goldwire.services.lookup import cursor_of

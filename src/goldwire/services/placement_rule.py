@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -40,6 +39,7 @@ def claim_place(house: Application, name: str, mine: Standing) -> None:
 
     Raises:
         ConfigError: as `refuse_moves`; nothing is remembered then.
+        StoreBusyError: another process is claiming; this does not wait for it, and may be called again.
     """
     with _alone(house):
         places = Places(house)
@@ -52,12 +52,10 @@ def claim_place(house: Application, name: str, mine: Standing) -> None:
 def _alone(house: Application) -> Iterator[None]:
     """Hold a lock that is no target's, since no target has a blank in its name."""
     with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(house.store.lock_target("all places"))
-                break
-            except StoreBusyError:
-                time.sleep(_LOCK_SECONDS)  # who holds it looks and writes, no more
+        try:
+            held.enter_context(house.store.lock_target("all places"))
+        except StoreBusyError as error:
+            raise StoreBusyError(_HELD.format(store=house.loaded.path(house.loaded.config.store.path))) from error
         yield
 
 
@@ -149,8 +147,10 @@ def _clashes(settings_type: type[Settings], mine: Standing, same: Sequence[Stand
     ]
 
 
-_LOCK_SECONDS = 0.02
-
+_HELD = (
+    "{store}: another process holds the lock under which a target claims its place, which is a matter of a moment: end that "
+    "process, mostly a `goldwire run` that is suspended, then repeat the command"
+)
 _SHARED = (
     "targets '{one}' and '{two}' have the same place and both send {types}; a subscriber that gets both finds gaps in the "
     "chain of each entity. Give each a place of its own, unless subscribers take one alone"

@@ -7,7 +7,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Cursor, Start
 from goldwire.clock import Clock
 from goldwire.config.model import KeysConfig

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.errors import NotFoundError, did_you_mean
 from goldwire.mastering.model import Model
 from goldwire.mastering.remaster import Remaster

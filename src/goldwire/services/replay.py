@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Counts, Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from goldwire.capture.fact import ExternalId
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Control, Counts, OpenDelivery, OpenState, Settlement
 from goldwire.mastering.workspace import Change, ChangeKind, StoredRecord
 
@@ -39,7 +39,7 @@ class StoreSetting(ABC):
 
     @abstractmethod
     def make_store(self, place: Path, checkpoint: Checkpoint | None = None) -> Store:
-        """Open the store that lives at `place`, created on first sight; a second call opens the same one again.
+        """Open the store at `place`, and create it first where there is none; a second call opens the same one again.
 
         Args:
             place: a path that is unique to the test; an engine without files takes it as a name.

@@ -1,4 +1,4 @@
-"""Turns the JSON text of a configuration into its types; what is wrong is told with line, column and field."""
+"""Turns the JSON text of a configuration into its types; reports what is wrong with line, column and field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 import yaml
 
-from goldwire.errors import InputError
+from goldwire_emulator.errors import InputError
 
 _T = TypeVar("_T")
 _Path = tuple[str | int, ...]

@@ -6,14 +6,14 @@ from typing import Literal
 
 import msgspec
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker.bus_context import BusContext
+from goldwire_emulator.errors import InputError
 
 Kind = Literal["queue", "topic", "subscription"]
 
 
 class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What cannot change any more; named as in Config.json when it is written.
+    """What cannot change any more; the names in the store are those of Config.json.
 
     Attributes:
         kind: what it was made as.

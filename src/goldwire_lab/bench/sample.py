@@ -12,7 +12,7 @@ import msgspec
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Fact
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.ingest import Ingest
 from goldwire.clock import timestamp
 from goldwire.mastering.workspace import Change
 from goldwire.services.application import Application
@@ -78,11 +78,11 @@ def _configuration(store: Path, targets: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def entity_id(number: int) -> str:
-    """Return the id of the n-th entity; like real ones, neighbours have nothing in common."""
+    """Return the id of the n-th entity; as with real ids, neighbours have nothing in common."""
     return "goldwire:entity:" + blake2b(b"%d" % number, digest_size=16).hexdigest()
 
 
-def fill(store: Store, positions: range, entities: int) -> Iterator[int]:
+def fill(store: Ingest, positions: range, entities: int) -> Iterator[int]:
     """Append versions to the log, entity by entity and round by round.
 
     Args:

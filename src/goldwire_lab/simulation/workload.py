@@ -1,4 +1,4 @@
-"""What a simulation masters: a small world of people whom three systems know, drawn from the seed."""
+"""What a simulation masters: a few people in three systems, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
 from goldwire.clock import timestamp
 from goldwire.mastering.model import Attribute, Choice, EntityType, Golden, MatchRule, Model, Relation, Tag
-from goldwire.testing.virtual_time import EPOCH
+from goldwire_lab.virtual_time import EPOCH
 
 KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
 SYSTEMS = ("crm", "billing", "shop")
@@ -60,7 +60,7 @@ ATTRIBUTES = tuple(_VALUES)
 
 
 class Erasure(Struct, frozen=True):
-    """Somebody asks to be forgotten."""
+    """A person asks to be forgotten."""
 
     record: ExternalId
     """One of the records of the person."""

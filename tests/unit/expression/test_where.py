@@ -8,7 +8,7 @@ import pytest
 from goldwire.contract.shape import Shape
 from goldwire.errors import ContractError
 from goldwire.expression.program import Where, compile_where
-from goldwire.testing.states import golden_state, log_row
+from support.states import golden_state, log_row
 
 VALUES: dict[str, Any] = {
     "country": "DE", "age": 30, "price": 2.5, "words": ["x", "y"], "ok": True, "home": {"city": "Ulm", "none": None},
@@ -142,7 +142,7 @@ def test_outside_the_subset_errors_and_missing_attributes_leave_the_record_out_t
 def test_without_the_full_package_the_error_names_what_needs_it_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cel", None)
     assert run(compile_where("a.age == 30", KNOWN))
-    with pytest.raises(ContractError, match=r"the macro `exists`.*pip install 'goldwire\[cel\]'"):
+    with pytest.raises(ContractError, match=r"the macro `exists`.*pip install 'common-expression-language>="):
         compile_where("a.words.exists(x, x == 'x')", KNOWN)
 
 

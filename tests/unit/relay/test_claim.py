@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from goldwire.contract.spec import ContractSpec
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, StoreBusyError
+from goldwire.relay.sender import CLAIM_SECONDS
 
 
 def test_a_place_is_claimed_once_before_the_first_event_and_not_for_nothing(world: Any) -> None:
@@ -40,6 +41,65 @@ def test_nothing_is_sent_where_a_place_may_not_be_claimed_and_nothing_is_lost(wo
     world.claim = None
     world.run()
     assert len(world.target.sent) == 20
+    assert world.balanced()
+
+
+def test_a_claim_that_another_process_is_in_the_way_of_is_made_again(world: Any) -> None:
+    """The store is free between two tries: all relays of a process share it."""
+    tries: list[float] = []
+
+    def claim() -> None:
+        tries.append(world.clock.monotonic())
+        if len(tries) < 5:
+            raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    world.claim = claim
+    world.run()
+    assert world.target.sent == [("a", 1)]
+    assert len(tries) == 5
+    assert tries == sorted(set(tries)), "time goes by between them"
+
+
+def test_a_claim_that_another_process_is_in_the_way_of_for_good_ends_the_relay(world: Any) -> None:
+    def claim() -> None:
+        raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    world.claim = claim
+    began = world.clock.monotonic()
+    with pytest.raises(StoreBusyError, match="another process holds the lock"):
+        world.run()
+    assert CLAIM_SECONDS <= world.clock.monotonic() - began < 2 * CLAIM_SECONDS, "by its own virtual clock"
+    assert (world.target.sent, world.store.cursors()[0].reach) == ([], 0)
+    world.claim = None
+    world.run()
+    assert world.target.sent == [("a", 1)]
+
+
+@pytest.mark.parametrize("replaying", [False, True])
+def test_a_stop_ends_the_wait_for_a_claim_and_nothing_was_sent(world: Any, replaying: bool) -> None:
+    def claim() -> None:
+        raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    if replaying:
+        world.run()
+        world.replay()
+    sent = list(world.target.sent)
+    world.claim = claim
+
+    async def run() -> None:
+        running = asyncio.ensure_future(world.running(until_caught_up=False))
+        await world.clock.sleep(CLAIM_SECONDS / 2)
+        world.relay.stop()
+        await running
+
+    world.loop.run_until_complete(run())
+    assert world.target.sent == sent
+    world.claim = None
+    world.run()
+    assert world.target.sent == [("a", 1)] * (2 if replaying else 1)
     assert world.balanced()
 
 

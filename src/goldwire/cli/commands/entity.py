@@ -33,7 +33,7 @@ def entity_show(
 ) -> None:
     """Show a golden record, its versions, and what each target was last sent of it.
 
-    The record is shown unmasked: whoever can read the store can read it.
+    The record is shown unmasked: every person who can read the store can read it.
     """
     from goldwire.services.application import Application
     from goldwire.services.entity import entity_history

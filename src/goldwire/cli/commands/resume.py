@@ -37,7 +37,7 @@ def resume(
 def stop(
     target: Annotated[str, typer.Argument(help="The target to stop.")],
     *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; whoever looks next reads it.")] = "by hand",
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the next person who looks.")] = "by hand",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

@@ -25,7 +25,7 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect to a target and verify rights and settings, as far as can be told without writing.
+    """Connect to a target and verify rights and settings, as far as Goldwire can see them without writing.
 
     Each finding is `ok`, a `note`, or a `fix` with what to do; with a `fix` the exit code is 2.
     """
