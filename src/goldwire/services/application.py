@@ -62,6 +62,19 @@ class Application:
         require_assertions()
         return cls(load(file))
 
+    def with_configuration(self, loaded: Loaded) -> Self:
+        """Return what another configuration of the same store describes; the store is shared, and closed by this one.
+
+        Raises:
+            ConfigError: it names another store.
+        """
+        before, after = (one.path(one.config.store.path) for one in (self.loaded, loaded))
+        if before != after:
+            raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
+        fresh = type(self)(loaded, self.clock)
+        fresh.__dict__["store"] = self.store
+        return fresh
+
     def __enter__(self) -> Self:
         return self
 

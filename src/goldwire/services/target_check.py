@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.services.application import Application
+from goldwire.services.event_loop import loop_factory
 from goldwire.services.placement_record import Places
 from goldwire.services.placement_rule import refuse_moves, shared_places
-from goldwire.services.run import loop_factory
 from goldwire.targets.base import Checks, Finding, Target
 
 
