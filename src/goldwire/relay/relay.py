@@ -7,7 +7,6 @@ target once a chunk; what happens to each event of a chunk is plain code in `chu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from math import inf
 from random import Random
 
@@ -25,10 +24,11 @@ from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
 from goldwire.relay.opening import Opening
 from goldwire.relay.pace import Breaker, DeadLetterCap
+from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.replay import Replays
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
-from goldwire.relay.sender import Sender
+from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
 from goldwire.relay.store_call import StoreCall
@@ -52,17 +52,16 @@ class Relay:
         settings: pace and limits.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
+        placement: asked before anything is sent, and again when the contract has changed.
         call: how the store is reached.
-        claim: called as the store is, before anything is sent and when the contract has changed; it may raise ConfigError.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
 
     def __init__(
         self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
-        clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        call: StoreCall | None = None, claim: Callable[[], None] | None = None,
-        progress: Callable[[Cursor], None] | None = None,
+        placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
+        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -79,8 +78,10 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
-        claimed = partial(self._call, claim) if claim is not None else None
-        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
+        self._sender = Sender(
+            self._connection, settings, self._breaker, clock, observer, self._stop,
+            PlacementReservation(placement, self._call, clock, self._stop),
+        )  # fmt: skip
         self._replays = Replays(
             name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
             self._breaker, self._judge, clock=clock, random=random, observer=observer,
@@ -195,8 +196,7 @@ class Relay:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq
         if upto > cursor.reach:
-            await self._declare(bound, upto)
-            return True
+            return await self._declare(bound, upto)
         entities = {row.entity_id for row in rows}
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
@@ -221,16 +221,18 @@ class Relay:
         if mode == "every":
             newest = max(min(newest, cursor.position + self._settings.chunk_size * WINDOW_CHUNKS), cursor.bound)
         self._cursor = cursor._replace(mode=mode)
-        await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
-        return True
+        return await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
 
-    async def _declare(self, bound: int, reach: int) -> None:
-        await self._sender.claim()
+    async def _declare(self, bound: int, reach: int) -> bool:
+        """Let the store know that as much may be sent; False when a stop was asked for before the placement was reserved."""
+        if not await self._sender.reserve():
+            return False
         cursor = self._cursor
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
         self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
         await self._refresh_book()
+        return True
 
     async def _refresh_book(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
@@ -238,7 +240,7 @@ class Relay:
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
         if self._book.refresh(await self._call(self._store.revisions, self._name)):
-            self._sender.claim_again()
+            self._sender.reserve_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
         rows = chunk.rows

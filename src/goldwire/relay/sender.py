@@ -3,18 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from aiolimiter import AsyncLimiter
 
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.connection import Connection
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
+from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.stop import Stop
+from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
+
+_BUSY_SECONDS = 0.02
+"""How long to wait for another relay that reserves: it reads and writes, no more."""
+
+
+class PlacementReservation:
+    """Whether the target's placement is reserved as its contract is now.
+
+    Args:
+        placement: what reserves it.
+        call: how the store is reached.
+        clock: for the wait while another relay reserves.
+        stop: ends that wait.
+    """
+
+    def __init__(self, placement: PlacementGuard, call: StoreCall, clock: Clock, stop: Stop) -> None:
+        self._placement = placement
+        self._call = call
+        self._clock = clock
+        self._stop = stop
+        self._is_made = False
+
+    async def make(self) -> bool:
+        """Reserve, unless that was done; False when a stop was asked for first.
+
+        Raises:
+            ConfigError: the target may not deliver there.
+        """
+        while not self._is_made:
+            try:
+                await self._call(self._placement.reserve)
+                self._is_made = True
+            except StoreBusyError:
+                # Waited for here and not in the store's thread, which all relays share and no signal reaches.
+                if not await self._stop.unless(self._clock.sleep(_BUSY_SECONDS)):
+                    return False
+        return True
+
+    def renew(self) -> None:
+        """Reserve once more before anything else is sent."""
+        self._is_made = False
 
 
 class Sender:
@@ -22,12 +65,12 @@ class Sender:
 
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
-        claim: awaited before anything is sent, see `claim`.
+        reservation: of the target's placement; made before anything is sent.
     """
 
     def __init__(
         self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer,
-        stop: Stop, claim: Callable[[], Awaitable[None]] | None = None,
+        stop: Stop, reservation: PlacementReservation,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._settings = settings
@@ -35,8 +78,7 @@ class Sender:
         self._clock = clock
         self._observer = observer
         self._stop = stop
-        self._claim = claim
-        self._claimed = claim is None
+        self._reservation = reservation
         self._batch_size = min(settings.batch_size, connection.batch_limit)
         self._limiter: AsyncLimiter | None = None
         if settings.rate_limit_per_second is not None:
@@ -44,19 +86,17 @@ class Sender:
             period = max(1.0, self._batch_size / settings.rate_limit_per_second)
             self._limiter = AsyncLimiter(max(settings.rate_limit_per_second * period, self._batch_size), period)
 
-    async def claim(self) -> None:
-        """Claim the target's place, unless that was done.
+    async def reserve(self) -> bool:
+        """Reserve the target's placement, unless that was done; False when a stop was asked for first.
 
         Raises:
-            ConfigError: it may not have it.
+            ConfigError: the target may not deliver there.
         """
-        if self._claim is not None and not self._claimed:
-            await self._claim()
-            self._claimed = True
+        return await self._reservation.make()
 
-    def claim_again(self) -> None:
-        """Claim once more before anything else is sent: what may be sent has changed."""
-        self._claimed = False
+    def reserve_again(self) -> None:
+        """Reserve once more before anything else is sent: what may be sent has changed."""
+        self._reservation.renew()
 
     async def send(self, items: Sequence[Item]) -> list[Outcome | None]:
         """Send all, as far as the breaker and a stop allow.
@@ -65,10 +105,11 @@ class Sender:
             an outcome for each item, or None where it was not attempted.
 
         Raises:
-            ConfigError: the target found a setting wrong, or may not have its place; nothing more may be sent.
+            ConfigError: the target found a setting wrong, or may not deliver to its destination; nothing more may be sent.
         """
-        await self.claim()
         outcomes: list[Outcome | None] = [None] * len(items)
+        if not await self.reserve():
+            return outcomes
         if len(items) <= self._batch_size:
             await self._send_batch(items, 0, outcomes)
             return outcomes

@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # these are imported where they are used: a command that need
     from goldwire.mastering.engine import Mastering
     from goldwire.relay.contract_revisions import ContractBook
     from goldwire.relay.metrics import Recorder
+    from goldwire.relay.placement.reservation import PlacementGuard
     from goldwire.relay.relay import Relay
     from goldwire.relay.store_call import StoreCall
 
@@ -193,8 +194,8 @@ class House:
         name: str,
         recorder: Recorder,
         call: StoreCall,
+        placement: PlacementGuard,
         progress: Callable[[Cursor], None] | None = None,
-        claim: Callable[[], None] | None = None,
     ) -> Relay:
         """Return the relay of one target.
 
@@ -202,8 +203,8 @@ class House:
             name: the target.
             recorder: where metrics go.
             call: how the store is reached.
+            placement: asked before anything is sent.
             progress: called with the cursor after each settlement.
-            claim: see `Relay`.
         """
         from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
         from goldwire.relay.relay import Relay  # noqa: PLC0415
@@ -221,6 +222,6 @@ class House:
             observer=observer,
             start=config.start,
             call=call,
-            claim=claim,
+            placement=placement,
             progress=progress,
         )

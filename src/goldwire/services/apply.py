@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
+from goldwire.relay.placement.check import check_placement, refuse, shared_destinations
+from goldwire.relay.placement.placements import Placements
+from goldwire.relay.placement.record import kept_settings
 from goldwire.services.application import House
 from goldwire.services.contract_documents import preview
 from goldwire.services.mastering_rules import note_mastered
-from goldwire.services.placement_record import Places, keep_settings, settings_document, settings_name
-from goldwire.services.placement_rule import refuse_moves, shared_places
+from goldwire.services.placement import keep_settings, placements_of, settings_document
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -48,18 +50,18 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
     """
     names = sorted(house.loaded.config.targets)
     _check_all(house, names)
-    store, now, places = house.store, house.clock.now(), Places(house, applying=True)
+    store, now, placements = house.store, house.clock.now(), placements_of(house, applying=True)
     done = []
     for name in names:
         before = store.revisions(name)
         wanted = house.document(name)
         settings = settings_document(house, name)
-        kept = store.documents(settings_name(name))
+        kept = kept_settings(store, name)
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
         else:
             change = "changed" if before else "new"
-        settings_change: Change = "new" if not kept else "unchanged" if kept[-1][2] == settings else "changed"
+        settings_change: Change = "new" if not kept else "unchanged" if kept[-1].document == settings else "changed"
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             known = {cursor.target: cursor for cursor in store.cursors()}
@@ -72,15 +74,15 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
         contract = house.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
-        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, places, name)))
+        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, placements, name)))
     if not check:
         note_mastered(house)
         store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
     return done
 
 
-def _warnings(house: House, places: Places, name: str) -> tuple[str, ...]:
-    shared = shared_places(places, list(house.loaded.config.targets), name)
+def _warnings(house: House, placements: Placements, name: str) -> tuple[str, ...]:
+    shared = shared_destinations(placements, list(house.loaded.config.targets), name)
     return (*_unseen_changes(house, name), *(f"{house.loaded.file}: {text}" for text in shared))
 
 
@@ -112,7 +114,7 @@ def _check_all(house: House, names: list[str]) -> None:
             except ConfigError as error:
                 found.append(error)
     try:
-        refuse_moves(house, names, applying=True)
+        refuse(check_placement(placements_of(house, applying=True), names))
     except ConfigError as error:
         found.append(error)
     if found:

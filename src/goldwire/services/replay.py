@@ -19,7 +19,7 @@ from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
 from goldwire.services.application import House
 from goldwire.services.lookup import cursor_of, history_of
-from goldwire.services.placement_record import keep_settings
+from goldwire.services.placement import keep_settings
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan

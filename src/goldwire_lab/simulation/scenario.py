@@ -18,6 +18,7 @@ from goldwire.errors import FencedError, InputError, TargetStoppedError
 from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
+from goldwire.relay.placement.reservation import AnyPlacement
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
@@ -244,7 +245,7 @@ class Scenario:
             link = Link(self.inner[name], faults, self.random, process, self.witnesses[name].arrived, leaks.leaving)
             book = ContractBook(name, partial(self.compile, name))
             relay = Relay(
-                name, store, link, book, self.settings[name], clock=self.clock, random=self.random,
+                name, store, link, book, self.settings[name], placement=AnyPlacement(), clock=self.clock, random=self.random,
                 observer=self.observers[name], start="beginning" if name == "every" else "snapshot",
                 call=Interrupted(partial(self._interrupt, store, calm=calm), partial(leaks.turn, store)),
             )  # fmt: skip

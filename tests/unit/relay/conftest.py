@@ -23,6 +23,7 @@ from goldwire.mastering.workspace import Change
 from goldwire.relay.contract_revisions import ContractBook
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
+from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.relay.store_call import StoreCall
@@ -82,7 +83,7 @@ class World:
         self.relay: Relay | None = None
         self.call: StoreCall | None = None
         self.recorder = Recorder()
-        self.claim: Callable[[], None] | None = None
+        self.placement: PlacementGuard = AnyPlacement()
         self.contract(ContractSpec(golden=False))
 
     def contract(self, spec: ContractSpec) -> Revision:
@@ -121,7 +122,7 @@ class World:
             observer=Observer("t", self.recorder),
             start=start,
             call=self.call,
-            claim=self.claim,
+            placement=self.placement,
         )
         await self.relay.run(until_caught_up=until_caught_up)
 

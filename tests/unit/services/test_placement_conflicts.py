@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import pytest
 
 from goldwire.config.reader import load
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, StoreBusyError
+from goldwire.relay.placement.check import check_placement, shared_destinations
+from goldwire.relay.placement.record import save_reservation
 from goldwire.services.application import House
 from goldwire.services.ingest import ingest_files
-from goldwire.services.placement_record import Places, keep_claim, standing
-from goldwire.services.placement_rule import claim_place, refuse_moves, shared_places
+from goldwire.services.placement import placement_guard, placements_of
 from goldwire.targets import registry
-from goldwire.targets.placement import Standing, standing_of
+from goldwire.targets.base import Placement
+from goldwire.targets.placement import placement_of
 
 CONFIGURATION = """
 types: {{Customer: {{attributes: {{name: {{}}}}}}, Product: {{attributes: {{name: {{}}}}}}}}
@@ -34,7 +37,7 @@ Make = Callable[..., House]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Return a house whose targets have this kind; those of `live` have claimed places with the settings given, in turns."""
+    """Return a house whose targets have this kind; those of `live` have reserved with the settings given, in turns."""
     houses: list[House] = []
 
     def build(live: dict[str, list[dict[str, Any]]], kind: str = "event_hubs", **targets: tuple[str, dict[str, Any]]) -> House:
@@ -47,11 +50,11 @@ def make(tmp_path: Path) -> Iterator[Make]:
         houses.append(house)
         ingest_files(house, "crm", [tmp_path / "crm.csv"])
         settings_type = registry.settings_type(kind)
-        for name, claimed in live.items():
+        for name, reserved in live.items():
             house.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
             house.store.claim(name, "beginning")
-            for settings in claimed:
-                keep_claim(house, name, standing_of(kind, settings_type, settings), ["Customer"])
+            for settings in reserved:
+                reserve(house, name, placement_of(kind, settings_type, settings), ["Customer"])
         return house
 
     yield build
@@ -59,15 +62,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
         house.store.close()
 
 
-def refused(house: House, *names: str) -> list[str]:
-    try:
-        refuse_moves(house, names)
-    except ConfigError as error:
-        return str(error).splitlines()
-    return []
+def reserve(house: House, name: str, mine: Placement, types: list[str]) -> None:
+    save_reservation(house.store, name, mine, types, house.clock.now())
 
 
-def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(make: Make) -> None:
+def refused(house: House, *names: str, applying: bool = False) -> list[str]:
+    return [str(conflict) for conflict in check_placement(placements_of(house, applying=applying), names)]
+
+
+def test_a_destination_that_is_not_known_does_not_end_the_look_for_an_older_one(make: Make) -> None:
     unknown = {**OTHER_KEY, "namespace": ""}
     house = make({"hub": [GOLDEN, {**GOLDEN, "hub": "second"}, unknown]}, hub=("customers", OTHER_KEY))
     [line] = refused(house, "hub")
@@ -75,12 +78,12 @@ def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(mak
     assert "target 'hub': key cannot change once it has delivered" in line
 
 
-def test_another_name_that_has_delivered_there_pins_what_it_pins_for_itself(make: Make) -> None:
+def test_another_name_that_has_delivered_there_fixes_what_it_fixes_for_itself(make: Make) -> None:
     house = make({"old": [GOLDEN]}, new=("all", OTHER_KEY))
     [line] = refused(house, "new")
-    assert "target 'new': key is not that of target 'old', which came to this place first and sends Customer, too" in line
-    [told] = shared_places(Places(house), ["new"], "new")
-    assert told.startswith("targets 'new' and 'old' have the same place and both send Customer;")
+    assert "target 'new': key is not that of target 'old', which came to this destination first and sends Customer, too" in line
+    [warning] = shared_destinations(placements_of(house), ["new"], "new")
+    assert warning.startswith("targets 'new' and 'old' have the same destination and both send Customer;")
 
 
 @pytest.mark.parametrize(
@@ -106,9 +109,9 @@ def test_a_contract_that_is_not_applied_holds_up_nobody_else(make: Make) -> None
     house = make({"first": [GOLDEN]}, first=("customers", GOLDEN), second=("all", OTHER_KEY))
     house.store.apply_revision("second", json.dumps({"types": {"Product": {}}}).encode(), 0.0)
     assert refused(house, "first") == refused(house, "second") == []
-    refuse_moves(house, ["first"], applying=True)
-    with pytest.raises(ConfigError, match="target 'second': key is not that of target 'first'"):
-        refuse_moves(house, ["first", "second"], applying=True)
+    assert refused(house, "first", applying=True) == []
+    [line] = refused(house, "first", "second", applying=True)
+    assert "target 'second': key is not that of target 'first'" in line
 
 
 def test_two_new_names_are_compared_with_each_other_once(make: Make) -> None:
@@ -119,22 +122,22 @@ def test_two_new_names_are_compared_with_each_other_once(make: Make) -> None:
     assert refused(house, "two") == []  # nothing was sent yet, and the other does not run
 
 
-def test_the_place_that_a_name_has_left_is_still_the_place_of_what_it_sent(make: Make) -> None:
+def test_the_destination_that_a_name_has_left_is_still_the_destination_of_what_it_sent(make: Make) -> None:
     elsewhere = {**GOLDEN, "hub": "second"}
     house = make({"old": [GOLDEN, elsewhere]}, old=("customers", elsewhere), new=("customers", OTHER_KEY))
     [line] = refused(house, "old", "new")
     assert "target 'new': key is not that of target 'old'" in line
-    assert shared_places(Places(house), ["old", "new"], "old") == []
+    assert shared_destinations(placements_of(house), ["old", "new"], "old") == []
 
 
 def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(make: Make) -> None:
     house = make({"hub": []}, hub=("customers", GOLDEN))
-    keep_claim(house, "hub", Standing("carrier_pigeon", {"roost": "north"}, {}, {}), ["Customer"])
+    reserve(house, "hub", Placement("carrier_pigeon", {"roost": "north"}, {}, {}), ["Customer"])
     [line] = refused(house, "hub")
     assert "kind (it was carrier_pigeon) cannot change" in line
 
 
-def test_a_target_that_may_have_delivered_is_pinned_whatever_its_cursor_says(make: Make) -> None:
+def test_a_target_that_may_have_delivered_is_fixed_whatever_its_cursor_says(make: Make) -> None:
     house = make({"hub": [GOLDEN]}, hub=("customers", OTHER_KEY))
     house.store.release("hub", house.store.claim("hub", "beginning").epoch)  # a run that ends before its first work
     assert len(refused(house, "hub")) == 1
@@ -146,24 +149,20 @@ def test_one_suffix_is_enough_for_two_names_that_have_met_before(make: Make) -> 
     assert refused(house, "one", "two") == []
 
 
-def test_whoever_claims_a_place_second_is_refused_and_the_first_goes_on(make: Make) -> None:
+def test_who_reserves_a_destination_second_is_refused_and_the_first_goes_on(make: Make) -> None:
     house = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
-    mine = standing(house, "one")
-    assert mine is not None
     house.store.claim("one", "beginning")
     house.store.claim("two", "beginning")
-    claim_place(house, "two", mine)
+    placement_guard(house, "two").reserve()
     with pytest.raises(ConfigError, match="target 'one': it needs another message_id_suffix than target 'two'"):
-        claim_place(house, "one", mine)
-    claim_place(house, "two", mine)
-    assert house.store.documents("place one") == [], "who was refused stands in nobody's way"
+        placement_guard(house, "one").reserve()
+    placement_guard(house, "two").reserve()
+    assert house.store.documents("place one") == [], "a target that was refused holds up no other"
 
 
-def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> None:
+def test_of_many_that_reserve_one_destination_at_one_moment_one_gets_it(make: Make) -> None:
     names = [f"bus{number}" for number in range(6)]
     house = make({}, "service_bus", **dict.fromkeys(names, ("customers", BUS)))
-    mine = standing(house, "bus0")
-    assert mine is not None
     for name in names:
         house.store.claim(name, "beginning")
     ready = threading.Barrier(len(names))
@@ -172,11 +171,15 @@ def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> N
         with House(house.loaded) as own:
             assert own.store.position() > 0
             ready.wait(60)
-            try:
-                claim_place(own, name, mine)
-            except ConfigError:
-                return False
-            return True
+            while True:
+                try:
+                    placement_guard(own, name).reserve()
+                except StoreBusyError:
+                    time.sleep(0.001)
+                except ConfigError:
+                    return False
+                else:
+                    return True
 
     with ThreadPoolExecutor(len(names)) as threads:
         assert sorted(threads.map(claim, names)) == [False] * 5 + [True]
@@ -185,6 +188,6 @@ def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> N
 
 def test_a_wider_contract_comes_later_than_who_sent_those_types_before(make: Make) -> None:
     house = make({"kept": [], "retired": [GOLDEN]}, kept=("all", OTHER_KEY))
-    keep_claim(house, "kept", standing_of("event_hubs", registry.settings_type("event_hubs"), OTHER_KEY), ["Product"])
+    reserve(house, "kept", placement_of("event_hubs", registry.settings_type("event_hubs"), OTHER_KEY), ["Product"])
     [line] = refused(house, "kept")
     assert "target 'kept': key is not that of target 'retired'" in line

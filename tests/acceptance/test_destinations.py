@@ -31,8 +31,8 @@ HUB = """\
 
 log:
 """
-LOST = "it needs another message_id_suffix than target 'bus', which came to this place first and sends Customer, too"
-SHARED = "targets 'bus' and 'two' have the same place and both send Customer"
+LOST = "it needs another message_id_suffix than target 'bus', which came to this destination first and sends Customer, too"
+SHARED = "targets 'bus' and 'two' have the same destination and both send Customer"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
 
 
@@ -157,7 +157,7 @@ def test_a_renamed_target_is_a_second_name(shell: Any) -> None:
     shell.edit("types:\n", "types:\n  Product: { attributes: { price: {} } }\n")
     shell.run("apply")  # of other entities nobody gets in the way
     findings = shell.json("target", "check", "renamed")["findings"]
-    assert [one for one in findings if one["subject"] == "place"] == []
+    assert [one for one in findings if one["subject"] == "destination"] == []
 
 
 def test_two_new_names_for_a_queue_are_refused_together(shell: Any, key: str) -> None:
@@ -178,9 +178,9 @@ def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
     shell.edit("  hub:\n", "  renamed:\n")
     shell.edit("hub: eh1,", "hub: eh1, endpoint: kafka, key: [entityType, entityId],")
     told = shell.fails("apply", code=2)
-    assert "target 'renamed': endpoint is not that of target 'hub', which came to this place first" in told
+    assert "target 'renamed': endpoint is not that of target 'hub', which came to this destination first" in told
     assert "target 'renamed': key is not that of target 'hub'" in told
     shell.edit("endpoint: kafka, key: [entityType, entityId], ", "")
-    assert "targets 'hub' and 'renamed' have the same place" in shell.run("apply").stderr
-    shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "place"]
-    assert "targets 'hub' and 'renamed' have the same place" in shared[0]
+    assert "targets 'hub' and 'renamed' have the same destination" in shell.run("apply").stderr
+    shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "destination"]
+    assert "targets 'hub' and 'renamed' have the same destination" in shared[0]
