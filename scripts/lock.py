@@ -1,6 +1,6 @@
 """Locks what Goldwire needs of others, with hashes: `requirements/NAME.in` says what is wanted, `NAME.txt` what that is.
 
-`lock.py` writes them anew (`make lock`); `lock.py --check` compares them, offline, with every `pyproject.toml` of the repository.
+`lock.py` writes them anew (`make lock`); `lock.py --check` compares them, offline, with every `pyproject.toml`.
 
 - `core`: what every distribution of the repository needs to be built and to run, and what `make demo` needs besides.
 - `dev`: the same with every extra, so that every test can run.

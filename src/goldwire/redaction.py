@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def shows(*names: str) -> Callable[[type[T]], type[T]]:
-    """Let the repr of a class show these fields and no other; Rich, which prints tracebacks, is told the same.
+    """Let the repr of a class show these fields and no other; Rich, which prints tracebacks, shows the same.
 
     It costs nothing until a repr is asked for, so that classes of which there are millions can have it.
 

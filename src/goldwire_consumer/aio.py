@@ -25,7 +25,7 @@ class AsyncConsumer(Generic[T]):
     """
 
     def __init__(self, consumer: Consumer[T]) -> None:
-        """Take over a consumer; nobody else may call it from now on."""
+        """Take over a consumer; no other code may call it from now on."""
         self._consumer = consumer
         self.settings: Settings = consumer.settings
         """Of the consumer."""

@@ -86,7 +86,7 @@ class Consumer(Generic[T]):
         return type(self)(self._store, self._handler, self.settings, sleep=self._sleep)
 
     def process(self, messages: Iterable[Message]) -> list[Result]:
-        """Process messages in order; whoever calls acknowledges them after this returns.
+        """Process messages in order; the caller acknowledges them after this returns.
 
         Returns:
             a result for each, in order.
@@ -219,7 +219,7 @@ class Consumer(Generic[T]):
             raise failure
         if self._store.is_unavailable(failure):
             raise TryAgainError(f"the database is away or busy: {type(failure).__name__}") from failure
-        # the text of a stranger's error can quote a value, so that only its type is told
+        # the text of an error from elsewhere can quote a value, so only its type is named
         _LOG.error("the handler failed %d times at %s: %s", self.settings.attempts, message.source, type(failure).__name__)
         text = f"the handler raised {type(failure).__name__} in each of {self.settings.attempts} attempts"
         return self._bury(message, RejectedError(text), again)

@@ -18,7 +18,7 @@ from goldwire_consumer.store.base import Store, Transaction
 from goldwire_consumer.verdict import Held, gap
 
 T = TypeVar("T")
-Told = TypeVar("Told")
+News = TypeVar("News")
 
 _LOG = logging.getLogger("goldwire_consumer")
 _NOTHING = Held(0, None)
@@ -147,7 +147,7 @@ class Aside(Generic[T]):
             _ask(self._settings.dead_letters, letter)
 
 
-def _ask(function: Callable[[Told], None], news: Told) -> None:
+def _ask(function: Callable[[News], None], news: News) -> None:
     """Call a function of the subscriber; its failure is no fault of the message."""
     try:
         function(news)

@@ -16,11 +16,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     on_gap: Literal["park", "stop"] | Callable[[GapDetected], None] = "park"
     """`park`: the event waits as a dead letter, and so does what follows of its entity, until the missing event, a full one or
-    a tombstone comes. `stop`: raise `GapDetected`. A function is told once for each gap, to ask for a replay, before the event
-    is parked; it can be told again after a crash, and may raise to stop."""
+    a tombstone comes. `stop`: raise `GapDetected`. A function is called once for each gap, to ask for a replay, before the
+    event is parked; it can be called again after a crash, and may raise to stop."""
     dead_letters: Literal["table", "returned"] | Callable[[DeadLetter], None] = "table"
-    """`table`: in the store. A function: told before the message counts as done, perhaps twice. `returned`: only in the result,
-    for whoever hands messages in and has a place for them, such as Service Bus."""
+    """`table`: in the store. A function: called before the message counts as done, perhaps twice. `returned`: only in the
+    result, for a caller that hands messages in and keeps them elsewhere, such as Service Bus."""
     dead_letters_in_a_row_max: int | None = 100
     """More poison in a row than this raises `TooManyDeadLettersError`, because the fault is then likely here; None: never."""
     attempts: int = 5

@@ -123,6 +123,14 @@ def test_the_readme_names_the_two_commands() -> None:
     assert "make test" in readme
 
 
+def test_each_answer_to_where_is_exists() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## Where is")[2].partition("\n## ")[0]
+    answers = [row.split("|")[2] for row in section.splitlines() if row.startswith("| ") and "`src" in row]
+    assert len(answers) >= 20
+    paths = [path for answer in answers for path in re.findall(r"`(src/[^`]+)`", answer)]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_nothing_names_a_path_of_one_machine() -> None:
     machine = re.compile(r"/work/|/tmp/w\b|\.library\b")
     paths = [

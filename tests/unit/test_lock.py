@@ -1,4 +1,4 @@
-"""The locks in `requirements/` hold with hashes what every pyproject.toml asks for, and nothing of the machine that made them."""
+"""The locks in `requirements/` hold with hashes what every pyproject.toml asks for, and nothing of one machine."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Edge(Struct, frozen=True):
 class Fact(Struct, frozen=True):
     """What one system said of one of its records at one time.
 
-    A fact speaks only of the attributes it names. A value of `null` says that the system holds no value any more.
+    A fact is about the attributes that it names and no others. A value of `null` says that the system holds no value any more.
     """
 
     system: str

@@ -97,8 +97,8 @@ class Clearance:
             tags = {tag for kind in kinds if name in kind.attributes for tag in kind.attributes[name].tags}
             faults.extend(
                 f"`where` looks at attribute {name!r} with tag {tag!r}, for which target {self._target!r} has no "
-                f"clearance: that a record is sent would tell the target something about its value. Either give the target "
-                f"clearance for {tag!r}, or leave the attribute out of `where`; to accept it, list it under `reveals`"
+                f"clearance: that a record is sent would reveal something about its value to the target. Either give the "
+                f"target clearance for {tag!r}, or leave the attribute out of `where`; to accept it, list it under `reveals`"
                 for tag in sorted(tags - self._cleared)
             )
         return faults

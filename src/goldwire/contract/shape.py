@@ -170,7 +170,7 @@ class Shape:
         """Return the edges the target sees, as canonical JSON each.
 
         An edge to an external id of a system that the target does not see is left out: it would show that id. An edge's text
-        begins with its relation and ends with its system, and a quote inside a JSON string is escaped, so both tell surely.
+        begins with its relation and ends with its system, and a quote inside a JSON string is escaped, so both are certain.
         """
         if not edges:
             return []

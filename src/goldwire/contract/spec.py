@@ -66,7 +66,7 @@ class ContractSpec(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description=(
                 "Attributes that `where` may look at although the target has no clearance for them: "
-                "that a record is sent at all then tells the target something about their values."
+                "that a record is sent at all then reveals something about their values."
             ),
             examples=[["country"]],
         ),

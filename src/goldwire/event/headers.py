@@ -24,7 +24,7 @@ def message_id(event: SealedEvent, replay_id: str | None = None, *, suffix: str 
     Args:
         event: the event.
         replay_id: names a deliberate replay; without it a broker's duplicate detection would swallow the message.
-        suffix: tells the target from others that send the same entities to the same place.
+        suffix: distinguishes the target from others that send the same entities to the same destination.
     """
     found = short(f"{event.entity_type}:{event.entity_id}:{event.version}")
     if suffix is not None:

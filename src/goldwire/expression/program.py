@@ -30,7 +30,7 @@ class Where:
         compiled: it runs as generated Python, not in the CEL package.
         error_count: how many evaluations failed (a missing attribute is no failure).
         last_error: why the latest one failed, without values; None while none did.
-        failed: told the same each time, if somebody listens.
+        failed: called with the reason each time, where it is given.
     """
 
     def __init__(self, text: str, known: Collection[str]) -> None:

@@ -49,12 +49,12 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
         watch.start()
-        # Nobody waits for it at the end: it may be asking a broker that is away.
+        # Nothing waits for it at the end: it may be asking a broker that is away.
         threading.Thread(target=self._listen, args=(ended,), daemon=True).start()
         try:
             self._client.receive_batch(
                 on_event_batch=self._batch,
-                on_error=told,
+                on_error=report,
                 on_partition_initialize=self._given,
                 on_partition_close=self._taken,
                 max_batch_size=self._pace.batch,
@@ -79,7 +79,7 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
         while not ended.wait(self._pace.silence_seconds) and self._partitions.silent:
             self._partitions.complain(self._pace.silence_seconds)
             for id_ in self._partitions.ids:
-                with suppress(Exception):  # `told` hears of what is away at the next load balancing
+                with suppress(Exception):  # `report` receives what is away at the next load balancing
                     self._partitions.look(id_, self._client.get_partition_properties(id_))
 
     def _given(self, context: PartitionContext) -> None:
@@ -148,7 +148,7 @@ def message(received: EventData, source: str | None, context: Partition) -> Mess
     )
 
 
-def told(context: Partition | None, error: Exception) -> None:
+def report(context: Partition | None, error: Exception) -> None:
     """Say what the SDK goes on from by itself."""
     where = "load balancing" if context is None else f"partition {context.partition_id}"
     known = isinstance(error, StoppedError | TryAgainError)

@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import messages, place, told
+from goldwire_consumer.adapter.event_hubs import messages, place, report
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
 from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.aio import AsyncConsumer
@@ -75,7 +75,7 @@ class AsyncEventHubsSubscription(
         while self._partitions.silent:
             self._partitions.complain(self._pace.silence_seconds)
             for id_ in self._partitions.ids:
-                with suppress(Exception):  # `told` hears of what is away at the next load balancing
+                with suppress(Exception):  # `report` receives what is away at the next load balancing
                     self._partitions.look(id_, await self._client.get_partition_properties(id_))
             await asyncio.sleep(self._pace.silence_seconds)
 
@@ -101,4 +101,4 @@ class AsyncEventHubsSubscription(
 
     @staticmethod
     async def _told(context: PartitionContext | None, error: Exception) -> None:
-        told(context, error)
+        report(context, error)

@@ -1,7 +1,7 @@
 """The partitions that a subscription to Event Hubs was given, and whether they bring what they hold.
 
-The SDK (5.15) tells nobody that a receiver is refused, because the consumer group does not exist, say: it asks again without
-end (github.com/Azure/azure-sdk-for-python/issues/27137). Nor does a request tell which consumer groups there are. So as long
+The SDK (5.15) does not report that a receiver is refused, because the consumer group does not exist, say: it asks again without
+end (github.com/Azure/azure-sdk-for-python/issues/27137). No request lists the consumer groups. So as long
 as not one event came, a subscription looks whether one should have.
 """
 
@@ -17,7 +17,7 @@ _BEGINNING = "-1"
 
 
 class Partition(Protocol):
-    """What both of the SDK's partition contexts tell of themselves."""
+    """What both of the SDK's partition contexts say of themselves."""
 
     @property
     def fully_qualified_namespace(self) -> str:
@@ -88,7 +88,7 @@ class Partitions:
 
         Args:
             partition_id: which.
-            state: what the SDK's `get_partition_properties` told.
+            state: what the SDK's `get_partition_properties` returned.
         """
         last = state["last_enqueued_sequence_number"]
         read_to = self._read_to.setdefault(partition_id, last)

@@ -100,7 +100,7 @@ class KafkaSubscription:
 
 
 class _Entry:
-    """Tells a client that is never let in, which would wait for ever without a word, from one that is shut out for a while."""
+    """Distinguishes a client that is never let in, which would wait for ever, from one that is shut out for a while."""
 
     def __init__(self, complain: Callable[[KafkaError], None] | None) -> None:
         self._complain = complain
@@ -216,7 +216,7 @@ def _messages(found: Sequence[confluent_kafka.Message]) -> list[Message]:
 
 
 def _for_compaction(received: confluent_kafka.Message) -> bool:
-    """Whether it only tells compaction that a key is gone.
+    """Whether it only says to compaction that a key is gone.
 
     The EntityDeleted before it said so with reason and version. Once compaction has run that is gone, and who had not read
     it by then misses the deletion: this has no version to hold against the guard, and no hash.

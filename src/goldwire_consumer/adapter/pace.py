@@ -1,4 +1,4 @@
-"""What the adapters share: when to try again, and how a running one is told to end."""
+"""What the adapters share: when to try again, and how a running one is asked to end."""
 
 from __future__ import annotations
 

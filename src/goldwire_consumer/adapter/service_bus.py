@@ -57,7 +57,7 @@ _PASSING = (
     MessageAlreadySettled, MessageLockLostError, OperationTimeoutError, ServiceBusConnectionError, ServiceBusServerBusyError,
     SessionCannotBeLockedError, SessionLockLostError,
 )  # fmt: skip
-"""The message comes again by itself, to whoever holds it next."""
+"""The message comes again by itself, to the receiver that holds it next."""
 
 _REFUSED = (ServiceBusAuthenticationError, ServiceBusAuthorizationError)
 """Somebody must mend the credential, unless it was good before: then a token came late, or a key is being changed."""

@@ -21,7 +21,7 @@ class Transaction(Protocol[T_co]):
         """What the handler writes with."""
 
     def expect(self, entity_ids: Collection[str]) -> None:
-        """Take note of whose `held` will be asked for, so that one query can tell of all."""
+        """Note for which entities `held` will be asked, so that one query can answer for all."""
 
     def held(self, entity_id: str) -> Held | None:
         """Return what is kept of an entity; see `Guard`."""

@@ -96,7 +96,7 @@ class FunctionTransaction(Generic[T]):
             raise TryAgainError(f"entity {entity_id}: another consumer applies its events at the same time")
 
     def check(self) -> None:
-        """Do nothing: the end of `begin`'s block tells."""
+        """Do nothing: the end of `begin`'s block decides."""
 
     def checkpoint(self, position: Position) -> None:
         """Keep how far a partition was processed, where there is a function for it."""
