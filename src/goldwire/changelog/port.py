@@ -90,7 +90,7 @@ class Store(ReplayStore, Protocol):
         """
         ...
 
-    def claim(self, target: str, start: Start) -> Cursor:
+    def acquire(self, target: str, start: Start) -> Cursor:
         """Take a target over: create it on first sight (with `start`), raise its epoch, return where it stands.
 
         A `snapshot` begins at 0 with `bound` at the newest position: everything older than a head is superseded.

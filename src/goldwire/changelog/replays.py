@@ -127,7 +127,7 @@ class ReplayStore(Protocol):
         """Keep the record of a new replay.
 
         Raises:
-            InputError: the target was never claimed.
+            InputError: the target was never acquired.
             StoreCorruptError: the id is taken.
         """
         ...

@@ -17,21 +17,18 @@ from goldwire.errors import ConfigError, FencedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.chunk import Chunk, wants_base
-from goldwire.relay.connection import Connection
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
-from goldwire.relay.opening import Opening
 from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.replay import Replays
 from goldwire.relay.replay_source import ReplaySource
-from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
+from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.stop import Stop
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
 STANDING_SECONDS = 1.0
@@ -48,7 +45,7 @@ class Relay:
         name: the target's name.
         store: the log and this target's control table.
         target: not yet open; the relay opens and closes it.
-        book: the target's contracts.
+        contracts: the target's contracts.
         settings: pace and limits.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
@@ -59,13 +56,13 @@ class Relay:
     """
 
     def __init__(
-        self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
+        self, name: str, store: Store, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
-        self._book = book
+        self._contracts = contracts
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -74,7 +71,7 @@ class Relay:
         self._call = call or StoreCall()
         self._progress = progress
         self._breaker = Breaker(settings, random)
-        self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
+        self._policy = RetryPolicy(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
@@ -83,8 +80,8 @@ class Relay:
             PlacementReservation(placement, self._call, clock, self._stop),
         )  # fmt: skip
         self._replays = Replays(
-            name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
-            self._breaker, self._judge, clock=clock, random=random, observer=observer,
+            name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
+            self._breaker, self._policy, clock=clock, random=random, observer=observer,
         )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
@@ -105,7 +102,7 @@ class Relay:
             ConfigError: the target found a setting wrong.
         """
         with self._store.lock_target(self._name):
-            self._cursor = await self._call(self._store.claim, self._name, self._start)
+            self._cursor = await self._call(self._store.acquire, self._name, self._start)
             self._refuse_if_stopped()
             self._unclear_upto = self._cursor.reach
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
@@ -130,12 +127,12 @@ class Relay:
             await self._call(self._store.release, self._name, self._cursor.epoch)
 
     async def _loop(self, *, until_caught_up: bool) -> None:
-        await self._refresh_book()
+        await self._refresh_contracts()
         while not self._stop.asked:
             await self._report_standing()
             worked = await self._work()
-            if self._judge.stop is not None:
-                raise TargetStoppedError(f"target {self._name} was stopped: {self._judge.stop}")
+            if self._policy.stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
 
@@ -189,7 +186,7 @@ class Relay:
             return False
         cursor = self._cursor
         after, bound = cursor.position, cursor.bound
-        upto = self._book.last_position_of(after + 1, bound)
+        upto = self._contracts.last_position_of(after + 1, bound)
         if cursor.mode == "latest":
             rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
         else:
@@ -201,12 +198,12 @@ class Relay:
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
         await self._refuse_if_taken_over()
-        chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
+        chunk = Chunk(after, upto, rows, controls, lanes, self._contracts.at(after + 1), self._unclear_upto)
         chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
-        await self._refresh_book()
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._policy.stop), chunk.taken)
+        await self._refresh_contracts()
         return True
 
     async def _window(self) -> bool:
@@ -231,15 +228,15 @@ class Relay:
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
         self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
-        await self._refresh_book()
+        await self._refresh_contracts()
         return True
 
-    async def _refresh_book(self) -> None:
+    async def _refresh_contracts(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
-        if self._book.refresh(await self._call(self._store.revisions, self._name)):
+        if self._contracts.refresh(await self._call(self._store.revisions, self._name)):
             self._sender.reserve_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
@@ -253,7 +250,7 @@ class Relay:
                 bases = await self._bases(wanted, own)
             sending, items, rows = chunk.wave(rows, bases)
             if items:
-                await chunk.send(sending, items, self._sender, self._judge, self._clock.now)
+                await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
     async def _bases(self, wanted: Collection[tuple[str, int]], own: dict[tuple[str, int], bytes]) -> dict[str, bytes]:
         bases = {key[0]: own[key] for key in wanted if key in own}
@@ -276,8 +273,8 @@ class Relay:
         cursor = self._cursor
         latest = self._settings.mode == "latest"
         work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
-        await self._refresh_book()
-        chosen, marked = work.choose(self._book.newest)
+        await self._refresh_contracts()
+        chosen, marked = work.choose(self._contracts.newest)
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready = await self._seal_lanes(work, chosen, rows, held)
@@ -289,8 +286,8 @@ class Relay:
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
         if taken:
-            self._judge.saw_life()
-            self._judge.delivered(len(taken))
+            self._policy.note_answer()
+            self._policy.delivered(len(taken))
         settled_at = timestamp(self._clock.now())
         for (delivery, item), outcome in zip(ready, outcomes, strict=True):
             row = rows[delivery.seq]
@@ -298,8 +295,8 @@ class Relay:
                 control = settled(row, item.event, outcome, delivery.revision, held.get(row.entity_id), settled_at)
                 work.delivered(delivery, control)
             else:
-                work.failed(self._judge.judge(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._judge.stop), taken)
+                work.failed(self._policy.decide(delivery, outcome, sent_at))
+        await self._settle(work.settlement(self._policy.stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -330,7 +327,7 @@ class Relay:
         wanted = []
         for delivery in chosen:
             held = held_by.get(delivery.entity_id)
-            if held is not None and wants_base(self._book.revision(delivery.revision), held):
+            if held is not None and wants_base(self._contracts.revision(delivery.revision), held):
                 wanted.append((delivery.entity_id, held.version))
         bases = await self._bases(wanted, {}) if wanted else {}
         ready = []
@@ -339,7 +336,7 @@ class Relay:
             if held is not None and row.version <= held.version:
                 work.superseded(delivery)
                 continue
-            sealed = seal(self._book.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
             if isinstance(sealed, SealedEvent):
                 ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
             else:

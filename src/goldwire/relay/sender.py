@@ -9,13 +9,11 @@ from aiolimiter import AsyncLimiter
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, StoreBusyError
-from goldwire.relay.connection import Connection
+from goldwire.relay.connection import Connection, Stop, StoreCall
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.stop import Stop
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
 _BUSY_SECONDS = 0.02

@@ -25,11 +25,11 @@ from goldwire.targets.settings import Settings
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
-    from goldwire.relay.contract_revisions import ContractBook
+    from goldwire.relay.connection import StoreCall
+    from goldwire.relay.contract_revisions import ContractRevisions
     from goldwire.relay.metrics import Recorder
     from goldwire.relay.placement.reservation import PlacementGuard
     from goldwire.relay.relay import Relay
-    from goldwire.relay.store_call import StoreCall
 
 _SQLITE = "sqlite:///"
 _NEW_STORE_MODE = 0o600
@@ -141,16 +141,16 @@ class House:
             self._documents[name] = document(self.loaded, name)
         return self._documents[name]
 
-    def book(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractBook:
+    def contracts(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
         """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
 
         Args:
             name: the target.
             where_failed: told why, each time that a `where` has no result.
         """
-        from goldwire.relay.contract_revisions import ContractBook  # noqa: PLC0415 - see above
+        from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
-        return ContractBook(name, Applied(self.loaded, name).compile, where_failed)
+        return ContractRevisions(name, Applied(self.loaded, name).compile, where_failed)
 
     def check_keys(self, name: str) -> None:
         """See that the masks' keys are those that the target's newest contract revision was applied with.
@@ -215,7 +215,7 @@ class House:
             name,
             self.store,
             self.target(name),
-            self.book(name, observer.where_failed),
+            self.contracts(name, observer.where_failed),
             config.delivery,
             clock=self.clock,
             random=SystemRandom(),

@@ -14,9 +14,9 @@ from msgspec import Struct
 from goldwire.changelog.replays import Replay
 from goldwire.changelog.rows import Cursor
 from goldwire.errors import GoldwireError
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
-from goldwire.relay.store_call import StoreCall
 from goldwire.services.application import House
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.garbage_collection import rare_collection

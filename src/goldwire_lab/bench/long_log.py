@@ -58,8 +58,8 @@ class LongLog:
         self._house = sample.house(folder, folder / "store.db", targets)
         self._begin = size.log_rows - size.recovered
         self._append(range(self._begin), tick)
-        self._house.store.claim(TAILED, "beginning")
-        self._house.store.claim(KILLED, "now")
+        self._house.store.acquire(TAILED, "beginning")
+        self._house.store.acquire(KILLED, "now")
         self._append(range(self._begin, size.log_rows), tick)
 
     def close(self) -> None:

@@ -20,13 +20,13 @@ from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
 from goldwire.mastering.model import Attribute, EntityType, Model
 from goldwire.mastering.workspace import Change
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
 from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import DELIVERED, Item, Outcome
 from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
 
@@ -115,7 +115,7 @@ class World:
             "t",
             self.store,
             self.target,
-            ContractBook("t", compiled),
+            ContractRevisions("t", compiled),
             DeliverySettings(**{"mode": "every", **settings}),
             clock=self.clock,
             random=Random(7),

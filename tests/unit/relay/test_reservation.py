@@ -75,7 +75,7 @@ def test_a_relay_reserves_again_when_its_contract_has_changed(world: Any) -> Non
 def test_a_relay_that_ends_before_it_caught_up_leaves_what_is_unclear_declared(world: Any) -> None:
     """Else a contract that is applied now would seal again, otherwise, what a relay that died has sent."""
     world.commit(*[(f"e{n}", {"city": "x"}) for n in range(5)])
-    cursor = world.store.claim("t", "beginning")
+    cursor = world.store.acquire("t", "beginning")
     world.store.declare("t", cursor.epoch, 5, "every", 5)  # and here it died
 
     async def run() -> None:

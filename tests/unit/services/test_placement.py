@@ -45,7 +45,7 @@ def remember(house: House, target: str, kind: str, settings: dict[str, Any]) -> 
     """Keep a document as it was written before reservations were, of a target that has delivered since."""
     document = json.dumps({"kind": kind, "settings": settings, "start": "beginning", "delivery": {}})
     save_settings(house.store, target, document.encode(), 0.0)
-    cursor = house.store.claim(target, "beginning")
+    cursor = house.store.acquire(target, "beginning")
     house.store.declare(target, cursor.epoch, 1, "every", 1)
 
 
@@ -96,13 +96,13 @@ def test_settings_kept_before_reservations_were_tell_what_they_can(
 
 def test_settings_that_were_never_delivered_with_are_no_reservation(house: House) -> None:
     keep_settings(house, "hub")
-    house.store.claim("hub", "beginning")
+    house.store.acquire("hub", "beginning")
     assert placements_of(house).reserved("hub") == []
 
 
 def test_settings_that_are_still_those_of_the_configuration_are_known_whole(house: House) -> None:
     keep_settings(house, "hub")
-    cursor = house.store.claim("hub", "beginning")
+    cursor = house.store.acquire("hub", "beginning")
     house.store.declare("hub", cursor.epoch, 1, "every", 1)
     assert [one.placement for one in placements_of(house).reserved("hub")] == [placement(house, "hub")]
 

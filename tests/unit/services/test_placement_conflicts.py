@@ -52,7 +52,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         settings_type = registry.settings_type(kind)
         for name, reserved in live.items():
             house.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
-            house.store.claim(name, "beginning")
+            house.store.acquire(name, "beginning")
             for settings in reserved:
                 reserve(house, name, placement_of(kind, settings_type, settings), ["Customer"])
         return house
@@ -139,7 +139,7 @@ def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(mak
 
 def test_a_target_that_may_have_delivered_is_fixed_whatever_its_cursor_says(make: Make) -> None:
     house = make({"hub": [GOLDEN]}, hub=("customers", OTHER_KEY))
-    house.store.release("hub", house.store.claim("hub", "beginning").epoch)  # a run that ends before its first work
+    house.store.release("hub", house.store.acquire("hub", "beginning").epoch)  # a run that ends before its first work
     assert len(refused(house, "hub")) == 1
 
 
@@ -151,8 +151,8 @@ def test_one_suffix_is_enough_for_two_names_that_have_met_before(make: Make) -> 
 
 def test_who_reserves_a_destination_second_is_refused_and_the_first_goes_on(make: Make) -> None:
     house = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
-    house.store.claim("one", "beginning")
-    house.store.claim("two", "beginning")
+    house.store.acquire("one", "beginning")
+    house.store.acquire("two", "beginning")
     placement_guard(house, "two").reserve()
     with pytest.raises(ConfigError, match="target 'one': it needs another message_id_suffix than target 'two'"):
         placement_guard(house, "one").reserve()
@@ -164,7 +164,7 @@ def test_of_many_that_reserve_one_destination_at_one_moment_one_gets_it(make: Ma
     names = [f"bus{number}" for number in range(6)]
     house = make({}, "service_bus", **dict.fromkeys(names, ("customers", BUS)))
     for name in names:
-        house.store.claim(name, "beginning")
+        house.store.acquire(name, "beginning")
     ready = threading.Barrier(len(names))
 
     def claim(name: str) -> bool:
