@@ -115,7 +115,7 @@ def emulator(
     )
     ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(peer, ports, lambda: _tell(_result(peer, entities, tls), as_json=as_json)))
+        runner.run(_serve(peer, ports, lambda: _print_result(_result(peer, entities, tls), as_json=as_json)))
 
 
 def _limits(throttle: float | None, quota: int | None) -> Limits:
@@ -175,7 +175,7 @@ async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
     await peer.stop()
 
 
-def _tell(result: dict[str, Any], *, as_json: bool) -> None:
+def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     import sys
 
     show(result, as_json=as_json, render=lambda: _render(result))
