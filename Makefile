@@ -84,7 +84,7 @@ simulate: $(DEV) ## Run the whole path under faults, 2,000 seeds
 	@$(RUN) simulate --seeds 2000 $(ARGS)
 
 dist: $(RELEASE) ## Build every wheel and sdist of the repository, and a bill of materials for each, into dist/
-	@.venv-release/bin/python scripts/build_distributions.py
+	@.venv-release/bin/python scripts/build_distributions.py $(ARGS)
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf .venv .venv-docs .venv-lock .venv-release build dist site demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache

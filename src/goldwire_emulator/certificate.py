@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from goldwire.errors import InputError
+from goldwire_emulator.errors import InputError
 
 CERTIFICATE = "cert.pem"
 KEY = "key.pem"

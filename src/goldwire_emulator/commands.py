@@ -1,4 +1,4 @@
-"""`goldwire emulator`: Event Hubs and Service Bus on this machine, for the unmodified Azure SDKs."""
+"""`goldwire-emulator` and `goldwire emulator`: Event Hubs and Service Bus here, for the unmodified Azure SDKs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from goldwire.cli.options import JsonOption
-from goldwire.cli.output import note, say, show
+from goldwire_emulator.output import note, reporting, say
 
 if TYPE_CHECKING:
     import asyncio
+    import ssl
     from collections.abc import Callable
 
     from goldwire_emulator.amqp.sas import Policy
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from goldwire_emulator.broker.entities import Limits
     from goldwire_emulator.emulator import Emulator
 
+PROGRAM = "goldwire-emulator"
+"""The name of the command where Goldwire is not needed."""
 _PORT = 5672
 """Of AMQP, and of Microsoft's emulators."""
 _KINDS = ("event_hubs", "queues", "topics")
@@ -50,7 +52,7 @@ PolicyOption = Annotated[
     typer.Option(
         "--policy",
         metavar="NAME=RIGHTS",
-        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is told. Repeatable.",
+        help="One more policy, with send, listen, both (send,listen) or manage; its connection string is printed. Repeatable.",
     ),
 ]
 ThrottleOption = Annotated[
@@ -71,9 +73,26 @@ QuotaOption = Annotated[
 ]
 
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Write one JSON document to standard output, and nothing else there.")]
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(emulator)
+    """Add the command to Goldwire's command line; its errors look like those of the other commands."""
+    app.command()(reporting(emulator, "goldwire"))
+
+
+def command_line() -> typer.Typer:
+    """Return a command line that is this command and nothing else."""
+    app = typer.Typer(
+        name=PROGRAM,
+        epilog="Exit codes: 0 done, 1 the port is taken, 2 command line wrong or a package missing, 3 input unusable, "
+        "4 data folder busy, 5 no room, 6 data folder damaged.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.command()(reporting(emulator, PROGRAM))
+    return app
 
 
 def emulator(
@@ -95,11 +114,9 @@ def emulator(
     """
     import asyncio
 
-    from goldwire.errors import InputError
-    from goldwire.services.run import loop_factory
     from goldwire_emulator.broker.config import read_config
-    from goldwire_emulator.certificate import server_context
     from goldwire_emulator.emulator import Emulator
+    from goldwire_emulator.errors import InputError
 
     if https_port is not None and tls is None:
         raise InputError("--https-port: needs --tls FOLDER for its certificate")
@@ -108,14 +125,37 @@ def emulator(
         entities,
         data,
         policies=_policies(policy or []),
-        tls=None if tls is None else server_context(tls),
+        tls=None if tls is None else _server_context(tls),
         port=port,
         https_port=https_port,
         limits=_limits(throttle, quota),
     )
     ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(peer, ports, lambda: _print_result(_result(peer, entities, tls), as_json=as_json)))
+
+
+def _server_context(folder: Path) -> ssl.SSLContext:
+    """Return the TLS context of the folder's certificate.
+
+    Raises:
+        MissingPackageError: the package that makes certificates is not installed.
+    """
+    from goldwire_emulator.extra import needed
+
+    with needed("cryptography", used_by="--tls"):
+        from goldwire_emulator.certificate import server_context
+    return server_context(folder)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the fastest event loop there is here, None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 def _limits(throttle: float | None, quota: int | None) -> Limits:
@@ -133,10 +173,10 @@ def _policies(asked_for: list[str]) -> list[Policy]:
     Raises:
         InputError: one cannot be read, or its name is taken.
     """
-    from goldwire.errors import InputError
     from goldwire_emulator.amqp.endpoint import Right
     from goldwire_emulator.amqp.sas import ALL_RIGHTS, Policy
     from goldwire_emulator.emulator import ROOT
+    from goldwire_emulator.errors import InputError
 
     known = {right.value.lower(): right for right in Right}
     found = {ROOT.name: ROOT}
@@ -162,25 +202,29 @@ async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
     """
     import os
 
-    from goldwire.errors import GoldwireError
+    from goldwire_emulator.errors import EmulatorError
 
     ended = _signalled()
     try:
         await peer.start()
     except OSError as error:
         said = os.strerror(error.errno) if error.errno else error.strerror  # asyncio puts the address in front
-        raise GoldwireError(f"{ports}: {said}; choose another port, or 0 for a free one") from error
+        raise EmulatorError(f"{ports}: {said}; choose another port, or 0 for a free one") from error
     tell()
     await ended.wait()
     await peer.stop()
 
 
 def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
+    import json
     import sys
 
-    show(result, as_json=as_json, render=lambda: _render(result))
-    for objection in () if as_json else result["container_objections"]:
-        note(f"Microsoft's containers would refuse this Config.json: {objection}")
+    if as_json:
+        say(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        _render(result)
+        for objection in result["container_objections"]:
+            note(f"Microsoft's containers would refuse this Config.json: {objection}")
     sys.stdout.flush()
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from goldwire.clock import Clock, SystemClock
 from goldwire_emulator.amqp.connection import Settings
 from goldwire_emulator.amqp.endpoint import Node, Router
 from goldwire_emulator.amqp.sas import JwtVerifier, Policy, SasAuthority
 from goldwire_emulator.broker.broker import Broker, open_broker
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import Limits
+from goldwire_emulator.clock import Clock, SystemClock
 from goldwire_emulator.eventhubs.nodes import EventHubRouter
 from goldwire_emulator.https import Https
 from goldwire_emulator.server import LOOPBACK, Server

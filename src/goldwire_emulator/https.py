@@ -1,21 +1,22 @@
 """What a namespace answers on port 443: AMQP over WebSockets, and the management API of Service Bus, to read only.
 
-Needs aiohttp, which the extra `azure` brings.
+Needs aiohttp, which the extra `https` brings.
 """
 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
-from goldwire.targets.clients.extras import require
 from goldwire_emulator.amqp.claims import Authority, covers, path_of
 from goldwire_emulator.amqp.endpoint import AmqpError, Right
 from goldwire_emulator.amqp.sas import SAS_KIND
+from goldwire_emulator.extra import needed
 from goldwire_emulator.server import LOOPBACK, Server
 from goldwire_emulator.servicebus.atom import Directory
 
@@ -42,7 +43,8 @@ class Https:
 
     def __init__(self, server: Server, directory: Directory, authority: Authority, tls: ssl.SSLContext, port: int = 0) -> None:
         self.port = port
-        self._web: Any = require("aiohttp.web", extra="azure", used_by="the emulator's HTTPS port")
+        with needed("aiohttp", used_by="the emulator's HTTPS port"):
+            self._web: Any = importlib.import_module("aiohttp.web")
         self._server = server
         self._directory = directory
         self._authority = authority

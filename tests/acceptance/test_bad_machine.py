@@ -18,7 +18,7 @@ import pytest
 from goldwire.clock import SystemClock
 from goldwire.config.reader import load
 from goldwire.relay.metrics import Recorder
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.ingest import ingest_files
 from goldwire.services.run import run_targets
 
@@ -156,16 +156,16 @@ class AheadClock(SystemClock):
         return super().now() + DAY_SECONDS
 
 
-def ahead(shell: Any) -> House:
-    return House(load(shell.folder / "goldwire.yaml"), AheadClock())
+def ahead(shell: Any) -> Application:
+    return Application(load(shell.folder / "goldwire.yaml"), AheadClock())
 
 
 def test_rows_without_a_time_are_not_taken_for_old_ones_when_the_clock_was_set_back(started: Any) -> None:
     started.edit("    observed_at: updated_at\n", "")
     ada = "C-1,Ada,ada@x.example,,{},,\n"
     started.write("first.csv", HEADER + ada.format("London"))
-    with ahead(started) as house:
-        ingest_files(house, "crm", [started.folder / "first.csv"])
+    with ahead(started) as application:
+        ingest_files(application, "crm", [started.folder / "first.csv"])
     for city in ("Paris", "Bath", "Aachen"):
         started.write("next.csv", HEADER + ada.format(city))
         done = started.run("ingest", "crm", "next.csv")
@@ -180,9 +180,9 @@ def test_rows_without_a_time_are_not_taken_for_old_ones_when_the_clock_was_set_b
 
 def test_a_relay_goes_on_after_the_clock_was_set_back(started: Any) -> None:
     started.run("ingest", "crm", "data/crm.csv")
-    with ahead(started) as house:
+    with ahead(started) as application:
         ended = run_targets(
-            house, ["events", "partners"], until_caught_up=True, recorder=Recorder(), progress=_ignore, failed=_ignore
+            application, ["events", "partners"], until_caught_up=True, recorder=Recorder(), progress=_ignore, failed=_ignore
         )
     assert [one.error for one in ended] == [None, None]
     started.run("ingest", "billing", "data/billing.csv")

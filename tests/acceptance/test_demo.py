@@ -21,7 +21,7 @@ from goldwire.demo.folder import DemoFolder
 from goldwire.demo.mirror import compare_mirror
 from goldwire.demo.proof import compare_warehouse, verify_chains
 from goldwire.demo.subscriber import applied
-from goldwire.services.application import House
+from goldwire.services.application import Application
 
 TERMS = ("delivered", "filtered", "superseded", "dead", "parked", "pending")
 
@@ -109,36 +109,36 @@ def assert_steward_heard(fates: list[dict[str, Any]]) -> None:
 
 
 def assert_the_proof_can_fail(folder: DemoFolder) -> None:
-    with House.of(folder.config) as house:
-        assert compare_warehouse(house, folder).unexpected == 0
+    with Application.of(folder.config) as application:
+        assert compare_warehouse(application, folder).unexpected == 0
         chosen = "SELECT min(id) FROM customer WHERE suburb > '' AND NOT goldwire_deleted"
         change(folder, f"UPDATE customer SET suburb = 'elsewhere' WHERE id = ({chosen})")
-        found = compare_warehouse(house, folder)
+        found = compare_warehouse(application, folder)
         assert found.rows_equal == found.golden_records - 1
         change(folder, "DELETE FROM customer WHERE id = (SELECT max(id) FROM customer WHERE NOT goldwire_deleted)")
-        assert compare_warehouse(house, folder).unexpected == 1
+        assert compare_warehouse(application, folder).unexpected == 1
         lines = folder.eventlog.read_bytes().splitlines(keepends=True)
         folder.eventlog.write_bytes(b"".join(lines[:-1]))
-        cut = verify_chains(house, folder)[0]
+        cut = verify_chains(application, folder)[0]
         assert (cut.findings, cut.ends_as_settled) == (0, False), "the chain alone cannot know of its last event"
         folder.eventlog.write_bytes(b"".join(lines).replace(b'"nsw"', b'"vic"', 1))
-        assert verify_chains(house, folder)[0].findings > 0
+        assert verify_chains(application, folder)[0].findings > 0
 
 
 def assert_the_proof_of_the_stream_can_fail(folder: DemoFolder) -> None:
-    with House.of(folder.config) as house:
-        sound = compare_mirror(house, folder, applied(folder))
+    with Application.of(folder.config) as application:
+        sound = compare_mirror(application, folder, applied(folder))
         assert (sound.rows_equal, sound.unexpected, sound.guards_unexpected) == (sound.golden_records, 0, 0)
         first = "WHERE entity_id = (SELECT min(entity_id) FROM customer)"
         last = "WHERE entity_id = (SELECT max(entity_id) FROM customer)"
         change(folder, f'UPDATE customer SET record = replace(record, \'"value":"\', \'"value":"x\') {first}', folder.mirror)
-        assert compare_mirror(house, folder, 0).rows_equal == sound.rows_equal - 1
+        assert compare_mirror(application, folder, 0).rows_equal == sound.rows_equal - 1
         change(folder, f"UPDATE customer SET version = version + 1 {last}", folder.mirror)
-        assert compare_mirror(house, folder, 0).rows_equal == sound.rows_equal - 2
+        assert compare_mirror(application, folder, 0).rows_equal == sound.rows_equal - 2
         change(folder, f"UPDATE goldwire_guard SET hash = 'sha256:another' {last}", folder.mirror)
-        assert compare_mirror(house, folder, 0).guards_equal == sound.guards_equal - 1
+        assert compare_mirror(application, folder, 0).guards_equal == sound.guards_equal - 1
         change(folder, f"DELETE FROM customer {first}", folder.mirror)
-        assert compare_mirror(house, folder, 0).unexpected == 1
+        assert compare_mirror(application, folder, 0).unexpected == 1
 
 
 def change(folder: DemoFolder, statement: str, database: Path | None = None) -> None:

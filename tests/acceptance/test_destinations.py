@@ -1,10 +1,13 @@
-"""Several targets, or one under several names, that send to one place: what is refused, what is told, and what arrives."""
+"""Several targets, or one under several names, that send to one destination: what is refused, reported, and what arrives."""
 
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -184,3 +187,53 @@ def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
     assert "targets 'hub' and 'renamed' have the same destination" in shell.run("apply").stderr
     shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "destination"]
     assert "targets 'hub' and 'renamed' have the same destination" in shared[0]
+
+
+HOLD = """
+import sys
+from goldwire.changelog.sqlite import SqliteStore
+with SqliteStore(sys.argv[1]).lock_target("all destinations"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def held(shell: Any, delivered: None) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock under which targets reserve their placements, until its standard input is closed."""
+    del delivered
+    command = [sys.executable, "-c", HOLD, str(shell.folder / ".goldwire/store.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        shell.run("ingest", "billing", "data/billing.csv")
+        yield holder
+        holder.kill()
+
+
+def pending(shell: Any, target: str) -> int | None:
+    return next((one["pending"] for one in shell.json("ledger") if one["target"] == target), None)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_relay_that_waits_to_reserve_its_placement_is_ended_by_signals_and_holds_no_other_up(
+    shell: Any, held: subprocess.Popen[str], key: str, signals: int
+) -> None:
+    process = shell.start("run", "-t", "bus", "-t", "events")
+    wait_until(lambda: process.poll() is not None or pending(shell, "events") == 0)
+    for _ in range(signals):
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode in ({0} if signals == 1 else {0, 130})
+    assert pending(shell, "bus") == 4, "nothing was sent"
+    held.communicate()
+    shell.run("run", "--until-caught-up", "-t", "bus")
+    assert len(ids_in("golden", key)) == ledger(shell, "bus")["delivered"]
+
+
+@pytest.mark.usefixtures("held")
+def test_a_relay_that_cannot_reserve_its_placement_ends_after_a_while_and_says_what_to_do(shell: Any) -> None:
+    done = shell.run("run", "--until-caught-up", "-t", "bus", "-t", "events", code=4)
+    assert "store.db: another process holds the lock under which a target reserves its placement" in done.stderr
+    assert "end that process" in done.stderr
+    assert (pending(shell, "events"), pending(shell, "bus")) == (0, 4)

@@ -1,18 +1,24 @@
-"""Servers that an optional test brings along by itself, from PyPI or npm."""
+"""Servers that an optional test brings along by itself, from PyPI or npm; and SDKs of Azure that close soon."""
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
+import importlib
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
 PATIENCE_SECONDS = 240
+LOOKS_SECONDS = 0.05
 
 
 class Installer:
@@ -65,3 +71,28 @@ def _run(words: list[str], what: str) -> None:
 def installer(request: pytest.FixtureRequest) -> Installer:
     """Where servers come from."""
     return Installer(Path(request.config.cache.mkdir("servers")))
+
+
+class Looking:
+    """A module in which a sleep of one second, no more and no less, is short."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+    def sleep(self, delay: float) -> Any:
+        """So long the keep-alive of an SDK sleeps before it looks whether its client is closed; closing waits for that."""
+        return self._module.sleep(LOOKS_SECONDS if type(delay) is int and delay == 1 else delay)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clients_that_close_soon() -> Iterator[None]:
+    """Hundreds of clients, each of which takes up to a second to close, are minutes of waiting."""
+    with pytest.MonkeyPatch.context() as patch:
+        for service in ("eventhub", "servicebus"):
+            for name, module in (("client", time), ("aio._client_async", asyncio)):
+                sdk = importlib.import_module(f"azure.{service}._pyamqp.{name}")
+                patch.setattr(sdk, module.__name__, Looking(module))
+        yield

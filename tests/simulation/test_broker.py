@@ -48,6 +48,7 @@ def test_a_seed_does_the_same_thing_every_time():
     assert run_seeds("--seeds", "3", "--from", "7") == run_seeds("--seeds", "3", "--from", "7")
 
 
+@pytest.mark.planted_bug
 @pytest.mark.parametrize("name", names_of_bugs())
 def test_the_planted_bug_is_caught(name: str):
     assert run_seeds("--seeds", "400", "--bug", name)["finding"] is not None

@@ -7,11 +7,11 @@ from collections.abc import Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
 from goldwire_emulator.broker.broker import Broker, open_broker
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import HubSettings, Limits, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire_emulator.broker.message import SYSTEM_PROPERTIES, NewMessage, StoredMessage
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 _T = TypeVar("_T")
 

@@ -16,7 +16,7 @@ from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.mastering.model import Attribute, EntityType, Model, Relation
 from goldwire.mastering.workspace import ChangeKind
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 _CITIES = ("Ulm", "Bonn", "Kiel", "Łódź", "東京")
 _HIDDEN = "elsewhere"

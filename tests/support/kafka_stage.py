@@ -10,9 +10,9 @@ from goldwire.event.sealed import SealedEvent
 from goldwire.targets.base import Item, Outcome
 from goldwire.targets.kafka.settings import KafkaSettings
 from goldwire.targets.kafka.target import KafkaTarget
-from goldwire.testing.target_use import use
 from goldwire_emulator.kafka.cluster import KafkaCluster
 from goldwire_emulator.kafka.gate import KafkaGate
+from support.target_use import use
 
 TOPIC = "golden"
 

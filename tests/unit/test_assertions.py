@@ -113,7 +113,9 @@ def test_the_variable_that_leaves_assertions_out_is_refused_too(level: str) -> N
 
 
 def test_the_library_refuses_a_python_without_assertions() -> None:
-    code = "from pathlib import Path; from goldwire.app.wiring import House; House.of(Path('nowhere.yaml'))"
+    code = (
+        "from pathlib import Path; from goldwire.services.application import Application; Application.of(Path('nowhere.yaml'))"
+    )
     done = python("-O", "-c", code)
     assert done.returncode != 0
     assert done.stderr.splitlines()[-1].startswith("goldwire.errors.ConfigError: ")

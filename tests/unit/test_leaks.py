@@ -29,7 +29,7 @@ from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.contract_documents import preview
 from goldwire.targets.base import Item
 from goldwire.targets.clients.http import Reply
@@ -41,7 +41,7 @@ from goldwire.targets.sql.target import SqlTarget
 from goldwire.targets.sql.values import Column
 from goldwire.targets.webhook.target import WebhookSettings
 from goldwire.testing.events import sealed
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 MARKER = "zqxjkvmarker"
 NUMBER = 7331094451263
@@ -283,9 +283,9 @@ def test_an_address_whose_secrets_are_references_is_taken(configured: Configured
 def test_a_key_or_a_setting_that_does_not_fit_is_told_without_it(configured: Configured) -> None:
     secrets = "url: ${env:URL}\n      signing_secrets: ['${env:SIGN}']\n      bearer_token: ${env:TOKEN}"
     good = {"URL": "https://example.com/", "SIGN": "whsec_" + "QUJD" * 8, "TOKEN": MARKER, "HASH_KEY": MARKER * 4}
-    house = House(load(configured(settings=secrets), good))
-    assert MARKER not in repr(house.settings("one")) + repr(house.loaded) + repr(house.target("one"))
-    assert MARKER not in repr(preview(house.loaded, "one")) + house.document("one").decode()
+    application = Application(load(configured(settings=secrets), good))
+    assert MARKER not in repr(application.settings("one")) + repr(application.loaded) + repr(application.target("one"))
+    assert MARKER not in repr(preview(application.loaded, "one")) + application.document("one").decode()
     for name, bad in (
         ("URL", f"ftp://{MARKER}"),
         ("URL", f"http://{MARKER}.example/"),
@@ -297,7 +297,7 @@ def test_a_key_or_a_setting_that_does_not_fit_is_told_without_it(configured: Con
     ):
         loaded = load(configured(settings=secrets), {**good, name: bad})
         with pytest.raises(ConfigError) as refused:
-            House(loaded).document("one") if name == "HASH_KEY" else House(loaded).target("one")
+            Application(loaded).document("one") if name == "HASH_KEY" else Application(loaded).target("one")
         assert MARKER not in str(refused.value)
 
 
@@ -315,9 +315,9 @@ def test_only_its_owner_can_read_a_store_and_a_database_that_goldwire_makes(conf
     settings = "url: sqlite:///out.db\n      table: t\n      columns: {name: name}\n      create_table: true"
     before = os.umask(0o002)
     try:
-        with House(load(configured(kind="sql", settings=settings), {})) as house:
-            assert house.store.position() == 0
-            asyncio.run(opened(house.target("one")))
+        with Application(load(configured(kind="sql", settings=settings), {})) as application:
+            assert application.store.position() == 0
+            asyncio.run(opened(application.target("one")))
     finally:
         os.umask(before)
     for made in (tmp_path / "out.db", tmp_path / ".goldwire/store.db"):
@@ -327,16 +327,16 @@ def test_only_its_owner_can_read_a_store_and_a_database_that_goldwire_makes(conf
 
 def test_a_store_keeps_the_rights_that_its_owner_gave_it(configured: Configured, tmp_path: Path) -> None:
     loaded = load(configured(), {})
-    with House(loaded) as house:
-        assert house.store.position() == 0
+    with Application(loaded) as application:
+        assert application.store.position() == 0
     (tmp_path / ".goldwire/store.db").chmod(0o660)
-    with House(loaded) as house:
-        assert house.store.position() == 0
+    with Application(loaded) as application:
+        assert application.store.position() == 0
     assert stat.S_IMODE((tmp_path / ".goldwire/store.db").stat().st_mode) == 0o660
 
 
 def test_what_the_store_keeps_of_a_configuration_holds_references_and_no_secret(configured: Configured) -> None:
     loaded = load(configured(settings="url: ${env:URL}"), {"URL": f"https://{MARKER}/", "HASH_KEY": MARKER * 4})
-    kept = msgspec.json.encode(loaded.config) + House(loaded).document("one")
+    kept = msgspec.json.encode(loaded.config) + Application(loaded).document("one")
     assert MARKER.encode() not in kept
     assert b"${env:URL}" in kept

@@ -1,4 +1,4 @@
-"""The locks in `requirements/` hold with hashes what every pyproject.toml asks for, and nothing of one machine."""
+"""The locks in `requirements/` hold what every pyproject.toml asks for, with hashes, and nothing of one machine."""
 
 from __future__ import annotations
 

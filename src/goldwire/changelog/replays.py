@@ -1,4 +1,4 @@
-"""The store's port for replays: their records, and what one target was sent of an entity's past.
+"""What the store keeps of replays, and of what one target was sent of an entity's past.
 
 A replay repeats what was sent (docs/adr/0040). It moves neither control rows nor cursor nor ledger; what it does is in its
 record.
@@ -6,8 +6,7 @@ record.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -118,56 +117,3 @@ class Past(NamedTuple):
     """The newest version at which the record was erased, 0 if never: nothing older may leave again."""
     control: Control | None
     """What the target was last sent of it."""
-
-
-class ReplayStore(Protocol):
-    """The part of the store that replays need."""
-
-    def add_replay(self, replay: Replay) -> None:
-        """Keep the record of a new replay.
-
-        Raises:
-            InputError: the target was never acquired.
-            StoreCorruptError: the id is taken.
-        """
-        ...
-
-    def replays(self, target: str | None = None) -> list[Replay]:
-        """All replays in the order in which they were asked for."""
-        ...
-
-    def open_replay(self, target: str) -> Replay | None:
-        """The oldest open replay of a target: they are carried out one after another."""
-        ...
-
-    def save_replay(self, replay: Replay, epoch: int) -> bool:
-        """Replace a record; False when it is no longer open, and nothing was changed.
-
-        Raises:
-            FencedError: a newer epoch of the target exists.
-        """
-        ...
-
-    def cancel_replay(self, replay_id: str, now: float) -> Replay | None:
-        """End an open replay and return its record; None when none with this id is open."""
-        ...
-
-    def first_rows(self, after: int, upto: int, above: int, limit: int) -> tuple[list[tuple[int, str]], int]:
-        """Positions and entity ids of rows in (after, upto] that are their entity's first above `above`.
-
-        Returns:
-            at most `limit` of them in order, and the position up to which the log was looked at.
-        """
-        ...
-
-    def pasts(self, target: str, entity_ids: Collection[str]) -> dict[str, Past]:
-        """What of these entities' changes ended as delivered or filtered; entities without a change are left out."""
-        ...
-
-    def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
-        """Those of these entities that were erased at a position above `after`."""
-        ...
-
-    def position_before(self, moment: str) -> int:
-        """The last position committed before a moment (recorded text, as `goldwire.clock.timestamp` makes it); 0 if none."""
-        ...

@@ -28,7 +28,7 @@ document and nothing else. [Exit codes](errors.md#exit-codes) are for scripts.""
 
 _CONFIGURATION = """\
 One file, `goldwire.yaml`; `goldwire init` writes one to start from, `goldwire apply` checks it and keeps what is new.
-Everything wrong with it is told at once, with line and column. Editors check it against
+An error names everything wrong with it at once, with line and column. Editors check it against
 [goldwire.schema.json](goldwire.schema.json).
 
 **Text** needs no quotes: where text is wanted, `no`, `0123` and `2026-01-01` mean what they say. Switches are `true` and

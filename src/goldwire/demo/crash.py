@@ -11,9 +11,9 @@ from goldwire.demo.backplane import written_at
 from goldwire.demo.folder import DemoFolder
 from goldwire.demo.partner import arrivals, count_lines, wait_for_lines
 from goldwire.demo.proof import all_terms
-from goldwire.demo.result import Crash
+from goldwire.demo.result import RelayCrash
 from goldwire.errors import GoldwireError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 
 KILL_AFTER_EVENTS = 75
 """How many events of the second wave the partner has when the relay is killed: a good third."""
@@ -27,7 +27,7 @@ ANSWER_SECONDS = 0.15
 _PATIENCE_SECONDS = 60.0
 
 
-def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
+def kill_and_go_on(folder: DemoFolder, url: str) -> RelayCrash:
     """Start a relay, kill it with SIGKILL while it sends, and let the next one finish.
 
     Args:
@@ -50,15 +50,15 @@ def kill_and_go_on(folder: DemoFolder, url: str) -> Crash:
             relay.kill()  # SIGKILL
             exit_code = relay.wait()
         at_death = arrivals(folder.arrivals)[before:]
-        with House.of(folder.config) as house:
-            at_kill = all_terms(house)
+        with Application.of(folder.config) as application:
+            at_kill = all_terms(application)
         folder.point_partner_at(url)
         started = time.monotonic()
         _finish(_start_relay(folder, log.fileno()), folder)
         seconds = time.monotonic() - started
     events = arrivals(folder.arrivals)[before:]
     times = Counter((one.entity_id, one.version) for one in events)
-    return Crash(
+    return RelayCrash(
         exit_signal=-exit_code,
         at_kill=at_kill,
         partner_had=len({(one.entity_id, one.version) for one in at_death}),

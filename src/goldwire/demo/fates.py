@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.log import Log
 from goldwire.demo.folder import DemoFolder
 from goldwire.demo.mirror import mirrored
 from goldwire.demo.partner import arrivals
 from goldwire.demo.proof import table_rows
-from goldwire.demo.result import Fate
-from goldwire.services.application import House
+from goldwire.demo.result import DecisionOutcome
+from goldwire.services.application import Application
 from goldwire.targets.sql.settings import SqlSettings
 
 _WANTED = {
@@ -38,7 +38,7 @@ class _Made(Struct):
     record: _Ref
 
 
-class Decided(Struct, frozen=True):
+class StewardDecision(Struct, frozen=True):
     """A decision, and the entity that its record belonged to before it was carried out."""
 
     decision: str
@@ -47,7 +47,7 @@ class Decided(Struct, frozen=True):
     before: str
 
 
-def decided(store: Store, folder: DemoFolder) -> list[Decided]:
+def decided(store: Log, folder: DemoFolder) -> list[StewardDecision]:
     """Return the first decision about each record in the second wave, before it is carried out."""
     found = []
     seen: set[tuple[str, str]] = set()
@@ -58,21 +58,21 @@ def decided(store: Store, folder: DemoFolder) -> list[Decided]:
         seen.add((made.record.system, made.record.id))
         entity_id = store.find_entity(made.record.system, made.record.id)
         assert entity_id is not None, "a decision about a record that was never ingested"
-        found.append(Decided(made.decision, made.record.system, made.record.id, entity_id))
+        found.append(StewardDecision(made.decision, made.record.system, made.record.id, entity_id))
     return found
 
 
-def fates(house: House, folder: DemoFolder, decisions: Iterable[Decided]) -> list[Fate]:
+def fates(application: Application, folder: DemoFolder, decisions: Iterable[StewardDecision]) -> list[DecisionOutcome]:
     """Return for each decision what the targets hold of its entity: the one split off, merged away, deleted or withdrawn."""
-    settings = house.settings("warehouse")
+    settings = application.settings("warehouse")
     assert isinstance(settings, SqlSettings)
     rows = dict(table_rows(folder.warehouse, settings))
     in_log = _last(folder.eventlog.read_bytes().splitlines())
     at_partner = _last(one.body for one in arrivals(folder.arrivals))
     in_mirror = mirrored(folder) if folder.mirror.exists() else None
-    found: dict[str, Fate] = {}
+    found: dict[str, DecisionOutcome] = {}
     for one in decisions:
-        after = house.store.find_entity(one.system, one.id) or one.before
+        after = application.store.find_entity(one.system, one.id) or one.before
         entity_id = after if one.decision == "unmerge" else one.before
         told = (_told(in_log, entity_id), _told(at_partner, entity_id), _row(rows, entity_id, settings))
         mirror = None if in_mirror is None else in_mirror.get(entity_id, _NEVER)
@@ -82,11 +82,13 @@ def fates(house: House, folder: DemoFolder, decisions: Iterable[Decided]) -> lis
             here == _NEVER or here.startswith(want) for here, want in zip((*told, mirror or _NEVER), wanted, strict=True)
         )
         if entity_id not in found:
-            found[entity_id] = Fate(one.decision, f"{one.system}/{one.id}", entity_id, *told, mirror, as_decided=as_decided)
+            found[entity_id] = DecisionOutcome(
+                one.decision, f"{one.system}/{one.id}", entity_id, *told, mirror, as_decided=as_decided
+            )
     return list(found.values())
 
 
-def tombstone(folder: DemoFolder, told: Iterable[Fate]) -> dict[str, Any]:
+def tombstone(folder: DemoFolder, told: Iterable[DecisionOutcome]) -> dict[str, Any]:
     """Return the last event in the event log of the first record that was merged away."""
     newest = _last(folder.eventlog.read_bytes().splitlines())
     return next(newest[fate.entity_id] for fate in told if fate.decision == "merge")

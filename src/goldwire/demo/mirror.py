@@ -13,13 +13,13 @@ from goldwire.demo.folder import DemoFolder
 from goldwire.demo.result import Mirror
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.services.application import House
-from goldwire.services.contract_documents import Applied
+from goldwire.services.application import Application
+from goldwire.services.contract_documents import AppliedContracts
 
 _GUARD = "SELECT entity_id, version, hash, gone FROM goldwire_guard"
 
 
-def compare_mirror(house: House, folder: DemoFolder, applied: int) -> Mirror:
+def compare_mirror(application: Application, folder: DemoFolder, applied: int) -> Mirror:
     """Compare every row that the subscriber has with the golden record in the log as the contract shows it.
 
     What changes goes through the stream as deltas. What should be there is sealed in full from the newest versions of the log,
@@ -27,11 +27,11 @@ def compare_mirror(house: House, folder: DemoFolder, applied: int) -> Mirror:
     with the control table.
 
     Args:
-        house: with the log.
+        application: with the log.
         folder: of the demo.
         applied: how many events the subscriber counted.
     """
-    wanted, controls = _expected(house), {one.entity_id: one for one in house.store.all_controls(TARGET)}
+    wanted, controls = _expected(application), {one.entity_id: one for one in application.store.all_controls(TARGET)}
     with closing(sqlite3.connect(folder.mirror)) as connection:
         rows = {id_: (version, msgspec.json.decode(text)) for id_, version, text in connection.execute(_ROWS)}
         guards = {id_: (version, hash_) for id_, version, hash_, _ in connection.execute(_GUARD)}
@@ -62,10 +62,10 @@ def mirrored(folder: DemoFolder) -> dict[str, str]:
         return {id_: f"{gone or 'row'}, v{version}" for id_, version, _, gone in connection.execute(_GUARD)}
 
 
-def _expected(house: House) -> dict[str, dict[str, Any]]:
-    contract = Applied(house.loaded, TARGET).compile(house.store.revisions(TARGET)[-1])
+def _expected(application: Application) -> dict[str, dict[str, Any]]:
+    contract = AppliedContracts(application.loaded, TARGET).compile(application.store.revisions(TARGET)[-1])
     found = {}
-    for row in house.store.heads():
+    for row in application.store.heads():
         event = seal(contract, row, None, None)
         if isinstance(event, SealedEvent):
             body = msgspec.json.decode(event.body)

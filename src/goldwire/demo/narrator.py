@@ -17,7 +17,7 @@ from rich.text import Text
 
 from goldwire.demo.backplane import INSTALL
 from goldwire.demo.folder import DemoFolder
-from goldwire.demo.result import Crash, Intake, Killed, Mirror, Quality, Sent, Summary, Terms
+from goldwire.demo.result import DemoDelivery, Intake, Killed, Mirror, Quality, RelayCrash, Summary, TargetTally
 
 WIDTH = 100
 _TERMS = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
@@ -70,7 +70,7 @@ class Teller:
         self._say("The data set says which records are one person, so that every pair can be checked:\n")
         self._quality("match rules", found)
 
-    def delivered(self, sent: Sequence[Sent]) -> None:
+    def delivered(self, sent: Sequence[DemoDelivery]) -> None:
         """Step 3."""
         number = _NUMBERS[len(sent)]
         self._head("3", f"{number.capitalize()} targets under {number} contracts")
@@ -124,7 +124,7 @@ class Teller:
         )
         self._quality("match rules", before, "and steward", after)
 
-    def crashed(self, crash: Crash) -> None:
+    def crashed(self, crash: RelayCrash) -> None:
         """Step 4, the crash."""
         self._say(
             f"The relay was killed with signal {crash.exit_signal} when the partner had {crash.partner_had} of "
@@ -212,7 +212,7 @@ class Teller:
         self._say(f"{what}:")
         self._say(json.dumps(shown, ensure_ascii=False) + "\n", style="dim")
 
-    def _ledgers(self, ledgers: Iterable[Terms]) -> None:
+    def _ledgers(self, ledgers: Iterable[TargetTally]) -> None:
         rows = [
             (one.target, *[getattr(one, term) for term in _TERMS], "balanced" if one.balanced else "DOES NOT BALANCE")
             for one in ledgers

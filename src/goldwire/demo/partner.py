@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
+from goldwire.demo.backplane import end
 from goldwire.demo.folder import DemoFolder
 from goldwire.errors import GoldwireError
 from goldwire.redaction import shows
@@ -20,7 +21,7 @@ _LISTENING = "listening on "
 
 
 @shows("entity_id", "version")
-class Arrival(Struct, frozen=True):
+class PartnerArrival(Struct, frozen=True):
     """One event as it arrived."""
 
     entity_id: str
@@ -59,20 +60,17 @@ def receiver(folder: DemoFolder) -> Iterator[str]:
             raise GoldwireError(f"the demo's webhook receiver did not start (exit code {process.wait()})")
         yield first.removeprefix(_LISTENING).strip()
     finally:
-        process.terminate()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        end(process)
 
 
-def arrivals(file: Path) -> list[Arrival]:
+def arrivals(file: Path) -> list[PartnerArrival]:
     """Return what the receiver logged, in order of arrival; a line that is still being written is left out."""
     found = []
     whole, _, _ = file.read_bytes().rpartition(b"\n")
     for line in whole.splitlines():
         body = bytes(msgspec.json.decode(line, type=_Logged).event)
         identity = msgspec.json.decode(body, type=_Identity)
-        found.append(Arrival(identity.entity_id, identity.version, body))
+        found.append(PartnerArrival(identity.entity_id, identity.version, body))
     return found
 
 

@@ -14,9 +14,9 @@ from msgspec import Struct
 from goldwire.changelog.rows import LogRow
 from goldwire.demo.folder import DemoFolder
 from goldwire.demo.partner import arrivals
-from goldwire.demo.result import Chain, Terms, Warehouse
+from goldwire.demo.result import Chain, TargetTally, Warehouse
 from goldwire.relay.ledger import ledger
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.verify import verify_files
 from goldwire.targets.sql.settings import SqlSettings
 
@@ -27,30 +27,30 @@ class _End(Struct):
     version: int
 
 
-def all_terms(house: House) -> list[Terms]:
+def all_terms(application: Application) -> list[TargetTally]:
     """Return the ledger of every target, counted from counters and again from rows."""
     found = []
-    for cursor in house.store.cursors():
-        one = ledger(house.store, cursor.target, recount=True)
+    for cursor in application.store.cursors():
+        one = ledger(application.store, cursor.target, recount=True)
         agrees = one.recounted == one.counts
         found.append(
-            Terms(target=cursor.target, **one.counts._asdict(), recount_agrees=agrees, balanced=one.balanced and agrees)
+            TargetTally(target=cursor.target, **one.counts._asdict(), recount_agrees=agrees, balanced=one.balanced and agrees)
         )
     return found
 
 
-def verify_chains(house: House, folder: DemoFolder) -> list[Chain]:
+def verify_chains(application: Application, folder: DemoFolder) -> list[Chain]:
     """Verify what the event log and the partner hold, from these files alone; then compare where the chains end.
 
     A chain cannot show that its last events are missing, so its end is compared with what the relay settled last.
     """
     folder.partner.write_bytes(b"".join(one.body + b"\n" for one in arrivals(folder.arrivals)))
-    return [_chain(house, "eventlog", folder.eventlog), _chain(house, "partner", folder.partner)]
+    return [_chain(application, "eventlog", folder.eventlog), _chain(application, "partner", folder.partner)]
 
 
-def _chain(house: House, target: str, file: Path) -> Chain:
+def _chain(application: Application, target: str, file: Path) -> Chain:
     found = verify_files([file], found=lambda *_: None)
-    settled = {one.entity_id: f"sha256:{one.hash.hex()}" for one in house.store.all_controls(target)}
+    settled = {one.entity_id: f"sha256:{one.hash.hex()}" for one in application.store.all_controls(target)}
     ends: dict[str, _End] = {}
     for line in file.read_bytes().splitlines():
         event = msgspec.json.decode(line, type=_End)
@@ -60,15 +60,15 @@ def _chain(house: House, target: str, file: Path) -> Chain:
     return Chain(str(file), found.events, found.entities, found.repeated, found.findings, as_settled)
 
 
-def compare_warehouse(house: House, folder: DemoFolder) -> Warehouse:
+def compare_warehouse(application: Application, folder: DemoFolder) -> Warehouse:
     """Compare every row of the SQL table, column by column, with the golden record in the log.
 
     What should be there is worked out here from the log's newest versions, without the relay, the contract or the target.
     """
-    settings = house.settings("warehouse")
+    settings = application.settings("warehouse")
     assert isinstance(settings, SqlSettings)
-    wanted = {row.entity_id: row for row in house.store.heads() if _is_selected(row)}
-    hashes = {one.entity_id: one.hash for one in house.store.all_controls("warehouse")}
+    wanted = {row.entity_id: row for row in application.store.heads() if _is_selected(row)}
+    hashes = {one.entity_id: one.hash for one in application.store.all_controls("warehouse")}
     live = {}
     marked = 0
     for entity_id, row in table_rows(folder.warehouse, settings):

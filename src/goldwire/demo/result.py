@@ -45,7 +45,7 @@ class Quality(Struct, frozen=True):
         return self.pairs_right / self.pairs_true if self.pairs_true else 1.0
 
 
-class Sent(Struct, frozen=True):
+class DemoDelivery(Struct, frozen=True):
     """What the first delivery to one target came to."""
 
     target: str
@@ -62,7 +62,7 @@ class Sent(Struct, frozen=True):
         return self.delivered / self.seconds
 
 
-class Terms(Struct, frozen=True):
+class TargetTally(Struct, frozen=True):
     """A target's ledger."""
 
     target: str
@@ -77,12 +77,12 @@ class Terms(Struct, frozen=True):
     balanced: bool
 
 
-class Crash(Struct, frozen=True):
+class RelayCrash(Struct, frozen=True):
     """The relay that was killed, and the one that went on."""
 
     exit_signal: int
     """9 for SIGKILL."""
-    at_kill: list[Terms]
+    at_kill: list[TargetTally]
     partner_had: int
     """Events of the second wave that had arrived there when the relay was dead."""
     partner_has: int
@@ -153,7 +153,7 @@ class Mirror(Struct, frozen=True):
     """Set aside by the subscriber."""
 
 
-class Fate(Struct, frozen=True):
+class DecisionOutcome(Struct, frozen=True):
     """What became of one decision of a steward at each target."""
 
     decision: str
@@ -181,16 +181,16 @@ class Summary(Struct, kw_only=True):
 
     intakes: list[Intake]
     by_rules: Quality
-    sent: list[Sent]
+    sent: list[DemoDelivery]
     sample: dict[str, Any]
     """One event as the partner received it."""
     second_wave: list[Intake]
     after_steward: Quality
-    crash: Crash
-    fates: list[Fate]
+    crash: RelayCrash
+    fates: list[DecisionOutcome]
     tombstone: dict[str, Any]
     """The event by which the event log was told of a merge."""
-    ledgers: list[Terms]
+    ledgers: list[TargetTally]
     chains: list[Chain]
     warehouse: Warehouse
     killed: Killed | None

@@ -21,12 +21,12 @@ from goldwire.demo.narrator import Teller
 from goldwire.demo.partner import arrivals, receiver
 from goldwire.demo.promises import promises
 from goldwire.demo.proof import all_terms, compare_warehouse, verify_chains
-from goldwire.demo.result import Intake, Sent, Summary
+from goldwire.demo.result import DemoDelivery, Intake, Summary
 from goldwire.demo.subscriber import kill_subscriber, read_to_the_end
 from goldwire.demo.truth import quality
 from goldwire.errors import GoldwireError, VerificationError
 from goldwire.relay.metrics import Recorder
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
 from goldwire.services.ingest import ingest_files
 from goldwire.services.run import run_targets
@@ -73,32 +73,35 @@ def run_demo(directory: Path, *, as_json: bool = False) -> bool:
 
 def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     folder.point_partner_at(url)
-    with House.of(folder.config) as house:
-        apply_all(house, check=False)
-        intakes = [_ingest(house, folder, "crm", "dataset4a.csv"), _ingest(house, folder, "billing", "dataset4b.csv")]
+    with Application.of(folder.config) as application:
+        apply_all(application, check=False)
+        intakes = [
+            _ingest(application, folder, "crm", "dataset4a.csv"),
+            _ingest(application, folder, "billing", "dataset4b.csv"),
+        ]
         teller.ingested(intakes)
-        by_rules = quality(house.store)
-        teller.mastered(by_rules, intakes, rules=len(house.loaded.config.types["Customer"].match))
-        sent = [_deliver(house, name) for name in house.loaded.config.targets]
-        sample, clear = _sample(house, folder)
+        by_rules = quality(application.store)
+        teller.mastered(by_rules, intakes, rules=len(application.loaded.config.types["Customer"].match))
+        sent = [_deliver(application, name) for name in application.loaded.config.targets]
+        sample, clear = _sample(application, folder)
         teller.delivered(sent)
         teller.shown(sample, clear)
         killed = None
-        if TARGET in house.loaded.config.targets:
-            killed = kill_subscriber(house, folder, next(one.delivered for one in sent if one.target == TARGET))
+        if TARGET in application.loaded.config.targets:
+            killed = kill_subscriber(application, folder, next(one.delivered for one in sent if one.target == TARGET))
             teller.killed(killed)
-        decisions = decided(house.store, folder)
+        decisions = decided(application.store, folder)
         second_wave = [
-            _ingest(house, folder, "moves", "second-wave/moves.csv", rejects=folder.rejects),
-            _ingest(house, folder, None, "second-wave/decisions.jsonl"),
+            _ingest(application, folder, "moves", "second-wave/moves.csv", rejects=folder.rejects),
+            _ingest(application, folder, None, "second-wave/decisions.jsonl"),
         ]
-        after_steward = quality(house.store)
+        after_steward = quality(application.store)
         teller.second_wave(second_wave, by_rules, after_steward)
     crash = kill_and_go_on(folder, url)
     teller.crashed(crash)
-    with House.of(folder.config) as house:
-        mirror = None if killed is None else compare_mirror(house, folder, read_to_the_end(house, folder))
-        told = fates(house, folder, decisions)
+    with Application.of(folder.config) as application:
+        mirror = None if killed is None else compare_mirror(application, folder, read_to_the_end(application, folder))
+        told = fates(application, folder, decisions)
         summary = Summary(
             intakes=intakes,
             by_rules=by_rules,
@@ -109,9 +112,9 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
             crash=crash,
             fates=told,
             tombstone=tombstone(folder, told),
-            ledgers=all_terms(house),
-            chains=verify_chains(house, folder),
-            warehouse=compare_warehouse(house, folder),
+            ledgers=all_terms(application),
+            chains=verify_chains(application, folder),
+            warehouse=compare_warehouse(application, folder),
             killed=killed,
             mirror=mirror,
             promises=[],
@@ -138,9 +141,9 @@ def _end_by_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _ingest(house: House, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
+def _ingest(application: Application, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
     started = time.perf_counter()
-    done = ingest_files(house, source, [folder.root / file], rejects_file=rejects)
+    done = ingest_files(application, source, [folder.root / file], rejects_file=rejects)
     seconds = time.perf_counter() - started
     return Intake(
         source=source or "steward",
@@ -156,12 +159,12 @@ def _ingest(house: House, folder: DemoFolder, source: str | None, file: str, rej
     )
 
 
-def _deliver(house: House, name: str) -> Sent:
+def _deliver(application: Application, name: str) -> DemoDelivery:
     """Run one target until it is caught up; one after the other, so that each rate is its own."""
     errors: list[GoldwireError] = []
     started = time.perf_counter()
     run_targets(
-        house,
+        application,
         [name],
         until_caught_up=True,
         recorder=Recorder(),
@@ -172,20 +175,20 @@ def _deliver(house: House, name: str) -> Sent:
     _end_by_sigterm()
     if errors:
         raise errors[0]
-    if house.store.counts(name).pending:
+    if application.store.counts(name).pending:
         raise KeyboardInterrupt
-    counts, config = house.store.counts(name), house.target_config(name)
-    return Sent(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
+    counts, config = application.store.counts(name), application.target_config(name)
+    return DemoDelivery(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
 
 
-def _sample(house: House, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
+def _sample(application: Application, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return one event as the partner received it, and the attributes of the golden record it speaks of."""
-    entity_id = house.store.find_entity(*SAMPLE)
+    entity_id = application.store.find_entity(*SAMPLE)
     assert entity_id is not None, "the sample's record was ingested"
     bodies: Sequence[bytes] = [one.body for one in arrivals(folder.arrivals) if one.entity_id == entity_id]
     if not bodies:
         raise VerificationError(f"the partner never received {entity_id}, which is golden and approved")
-    state = msgspec.json.decode(house.store.history(entity_id)[-1].state)
+    state = msgspec.json.decode(application.store.history(entity_id)[-1].state)
     return msgspec.json.decode(bodies[-1]), state["attributes"]
 
 

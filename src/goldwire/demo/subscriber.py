@@ -15,7 +15,7 @@ from goldwire.demo.backplane import TARGET
 from goldwire.demo.folder import DemoFolder
 from goldwire.demo.result import Killed
 from goldwire.errors import GoldwireError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.targets.azure.event_hubs.target import EventHubsSettings
 
 KILL_AFTER_EVENTS = 500
@@ -29,18 +29,18 @@ class _Done(Struct):
     applied: int
 
 
-def kill_subscriber(house: House, folder: DemoFolder, published: int) -> Killed:
+def kill_subscriber(application: Application, folder: DemoFolder, published: int) -> Killed:
     """Start the subscriber, and kill it with SIGKILL while it reads.
 
     Args:
-        house: with the target.
+        application: with the target.
         folder: of the demo.
         published: how many events the hub has.
 
     Raises:
         GoldwireError: it could not be killed in mid-stream.
     """
-    process = _start(house, folder, "--pause-seconds", str(PAUSE_SECONDS))
+    process = _start(application, folder, "--pause-seconds", str(PAUSE_SECONDS))
     try:
         give_up = time.monotonic() + _PATIENCE_SECONDS
         while applied(folder) < KILL_AFTER_EVENTS:
@@ -55,7 +55,7 @@ def kill_subscriber(house: House, folder: DemoFolder, published: int) -> Killed:
     return Killed(exit_signal=-process.returncode, applied=applied(folder), published=published)
 
 
-def read_to_the_end(house: House, folder: DemoFolder) -> int:
+def read_to_the_end(application: Application, folder: DemoFolder) -> int:
     """Start the subscriber again, and let it read to the end of each partition.
 
     Returns:
@@ -64,7 +64,7 @@ def read_to_the_end(house: House, folder: DemoFolder) -> int:
     Raises:
         GoldwireError: it did not get there.
     """
-    process = _start(house, folder, "--until-end")
+    process = _start(application, folder, "--until-end")
     try:
         told, _ = process.communicate(timeout=_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -88,8 +88,8 @@ def applied(folder: DemoFolder) -> int:
     return 0
 
 
-def _start(house: House, folder: DemoFolder, *options: str) -> subprocess.Popen[str]:
-    settings = house.settings(TARGET)
+def _start(application: Application, folder: DemoFolder, *options: str) -> subprocess.Popen[str]:
+    settings = application.settings(TARGET)
     assert isinstance(settings, EventHubsSettings)
     command = [sys.executable, str(folder.subscriber), str(folder.backplane_connection), settings.hub, str(folder.mirror)]
     with folder.subscriber_log.open("ab") as log:

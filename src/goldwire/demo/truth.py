@@ -6,11 +6,11 @@ from collections import Counter
 
 import msgspec
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.log import Log
 from goldwire.demo.result import Quality
 
 
-def quality(store: Store) -> Quality:
+def quality(store: Log) -> Quality:
     """Count pairs of records that are one golden record, and pairs that are one person.
 
     `rec-N-org` and `rec-N-dup-0` are one person, for every N; so the person is the N of a record's id. A deleted record is

@@ -20,7 +20,7 @@ class Attribute(Struct, frozen=True, forbid_unknown_fields=True):
     systems: tuple[str, ...] | None = None
     """For `source_priority`: systems, most trusted first; without it the entity type's."""
     description: str = ""
-    """For whoever reads the model."""
+    """For readers of the model."""
 
 
 class Relation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class Relation(Struct, frozen=True, forbid_unknown_fields=True):
     tags: tuple[str, ...] = ()
     """Classification tags; each must be declared under `tags`."""
     description: str = ""
-    """For whoever reads the model."""
+    """For readers of the model."""
 
 
 class MatchRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +85,7 @@ class Tag(Struct, frozen=True, forbid_unknown_fields=True):
     )  # fmt: skip
     """Masks after which a value no longer carries this tag."""
     description: str = ""
-    """For whoever reads the model."""
+    """For readers of the model."""
 
 
 class Model(Struct, frozen=True):

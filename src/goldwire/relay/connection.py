@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, GoldwireError

@@ -57,8 +57,16 @@ class ContractRevisions:
 
     @property
     def newest(self) -> int:
-        """The revision that was applied last."""
-        return self._revisions[-1].revision
+        """The revision that was applied last, as far as this was refreshed; 0 before the first refresh."""
+        return self._revisions[-1].revision if self._revisions else 0
+
+    def misses(self, newest: int) -> bool:
+        """Say whether `refresh` has something to take note of.
+
+        Args:
+            newest: the number of the newest revision in the store; 0: there is none, which `refresh` reports.
+        """
+        return newest == 0 or newest != self.newest
 
     def revision(self, number: int) -> CompiledContract:
         """Return the contract of a revision that was applied."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Counts
 
 
@@ -31,7 +31,7 @@ def balances(counts: Counts) -> bool:
     return counts.committed == ended + counts.dead + counts.parked + counts.pending and min(counts) >= 0
 
 
-def ledger(store: Store, target: str, *, recount: bool = False) -> Ledger:
+def ledger(store: Deliveries, target: str, *, recount: bool = False) -> Ledger:
     """Return a target's ledger.
 
     Args:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from math import inf
 from random import Random
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -24,7 +24,7 @@ from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
-from goldwire.relay.replay import Replays
+from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
@@ -79,7 +79,7 @@ class Relay:
             self._connection, settings, self._breaker, clock, observer, self._stop,
             PlacementReservation(placement, self._call, clock, self._stop),
         )  # fmt: skip
-        self._replays = Replays(
+        self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
             self._breaker, self._policy, clock=clock, random=random, observer=observer,
         )  # fmt: skip
@@ -97,7 +97,7 @@ class Relay:
 
         Raises:
             TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
-            StoreBusyError: another process delivers to this target.
+            StoreBusyError: another process delivers to this target, or keeps it from claiming its place.
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
@@ -207,7 +207,7 @@ class Relay:
         return True
 
     async def _window(self) -> bool:
-        """Make sure that something above the cursor is declared; False when the log has nothing more."""
+        """Make sure that something above the cursor is declared; False when the log has nothing more, or a stop came first."""
         cursor = self._cursor
         if cursor.position < cursor.bound and cursor.mode is not None:
             return True
@@ -236,7 +236,8 @@ class Relay:
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
-        if self._contracts.refresh(await self._call(self._store.revisions, self._name)):
+        newest = await self._call(self._store.newest_revision, self._name)
+        if self._contracts.misses(newest) and self._contracts.refresh(await self._call(self._store.revisions, self._name)):
             self._sender.reserve_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
@@ -375,8 +376,7 @@ class Relay:
         if now - self._reported_at < STANDING_SECONDS:
             return
         self._reported_at = now
-        cursors = await self._call(self._store.cursors)
-        stopped = next(cursor.stopped for cursor in cursors if cursor.target == self._name)
+        stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
         self._cursor = self._cursor._replace(stopped=stopped)
@@ -387,9 +387,13 @@ class Relay:
 
         A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
         """
-        cursors = await self._call(self._store.cursors)
-        if any(cursor.target == self._name and cursor.epoch != self._cursor.epoch for cursor in cursors):
+        if (await self._stored_cursor()).epoch != self._cursor.epoch:
             raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")
+
+    async def _stored_cursor(self) -> Cursor:
+        cursor = await self._call(self._store.cursor, self._name)
+        assert cursor is not None, "a target that was acquired has a cursor"
+        return cursor
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:

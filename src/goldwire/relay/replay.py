@@ -13,7 +13,7 @@ from random import Random
 
 from msgspec.structs import replace
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.connection import StoreCall
@@ -38,7 +38,7 @@ BEGUN_MAX = 500
 """So many entities may be held back at once: where one after another fails for a passing reason, no more are begun."""
 
 
-class Replays:
+class ReplayWork:
     """The replays of one target, one after another.
 
     Args:

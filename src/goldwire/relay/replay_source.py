@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Past, ReplayFailure, Selection
 from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
@@ -109,7 +109,8 @@ class ReplaySource:
 
     async def refresh(self) -> int:
         """Read the contracts again; return the newest revision."""
-        self._contracts.refresh(await self._call(self._store.revisions, self._target))
+        if self._contracts.misses(await self._call(self._store.newest_revision, self._target)):
+            self._contracts.refresh(await self._call(self._store.revisions, self._target))
         return self._contracts.newest
 
     async def page(self, selection: Selection, position: int, limit: int) -> Page:

@@ -16,8 +16,10 @@ from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
-_BUSY_SECONDS = 0.02
-"""How long to wait for another relay that reserves: it reads and writes, no more."""
+RESERVE_SECONDS = 30.0
+"""How long another process may keep a target from reserving its placement: it reads and writes, which takes it no time."""
+
+RESERVE_AGAIN_SECONDS = 0.05
 
 
 class PlacementReservation:
@@ -42,14 +44,18 @@ class PlacementReservation:
 
         Raises:
             ConfigError: the target may not deliver there.
+            StoreBusyError: another process was in the way for too long.
         """
+        give_up = self._clock.monotonic() + RESERVE_SECONDS
         while not self._is_made:
             try:
                 await self._call(self._placement.reserve)
                 self._is_made = True
             except StoreBusyError:
-                # Waited for here and not in the store's thread, which all relays share and no signal reaches.
-                if not await self._stop.unless(self._clock.sleep(_BUSY_SECONDS)):
+                # The wait is here and not in the store's thread, which all relays share and no signal reaches.
+                if self._clock.monotonic() >= give_up:
+                    raise
+                if not await self._stop.unless(self._clock.sleep(RESERVE_AGAIN_SECONDS)):
                     return False
         return True
 

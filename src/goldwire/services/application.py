@@ -10,7 +10,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
 from goldwire.config.model import TargetConfig
@@ -18,7 +18,7 @@ from goldwire.config.reader import Loaded, load
 from goldwire.errors import ConfigError, NotFoundError, did_you_mean
 from goldwire.invariants import require_assertions
 from goldwire.mastering.model import Model
-from goldwire.services.contract_documents import Applied, document
+from goldwire.services.contract_documents import AppliedContracts, document
 from goldwire.targets import registry
 from goldwire.targets.base import Target
 from goldwire.targets.settings import Settings
@@ -36,7 +36,7 @@ _NEW_STORE_MODE = 0o600
 """It holds every value unmasked. SQLite gives the files beside it the same rights."""
 
 
-class House:
+class Application:
     """All that one configuration describes; parts are built when they are asked for.
 
     Args:
@@ -150,7 +150,7 @@ class House:
         """
         from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
-        return ContractRevisions(name, Applied(self.loaded, name).compile, where_failed)
+        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, where_failed)
 
     def check_keys(self, name: str) -> None:
         """See that the masks' keys are those that the target's newest contract revision was applied with.
@@ -160,7 +160,7 @@ class House:
         """
         revisions = self.store.revisions(name)
         if revisions:
-            Applied(self.loaded, name).check_keys(revisions[-1])
+            AppliedContracts(self.loaded, name).check_keys(revisions[-1])
 
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.

@@ -12,7 +12,7 @@ from goldwire.errors import ConfigError, ContractError
 from goldwire.relay.placement.check import check_placement, refuse, shared_destinations
 from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import kept_settings
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.contract_documents import preview
 from goldwire.services.mastering_rules import note_mastered
 from goldwire.services.placement import keep_settings, placements_of, settings_document
@@ -20,7 +20,7 @@ from goldwire.services.placement import keep_settings, placements_of, settings_d
 Change = Literal["new", "changed", "unchanged"]
 
 
-class Applied(Struct, frozen=True):
+class ApplyResult(Struct, frozen=True):
     """What applying did to one target."""
 
     target: str
@@ -42,20 +42,20 @@ class Applied(Struct, frozen=True):
         return f"from position {self.effective_after + 1}" if self.effective_after else "from the start"
 
 
-def apply_all(house: House, *, check: bool) -> list[Applied]:
+def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
     """Check every target and, unless `check`, keep what is new.
 
     Raises:
         ContractError, ConfigError: something is wrong; the text has a line for each problem, and nothing was kept.
     """
-    names = sorted(house.loaded.config.targets)
-    _check_all(house, names)
-    store, now, placements = house.store, house.clock.now(), placements_of(house, applying=True)
+    names = sorted(application.loaded.config.targets)
+    _check_all(application, names)
+    store, now, placements = application.store, application.clock.now(), placements_of(application, applying=True)
     done = []
     for name in names:
         before = store.revisions(name)
-        wanted = house.document(name)
-        settings = settings_document(house, name)
+        wanted = application.document(name)
+        settings = settings_document(application, name)
         kept = kept_settings(store, name)
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
@@ -69,52 +69,48 @@ def apply_all(house: House, *, check: bool) -> list[Applied]:
             after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
-            keep_settings(house, name)
+            keep_settings(application, name)
             number, after = revision.revision, revision.effective_after
-        contract = house.target_config(name).contract
+        contract = application.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
-        done.append(Applied(name, contract, change, number, after, settings_change, left, _warnings(house, placements, name)))
+        done.append(
+            ApplyResult(name, contract, change, number, after, settings_change, left, _warnings(application, placements, name))
+        )
     if not check:
-        note_mastered(house)
-        store.save_document("configuration", canonical(msgspec.to_builtins(house.loaded.config)), now)
+        note_mastered(application)
+        store.save_document("configuration", canonical(msgspec.to_builtins(application.loaded.config)), now)
     return done
 
 
-def _warnings(house: House, placements: Placements, name: str) -> tuple[str, ...]:
-    shared = shared_destinations(placements, list(house.loaded.config.targets), name)
-    return (*_unseen_changes(house, name), *(f"{house.loaded.file}: {text}" for text in shared))
+def _warnings(application: Application, placements: Placements, name: str) -> tuple[str, ...]:
+    shared = shared_destinations(placements, list(application.loaded.config.targets), name)
+    return (*_unseen_changes(application, name), *(f"{application.loaded.file}: {text}" for text in shared))
 
 
-def _unseen_changes(house: House, name: str) -> tuple[str, ...]:
-    config = house.target_config(name)
-    where = preview(house.loaded, name).where
+def _unseen_changes(application: Application, name: str) -> tuple[str, ...]:
+    config = application.target_config(name)
+    where = preview(application.loaded, name).where
     if where is None or not where.uses_changed or config.delivery.mode == "every":
         return ()
     text = (
-        f"{house.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
+        f"{application.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
         "`mode: latest` never looks at superseded versions, so changes may go unsent; set `delivery: {mode: every}`"
     )
     return (text,)
 
 
-def differs(house: House, name: str) -> bool:
-    """Say whether a target's contract in the configuration is another than the one that was applied last."""
-    revisions = house.store.revisions(name)
-    return bool(revisions) and revisions[-1].document != house.document(name)
-
-
-def _check_all(house: House, names: list[str]) -> None:
-    house.check_model()
+def _check_all(application: Application, names: list[str]) -> None:
+    application.check_model()
     found: list[ConfigError] = []
     for name in names:
         for step in (_compile, _build):
             try:
-                step(house, name)
+                step(application, name)
             except ConfigError as error:
                 found.append(error)
     try:
-        refuse(check_placement(placements_of(house, applying=True), names))
+        refuse(check_placement(placements_of(application, applying=True), names))
     except ConfigError as error:
         found.append(error)
     if found:
@@ -122,12 +118,12 @@ def _check_all(house: House, names: list[str]) -> None:
         raise kind("\n".join(dict.fromkeys(str(error) for error in found)))
 
 
-def _compile(house: House, name: str) -> None:
+def _compile(application: Application, name: str) -> None:
     try:
-        preview(house.loaded, name)
+        preview(application.loaded, name)
     except ContractError as error:
-        raise ContractError(f"{house.loaded.where('targets', name, 'contract')}: {error}") from error
+        raise ContractError(f"{application.loaded.where('targets', name, 'contract')}: {error}") from error
 
 
-def _build(house: House, name: str) -> Any:
-    return house.target(name)
+def _build(application: Application, name: str) -> Any:
+    return application.target(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 
 _LOOKED_AT = 100
 """So many open deliveries are looked at for a reason; in an outage all of them say the same."""
@@ -31,7 +31,7 @@ class Behind(Struct, frozen=True):
         return f"{self.pending:,} pending{last}"
 
 
-def behind(store: Store, target: str) -> Behind | None:
+def behind(store: Deliveries, target: str) -> Behind | None:
     """Return what keeps a target, or None where nothing is pending.
 
     Args:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Revision
 from goldwire.config.reader import Loaded
 from goldwire.contract.spec import ContractSpec, mask_name
@@ -76,7 +77,17 @@ def document(loaded: Loaded, target: str) -> bytes:
     return canonical(msgspec.to_builtins(whole))
 
 
-class Applied:
+def contract_differs(loaded: Loaded, store: Store, target: str) -> bool:
+    """Say whether a target's contract in the configuration is another than the one that was applied last.
+
+    Raises:
+        ConfigError: a key that a mask needs is missing or too short.
+    """
+    revisions = store.revisions(target)
+    return bool(revisions) and revisions[-1].document != document(loaded, target)
+
+
+class AppliedContracts:
     """Compiles the revisions of one target.
 
     Args:
@@ -139,7 +150,7 @@ class Applied:
 
 def preview(loaded: Loaded, target: str) -> CompiledContract:
     """Compile a target's contract as it stands in the configuration, without applying it."""
-    return Applied(loaded, target).compile(Revision(1, 0, "", document(loaded, target)))
+    return AppliedContracts(loaded, target).compile(Revision(1, 0, "", document(loaded, target)))
 
 
 def _reduced(entity_type: EntityType) -> EntityType:

@@ -14,7 +14,7 @@ from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
 from goldwire.errors import InputError
 from goldwire.mastering.engine import IngestResult
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.garbage_collection import without_collection
 from goldwire.services.mastering_rules import note_mastered
 
@@ -48,7 +48,7 @@ class Ingested(Struct):
 
 
 def ingest_files(
-    house: House,
+    application: Application,
     source: str | None,
     files: Sequence[Path],
     *,
@@ -60,7 +60,7 @@ def ingest_files(
     """Take files in.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         source: how rows are read; None for JSON lines in Goldwire's own format.
         files: in the order in which they are taken.
         rejects_file: where every reject is named; an earlier file is replaced.
@@ -75,31 +75,31 @@ def ingest_files(
         StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
     """
     with RejectsWriter(rejects_file) as writer:
-        intake = _Intake(house, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
-        spec = house.loaded.config.sources[source] if source is not None else None
-        house.keep_time_rising()
-        note_mastered(house)
+        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
+        spec = application.loaded.config.sources[source] if source is not None else None
+        application.keep_time_rising()
+        note_mastered(application)
         for file in files:
-            now = house.clock.now()
+            now = application.clock.now()
             intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)
-        intake.result.position = house.store.position()
+        intake.result.position = application.store.position()
         intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
         return intake.result
 
 
-def take_batch(house: House, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
+def take_batch(application: Application, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
     """Master one batch and commit what it changes, in one transaction.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         batch: facts and decisions, in order.
         correlation_id: travels with every change.
 
     Raises:
         StoreBusyError, StoreFullError: nothing of the batch was committed.
     """
-    with without_collection(), house.store.ingest(house.clock.now()) as workspace:
-        return house.mastering.apply(batch, workspace, correlation_id)
+    with without_collection(), application.store.ingest(application.clock.now()) as workspace:
+        return application.mastering.apply(batch, workspace, correlation_id)
 
 
 class RejectsWriter:
@@ -132,9 +132,9 @@ class RejectsWriter:
 
 class _Intake:
     def __init__(
-        self, house: House, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
+        self, application: Application, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
     ) -> None:
-        self._house = house
+        self._application = application
         self.result = result
         self._writer = writer
         self._progress = progress
@@ -163,7 +163,7 @@ class _Intake:
 
     def _commit(self, batch: list[Fact | Decision]) -> None:
         result = self.result
-        done = take_batch(self._house, batch, result.correlation_id)
+        done = take_batch(self._application, batch, result.correlation_id)
         result.facts += done.facts
         result.decisions += done.decisions
         result.repeated += done.repeated

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
 from goldwire.changelog.rows import Cursor, LogRow, OpenDelivery
 from goldwire.errors import NotFoundError, did_you_mean
 
 
-def cursor_of(store: Store, target: str) -> Cursor:
+def cursor_of(store: Deliveries, target: str) -> Cursor:
     """Return where a target stands.
 
     Raises:
         NotFoundError: the store has never seen it.
     """
-    cursors = {cursor.target: cursor for cursor in store.cursors()}
-    if target not in cursors:
-        hint = did_you_mean(target, cursors) or "; a target is known once `goldwire run` has begun with it"
+    cursor = store.cursor(target)
+    if cursor is None:
+        known = [each.target for each in store.cursors()]
+        hint = did_you_mean(target, known) or "; a target is known once `goldwire run` has begun with it"
         raise NotFoundError(f"the store knows no target {target}{hint}")
-    return cursors[target]
+    return cursor
 
 
-def history_of(store: Store, name: str) -> list[LogRow]:
+def history_of(store: Log, name: str) -> list[LogRow]:
     """Return all versions of an entity, oldest first.
 
     Args:
@@ -40,13 +42,13 @@ def history_of(store: Store, name: str) -> list[LogRow]:
     return history
 
 
-def dead_letter(store: Store, target: str, seq: int) -> OpenDelivery:
+def dead_letter(store: Deliveries, target: str, seq: int) -> OpenDelivery:
     """Return one dead letter of a target.
 
     Raises:
         NotFoundError: there is none at this position.
     """
-    for _, delivery in store.dead_letters(target, limit=1_000_000):
-        if delivery.seq == seq:
-            return delivery
-    raise NotFoundError(f"{target} has no dead letter at position {seq}; `goldwire dead list` shows what there is")
+    delivery = store.dead_letter(target, seq)
+    if delivery is None:
+        raise NotFoundError(f"{target} has no dead letter at position {seq}; `goldwire dead list` shows what there is")
+    return delivery

@@ -14,7 +14,7 @@ from goldwire.canonical import canonical
 from goldwire.mastering.model import EntityType
 
 if TYPE_CHECKING:
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
 _NAME = "mastered under"
 
@@ -22,31 +22,31 @@ Described = dict[str, dict[str, Any]]
 """Entity type to what decides which records are one, and which values win."""
 
 
-def changed_types(house: House) -> list[str]:
+def changed_types(application: Application) -> list[str]:
     """Return the entity types whose records were mastered under other rules than those of the configuration, sorted."""
-    known, present = _known(house), _described(house.loaded.config.types)
+    known, present = _known(application), _described(application.loaded.config.types)
     return sorted(name for name in known.keys() & present.keys() if _differs(known[name], present[name]))
 
 
-def note_mastered(house: House, types: Collection[str] = ()) -> None:
+def note_mastered(application: Application, types: Collection[str] = ()) -> None:
     """Note under which rules the store is mastered.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         types: whose records were all mastered again just now. For all others what was noted before stays, and what is new in
             the model is added; in an empty store everything is new.
     """
-    known, present = _known(house), _described(house.loaded.config.types)
+    known, present = _known(application), _described(application.loaded.config.types)
     before = known
-    if house.store.position() == 0:
+    if application.store.position() == 0:
         known = {}
     wanted = {**present, **{name: _joined(rules, present.get(name)) for name, rules in known.items() if name not in types}}
     if wanted != before:
-        house.store.save_document(_NAME, canonical(wanted), house.clock.now())
+        application.store.save_document(_NAME, canonical(wanted), application.clock.now())
 
 
-def _known(house: House) -> Described:
-    kept = house.store.documents(_NAME)
+def _known(application: Application) -> Described:
+    kept = application.store.documents(_NAME)
     found: Described = msgspec.json.decode(kept[-1][2]) if kept else {}
     return found
 

@@ -12,7 +12,7 @@ from goldwire.errors import ConfigError
 from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import save_settings
 from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard, ReservedPlacement
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.targets import registry
 from goldwire.targets.base import UNKNOWN_VALUE, Placement, PlacementTerms
 from goldwire.targets.placement import has_destination, placement_of, placement_terms
@@ -22,17 +22,17 @@ from goldwire.targets.settings import Settings
 class ConfiguredPlacements:
     """The targets of one configuration; see `ConfiguredTargets`."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, application: Application) -> None:
+        self._application = application
 
     def placement(self, name: str) -> Placement | None:
         """Return a configured target's placement; None where its kind has no destination, or a setting cannot be resolved."""
-        kind = self._house.target_config(name).kind
+        kind = self._application.target_config(name).kind
         settings_type = _type_with_destination(kind)
         if settings_type is None:
             return None
         try:
-            return placement_of(kind, settings_type, msgspec.to_builtins(self._house.settings(name)))
+            return placement_of(kind, settings_type, msgspec.to_builtins(self._application.settings(name)))
         except ConfigError:  # delivering to it reports that; here there is nothing to compare
             return None
 
@@ -52,11 +52,11 @@ class ConfiguredPlacements:
 
     def settings(self, name: str) -> bytes | None:
         """Return a target's settings as they would be kept; None where the target is not configured."""
-        return settings_document(self._house, name) if name in self._house.loaded.config.targets else None
+        return settings_document(self._application, name) if name in self._application.loaded.config.targets else None
 
     def types(self, name: str) -> Collection[str] | None:
         """Return the entity types that a target's configured contract selects; None where the target is not configured."""
-        config = self._house.loaded.config
+        config = self._application.loaded.config
         if name not in config.targets:
             return None
         selected = config.contracts[config.targets[name].contract].types
@@ -64,33 +64,40 @@ class ConfiguredPlacements:
 
     def location(self, name: str) -> str:
         """Say where a target's settings stand: file, line, column and path."""
-        return self._house.loaded.where("targets", name, "settings")
+        return self._application.loaded.where("targets", name, "settings")
+
+    def store(self) -> str:
+        """Name the store, for an error."""
+        loaded = self._application.loaded
+        return str(loaded.path(loaded.config.store.path))
 
 
-def placements_of(house: House, *, applying: bool = False) -> Placements:
+def placements_of(application: Application, *, applying: bool = False) -> Placements:
     """Return where the targets of a configuration deliver and may have delivered.
 
     Args:
-        house: what is configured.
+        application: what is configured.
         applying: contracts count as they are configured, not only as they were applied.
     """
-    return Placements(house.store, ConfiguredPlacements(house), applying=applying)
+    return Placements(application.store, ConfiguredPlacements(application), applying=applying)
 
 
-def placement_guard(house: House, name: str) -> PlacementGuard:
+def placement_guard(application: Application, name: str) -> PlacementGuard:
     """Return what a target's relay asks before it sends, for the settings as they are now."""
-    mine = ConfiguredPlacements(house).placement(name)
-    return AnyPlacement() if mine is None else ReservedPlacement(name, mine, lambda: placements_of(house), house.clock)
+    mine = ConfiguredPlacements(application).placement(name)
+    return (
+        AnyPlacement() if mine is None else ReservedPlacement(name, mine, lambda: placements_of(application), application.clock)
+    )
 
 
-def keep_settings(house: House, name: str) -> None:
+def keep_settings(application: Application, name: str) -> None:
     """Keep a target's settings as they are written. What is known is not written again."""
-    save_settings(house.store, name, settings_document(house, name), house.clock.now())
+    save_settings(application.store, name, settings_document(application, name), application.clock.now())
 
 
-def settings_document(house: House, name: str) -> bytes:
+def settings_document(application: Application, name: str) -> bytes:
     """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
-    plain = msgspec.to_builtins(house.target_config(name))
+    plain = msgspec.to_builtins(application.target_config(name))
     return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from goldwire.errors import ConfigError
 from goldwire.relay.placement.check import check_placement, refuse
-from goldwire.services.application import House
-from goldwire.services.apply import differs
+from goldwire.services.application import Application
+from goldwire.services.contract_documents import contract_differs
 from goldwire.services.placement import placements_of
 
 
-def check_deliverable(house: House, names: Sequence[str]) -> list[str]:
+def check_deliverable(application: Application, names: Sequence[str]) -> list[str]:
     """Refuse, before any begins, targets that must not be delivered to as they are.
 
     Returns:
@@ -20,10 +20,10 @@ def check_deliverable(house: House, names: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: a contract was never applied, or with other keys, or the settings would move entities to other partitions.
     """
-    fresh = [name for name in names if not house.store.revisions(name)]
+    fresh = [name for name in names if not application.store.revisions(name)]
     if fresh:
         raise ConfigError(f"no contract was applied yet for {', '.join(fresh)}; run `goldwire apply`")
-    refuse(check_placement(placements_of(house), names))
+    refuse(check_placement(placements_of(application), names))
     for name in names:
-        house.check_keys(name)
-    return [name for name in names if differs(house, name)]
+        application.check_keys(name)
+    return [name for name in names if contract_differs(application.loaded, application.store, name)]

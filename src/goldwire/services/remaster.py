@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.errors import NotFoundError, did_you_mean
 from goldwire.mastering.model import Model
 from goldwire.mastering.remaster import Remaster
 from goldwire.mastering.workspace import Living, Workspace
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.garbage_collection import without_collection
 from goldwire.services.mastering_rules import note_mastered
 
@@ -37,7 +37,7 @@ class Remastered(Struct):
 
 
 def remaster(
-    house: House,
+    application: Application,
     entity_type: str | None = None,
     *,
     dry_run: bool = False,
@@ -48,7 +48,7 @@ def remaster(
     """Master everything again. What was cut off is simply begun again: what is done already commits nothing.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         entity_type: only these; None: all.
         dry_run: do it on a copy of the store.
         batch_size: entities in one transaction.
@@ -60,32 +60,34 @@ def remaster(
         ConfigError: the model contradicts itself.
         StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command does the rest.
     """
-    config = house.loaded.config
+    config = application.loaded.config
     if entity_type is not None and entity_type not in config.types:
-        raise NotFoundError(f"{house.loaded.file} has no entity type {entity_type}{did_you_mean(entity_type, config.types)}")
-    house.check_model()
+        raise NotFoundError(
+            f"{application.loaded.file} has no entity type {entity_type}{did_you_mean(entity_type, config.types)}"
+        )
+    application.check_model()
     types = {name: each for name, each in config.types.items() if entity_type in (None, name)}
     result = Remastered(correlation_id or f"remaster-{uuid.uuid4()}", dry_run, sorted(types))
-    work = _Work(house, Remaster(Model(types, config.tags)), result, batch_size, progress)
+    work = _Remastering(application, Remaster(Model(types, config.tags)), result, batch_size, progress)
     if dry_run:
-        with house.store.rehearsal() as copy:
+        with application.store.rehearsal() as copy:
             work.all(copy)
     else:
-        work.all(house.store)
-        note_mastered(house, result.types)
+        work.all(application.store)
+        note_mastered(application, result.types)
     return result
 
 
-class _Work:
+class _Remastering:
     def __init__(
         self,
-        house: House,
+        application: Application,
         master: Remaster,
         result: Remastered,
         batch_size: int,
         progress: Callable[[int, int, Remastered], None] | None,
     ) -> None:
-        self._house = house
+        self._application = application
         self._master = master
         self._result = result
         self._batch_size = batch_size
@@ -100,7 +102,7 @@ class _Work:
     def _pass(self, store: Store, passed: int, step: Callable[[Sequence[Living], Workspace], None]) -> None:
         place, upto = 0, None
         while True:
-            with without_collection(), store.ingest(self._house.clock.now()) as workspace:
+            with without_collection(), store.ingest(self._application.clock.now()) as workspace:
                 # What is founded meanwhile is mastered under the present model anyway.
                 upto = workspace.newest_place() if upto is None else upto
                 batch = [entity for entity in workspace.living(place, self._batch_size) if entity.place <= upto]

@@ -17,7 +17,7 @@ from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.lookup import cursor_of, history_of
 from goldwire.services.placement import keep_settings
 
@@ -60,7 +60,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """A CEL expression."""
 
 
-def select(house: House, target: str, asked: Asked) -> Selection:
+def select(application: Application, target: str, asked: Asked) -> Selection:
     """Return what a person asked for as positions.
 
     Raises:
@@ -73,10 +73,10 @@ def select(house: House, target: str, asked: Asked) -> Selection:
         raise InputError("give one beginning and one end: a moment, a position or a version")
     if asked.since is not None and asked.until is not None and moment(asked.since, "--since") >= moment(asked.until, "--until"):
         raise InputError("--since has to be before --until")
-    store = house.store
+    store = application.store
     cursor = cursor_of(store, target)
     histories = [history_of(store, name) for name in asked.entities]
-    after, upto = _ends(house, asked, histories)
+    after, upto = _ends(application, asked, histories)
     bounded = upto is not None and upto < cursor.position
     after = max(after, cursor.start)
     upto = cursor.position if upto is None else min(upto, cursor.position)
@@ -84,14 +84,14 @@ def select(house: House, target: str, asked: Asked) -> Selection:
         raise InputError(
             f"{target} was sent nothing between these ends; it began after position {cursor.start} and is at {cursor.position}"
         )
-    attributes = _where_attributes(house, target, asked.where) if asked.where is not None else ()
+    attributes = _where_attributes(application, target, asked.where) if asked.where is not None else ()
     ids = tuple(dict.fromkeys(history[0].entity_id for history in histories))
     return Selection(after, upto, bounded, ids, asked.where, attributes)
 
 
-def _ends(house: House, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
     """Return the position after which to begin, and the last one, None where no end was given."""
-    store = house.store
+    store = application.store
     after, upto = 0, asked.to_seq
     if asked.since is not None:
         after = store.position_before(moment(asked.since, "--since"))
@@ -114,50 +114,52 @@ def _ends(house: House, asked: Asked, histories: Sequence[list[LogRow]]) -> tupl
     return after, upto
 
 
-def _where_attributes(house: House, target: str, where: str) -> tuple[str, ...]:
+def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
     """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
 
     That a record is repeated tells the target something about the values that decided it (docs/adr/0010).
     """
-    from goldwire.services.contract_documents import Applied, ContractDocument  # noqa: PLC0415 - compiling is slow to import
+    from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
 
-    revisions = house.store.revisions(target)
+    revisions = application.store.revisions(target)
     if not revisions:
         raise ConfigError(f"no contract was applied yet for {target}; run `goldwire apply`")
     kept = msgspec.json.decode(revisions[-1].document, type=ContractDocument)
     spec = msgspec.structs.replace(kept.spec, where=where, deselect=False)
     asked = canonical(msgspec.to_builtins(msgspec.structs.replace(kept, spec=spec)))
     try:
-        compiled = Applied(house.loaded, target).compile(Revision(1, 0, "", asked)).where
+        compiled = AppliedContracts(application.loaded, target).compile(Revision(1, 0, "", asked)).where
     except ContractError as error:
         raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
     assert compiled is not None, "it was given"
     return tuple(sorted(compiled.attributes))
 
 
-def ask(house: House, target: str, selection: Selection, *, rate: float | None, why: str) -> Replay:
+def ask(application: Application, target: str, selection: Selection, *, rate: float | None, why: str) -> Replay:
     """Keep the record of a new replay, and return it.
 
     Raises:
         TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
     """
-    stopped = cursor_of(house.store, target).stopped
+    stopped = cursor_of(application.store, target).stopped
     if stopped is not None:
         raise TargetStoppedError(
             f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
         )
     replay_id = f"{SystemRandom().getrandbits(40):010x}"
-    now = timestamp(house.clock.now())
+    now = timestamp(application.clock.now())
     replay = Replay(replay_id, target, selection, _who(), now, why, rate)
-    house.store.add_replay(replay)
+    application.store.add_replay(replay)
     return replay
 
 
-def plan(house: House, target: str, selection: Selection, rate: float | None, progress: Callable[[int], None]) -> Plan:
+def plan(
+    application: Application, target: str, selection: Selection, rate: float | None, progress: Callable[[int], None]
+) -> Plan:
     """Return what a replay would come to; nothing is sent and nothing is written.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         target: the target.
         selection: what would be repeated.
         rate: events a second that the replay is held to.
@@ -167,16 +169,16 @@ def plan(house: House, target: str, selection: Selection, rate: float | None, pr
     from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
     from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
 
-    source = ReplaySource(target, house.store, StoreCall(), house.contracts(target))
-    limits = [limit for limit in (rate, house.target_config(target).delivery.rate_limit_per_second) if limit is not None]
+    source = ReplaySource(target, application.store, StoreCall(), application.contracts(target))
+    limits = [limit for limit in (rate, application.target_config(target).delivery.rate_limit_per_second) if limit is not None]
     return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
 
 
-def carry_out(house: House, replay: Replay, told: Callable[[Replay], None]) -> bool:
+def carry_out(application: Application, replay: Replay, told: Callable[[Replay], None]) -> bool:
     """Run the target's relay until the replay has ended; False where another process runs it, which carries it out.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         replay: its record.
         told: called with the record after each turn.
 
@@ -186,12 +188,12 @@ def carry_out(house: House, replay: Replay, told: Callable[[Replay], None]) -> b
     from goldwire.services.run import run_replay  # noqa: PLC0415 - a replay that waits for another process needs none
 
     try:
-        with house.store.lock_target(replay.target):
+        with application.store.lock_target(replay.target):
             pass
     except StoreBusyError:
         return False
-    keep_settings(house, replay.target)
-    run_replay(house, replay, told)
+    keep_settings(application, replay.target)
+    run_replay(application, replay, told)
     return True
 
 

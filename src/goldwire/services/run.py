@@ -17,7 +17,7 @@ from goldwire.errors import GoldwireError
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.garbage_collection import rare_collection
 from goldwire.services.placement import placement_guard
@@ -36,7 +36,7 @@ class Ended(Struct, frozen=True):
 
 
 def run_targets(
-    house: House,
+    application: Application,
     names: Sequence[str],
     *,
     until_caught_up: bool,
@@ -51,7 +51,7 @@ def run_targets(
     settled is sent again next time, identically.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         names: the targets.
         until_caught_up: end when nothing is pending; otherwise go on until a signal.
         recorder: where metrics go.
@@ -62,18 +62,18 @@ def run_targets(
     Raises:
         KeyboardInterrupt: a second signal came.
     """
-    work = _Work(house, names, until_caught_up, recorder, progress, failed, waiting)
+    work = _Run(application, names, until_caught_up, recorder, progress, failed, waiting)
     with rare_collection(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(work.all())
 
 
-def run_replay(house: House, replay: Replay, told: Callable[[Replay], None]) -> None:
+def run_replay(application: Application, replay: Replay, told: Callable[[Replay], None]) -> None:
     """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
 
     SIGTERM or SIGINT ends gracefully; the replay stays open, and the next relay of the target goes on with it.
 
     Args:
-        house: what is configured.
+        application: what one configuration describes.
         replay: its record.
         told: called with the record now and then, and when it has ended.
 
@@ -82,7 +82,7 @@ def run_replay(house: House, replay: Replay, told: Callable[[Replay], None]) -> 
         KeyboardInterrupt: a second signal came.
     """
     names, until_caught_up = [replay.target], False
-    work = _Work(house, names, until_caught_up, Recorder(), _unheard, _unheard, None)
+    work = _Run(application, names, until_caught_up, Recorder(), _unheard, _unheard, None)
     work.awaited = replay, told
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         for ended in runner.run(work.all()):
@@ -94,13 +94,13 @@ def _unheard(*_: object) -> None:
     """Tell nobody."""
 
 
-class _Work:
+class _Run:
     awaited: tuple[Replay, Callable[[Replay], None]] | None = None
     """End when this replay has ended."""
 
     def __init__(
         self,
-        house: House,
+        application: Application,
         names: Sequence[str],
         until_caught_up: bool,
         recorder: Recorder,
@@ -108,7 +108,7 @@ class _Work:
         failed: Callable[[str, GoldwireError], None],
         waiting: Callable[[str, Behind], None] | None,
     ) -> None:
-        self._house = house
+        self._application = application
         self._names = names
         self._until_caught_up = until_caught_up
         self._recorder = recorder
@@ -138,8 +138,8 @@ class _Work:
         raise KeyboardInterrupt
 
     def _relay(self, name: str, call: StoreCall) -> Relay:
-        placement = placement_guard(self._house, name)
-        return self._house.relay(name, self._recorder, call, placement, partial(self._progress, name))
+        placement = placement_guard(self._application, name)
+        return self._application.relay(name, self._recorder, call, placement, partial(self._progress, name))
 
     async def _one(self, name: str, relay: Relay, call: StoreCall) -> Ended:
         watched = self._waiting is not None and self._until_caught_up
@@ -161,9 +161,9 @@ class _Work:
         assert self._waiting is not None, "nobody listens"
         silence_seconds, before = FIRST_LOOK_SECONDS, -1
         while True:
-            await self._house.clock.sleep(silence_seconds)
+            await self._application.clock.sleep(silence_seconds)
             try:
-                found = await call(behind, self._house.store, name)
+                found = await call(behind, self._application.store, name)
             except GoldwireError:
                 continue  # the relay meets it too, and has more to say of it
             pending = found.pending if found is not None else 0
@@ -177,8 +177,8 @@ class _Work:
         """Go on until no replay of the target is open: who asked for another one meanwhile was told that this relay does it."""
         any_open = True
         while any_open:
-            await self._house.clock.sleep(REPLAY_LOOK_SECONDS)
-            records = await call(self._house.store.replays, replay.target)
+            await self._application.clock.sleep(REPLAY_LOOK_SECONDS)
+            records = await call(self._application.store.replays, replay.target)
             told(next(record for record in records if record.id == replay.id))
             any_open = any(record.state == "open" for record in records)
         relay.stop()

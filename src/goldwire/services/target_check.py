@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.placement.check import check_placement, shared_destinations
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.placement import placements_of
 from goldwire.services.run import loop_factory
 from goldwire.targets.base import Checks, Finding, Target
@@ -28,19 +28,19 @@ class Checked(Struct, frozen=True):
         return all(finding.state != "fix" for finding in self.findings)
 
 
-def check_target(house: House, name: str) -> Checked:
+def check_target(application: Application, name: str) -> Checked:
     """Check a target.
 
     Raises:
         NotFoundError: there is none of this name.
     """
-    kind = house.target_config(name).kind
+    kind = application.target_config(name).kind
     try:
-        target = house.target(name)
+        target = application.target(name)
     except ConfigError as error:
         return Checked(name, kind, [Finding("settings", "fix", str(error))])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return Checked(name, kind, [*runner.run(_look(target)), *_patience(house, name), *_placement(house, name)])
+        return Checked(name, kind, [*runner.run(_look(target)), *_patience(application, name), *_placement(application, name)])
 
 
 async def _look(target: Target) -> Sequence[Finding]:
@@ -67,13 +67,13 @@ def _not_open(error: Exception) -> Finding:
     return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
 
 
-def _placement(house: House, name: str) -> list[Finding]:
+def _placement(application: Application, name: str) -> list[Finding]:
     """Return what a relay would refuse, where there is a store that knows what the target has had."""
-    if not house.loaded.path(house.loaded.config.store.path).exists():
+    if not application.loaded.path(application.loaded.config.store.path).exists():
         return []
     try:
-        placements = placements_of(house)
-        shared = shared_destinations(placements, list(house.loaded.config.targets), name)
+        placements = placements_of(application)
+        shared = shared_destinations(placements, list(application.loaded.config.targets), name)
         conflicts = check_placement(placements, [name])
     except GoldwireError as error:
         return [Finding("placement", "note", f"could not be compared with those before: {error}")]
@@ -83,10 +83,10 @@ def _placement(house: House, name: str) -> list[Finding]:
     ]
 
 
-def _patience(house: House, name: str) -> list[Finding]:
+def _patience(application: Application, name: str) -> list[Finding]:
     """Compare the target's own time limit with the relay's: whoever gives up first cannot tell what became of the rest."""
-    own = getattr(house.settings(name), "timeout_seconds", None)
-    limit = house.target_config(name).delivery.timeout_seconds
+    own = getattr(application.settings(name), "timeout_seconds", None)
+    limit = application.target_config(name).delivery.timeout_seconds
     if own is None or own < limit:
         return []
     text = f"timeout_seconds is {own:g}, but delivery.timeout_seconds gives up after {limit:g}; raise the latter"

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 
 from goldwire.capture.fact import ExternalId
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Control, Counts, OpenDelivery, OpenState, Settlement
 from goldwire.mastering.workspace import Change, ChangeKind, StoredRecord
 

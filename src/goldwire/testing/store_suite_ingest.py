@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreBusyError, StoreCorruptError
 from goldwire.mastering.workspace import KeyOwner, StoredEntity

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing
 from goldwire.testing.store_setting import (
     NOON,
@@ -119,6 +119,16 @@ class LaneSuite(StoreSetting):
         assert [(target, row.seq) for target, row in store.dead_letters("u")] == [("u", 6)]
         assert [(target, row.seq) for target, row in store.dead_letters(limit=1)] == [("t", 1)]
         assert store.dead_letters("never acquired") == []
+
+    def test_one_dead_letter_is_found_by_its_position_and_a_living_delivery_is_none(self, store: Store) -> None:
+        _six(store)
+        dead, given_up, waiting = opened(1, "a", "dead"), opened(2, "b", "discarded"), opened(3, "a", "parked")
+        settle(store, 0, b"OOO", opened=[dead, given_up, waiting])
+        acquired(store, "u")
+        found = [store.dead_letter("t", seq) for seq in (1, 2, 3, 4)]
+        assert found == [dead, given_up, None, None]
+        assert store.dead_letter("u", 1) is None
+        assert store.dead_letter("never acquired", 1) is None
 
     def test_a_redriven_letter_retries_at_once_and_frees_what_was_parked(self, store: Store) -> None:
         _six(store)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Closing, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
@@ -214,6 +214,7 @@ class LedgerSuite(StoreSetting):
         assert [second.revision, third.revision] == [2, 3]
         assert list(store.revisions("t")) == [first, second, third]
         assert list(store.revisions("u")) == []
+        assert [store.newest_revision("t"), store.newest_revision("u")] == [3, 0]
 
     def test_a_revision_takes_effect_above_what_may_have_been_sent(self, store: Store) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 11)])

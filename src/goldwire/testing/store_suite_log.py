@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import LogRow
 from goldwire.clock import timestamp
 from goldwire.testing.store_setting import NOON, StoreSetting, change, commit, record

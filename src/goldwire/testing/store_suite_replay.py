@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, ReplayFailure, Selection, Tally
 from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing
 from goldwire.clock import timestamp

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import DELIVERED, OPEN, SUPERSEDED, Closing, Cursor, Settlement
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreBusyError, StoreCorruptError
@@ -47,6 +47,15 @@ class SettleSuite(StoreSetting):
         assert store.acquire("t", "now") == first._replace(epoch=2)
         assert store.acquire("another", "now").epoch == 1
         assert [cursor.target for cursor in store.cursors()] == ["another", "t"]
+
+    def test_one_cursor_is_the_one_that_the_list_has(self, store: Store) -> None:
+        _three(store)
+        assert store.cursor("t") is None
+        acquired(store)
+        acquired(store, "u", start="now")
+        settle(store, 0, b"DF")
+        assert [store.cursor("t"), store.cursor("u")] == store.cursors()
+        assert store.cursor("never acquired") is None
 
     def test_an_older_relay_is_fenced_and_nothing_of_it_is_applied(self, store: Store) -> None:
         _three(store)

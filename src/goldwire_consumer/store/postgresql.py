@@ -74,14 +74,24 @@ class PostgresStore:
 
     keeps_letters = True
 
-    def __init__(self, connect: str | Callable[[], PgConnection], *, stream: str = "goldwire", create: bool = True) -> None:
+    def __init__(
+        self,
+        connect: str | Callable[[], PgConnection],
+        *,
+        stream: str = "goldwire",
+        create: bool = True,
+        lock_timeout_seconds: float = 30,
+    ) -> None:
         """Say how to connect.
 
         Args:
             connect: a connection string, or what opens a connection (with a short-lived token as password, say).
             stream: see `SqlTransaction`.
             create: create the kit's tables now where they are not there; else see `TABLES`.
+            lock_timeout_seconds: how long a statement of a transaction waits for what another one holds, the handler's too;
+                then the messages come again.
         """
+        self._lock_timeout = f"{max(1, round(lock_timeout_seconds * 1000))}ms"
         self._open: Callable[[], PgConnection] = (lambda: psycopg.connect(connect)) if isinstance(connect, str) else connect
         self._stream = stream
         self._connections = ThreadConnections(self._connect, sound=lambda connection: not connection.closed)
@@ -101,6 +111,8 @@ class PostgresStore:
         transaction = PostgresTransaction(connection, self._stream)
         try:
             with connection.transaction():
+                # Of the transaction and not of the session, which a pooler may give to somebody else.
+                connection.execute("SELECT set_config('lock_timeout', %s, true)", (self._lock_timeout,))
                 yield transaction
                 transaction.check()
         except psycopg.ProgrammingError as error:

@@ -77,7 +77,7 @@ class SqliteStore:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[SqliteTransaction]:
-        """Open a transaction that holds the file's write lock, so that no writer comes between reading the guard and writing."""
+        """Open a transaction with the file's write lock, so that no writer comes between reading the guard and writing."""
         connection = self._connections.own()
         connection.execute("BEGIN IMMEDIATE")
         try:

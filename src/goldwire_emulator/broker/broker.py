@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from goldwire.clock import Clock, SystemClock
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import Limits
 from goldwire_emulator.broker.event_hubs import LocalEventHubs
 from goldwire_emulator.broker.service_bus import ServiceBus
 from goldwire_emulator.broker.store import Store
+from goldwire_emulator.clock import Clock, SystemClock
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_WAIT_SECONDS = 60.0

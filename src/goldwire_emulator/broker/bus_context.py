@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from goldwire.clock import Clock
 from goldwire_emulator.broker.entities import Limits
 from goldwire_emulator.broker.message import NewMessage
 from goldwire_emulator.broker.store import Store
+from goldwire_emulator.clock import Clock
 
 
 class Inlet(Protocol):

@@ -15,7 +15,6 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker import config_checks
 from goldwire_emulator.broker.config_text import typed
 from goldwire_emulator.broker.entities import (
@@ -26,6 +25,7 @@ from goldwire_emulator.broker.entities import (
     SubscriptionSettings,
     TopicSettings,
 )
+from goldwire_emulator.errors import InputError
 
 _T = TypeVar("_T")
 _MOST_DIGITS = 9

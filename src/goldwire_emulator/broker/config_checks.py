@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker import durations
 from goldwire_emulator.broker.entities import HubSettings, QueueSettings, ReceivingSettings, TopicSettings
 from goldwire_emulator.broker.refusals import ArgumentError
 from goldwire_emulator.broker.rules import Rules
+from goldwire_emulator.errors import InputError
 
 MAX_PARTITIONS = 32
 MAX_LOCK_MS = 300_000

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 import yaml
 
-from goldwire.errors import InputError
+from goldwire_emulator.errors import InputError
 
 _T = TypeVar("_T")
 _Path = tuple[str | int, ...]

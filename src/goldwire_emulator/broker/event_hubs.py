@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
-from goldwire.clock import Clock
-from goldwire.errors import InputError
 from goldwire_emulator.broker.entities import HubSettings, Limits
 from goldwire_emulator.broker.event_log import EventLog
 from goldwire_emulator.broker.partition_hash import partition_of
@@ -14,6 +12,8 @@ from goldwire_emulator.broker.port import Appended, Event, NewEvent, PartitionSt
 from goldwire_emulator.broker.refusals import ArgumentError, NotFoundError, TooLargeError
 from goldwire_emulator.broker.store import Store
 from goldwire_emulator.broker.throttle import Throttle
+from goldwire_emulator.clock import Clock
+from goldwire_emulator.errors import InputError
 
 DEFAULT_GROUP = "$default"
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker.bus_context import BusContext
+from goldwire_emulator.errors import InputError
 
 Kind = Literal["queue", "topic", "subscription"]
 

@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from goldwire.clock import Clock
 from goldwire_emulator.broker import message_rows as rows
 from goldwire_emulator.broker.bus_context import BusContext
 from goldwire_emulator.broker.entities import (
@@ -27,6 +26,7 @@ from goldwire_emulator.broker.refusals import NotFoundError
 from goldwire_emulator.broker.rules import DEFAULT_RULE, Rules
 from goldwire_emulator.broker.sessions import Sessions
 from goldwire_emulator.broker.store import Store
+from goldwire_emulator.clock import Clock
 
 SUBSCRIPTIONS = "/subscriptions/"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
+from goldwire_emulator.errors import InputError, StoreBusyError, StoreCorruptError
 
 FILE_NAME = "azure.sqlite"
 FORMAT = 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from goldwire.clock import Clock
 from goldwire_emulator.broker.refusals import BusyError
+from goldwire_emulator.clock import Clock
 
 
 class Throttle:

@@ -81,9 +81,9 @@ class _Work:
         store = self._folder / "store.db"
         if names:
             self._see_that_there_is_room(events * (2 + rounds))
-            with sample.house(self._folder, store, {}) as house:
+            with sample.application(self._folder, store, {}) as application:
                 tick = self._bar("a log to read", events)
-                for count in sample.fill(house.store, range(events), events):
+                for count in sample.fill(application.store, range(events), events):
                     tick(count)
         found = []
         for name in names:

@@ -96,10 +96,7 @@ class _Sender:
     """A client that knows what it will be answered: it writes frames that were made beforehand, and counts what is accepted."""
 
     def __init__(self, port: int, entity: str) -> None:
-        from goldwire_emulator.amqp import (
-            frames,
-            performatives,
-        )
+        from goldwire_emulator.amqp import frames, performatives  # noqa: PLC0415
         from goldwire_emulator.emulator import ROOT  # noqa: PLC0415
 
         self._frames, self._performatives = frames, performatives

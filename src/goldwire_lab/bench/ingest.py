@@ -20,13 +20,13 @@ def ingest(setting: Setting) -> Throughput:
 
     def mastered(number: int) -> None:
         folder = setting.folder / f"round-{number}"
-        with sample.house(folder, folder / "store.db", {}) as house:
+        with sample.application(folder, folder / "store.db", {}) as application:
             versions = 0
             for begin in range(0, len(facts), sample.BATCH):
                 batch = facts[begin : begin + sample.BATCH]
-                versions += take_batch(house, batch, "bench").versions
+                versions += take_batch(application, batch, "bench").versions
                 setting.tick(len(batch))
-            if not versions == house.store.position() == len(facts):
+            if not versions == application.store.position() == len(facts):
                 raise VerificationError(f"{len(facts)} facts led to {versions} versions, one each was to be expected")
 
     rounds = in_turns(setting.rounds, bare, mastered)

@@ -55,16 +55,16 @@ class LongLog:
             TAILED: {"kind": "memory", "settings": {"hold": "version"}, "start": "beginning", "delivery": every},
             KILLED: {"kind": "file", "settings": {"path": "killed.jsonl"}, "start": "now", "delivery": killed},
         }
-        self._house = sample.house(folder, folder / "store.db", targets)
+        self._application = sample.application(folder, folder / "store.db", targets)
         self._begin = size.log_rows - size.recovered
         self._append(range(self._begin), tick)
-        self._house.store.acquire(TAILED, "beginning")
-        self._house.store.acquire(KILLED, "now")
+        self._application.store.acquire(TAILED, "beginning")
+        self._application.store.acquire(KILLED, "now")
         self._append(range(self._begin, size.log_rows), tick)
 
     def close(self) -> None:
         """Close the store."""
-        self._house.store.close()
+        self._application.store.close()
 
     def recovery(self, tick: Tick) -> Recovery:
         """Kill a relay in mid-send and start it again.
@@ -82,10 +82,10 @@ class LongLog:
         delivered = [(header.entityId, header.version) for header in map(read_header, lines.read_bytes().splitlines())]
         wanted = {
             (row.entity_id, row.version)
-            for row in self._house.store.read(self._begin, self._size.log_rows, self._size.log_rows)
+            for row in self._application.store.read(self._begin, self._size.log_rows, self._size.log_rows)
         }
         missing, repeated = len(wanted.difference(delivered)), len(delivered) - len(set(delivered))
-        found = ledger(self._house.store, KILLED, recount=True)
+        found = ledger(self._application.store, KILLED, recount=True)
         balances = found.balanced and found.counts.delivered == found.counts.committed == len(wanted)
         return Recovery(
             log_rows=self._size.log_rows,
@@ -133,7 +133,7 @@ class LongLog:
         )
 
     def _append(self, positions: range, tick: Tick) -> None:
-        for count in sample.fill(self._house.store, positions, self._size.long_log_entities):
+        for count in sample.fill(self._application.store, positions, self._size.long_log_entities):
             tick(count)
 
     def _kill_in_mid_send(self, lines: Path) -> int:
@@ -144,14 +144,14 @@ class LongLog:
             _seconds_until(lambda: _length(lines) > length, process)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        return self._house.store.counts(KILLED).delivered
+        return self._application.store.counts(KILLED).delivered
 
     def _unharmed(self) -> float:
         """Return how long the first event takes where the log is short and nothing ever happened."""
         folder = self._folder / "short"
         target = {"kind": "file", "settings": {"path": "unharmed.jsonl"}, "start": "beginning"}
-        with sample.house(folder, folder / "store.db", {UNHARMED: target}) as house:
-            for _ in sample.fill(house.store, range(_FEW), _FEW):
+        with sample.application(folder, folder / "store.db", {UNHARMED: target}) as application:
+            for _ in sample.fill(application.store, range(_FEW), _FEW):
                 pass
         with _running(folder, UNHARMED) as process:
             first = _seconds_until(lambda: _length(folder / "unharmed.jsonl") > 0, process)
@@ -177,7 +177,7 @@ class LongLog:
         return self._cursor(target).position
 
     def _cursor(self, target: str) -> Cursor:
-        return next(cursor for cursor in self._house.store.cursors() if cursor.target == target)
+        return next(cursor for cursor in self._application.store.cursors() if cursor.target == target)
 
 
 @contextmanager

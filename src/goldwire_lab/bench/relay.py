@@ -10,7 +10,7 @@ from typing import Any, Self
 from goldwire.errors import GoldwireError, VerificationError
 from goldwire.relay.ledger import ledger
 from goldwire.relay.metrics import Recorder
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.run import run_targets
 from goldwire_lab.bench import floor, sample
 from goldwire_lab.bench.figures import Throughput, Wanted, throughput
@@ -58,7 +58,7 @@ class Relays:
     def __init__(self, setting: Setting, target: Mapping[str, Any]) -> None:
         self._setting = setting
         names = [f"{target['kind']}-{setting.folder.name}-{number}" for number in range(setting.rounds)]
-        self._house = sample.house(setting.folder, setting.store, {name: _named(target, name) for name in names})
+        self._application = sample.application(setting.folder, setting.store, {name: _named(target, name) for name in names})
         self._names = names
 
     def __enter__(self) -> Self:
@@ -68,9 +68,9 @@ class Relays:
         try:
             if kind is None:
                 for name in self._names:
-                    prove(self._house, name, self._setting.events)
+                    prove(self._application, name, self._setting.events)
         finally:
-            self._house.store.close()
+            self._application.store.close()
 
     def work(self, number: int) -> None:
         """Deliver everything to the target of one round."""
@@ -82,7 +82,7 @@ class Relays:
             before = cursor.position
 
         names = [self._names[number]]
-        run_targets(self._house, names, until_caught_up=True, recorder=Recorder(), progress=moved, failed=_end)
+        run_targets(self._application, names, until_caught_up=True, recorder=Recorder(), progress=moved, failed=_end)
 
 
 class BareRelay:
@@ -108,13 +108,13 @@ class BareRelay:
         return once
 
 
-def prove(house: House, target: str, events: int) -> None:
+def prove(application: Application, target: str, events: int) -> None:
     """See that each event was delivered, and accounted for.
 
     Raises:
         VerificationError: it was not so; a figure of it would say nothing.
     """
-    found = ledger(house.store, target, recount=True)
+    found = ledger(application.store, target, recount=True)
     if not found.balanced or found.counts.delivered != events:
         raise VerificationError(f"target {target}: {events} events were to be delivered, the ledger says {found}")
 

@@ -12,10 +12,10 @@ import msgspec
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Fact
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.ingest import Ingest
 from goldwire.clock import timestamp
 from goldwire.mastering.workspace import Change
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
 
 ENTITY_TYPE = "Customer"
@@ -40,7 +40,7 @@ _VERSION = b"@@"
 _MOMENT = "2026-11-23T10:00:00.000000Z"
 
 
-def house(folder: Path, store: Path, targets: Mapping[str, Mapping[str, Any]]) -> House:
+def application(folder: Path, store: Path, targets: Mapping[str, Mapping[str, Any]]) -> Application:
     """Write the sample's configuration into a folder, apply it, and return what it describes.
 
     Args:
@@ -53,7 +53,7 @@ def house(folder: Path, store: Path, targets: Mapping[str, Mapping[str, Any]]) -
     file = folder / "goldwire.yaml"
     # JSON is YAML, too.
     file.write_bytes(msgspec.json.format(msgspec.json.encode(_configuration(store, targets))))
-    found = House.of(file)
+    found = Application.of(file)
     apply_all(found, check=False)
     return found
 
@@ -82,7 +82,7 @@ def entity_id(number: int) -> str:
     return "goldwire:entity:" + blake2b(b"%d" % number, digest_size=16).hexdigest()
 
 
-def fill(store: Store, positions: range, entities: int) -> Iterator[int]:
+def fill(store: Ingest, positions: range, entities: int) -> Iterator[int]:
     """Append versions to the log, entity by entity and round by round.
 
     Args:

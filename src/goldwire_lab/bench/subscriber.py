@@ -70,11 +70,11 @@ def subscriber(setting: Setting) -> Throughput:
 
 def _sealed(setting: Setting) -> Iterator[Sent]:
     """Yield what a target sends of the log: sealed by the contract with three masks."""
-    with sample.house(setting.folder, setting.store, {"memory": {"kind": "memory"}}) as house:
-        contract = preview(house.loaded, "memory")
-        end = house.store.position()
+    with sample.application(setting.folder, setting.store, {"memory": {"kind": "memory"}}) as application:
+        contract = preview(application.loaded, "memory")
+        end = application.store.position()
         for begin in range(0, end, _READ):
-            for row in house.store.read(begin, end, _READ):
+            for row in application.store.read(begin, end, _READ):
                 event = seal(contract, row, None, None)
                 assert isinstance(event, SealedEvent), "the contract selects everything"
                 yield event.body, {name: value for name, value in headers(event).items() if name != "partitionKey"}

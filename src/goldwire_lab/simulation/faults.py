@@ -20,10 +20,17 @@ class SimulatedCrash(BaseException):
 
 
 class Process:
-    """One life of the relay's process. Once killed, whatever still runs of it has no effect."""
+    """One life of the relay's process. Once killed, whatever still runs of it has no effect.
 
-    def __init__(self, random: Random, crash_chance: float) -> None:
+    Args:
+        random, crash_chance: when it is killed.
+        time: the virtual time, in seconds.
+    """
+
+    def __init__(self, random: Random, crash_chance: float, time: Callable[[], float]) -> None:
         self._random = random
+        self._time = time
+        self._stepped_at = time()
         self.crash_chance = crash_chance
         self.alive = True
         self.killed_at = ""
@@ -34,12 +41,17 @@ class Process:
         Raises:
             SimulatedCrash: this is the end, or was before.
         """
+        self._stepped_at = self._time()
         chance = self.crash_chance * (SEND_WEIGHT if name.startswith("send") else 1.0)
         if self.alive and self._random.random() < chance:
             self.alive = False
             self.killed_at = name
         if not self.alive:
             raise SimulatedCrash(name)
+
+    def silent_seconds(self) -> float:
+        """Return for how long it has neither sent nor written anything."""
+        return self._time() - self._stepped_at
 
 
 class Faults(Struct):

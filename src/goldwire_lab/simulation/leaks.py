@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import LogRow
 from goldwire.contract.masks import build_mask
 from goldwire.contract.spec import ContractSpec

@@ -21,11 +21,11 @@ from goldwire.relay.ledger import ledger
 from goldwire.targets.base import Target
 from goldwire.targets.memory.target import MemoryTarget
 from goldwire.targets.sql import SqlTarget
-from goldwire.testing.virtual_time import VirtualLoop
 from goldwire_lab.simulation.course import Course
 from goldwire_lab.simulation.replays import Replaying
 from goldwire_lab.simulation.witness import Held, Witness, after
 from goldwire_lab.simulation.workload import Batch
+from goldwire_lab.virtual_time import VirtualLoop
 from goldwire_lab.workspace import MemoryWorkspace
 
 SQL_ATTRIBUTES = ("name", "email", "city")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import NamedTuple
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.clock import timestamp
 from goldwire_lab.simulation.witness import Witness

@@ -25,7 +25,6 @@ from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import Item, Outcome, Target
 from goldwire.targets.memory.target import MemorySettings, MemoryTarget
 from goldwire.targets.sql import SqlSettings, SqlTarget
-from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
 from goldwire_lab.simulation.course import Course
 from goldwire_lab.simulation.faults import Faults, Link, Process, SimulatedCrash
 from goldwire_lab.simulation.leaks import Leaks
@@ -34,6 +33,7 @@ from goldwire_lab.simulation.replays import Replaying
 from goldwire_lab.simulation.terms import Terms, draw_terms
 from goldwire_lab.simulation.witness import Witness
 from goldwire_lab.simulation.workload import Remodel, Workload
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 TARGETS = ("every", "latest", "snapshot")
 LIVES = 6
@@ -50,6 +50,9 @@ T = TypeVar("T")
 
 LIFE_SECONDS = 100_000.0
 """Virtual time after which a life that has not ended never will."""
+
+SILENCE_SECONDS = 5_000.0
+"""Virtual time without a send or a write after which a life only waits: no healthy wait is as long."""
 
 
 class Quiet(Observer):
@@ -98,7 +101,7 @@ class Scenario:
         shutil.copyfile(template, self.path)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
-        self.process = Process(self.random, 0.0)
+        self.process = Process(self.random, 0.0, self.loop.time)
         self.findings: list[str] = []
         self.witnesses = {name: Witness(name, self.findings.append) for name in TARGETS}
         self.leaks = {name: Leaks(name, self.findings.append) for name in TARGETS}
@@ -110,6 +113,7 @@ class Scenario:
         self.committed: list[int] = []
         self.compiled: dict[tuple[str, int], CompiledContract] = {}
         self.ingesting = True
+        self.life: asyncio.Task[None]
         self.known = {"every", "latest"}
         self.course = Course()
         self.replaying = Replaying(self.random)
@@ -177,15 +181,18 @@ class Scenario:
 
     def _live(self, *, calm: bool) -> None:
         chance = 0.0 if calm else self.random.choice((0.0, 0.002, 0.01, 0.05))
-        process = self.process = Process(self.random, chance)
+        process = self.process = Process(self.random, chance, self.loop.time)
         store = SqliteStore(self.path, durable=False, checkpoint=process.step)
         faults = {name: Faults() if calm else Faults.draw(self.random) for name in TARGETS}
         task = self.loop.create_task(self._process(store, process, faults, calm=calm))
+        self.life = task
         try:
             self.loop.run_until_complete(asyncio.wait_for(task, LIFE_SECONDS))
         except SimulatedCrash:
             assert not calm, "nothing kills a calm life"  # what a kill leaves behind, the next life must cope with
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as ended:
+            if isinstance(ended, asyncio.CancelledError) and process.silent_seconds() <= SILENCE_SECONDS:
+                raise
             self.findings.append("a life did not end: something waits for ever")
         except BaseExceptionGroup as group:
             crashes, others = group.split(SimulatedCrash)
@@ -280,6 +287,8 @@ class Scenario:
         self.replaying.operate(store, self.clock.now())
 
     def _interrupt(self, store: SqliteStore, *, calm: bool) -> None:
+        if self.process.silent_seconds() > SILENCE_SECONDS:
+            self.life.cancel()  # at its next wait: to poll on until its time is over takes minutes and finds no more
         if not calm and self.random.random() < INTERRUPTED:
             self._operate(store)
 

@@ -11,7 +11,7 @@ from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
 from goldwire.clock import timestamp
 from goldwire.mastering.model import Attribute, Choice, EntityType, Golden, MatchRule, Model, Relation, Tag
-from goldwire.testing.virtual_time import EPOCH
+from goldwire_lab.virtual_time import EPOCH
 
 KINDS: tuple[DecisionKind, ...] = ("approve", "withdraw", "override", "release", "merge", "unmerge", "delete")
 SYSTEMS = ("crm", "billing", "shop")

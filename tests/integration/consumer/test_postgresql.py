@@ -173,6 +173,21 @@ def test_a_server_that_is_away_is_no_fault_of_the_message(database: Any) -> None
     store.close()
 
 
+def test_a_row_that_somebody_else_holds_is_no_fault_of_the_message_and_not_waited_for_without_end(database: Any) -> None:
+    first, second = messages([sealed("held", 1, {"name": "Ada"}), sealed("held", 2, {"name": "Ada II"})])
+    seen: list[int] = []
+    store = PostgresStore(database.url, lock_timeout_seconds=0.2)
+    with contextlib.closing(store), psycopg.connect(database.url) as holder:
+        consumer = Consumer(store, lambda event, _: seen.append(event.version), Settings(), sleep=lambda _: None)
+        consumer.process([first])
+        holder.execute("SELECT 1 FROM goldwire_guard WHERE entity_id = 'held' FOR UPDATE")
+        with pytest.raises(TryAgainError):
+            consumer.process([second])
+        holder.rollback()
+        consumer.process([second])
+    assert seen == [1, 2]
+
+
 def test_a_handler_whose_statement_fails_is_rolled_back_and_the_rest_goes_on(database: Any, mirror: Mirror) -> None:
     def handle(event: Event, connection: Any) -> None:
         note(event, connection)

@@ -25,13 +25,13 @@ from goldwire.targets.azure.event_hubs.target import EventHubsSettings, EventHub
 from goldwire.targets.azure.service_bus.target import ServiceBusSettings, ServiceBusTarget
 from goldwire.targets.base import Delivered, Finding, Item, Target
 from goldwire.testing.events import sealed
-from goldwire.testing.target_use import opened
 from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import HubSettings, QueueSettings, SubscriptionSettings, TopicSettings
 from goldwire_emulator.certificate import CERTIFICATE, server_context
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.emulator_stage import SEND_ONLY
+from support.target_use import opened
 
 CONFIG = BrokerConfig(
     hubs=(HubSettings("golden", 3),),

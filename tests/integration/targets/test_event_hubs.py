@@ -22,11 +22,11 @@ from goldwire.targets.azure.event_hubs.target import EventHubsSettings, EventHub
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
-from goldwire.testing.target_use import LaterClock, opened
 from goldwire_emulator.broker.entities import Limits
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.emulator_stage import run_on_emulator
 from support.hub_stage import CONFIG, HUB, count_in, hub_target, read_hub
+from support.target_use import LaterClock, opened
 
 
 class TestEventHubs(TargetSuite):

@@ -27,13 +27,13 @@ from goldwire.targets.kafka.settings import client_config
 from goldwire.targets.kafka.target import KafkaTarget
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET
-from goldwire.testing.target_use import failure_to_open, opened
 from goldwire_emulator.amqp.claims import Claim
 from goldwire_emulator.amqp.endpoint import Right
 from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.emulator import Emulator
 from support.emulator_stage import SEND_ONLY, run_on_emulator
 from support.hub_stage import CONFIG, HUB, hub_target
+from support.target_use import failure_to_open, opened
 
 
 def test_a_sas_token_alone_suffices() -> None:

@@ -13,13 +13,13 @@ from goldwire.targets.azure.event_hubs.target import EventHubsSettings, EventHub
 from goldwire.targets.base import Delivered, Item
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET
-from goldwire.testing.target_use import LaterClock, failure_to_open, opened
 from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import HubSettings
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.emulator_stage import LISTEN_ONLY, SEND_ONLY, run_on_emulator
 from support.hub_stage import CONFIG, HUB, count_in, hub_target
+from support.target_use import LaterClock, failure_to_open, opened
 
 
 def test_a_missing_hub_a_wrong_key_and_a_missing_right_end_the_opening_with_their_fix() -> None:

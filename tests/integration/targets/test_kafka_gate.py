@@ -24,7 +24,6 @@ from goldwire.targets.kafka.settings import KafkaSettings
 from goldwire.targets.kafka.target import KafkaTarget
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET
-from goldwire.testing.target_use import use
 from goldwire_emulator.amqp.sas import Policy, sas_token
 from goldwire_emulator.certificate import CERTIFICATE, server_context
 from goldwire_emulator.kafka.cluster import INIT_PRODUCER_ID, PRODUCE, KafkaCluster
@@ -41,6 +40,7 @@ from goldwire_emulator.kafka.sasl import (
 )
 from goldwire_emulator.tokens import TokenIssuer
 from support.kafka_stage import TOPIC
+from support.target_use import use
 
 NO_TOKEN = "no token can be had"
 USERS = {"goldwire": SECRET}

@@ -19,10 +19,10 @@ from goldwire.targets.kafka.settings import KafkaSettings
 from goldwire.targets.kafka.target import KafkaTarget
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET
-from goldwire.testing.target_use import LaterClock
 from goldwire_emulator.kafka.cluster import KafkaCluster
 from goldwire_emulator.kafka.gate import KafkaGate
 from support.kafka_stage import TOPIC, outcomes_of, settings_for, with_target
+from support.target_use import LaterClock
 
 THREADS = Path("/proc/self/task")
 

@@ -19,11 +19,11 @@ from goldwire.targets.azure.service_bus.target import ServiceBusSettings, Servic
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Target, Throttled, Unavailable, Unknown
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
-from goldwire.testing.target_use import LaterClock, opened
 from goldwire_emulator.broker.entities import Limits
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.bus_stage import CONFIG, PLAIN, SESSIONS, TOPIC, body_of, bus_target, peek_all, take_all
 from support.emulator_stage import run_on_emulator
+from support.target_use import LaterClock, opened
 
 
 class TestServiceBus(TargetSuite):

@@ -13,11 +13,11 @@ from goldwire.errors import ConfigError
 from goldwire.targets.azure.service_bus.check import findings_of
 from goldwire.targets.azure.service_bus.target import ServiceBusSettings, ServiceBusTarget
 from goldwire.testing.target_suite import SECRET
-from goldwire.testing.target_use import failure_to_open, opened
 from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.bus_stage import CONFIG, PLAIN, SESSIONS, TOPIC, bus_target
 from support.emulator_stage import LISTEN_ONLY, SEND_ONLY, run_on_emulator
+from support.target_use import failure_to_open, opened
 
 
 def test_a_missing_queue_a_wrong_key_and_a_missing_right_end_the_opening_with_their_fix() -> None:

@@ -12,7 +12,7 @@ import yaml
 from goldwire.config.json_schema import config_schema
 from goldwire.config.reader import Loaded, load
 from goldwire.errors import ConfigError
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.starter import START
 
 SOUND = """\
@@ -146,29 +146,29 @@ def test_a_missing_file_names_the_command_that_writes_one(tmp_path: Path) -> Non
 
 def test_a_missing_secret_names_variable_place_and_target_and_only_when_it_is_needed(tmp_path: Path) -> None:
     text = SOUND.replace("out/events.jsonl", "'${env:OUT_FOLDER}/events.jsonl'")
-    house = House(loaded(tmp_path, text))
+    application = Application(loaded(tmp_path, text))
     with pytest.raises(ConfigError, match=r"goldwire.yaml:12:5: targets.events.settings.path: .*OUT_FOLDER is not set"):
-        house.target("events")
-    house = House(loaded(tmp_path, text, OUT_FOLDER="elsewhere"))
-    assert house.settings("events").path == str(tmp_path / "elsewhere/events.jsonl")  # type: ignore[attr-defined] - of the kind's own type
+        application.target("events")
+    application = Application(loaded(tmp_path, text, OUT_FOLDER="elsewhere"))
+    assert application.settings("events").path == str(tmp_path / "elsewhere/events.jsonl")  # type: ignore[attr-defined] - of the kind's own type
 
 
 def test_a_mask_without_its_key_says_which_setting_to_add(tmp_path: Path) -> None:
     text = SOUND.replace("all: {}", "all: {masks: {pii: hash}}").replace("    clearance: [pii]\n", "")
     with pytest.raises(ConfigError, match=r"targets.events.contract: the mask `hash` needs a key; .*env:GOLDWIRE_HASH_KEY"):
-        House(loaded(tmp_path, text)).document("events")
+        Application(loaded(tmp_path, text)).document("events")
     text += "keys: {hash: '${env:KEY}'}\n"
     with pytest.raises(ConfigError, match=r"keys.hash \(for target events\): the key has fewer than 32 bytes"):
-        House(loaded(tmp_path, text, KEY="short-and-secret")).document("events")
+        Application(loaded(tmp_path, text, KEY="short-and-secret")).document("events")
     with pytest.raises(ConfigError, match=r"variable KEY is not set"):
-        House(loaded(tmp_path, text)).document("events")
+        Application(loaded(tmp_path, text)).document("events")
 
 
 def test_a_revision_depends_on_what_seals_and_on_nothing_else(tmp_path: Path) -> None:
     masked = SOUND.replace("all: {}", "all: {masks: {pii: hash}}") + "keys: {hash: '${env:KEY}'}\n"
-    first = House(loaded(tmp_path, masked, KEY="k" * 32)).document("events")
+    first = Application(loaded(tmp_path, masked, KEY="k" * 32)).document("events")
     other = masked.replace("city: {}", "city: {description: Where.}").replace("out/", "in/") + "log: {format: json}\n"
-    assert House(loaded(tmp_path, other, KEY="k" * 32)).document("events") == first
-    assert House(loaded(tmp_path, masked, KEY="q" * 32)).document("events") != first
-    assert House(loaded(tmp_path, masked.replace("pii: hash", "pii: redact"), KEY="k" * 32)).document("events") != first
+    assert Application(loaded(tmp_path, other, KEY="k" * 32)).document("events") == first
+    assert Application(loaded(tmp_path, masked, KEY="q" * 32)).document("events") != first
+    assert Application(loaded(tmp_path, masked.replace("pii: hash", "pii: redact"), KEY="k" * 32)).document("events") != first
     assert b"k" * 32 not in first

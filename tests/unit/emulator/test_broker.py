@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import pytest
 
-from goldwire.errors import StoreCorruptError
 from goldwire_emulator.broker.entities import HubSettings, Limits, QueueSettings
 from goldwire_emulator.broker.port import NewEvent
 from goldwire_emulator.broker.store import FILE_NAME, Store
+from goldwire_emulator.errors import StoreCorruptError
 from support.broker_world import message, texts
 
 WORK = QueueSettings(name="work", lock_ms=30_000)

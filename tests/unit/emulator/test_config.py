@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker.config import objections, parse_config, read_config
 from goldwire_emulator.broker.durations import milliseconds
+from goldwire_emulator.errors import InputError
 
 
 def bus(queues=(), topics=()):

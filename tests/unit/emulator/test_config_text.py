@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from goldwire.errors import InputError
 from goldwire_emulator.broker.config import parse_config, read_config
+from goldwire_emulator.errors import InputError
 
 QUEUE = """{
 \t"UserConfig": {

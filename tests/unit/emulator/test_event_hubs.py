@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goldwire.errors import InputError, StoreBusyError
 from goldwire_emulator.broker import refusals
 from goldwire_emulator.broker.entities import HubSettings, Limits
 from goldwire_emulator.broker.partition_hash import partition_of
 from goldwire_emulator.broker.port import NewEvent, Position
+from goldwire_emulator.errors import InputError, StoreBusyError
 from support.broker_world import BrokerWorld
 
 CHANGES = HubSettings("changes", 4, ("crm",))

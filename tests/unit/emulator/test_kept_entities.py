@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from goldwire.errors import InputError, StoreCorruptError
 from goldwire_emulator.broker.entities import HubSettings, QueueSettings, SubscriptionSettings
 from goldwire_emulator.broker.store import FILE_NAME, Store
+from goldwire_emulator.errors import InputError, StoreCorruptError
 from support.broker_world import message, texts, topic
 
 PLAIN = QueueSettings(name="work")

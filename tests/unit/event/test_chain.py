@@ -15,7 +15,7 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.event.chain import Verifier, verify
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 

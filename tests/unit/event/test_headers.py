@@ -11,7 +11,7 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.event.headers import headers, message_id, partition_key, traceparent
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.states import golden_state, log_row
+from support.states import golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 

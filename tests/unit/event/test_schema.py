@@ -12,7 +12,7 @@ from goldwire.contract.spec import Truncate
 from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 ANNA = {"name": "Anna Schmidt", "email": "anna@acme.com", "city": "Ulm", "vip": True}

@@ -13,7 +13,7 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.spec import Truncate
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 ANNA = {"name": "Anna", "email": "anna@acme.com", "city": "Ulm", "vip": True}

@@ -20,7 +20,7 @@ from goldwire.event.envelope import read_event
 from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.testing.states import MOMENT, control_after, golden_state, log_row
+from support.states import MOMENT, control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
 

@@ -8,7 +8,7 @@ import pytest
 from goldwire.contract.shape import Shape
 from goldwire.errors import ContractError
 from goldwire.expression.program import Where, compile_where
-from goldwire.testing.states import golden_state, log_row
+from support.states import golden_state, log_row
 
 VALUES: dict[str, Any] = {
     "country": "DE", "age": 30, "price": 2.5, "words": ["x", "y"], "ok": True, "home": {"city": "Ulm", "none": None},

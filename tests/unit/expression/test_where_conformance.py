@@ -17,7 +17,7 @@ from goldwire.contract.shape import Shape
 from goldwire.errors import ContractError
 from goldwire.expression import runtime
 from goldwire.expression.program import compile_where
-from goldwire.testing.states import golden_state, log_row
+from support.states import golden_state, log_row
 
 NAMES = ("s", "t", "n", "m", "b", "l", "o")
 words = st.text("abX 1", max_size=3)

@@ -16,10 +16,10 @@ ENTITIES = 40
 
 
 def test_events_have_ten_attributes_of_which_three_are_masked_and_1600_bytes(tmp_path: Path) -> None:
-    with sample.house(tmp_path, tmp_path / "store.db", {"memory": {"kind": "memory"}}) as house:
-        assert sum(sample.fill(house.store, range(2 * ENTITIES), ENTITIES)) == 2 * ENTITIES
-        rows = house.store.read(0, 2 * ENTITIES, 1_000)
-        contract = preview(house.loaded, "memory")
+    with sample.application(tmp_path, tmp_path / "store.db", {"memory": {"kind": "memory"}}) as application:
+        assert sum(sample.fill(application.store, range(2 * ENTITIES), ENTITIES)) == 2 * ENTITIES
+        rows = application.store.read(0, 2 * ENTITIES, 1_000)
+        contract = preview(application.loaded, "memory")
     for row in rows:
         event = seal(contract, row, None, None)
         assert isinstance(event, SealedEvent)
@@ -34,8 +34,8 @@ def test_events_have_ten_attributes_of_which_three_are_masked_and_1600_bytes(tmp
 
 def test_both_floors_make_the_same_event_of_every_row_of_the_log(tmp_path: Path) -> None:
     store = tmp_path / "store.db"
-    with sample.house(tmp_path, store, {}) as house:
-        for _ in sample.fill(house.store, range(ENTITIES), ENTITIES):
+    with sample.application(tmp_path, store, {}) as application:
+        for _ in sample.fill(application.store, range(ENTITIES), ENTITIES):
             pass
         encoded = [body for bodies in floor.relayed(store, tmp_path / "one.db", floor.encoded) for body in bodies]
         plain = [body for bodies in floor.relayed(store, tmp_path / "two.db", floor.plain) for body in bodies]

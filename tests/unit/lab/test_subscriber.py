@@ -20,8 +20,8 @@ ENTITIES = 2 * subscribing.BATCH + 1
 
 @pytest.fixture
 def setting(tmp_path: Path) -> Setting:
-    with sample.house(tmp_path, tmp_path / "store.db", {}) as house:
-        for _ in sample.fill(house.store, range(ENTITIES), ENTITIES):
+    with sample.application(tmp_path, tmp_path / "store.db", {}) as application:
+        for _ in sample.fill(application.store, range(ENTITIES), ENTITIES):
             pass
     folder = tmp_path / "figure"
     folder.mkdir()

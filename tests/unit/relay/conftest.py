@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -28,7 +30,7 @@ from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import DELIVERED, Item, Outcome
-from goldwire.testing.virtual_time import VirtualClock, VirtualLoop
+from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 MODEL = Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
 Answer = Callable[[Item], Outcome]
@@ -70,11 +72,21 @@ class ScriptedTarget:
         self.closed += 1
 
 
+@cache
+def empty_store() -> bytes:
+    """The file of a store in which nothing happened: worlds begin with a copy, since making one takes longer than a test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.db"
+        SqliteStore(path, durable=False).close()
+        return path.read_bytes()
+
+
 class World:
     """One store, one target, and a relay whenever a test wants one."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        path.write_bytes(empty_store())
         self.store = SqliteStore(path, durable=False)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)

@@ -443,3 +443,33 @@ def test_latency_counts_only_what_the_target_took(world):
     count, total = (world.recorder.registry.get_sample_value(LATENCY.name + end, {"target": "t"}) for end in ("_count", "_sum"))
     assert count == 1
     assert total > 1.0
+
+
+def test_contracts_and_cursors_of_others_are_not_read_again_with_every_chunk(world):
+    world.store.acquire("another", "now")
+    world.commit(*[(f"e{n}", {"city": "x"}) for n in range(40)])
+    said = []
+    world.store._database.connection.set_trace_callback(said.append)
+    world.run(chunk_size=2)
+    world.store._database.connection.set_trace_callback(None)
+    asked = [text for text in said if text.startswith("SELECT") and "target = " not in text]
+    assert world.store.counts("t").delivered == 40
+    assert sum("document FROM revision" in text for text in said) == 1, "a number says that there is nothing new"
+    assert not [text for text in asked if "FROM target_cursor" in text], "only its own cursor, by name"
+
+
+def test_a_contract_applied_while_a_run_goes_on_is_read(world):
+    applied = []
+
+    def answer(_item):
+        if not applied:
+            applied.append(world.contract(ContractSpec(attributes=("city",))))
+        return DELIVERED
+
+    world.target.answer = answer
+    world.commit(*[(f"e{n}", {"city": "Rome", "name": "Ann"}) for n in range(12)])
+    world.run(chunk_size=2)
+    after = applied[0].effective_after
+    seen = [set(body["changes"]["attributes"]) for body in world.target.bodies]
+    assert 0 < after < 12
+    assert seen == [{"city", "name"}] * after + [{"city"}] * (12 - after)

@@ -9,7 +9,7 @@ from goldwire.event.sealed import SealedEvent
 from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
 from goldwire.relay.rebuild import Sent
 from goldwire.relay.replay_guard import still_allowed
-from goldwire.testing.states import control_after, golden_state, log_row
+from support.states import control_after, golden_state, log_row
 
 MODEL = Model(
     {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.placement.reservation import AnyPlacement
+from goldwire.relay.sender import RESERVE_SECONDS
 
 
 class Calling:
@@ -53,6 +53,65 @@ def test_nothing_is_sent_where_a_placement_may_not_be_reserved_and_nothing_is_lo
     assert world.balanced()
 
 
+def test_a_reservation_that_another_process_is_in_the_way_of_is_made_again(world: Any) -> None:
+    """The store is free between two tries: all relays of a process share it."""
+    tries: list[float] = []
+
+    def reserve() -> None:
+        tries.append(world.clock.monotonic())
+        if len(tries) < 5:
+            raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    world.placement = Calling(reserve)
+    world.run()
+    assert world.target.sent == [("a", 1)]
+    assert len(tries) == 5
+    assert tries == sorted(set(tries)), "time goes by between them"
+
+
+def test_a_reservation_that_another_process_is_in_the_way_of_for_good_ends_the_relay(world: Any) -> None:
+    def reserve() -> None:
+        raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    world.placement = Calling(reserve)
+    began = world.clock.monotonic()
+    with pytest.raises(StoreBusyError, match="another process holds the lock"):
+        world.run()
+    assert RESERVE_SECONDS <= world.clock.monotonic() - began < 2 * RESERVE_SECONDS, "by its own virtual clock"
+    assert (world.target.sent, world.store.cursors()[0].reach) == ([], 0)
+    world.placement = AnyPlacement()
+    world.run()
+    assert world.target.sent == [("a", 1)]
+
+
+@pytest.mark.parametrize("replaying", [False, True])
+def test_a_stop_ends_the_wait_for_a_reservation_and_nothing_was_sent(world: Any, replaying: bool) -> None:
+    def reserve() -> None:
+        raise StoreBusyError("another process holds the lock")
+
+    world.commit(("a", {"city": "x"}))
+    if replaying:
+        world.run()
+        world.replay()
+    sent = list(world.target.sent)
+    world.placement = Calling(reserve)
+
+    async def run() -> None:
+        running = asyncio.ensure_future(world.running(until_caught_up=False))
+        await world.clock.sleep(RESERVE_SECONDS / 2)
+        world.relay.stop()
+        await running
+
+    world.loop.run_until_complete(run())
+    assert world.target.sent == sent
+    world.placement = AnyPlacement()
+    world.run()
+    assert world.target.sent == [("a", 1)] * (2 if replaying else 1)
+    assert world.balanced()
+
+
 def test_a_relay_reserves_again_when_its_contract_has_changed(world: Any) -> None:
     contracts: list[int] = []
     world.placement = Calling(lambda: contracts.append(len(world.store.revisions("t"))))
@@ -89,36 +148,3 @@ def test_a_relay_that_ends_before_it_caught_up_leaves_what_is_unclear_declared(w
     assert world.store.cursors()[0].reach == 5
     world.run()
     assert world.balanced()
-
-
-def test_a_relay_that_waits_for_another_to_reserve_can_be_stopped_and_goes_on_when_that_one_has(world: Any) -> None:
-    world.commit(("a", {"city": "x"}))
-    tries: list[float] = []
-
-    def reserve() -> None:
-        tries.append(world.clock.now())
-        with world.store.lock_target("reserving"):
-            pass
-
-    world.placement = Calling(reserve)
-
-    async def run() -> None:
-        with ExitStack() as other:
-            other.enter_context(world.store.lock_target("reserving"))
-            for _ in range(2):
-                running = asyncio.ensure_future(world.running(until_caught_up=True))
-                await world.clock.sleep(5)
-                assert not running.done()
-                world.relay.stop()
-                await running
-            assert world.target.sent == []
-            assert world.store.cursors()[0].reach == 0, "nothing is taken for sent"
-            running = asyncio.ensure_future(world.running(until_caught_up=True))
-            await world.clock.sleep(5)
-        await running
-
-    world.loop.run_until_complete(run())
-    assert len(tries) > 3
-    assert world.target.sent == [("a", 1)]
-    with pytest.raises(StoreBusyError), world.store.lock_target("reserving"):
-        reserve()

@@ -12,7 +12,7 @@ from goldwire.config.reader import load
 from goldwire.relay.placement.comparison import share_destination
 from goldwire.relay.placement.record import save_reservation, save_settings
 from goldwire.relay.placement.reservation import AnyPlacement
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, placement_guard, placements_of
 from goldwire.targets.base import Placement
 
@@ -27,51 +27,51 @@ KEY = "Endpoint=sb://mdm.example.net/;SharedAccessKeyName=send;SharedAccessKey=c
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def application(tmp_path: Path) -> Iterator[Application]:
     (tmp_path / "goldwire.yaml").write_text(CONFIGURATION)
-    with House(load(tmp_path / "goldwire.yaml", {"HUB": "golden", "KEY": KEY})) as house:
-        yield house
+    with Application(load(tmp_path / "goldwire.yaml", {"HUB": "golden", "KEY": KEY})) as application:
+        yield application
 
 
-def placement(house: House, name: str) -> Placement | None:
-    return ConfiguredPlacements(house).placement(name)
+def placement(application: Application, name: str) -> Placement | None:
+    return ConfiguredPlacements(application).placement(name)
 
 
-def reserve(house: House, target: str, mine: Placement, types: list[str]) -> None:
-    save_reservation(house.store, target, mine, types, house.clock.now())
+def reserve(application: Application, target: str, mine: Placement, types: list[str]) -> None:
+    save_reservation(application.store, target, mine, types, application.clock.now())
 
 
-def remember(house: House, target: str, kind: str, settings: dict[str, Any]) -> None:
+def remember(application: Application, target: str, kind: str, settings: dict[str, Any]) -> None:
     """Keep a document as it was written before reservations were, of a target that has delivered since."""
     document = json.dumps({"kind": kind, "settings": settings, "start": "beginning", "delivery": {}})
-    save_settings(house.store, target, document.encode(), 0.0)
-    cursor = house.store.acquire(target, "beginning")
-    house.store.declare(target, cursor.epoch, 1, "every", 1)
+    save_settings(application.store, target, document.encode(), 0.0)
+    cursor = application.store.acquire(target, "beginning")
+    application.store.declare(target, cursor.epoch, 1, "every", 1)
 
 
-def test_what_is_kept_knows_the_destination_and_no_secret(house: House) -> None:
-    mine = placement(house, "hub")
+def test_what_is_kept_knows_the_destination_and_no_secret(application: Application) -> None:
+    mine = placement(application, "hub")
     assert mine is not None
-    reserve(house, "hub", mine, ["Customer"])
-    reserve(house, "hub", mine, ["Customer"])
-    [(_, types, kept)] = placements_of(house).reserved("hub")
+    reserve(application, "hub", mine, ["Customer"])
+    reserve(application, "hub", mine, ["Customer"])
+    [(_, types, kept)] = placements_of(application).reserved("hub")
     assert kept == mine
     assert types == {"Customer"}
     assert kept.fixed == {"endpoint": "amqp", "key": ["entityId"]}
-    [(_, _, document)] = house.store.documents("place hub")
+    [(_, _, document)] = application.store.documents("place hub")
     assert b"c2VjcmV0" not in document
     assert b"golden" not in document
 
 
-def test_a_kind_without_a_destination_has_no_placement_and_may_deliver_anywhere(house: House) -> None:
-    assert placement(house, "lines") is None
-    assert isinstance(placement_guard(house, "lines"), AnyPlacement)
+def test_a_kind_without_a_destination_has_no_placement_and_may_deliver_anywhere(application: Application) -> None:
+    assert placement(application, "lines") is None
+    assert isinstance(placement_guard(application, "lines"), AnyPlacement)
 
 
 def test_settings_that_cannot_be_resolved_have_no_placement(tmp_path: Path) -> None:
     (tmp_path / "goldwire.yaml").write_text(CONFIGURATION)
-    with House(load(tmp_path / "goldwire.yaml", {"HUB": "golden"})) as house:
-        assert placement(house, "hub") is None
+    with Application(load(tmp_path / "goldwire.yaml", {"HUB": "golden"})) as application:
+        assert placement(application, "hub") is None
 
 
 @pytest.mark.parametrize(
@@ -85,64 +85,66 @@ def test_settings_that_cannot_be_resolved_have_no_placement(tmp_path: Path) -> N
     ],
 )
 def test_settings_kept_before_reservations_were_tell_what_they_can(
-    house: House, settings: dict[str, Any], same: bool | None
+    application: Application, settings: dict[str, Any], same: bool | None
 ) -> None:
-    remember(house, "hub", "event_hubs", settings)
-    [(_, _, kept)] = placements_of(house).reserved("hub")
-    now = placement(house, "hub")
+    remember(application, "hub", "event_hubs", settings)
+    [(_, _, kept)] = placements_of(application).reserved("hub")
+    now = placement(application, "hub")
     assert now is not None
     assert share_destination(now, kept) is same
 
 
-def test_settings_that_were_never_delivered_with_are_no_reservation(house: House) -> None:
-    keep_settings(house, "hub")
-    house.store.acquire("hub", "beginning")
-    assert placements_of(house).reserved("hub") == []
+def test_settings_that_were_never_delivered_with_are_no_reservation(application: Application) -> None:
+    keep_settings(application, "hub")
+    application.store.acquire("hub", "beginning")
+    assert placements_of(application).reserved("hub") == []
 
 
-def test_settings_that_are_still_those_of_the_configuration_are_known_whole(house: House) -> None:
-    keep_settings(house, "hub")
-    cursor = house.store.acquire("hub", "beginning")
-    house.store.declare("hub", cursor.epoch, 1, "every", 1)
-    assert [one.placement for one in placements_of(house).reserved("hub")] == [placement(house, "hub")]
+def test_settings_that_are_still_those_of_the_configuration_are_known_whole(application: Application) -> None:
+    keep_settings(application, "hub")
+    cursor = application.store.acquire("hub", "beginning")
+    application.store.declare("hub", cursor.epoch, 1, "every", 1)
+    assert [one.placement for one in placements_of(application).reserved("hub")] == [placement(application, "hub")]
 
 
-def test_the_first_reservation_does_not_end_what_a_store_from_before_reservations_knew(house: House) -> None:
+def test_the_first_reservation_does_not_end_what_a_store_from_before_reservations_knew(application: Application) -> None:
     for hub in ("golden", "second"):
-        remember(house, "hub", "event_hubs", {"hub": hub, "namespace": "mdm.example.net"})
-    before = [one.placement for one in placements_of(house).reserved("hub")]
-    mine = placement(house, "hub")
+        remember(application, "hub", "event_hubs", {"hub": hub, "namespace": "mdm.example.net"})
+    before = [one.placement for one in placements_of(application).reserved("hub")]
+    mine = placement(application, "hub")
     assert mine is not None
-    placement_guard(house, "hub").reserve()
-    placement_guard(house, "hub").reserve()
-    assert [one.placement for one in placements_of(house).reserved("hub")] == [mine, *before]
+    placement_guard(application, "hub").reserve()
+    placement_guard(application, "hub").reserve()
+    assert [one.placement for one in placements_of(application).reserved("hub")] == [mine, *before]
 
 
-def test_what_was_kept_of_a_kind_that_is_gone_tells_nothing(house: House) -> None:
-    remember(house, "hub", "carrier_pigeon", {"roost": "north"})
-    assert placements_of(house).reserved("hub") == []
+def test_what_was_kept_of_a_kind_that_is_gone_tells_nothing(application: Application) -> None:
+    remember(application, "hub", "carrier_pigeon", {"roost": "north"})
+    assert placements_of(application).reserved("hub") == []
 
 
-def test_the_first_to_reserve_a_destination_with_the_settings_and_types_that_count_comes_first(house: House) -> None:
-    mine = placement(house, "hub")
+def test_the_first_to_reserve_a_destination_with_the_settings_and_types_that_count_comes_first(
+    application: Application,
+) -> None:
+    mine = placement(application, "hub")
     assert mine is not None
-    assert placements_of(house).rank("hub", mine, ["Customer"]) == (True, "", "hub")
-    reserve(house, "hub", replace(mine, fixed={}), ["Customer"])
-    reserve(house, "hub", mine, ["Customer"])
-    reserve(house, "hub", replace(mine, destination={"hub": "another"}), ["Customer", "Product"])
-    first = house.store.documents("place hub")[1][1]
-    assert placements_of(house).rank("hub", mine, ["Customer"]) == (False, first, "hub")
-    assert placements_of(house).rank("hub", mine, ["Product"]) == (True, "", "hub")
+    assert placements_of(application).rank("hub", mine, ["Customer"]) == (True, "", "hub")
+    reserve(application, "hub", replace(mine, fixed={}), ["Customer"])
+    reserve(application, "hub", mine, ["Customer"])
+    reserve(application, "hub", replace(mine, destination={"hub": "another"}), ["Customer", "Product"])
+    first = application.store.documents("place hub")[1][1]
+    assert placements_of(application).rank("hub", mine, ["Customer"]) == (False, first, "hub")
+    assert placements_of(application).rank("hub", mine, ["Product"]) == (True, "", "hub")
 
 
-def test_a_reservation_of_a_store_from_before_these_names_is_read_and_not_written_again(house: House) -> None:
-    mine = placement(house, "hub")
+def test_a_reservation_of_a_store_from_before_these_names_is_read_and_not_written_again(application: Application) -> None:
+    mine = placement(application, "hub")
     assert mine is not None
     standing = {"kind": mine.kind, "place": mine.destination, "pinned": mine.fixed, "apart": mine.distinct}
     document = json.dumps({"standing": standing, "types": ["Customer"]})
-    house.store.save_document("place hub", document.encode(), 0.0)
-    [kept] = placements_of(house).reserved("hub")
+    application.store.save_document("place hub", document.encode(), 0.0)
+    [kept] = placements_of(application).reserved("hub")
     assert kept.placement == mine
     assert kept.types == {"Customer"}
-    placement_guard(house, "hub").reserve()
-    assert len(house.store.documents("place hub")) == 1
+    placement_guard(application, "hub").reserve()
+    assert len(application.store.documents("place hub")) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from goldwire.clock import SystemClock
 from goldwire.config.reader import load
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.ingest import ingest_files
 
 
@@ -30,8 +30,8 @@ sources:
 """
 
 
-def name_of(house: House) -> str:
-    (head,) = house.store.heads()
+def name_of(application: Application) -> str:
+    (head,) = application.store.heads()
     return str(json.loads(head.state)["attributes"]["name"]["value"])
 
 
@@ -43,10 +43,10 @@ def test_what_was_read_last_counts_although_the_clock_was_set_back(tmp_path: Pat
     # The second reading is far ahead and commits nothing, so the log does not know how late it was; then the clock is right.
     for number, (shown, versions) in enumerate(((1_800_000_000.0, 1), (1_900_000_000.0, 0), (1_800_000_060.0, 1))):
         clock.shown = shown
-        with House(load(tmp_path / "goldwire.yaml"), clock) as house:
-            assert ingest_files(house, "crm", [tmp_path / f"{number}.csv"]).versions == versions
-    with House(load(tmp_path / "goldwire.yaml"), clock) as house:
-        assert name_of(house) == "Bea"
+        with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
+            assert ingest_files(application, "crm", [tmp_path / f"{number}.csv"]).versions == versions
+    with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
+        assert name_of(application) == "Bea"
 
 
 def test_reading_from_python_is_never_dated_before_the_newest_change(tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_reading_from_python_is_never_dated_before_the_newest_change(tmp_path: P
     (tmp_path / "crm.csv").write_text("id,name,hub\n1,Ada,hub:1\n")
     (tmp_path / "erp.csv").write_text("id,name,hub\nA,Bea,hub:1\n")
     clock = SetClock()
-    with House(load(tmp_path / "goldwire.yaml"), clock) as house:
+    with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
         clock.shown = 1_900_000_000.0
-        ingest_files(house, "erp", [tmp_path / "erp.csv"])
+        ingest_files(application, "erp", [tmp_path / "erp.csv"])
         clock.shown = 1_800_000_000.0
         (tmp_path / "erp.csv").write_text("id,name,hub\nB,Cem,hub:1\n")
-        ingest_files(house, "erp", [tmp_path / "erp.csv"])
-        assert name_of(house) == "Cem", "two records of one entity: the most recent wins"
+        ingest_files(application, "erp", [tmp_path / "erp.csv"])
+        assert name_of(application) == "Cem", "two records of one entity: the most recent wins"

@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
 from goldwire.relay.metrics import Recorder
-from goldwire.services.application import House
+from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
 from goldwire.services.ingest import ingest_files
 from goldwire.services.run import run_targets
@@ -39,16 +39,16 @@ targets:
 """
 
 
-def house(folder: Path, where: str, mode: str = "latest") -> House:
+def application(folder: Path, where: str, mode: str = "latest") -> Application:
     (folder / "goldwire.yaml").write_text(CONFIGURATION % (where, mode))
-    return House.of(folder / "goldwire.yaml")
+    return Application.of(folder / "goldwire.yaml")
 
 
 def test_each_evaluation_without_a_result_is_counted_and_each_reason_logged_once(tmp_path: Path) -> None:
     (tmp_path / "crm.csv").write_text("id,name,city\n1,bob,Oslo\n2,eve,Rome\n3,bob,\n")
     recorder = Recorder()
     told: list[Any] = []
-    with capture_logs() as lines, house(tmp_path, 'a.city > 1.0 || a.name == "ann"') as it:
+    with capture_logs() as lines, application(tmp_path, 'a.city > 1.0 || a.name == "ann"') as it:
         apply_all(it, check=False)
         ingest_files(it, "crm", [tmp_path / "crm.csv"])
         run_targets(
@@ -73,7 +73,7 @@ def test_each_evaluation_without_a_result_is_counted_and_each_reason_logged_once
 def test_apply_warns_where_changed_may_miss_versions_that_are_superseded(
     tmp_path: Path, where: str, mode: str, warned: bool
 ) -> None:
-    with house(tmp_path, where, mode) as it:
+    with application(tmp_path, where, mode) as it:
         for check in (True, False):
             (applied,) = apply_all(it, check=check)
             assert bool(applied.warnings) is warned

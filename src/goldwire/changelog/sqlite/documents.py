@@ -30,6 +30,11 @@ class SqliteDocuments(Part):
         with self._database.reading():
             return [Revision._make(row) for row in self._database.execute(query.REVISIONS, (target,))]
 
+    def newest_revision(self, target: str) -> int:
+        """See `Revisions.newest_revision`."""
+        with self._database.reading():
+            return int(self._database.execute(query.NEWEST_REVISION_NUMBER, (target,)).fetchone()[0])
+
     def save_document(self, name: str, document: bytes, now: float) -> int:
         """See `Store.save_document`."""
         database = self._database

@@ -48,6 +48,14 @@ class SqliteLanes(Part):
                 rows = database.execute(query.DEAD_LETTERS_OF, (target, limit))
             return [(row[0], open_row(row[1:])) for row in rows]
 
+    def dead_letter(self, target: str, seq: int) -> OpenDelivery | None:
+        """See `Deliveries.dead_letter`."""
+        database = self._database
+        with database.reading():
+            found = find_target(database, target)
+            row = None if found is None else database.execute(query.DEAD_LETTER, (found.no, seq)).fetchone()
+        return None if row is None else open_row(row)
+
     def redrive(self, target: str, seqs: Collection[int], now: float) -> int:
         """See `Store.redrive`; a letter behind one that is still dead becomes `parked`, behind a retrying one `pending`."""
         with self._database.writing("redrive"):

@@ -318,6 +318,11 @@ WHERE o.state IN ('dead', 'discarded') AND t.target = ? ORDER BY o.seq LIMIT ?
 """
 """Those of one target."""
 
+DEAD_LETTER = f"""
+SELECT {OPEN_COLUMNS} FROM open_delivery o WHERE o.target_no = ? AND o.seq = ? AND o.state IN ('dead', 'discarded')
+"""
+"""One of them, by the primary key."""
+
 OPEN_BY_SEQ = f"SELECT {OPEN_COLUMNS} FROM open_delivery o WHERE o.target_no = ? AND o.seq IN (MANY)"
 """Open deliveries by position."""
 
@@ -382,6 +387,9 @@ NEWEST_REVISION = """
 SELECT revision, effective_after, applied_at, document FROM revision WHERE target = ? ORDER BY revision DESC LIMIT 1
 """
 """The contract revision applied last."""
+
+NEWEST_REVISION_NUMBER = "SELECT coalesce(max(revision), 0) FROM revision WHERE target = ?"
+"""Its number, without its document."""
 
 INSERT_REVISION = "INSERT INTO revision (target, revision, effective_after, applied_at, document) VALUES (?, ?, ?, ?, ?)"
 """Apply a contract revision."""

@@ -24,14 +24,14 @@ class SqliteReplays(Part):
     """The part of the store that knows replays."""
 
     def add_replay(self, replay: Replay) -> None:
-        """See `ReplayStore.add_replay`."""
+        """See `Replays.add_replay`."""
         database = self._database
         with database.writing("add_replay"):
             known_target(database, replay.target)
             database.execute(replay_query.INSERT_REPLAY, (replay.id, replay.target, replay.state, _encode(replay)))
 
     def replays(self, target: str | None = None) -> list[Replay]:
-        """See `ReplayStore.replays`."""
+        """See `Replays.replays`."""
         database = self._database
         with database.reading():
             if target is None:
@@ -41,13 +41,13 @@ class SqliteReplays(Part):
             return [_decode(row[0]) for row in rows]
 
     def open_replay(self, target: str) -> Replay | None:
-        """See `ReplayStore.open_replay`."""
+        """See `Replays.open_replay`."""
         with self._database.reading():
             row = self._database.execute(replay_query.OPEN_REPLAY, (target,)).fetchone()
         return None if row is None else _decode(row[0])
 
     def save_replay(self, replay: Replay, epoch: int) -> bool:
-        """See `ReplayStore.save_replay`."""
+        """See `Replays.save_replay`."""
         database = self._database
         with database.writing("save_replay"):
             fence(known_target(database, replay.target).cursor, epoch)
@@ -55,7 +55,7 @@ class SqliteReplays(Part):
         return changed == 1
 
     def cancel_replay(self, replay_id: str, now: float) -> Replay | None:
-        """See `ReplayStore.cancel_replay`."""
+        """See `Replays.cancel_replay`."""
         database = self._database
         with database.writing("cancel_replay"):
             row = database.execute(replay_query.OPEN_REPLAY_BY_ID, (replay_id,)).fetchone()
@@ -66,14 +66,14 @@ class SqliteReplays(Part):
             return ended
 
     def first_rows(self, after: int, upto: int, above: int, limit: int) -> tuple[list[tuple[int, str]], int]:
-        """See `ReplayStore.first_rows`; one call looks at no more than `SCAN_LIMIT` positions."""
+        """See `Replays.first_rows`; one call looks at no more than `SCAN_LIMIT` positions."""
         upto = max(after, min(upto, after + SCAN_LIMIT))
         with self._database.reading():
             found = self._database.execute(replay_query.FIRST_ROWS, (after, upto, above, limit)).fetchall()
         return found, found[-1][0] if 0 < limit == len(found) else upto
 
     def pasts(self, target: str, entity_ids: Collection[str]) -> dict[str, Past]:
-        """See `ReplayStore.pasts`."""
+        """See `Replays.pasts`."""
         database = self._database
         with database.reading():
             known = find_target(database, target)
@@ -101,13 +101,13 @@ class SqliteReplays(Part):
         return pasts
 
     def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
-        """See `ReplayStore.erased_since`."""
+        """See `Replays.erased_since`."""
         with self._database.reading():
             numbers = self._numbers.of(entity_ids).values()
             return {row[0] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers)}
 
     def position_before(self, moment: str) -> int:
-        """See `ReplayStore.position_before`: times never fall along positions, so halving finds it."""
+        """See `Replays.position_before`: times never fall along positions, so halving finds it."""
         execute = self._database.execute
         with self._database.reading():
             low, high = 0, int(execute(query.NEWEST_POSITION).fetchone()[0])

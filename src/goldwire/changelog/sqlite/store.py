@@ -24,7 +24,7 @@ from goldwire.changelog.sqlite.transaction import Checkpoint, Database, translat
 class SqliteStore(
     SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, SqliteLanes, SqliteLedger, SqliteReplays, SqliteDocuments
 ):
-    """A `goldwire.changelog.port.Store` in one SQLite file; every method does what the port says of it.
+    """A `goldwire.changelog.ports.store.Store` in one SQLite file; every method does what the port says of it.
 
     Use an object from one thread at a time. Other objects and other processes may use the same file meanwhile: they read
     freely, and wait for one another to write.

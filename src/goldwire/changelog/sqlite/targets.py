@@ -21,20 +21,20 @@ PAGE = 500
 """How many rows a streamed answer holds in memory."""
 
 
-class Known(NamedTuple):
+class KnownTarget(NamedTuple):
     """A target as a transaction finds it."""
 
     cursor: Cursor
     no: int
 
 
-def find_target(database: Database, target: str) -> Known | None:
+def find_target(database: Database, target: str) -> KnownTarget | None:
     """Return where a target stands, None when it was never acquired. Runs inside a transaction."""
     row = database.execute(query.CURSOR, (target,)).fetchone()
-    return None if row is None else Known(Cursor._make(row[:-1]), row[-1])
+    return None if row is None else KnownTarget(Cursor._make(row[:-1]), row[-1])
 
 
-def known_target(database: Database, target: str) -> Known:
+def known_target(database: Database, target: str) -> KnownTarget:
     """Return where a target stands. Runs inside a transaction.
 
     Raises:
@@ -99,6 +99,12 @@ class SqliteTargets(Part):
         """See `Store.cursors`."""
         with self._database.reading():
             return [Cursor._make(row) for row in self._database.execute(query.CURSORS)]
+
+    def cursor(self, target: str) -> Cursor | None:
+        """See `Deliveries.cursor`."""
+        with self._database.reading():
+            found = find_target(self._database, target)
+        return None if found is None else found.cursor
 
     def declare(self, target: str, epoch: int, bound: int, mode: Mode, reach: int | None = None) -> None:
         """See `Store.declare`."""

@@ -26,14 +26,16 @@ def apply(
     A contract takes effect above what may already have been sent under the one before. Nothing is applied when anything is
     wrong. Applying the same again changes nothing.
     """
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.apply import apply_all
     from goldwire.services.mastering_rules import changed_types
 
-    with House.of(config) as house:
-        results = apply_all(house, check=check)
-        stale = changed_types(house)
-        left = sorted(cursor.target for cursor in house.store.cursors() if cursor.target not in house.loaded.config.targets)
+    with Application.of(config) as application:
+        results = apply_all(application, check=check)
+        stale = changed_types(application)
+        left = sorted(
+            cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
+        )
 
     def render() -> None:
         rows = [(r.target, r.contract, r.change, r.revision, r.takes_effect, r.settings) for r in results]

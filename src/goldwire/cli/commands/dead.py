@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import note, say, show, table
-
-if TYPE_CHECKING:
-    from goldwire.changelog.port import Store
-    from goldwire.changelog.rows import OpenDelivery
 
 _NAMED = 10
 """So many positions are named in a question."""
@@ -38,20 +34,18 @@ def dead_list(
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, oldest first."""
-    from goldwire.services.application import House
-    from goldwire.services.lookup import cursor_of
+    from goldwire.services.application import Application
+    from goldwire.services.dead_letters import dead_letters
 
-    with House.of(config) as house:
-        if target is not None:
-            cursor_of(house.store, target)
-        letters = [{"target": name, **letter._asdict()} for name, letter in house.store.dead_letters(target, limit)]
+    with Application.of(config) as application:
+        letters = dead_letters(application.store, target, limit)
 
     def render() -> None:
         if not letters:
             say("no dead letters")
             return
         columns = ("target", "seq", "state", "entity_id", "version", "attempts", "last_attempt_at", "reason")
-        table(("target", "position", *columns[2:]), [[letter[column] for column in columns] for letter in letters])
+        table(("target", "position", *columns[2:]), [[getattr(letter, column) for column in columns] for letter in letters])
 
     show(letters, as_json=as_json, render=render)
 
@@ -65,20 +59,15 @@ def dead_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one dead letter and what waits behind it."""
-    from goldwire.services.application import House
-    from goldwire.services.lookup import cursor_of, dead_letter
+    from goldwire.services.application import Application
+    from goldwire.services.dead_letters import dead_letter_detail
 
-    with House.of(config) as house:
-        cursor_of(house.store, target)
-        letter = dead_letter(house.store, target, position)
-        lane = house.store.lanes(target, [letter.entity_id]).get(letter.entity_id, [])
-        row = house.store.rows([position])[position]
-    behind = [one.version for one in lane if one.seq > position]
-    result = {"target": target, **letter._asdict(), "committed_at": row.committed_at, "changed": row.changed,
-              "correlation_id": row.correlation_id, "parked_versions": behind}  # fmt: skip
+    with Application.of(config) as application:
+        result = dead_letter_detail(application.store, target, position)
 
     def render() -> None:
-        for name, value in result.items():
+        for name in result.__struct_fields__:
+            value = getattr(result, name)
             say(f"{name.replace('_', ' '):16} {value if value is not None else ''}")
 
     show(result, as_json=as_json, render=render)
@@ -94,11 +83,12 @@ def dead_redrive(
     as_json: JsonOption = False,
 ) -> None:
     """Deliver dead letters again, in order; what is parked behind them follows. `goldwire run` does the work."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
+    from goldwire.services.dead_letters import redrive
 
-    with House.of(config) as house:
-        letters = _named(house.store, target, positions, everything=everything)
-        count = house.store.redrive(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+    chosen = _chosen(positions, everything=everything)
+    with Application.of(config) as application:
+        count = redrive(application.store, application.clock, target, chosen)
     done = f"{count:,} of {target}: due for delivery; `goldwire run` delivers them"
     show({"target": target, "redrive": count}, as_json=as_json, render=lambda: say(done))
 
@@ -118,27 +108,25 @@ def dead_discard(
     A letter that may have arrived without an answer breaks the chain if it did: the consumer holds an event of which the next
     one of the entity knows nothing. Such letters are discarded only after a question, or with --yes.
     """
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
+    from goldwire.services.dead_letters import discard, named_letters
 
-    with House.of(config) as house:
-        letters = [one for one in _named(house.store, target, positions, everything=everything) if one.state == "dead"]
+    chosen = _chosen(positions, everything=everything)
+    with Application.of(config) as application:
+        letters = [one for one in named_letters(application.store, target, chosen) if one.state == "dead"]
         unclear = [letter.seq for letter in letters if letter.ambiguous]
         if unclear and not yes:
             _ask(target, unclear, may_ask=not as_json and sys.stdin.isatty())
-        count = house.store.discard(target, [letter.seq for letter in letters], house.clock.now()) if letters else 0
+        count = discard(application.store, application.clock, target, letters)
     result = {"target": target, "discard": count, "may_have_arrived": unclear}
     show(result, as_json=as_json, render=lambda: say(f"{count:,} of {target}: given up"))
 
 
-def _named(store: Store, target: str, positions: list[int] | None, *, everything: bool) -> list[OpenDelivery]:
-    from goldwire.services.lookup import cursor_of, dead_letter
-
+def _chosen(positions: list[int] | None, *, everything: bool) -> list[int] | None:
+    """Return the positions that were given; None: all."""
     if bool(positions) == everything:
         raise typer.BadParameter("give the positions of dead letters, or --all")
-    cursor_of(store, target)
-    if everything:
-        return [letter for _, letter in store.dead_letters(target, limit=1_000_000)]
-    return [dead_letter(store, target, position) for position in positions or ()]
+    return None if everything else positions
 
 
 def _ask(target: str, positions: list[int], *, may_ask: bool) -> None:

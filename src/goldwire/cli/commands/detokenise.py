@@ -29,11 +29,11 @@ def detokenise(
     import msgspec
 
     from goldwire.contract.masks import detokenise as clear_value
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.contract_documents import key
 
-    with House.of(config) as house:
-        keys = {"tokenise": key(house.loaded, "tokenise", "to turn tokens back")}
+    with Application.of(config) as application:
+        keys = {"tokenise": key(application.loaded, "tokenise", "to turn tokens back")}
     tokens = token or [line.strip() for line in sys.stdin if line.strip()]
     values = [msgspec.json.decode(clear_value(one, attribute, keys)) for one in tokens]
 

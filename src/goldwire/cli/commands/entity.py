@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.services.entity import EntityHistory
 
 WIDTH = 80
 """What fits beside the other columns, in characters."""
@@ -30,61 +33,21 @@ def entity_show(
 ) -> None:
     """Show a golden record, its versions, and what each target was last sent of it.
 
-    The record is shown unmasked: whoever can read the store can read it.
+    The record is shown unmasked: every person who can read the store can read it.
     """
-    import msgspec
+    from goldwire.services.application import Application
+    from goldwire.services.entity import entity_history
 
-    from goldwire.services.application import House
-    from goldwire.services.lookup import history_of
-
-    with House.of(config) as house:
-        history = history_of(house.store, name)
-        head = history[-1]
-        controls = []
-        for cursor in house.store.cursors():
-            held = house.store.controls(cursor.target, [head.entity_id]).get(head.entity_id)
-            lane = house.store.lanes(cursor.target, [head.entity_id]).get(head.entity_id, [])
-            controls.append(
-                {
-                    "target": cursor.target,
-                    "version": held.version if held else None,
-                    "presence": held.presence if held else None,
-                    "hash": f"sha256:{held.hash.hex()}" if held else None,
-                    "remote_id": held.remote_id if held else None,
-                    "settled_at": held.settled_at if held else None,
-                    "open": [f"{delivery.state} version {delivery.version}" for delivery in lane],
-                }
-            )
-    state: dict[str, Any] = msgspec.json.decode(head.state)
-    versions = [
-        {
-            "version": row.version,
-            "position": row.seq,
-            "kind": row.kind,
-            "committed_at": row.committed_at,
-            "changed": row.changed,
-            "correlation_id": row.correlation_id,
-        }
-        for row in history
-    ]
-    result = {
-        "entity_id": head.entity_id,
-        "entity_type": head.entity_type,
-        "kind": head.kind,
-        "version": head.version,
-        "merged_into": head.merged_into,
-        "state": state,
-        "versions": versions,
-        "targets": controls,
-    }
-    show(result, as_json=as_json, render=lambda: _render(result))
+    with Application.of(config) as application:
+        found = entity_history(application.store, name)
+    show(found, as_json=as_json, render=lambda: _render(found))
 
 
-def _render(result: dict[str, Any]) -> None:
-    state = result["state"]
-    fate = "" if result["kind"] == "live" else f", {result['kind']}"
-    fate += f" into {result['merged_into']}" if result["merged_into"] else ""
-    say(f"{result['entity_type']} {result['entity_id']}: version {result['version']}{fate}")
+def _render(found: EntityHistory) -> None:
+    state = found.state
+    fate = "" if found.kind == "live" else f", {found.kind}"
+    fate += f" into {found.merged_into}" if found.merged_into else ""
+    say(f"{found.entity_type} {found.entity_id}: version {found.version}{fate}")
     known_as = ", ".join(f"{one['system']}/{one['id']}" for one in state["externalIds"])
     say(f"{state['status']}, {state['approval']}; known as {known_as}")
     if state["attributes"]:
@@ -97,10 +60,11 @@ def _render(result: dict[str, Any]) -> None:
         to = edge["to"]
         say(f"{edge['rel']} -> {to.get('entityId') or '/'.join(to['externalId'].values())}")
     columns = ("version", "position", "kind", "committed_at", "changed")
-    table(columns, [[row[column] for column in columns] for row in result["versions"]])
-    if result["targets"]:
+    table(columns, [[getattr(row, column) for column in columns] for row in found.versions])
+    if found.targets:
         own = ("target", "version", "presence", "remote_id", "settled_at")
-        table((*own, "open"), [[*[one[field] or "" for field in own], ", ".join(one["open"])] for one in result["targets"]])
+        held = [[*[getattr(one, field) or "" for field in own], ", ".join(one.open)] for one in found.targets]
+        table((*own, "open"), held)
 
 
 def _short(value: Any) -> str:

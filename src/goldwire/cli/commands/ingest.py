@@ -59,20 +59,20 @@ def ingest(
     where some were rejected. Repeating the command after a crash does no harm: what is known already changes nothing.
     """
     from goldwire.clock import timestamp
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.ingest import count_lines, ingest_files
 
-    with House.of(config) as house:
+    with Application.of(config) as application:
         if rejects is None:
-            moment = timestamp(house.clock.now()).replace(":", "")
-            rejects = house.loaded.path(house.loaded.config.store.path).with_name(f"rejects-{moment}.jsonl")
-        behind_seconds = house.keep_time_rising()
+            moment = timestamp(application.clock.now()).replace(":", "")
+            rejects = application.loaded.path(application.loaded.config.store.path).with_name(f"rejects-{moment}.jsonl")
+        behind_seconds = application.keep_time_rising()
         if behind_seconds > NOTED_SECONDS:
             note(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
                 "rows without a time of their own are dated as that change. Set the clock right"
             )
-        source, files = _told_apart(words or [], house.loaded.config, house.loaded.folder)
+        source, files = _told_apart(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
             total = None if display.disable else count_lines(files)
             task = display.add_task("rows", total=total, note="")
@@ -81,7 +81,7 @@ def ingest(
                 display.update(task, completed=counts.rows, note=counted(counts.versions, "version"))
 
             result = ingest_files(
-                house,
+                application,
                 source,
                 files,
                 rejects_file=rejects,

@@ -11,7 +11,7 @@ from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, say, show, table
 
 if TYPE_CHECKING:
-    from goldwire.relay.ledger import Ledger
+    from goldwire.services.ledger import LedgerReport
 
 
 def register(app: typer.Typer) -> None:
@@ -31,40 +31,27 @@ def ledger(
     Exits with 9 where one does not balance.
     """
     from goldwire.errors import VerificationError
-    from goldwire.relay.ledger import ledger as ledger_of
-    from goldwire.services.application import House
-    from goldwire.services.lookup import cursor_of
+    from goldwire.services.application import Application
+    from goldwire.services.ledger import ledger_reports
 
-    with House.of(config) as house:
-        names = [cursor_of(house.store, name).target for name in target or ()]
-        names = names or [cursor.target for cursor in house.store.cursors()]
-        ledgers = [ledger_of(house.store, name, recount=recount) for name in names]
+    with Application.of(config) as application:
+        reports = ledger_reports(application.store, target or (), recount=recount)
 
-    show([plain(one) for one in ledgers], as_json=as_json, render=lambda: _render(ledgers, recount=recount))
-    wrong = [one.target for one in ledgers if not one.balanced]
+    show(reports, as_json=as_json, render=lambda: _render(reports, recount=recount))
+    wrong = [one.target for one in reports if not one.balanced]
     if wrong:
         complain(f"the ledger of {', '.join(wrong)} does not balance")
         raise typer.Exit(exit_code(VerificationError))
 
 
-def plain(one: Ledger) -> dict[str, Any]:
-    """Return a ledger for machines."""
-    return {
-        "target": one.target,
-        **one.counts._asdict(),
-        "recounted": one.recounted._asdict() if one.recounted else None,
-        "balanced": one.balanced,
-    }
-
-
-def _render(ledgers: list[Ledger], *, recount: bool) -> None:
-    if not ledgers:
+def _render(reports: list[LedgerReport], *, recount: bool) -> None:
+    if not reports:
         say("no target has begun yet; `goldwire run` starts them")
         return
     terms = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
     rows: list[tuple[Any, ...]] = []
-    for one in ledgers:
-        rows.append((one.target, *one.counts, "balanced" if one.balanced else "DOES NOT BALANCE"))
-        if recount and one.recounted is not None and one.recounted != one.counts:
-            rows.append(("  recounted", *one.recounted, ""))
+    for one in reports:
+        rows.append((one.target, *[getattr(one, term) for term in terms], "balanced" if one.balanced else "DOES NOT BALANCE"))
+        if one.recounted is not None and one.recounted != one.terms:
+            rows.append(("  recounted", *[getattr(one.recounted, term) for term in terms], ""))
     table(("target", *terms, "recounted" if recount else "ledger"), rows)

@@ -35,19 +35,19 @@ def remaster(
     A version is committed only where a golden record changes. Records that share a match key now are merged; nothing is split,
     and what stewards decided holds. May run beside `ingest` and `run`; repeating it after a crash does the rest.
     """
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.mastering_rules import changed_types
     from goldwire.services.remaster import remaster as master_again
 
-    with House.of(config) as house:
+    with Application.of(config) as application:
         with progress(quiet=as_json) as display:
             task = display.add_task("remaster", total=None, note="")
 
             def moved(done: int, total: int, result: Remastered) -> None:
                 display.update(task, completed=done, total=total, note=counted(result.versions, "version"))
 
-            result = master_again(house, entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
-        left = [] if dry_run else changed_types(house)
+            result = master_again(application, entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
+        left = [] if dry_run else changed_types(application)
     show(result, as_json=as_json, render=lambda: _render(result))
     if left:
         note(f"goldwire: {', '.join(left)}: still mastered under other rules; `goldwire remaster` masters all types again")

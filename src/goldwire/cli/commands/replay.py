@@ -14,7 +14,7 @@ from goldwire.cli.output import counted, note, progress, say, show, table, warn_
 if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
     from goldwire.relay.replay_plan import Plan
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
 
 class _TargetFirst(TyperGroup):
@@ -77,7 +77,7 @@ def replay_start(
 
     The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.preflight import check_deliverable
     from goldwire.services.replay import Asked, select
 
@@ -87,14 +87,14 @@ def replay_start(
         since=since, until=until, from_seq=from_seq, to_seq=to_seq, from_version=from_version, to_version=to_version,
         entities=tuple(entity or ()), where=where,
     )  # fmt: skip
-    with House.of(config) as house:
-        house.target_config(target)
-        warn_unapplied(house.loaded.file, check_deliverable(house, [target]))
-        selection = select(house, target, asked)
+    with Application.of(config) as application:
+        application.target_config(target)
+        warn_unapplied(application.loaded.file, check_deliverable(application, [target]))
+        selection = select(application, target, asked)
         if dry_run:
-            _tell_plan(house, target, selection, rate, as_json=as_json)
+            _tell_plan(application, target, selection, rate, as_json=as_json)
         else:
-            _carry_out(house, target, selection, rate, why, as_json=as_json)
+            _carry_out(application, target, selection, rate, why, as_json=as_json)
 
 
 @group.command("list")
@@ -105,13 +105,13 @@ def replay_list(
     as_json: JsonOption = False,
 ) -> None:
     """List replays, oldest first."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
-    with House.of(config) as house:
+    with Application.of(config) as application:
         if target is not None:
-            cursor_of(house.store, target)
-        records = house.store.replays(target)
+            cursor_of(application.store, target)
+        records = application.store.replays(target)
 
     def render() -> None:
         if not records:
@@ -136,10 +136,10 @@ def replay_show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one replay: what was asked for, how far it is, and what could not be repeated."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
-    with House.of(config) as house:
-        record = _record(house, replay_id)
+    with Application.of(config) as application:
+        record = _record(application, replay_id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
 
 
@@ -151,23 +151,23 @@ def replay_cancel(
     as_json: JsonOption = False,
 ) -> None:
     """End an open replay; what it sent stays sent."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
-    with House.of(config) as house:
-        record = _record(house, replay_id)
-        cancelled = house.store.cancel_replay(replay_id, house.clock.now())
+    with Application.of(config) as application:
+        record = _record(application, replay_id)
+        cancelled = application.store.cancel_replay(replay_id, application.clock.now())
     said = f"{replay_id} is cancelled after {counted(record.tally.events, 'event')}"
     result = {"replay": replay_id, "cancelled": cancelled is not None, "state": (cancelled or record).state}
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
 
 
-def _tell_plan(house: House, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
+def _tell_plan(application: Application, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
     from goldwire.services.replay import plan
 
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
         found = plan(
-            house, target, selection, rate, lambda position: display.update(task, completed=position - selection.after)
+            application, target, selection, rate, lambda position: display.update(task, completed=position - selection.after)
         )
     show({"target": target, "selection": selection, "plan": found}, as_json=as_json, render=lambda: _render_plan(found))
 
@@ -184,14 +184,16 @@ def _render_plan(plan: Plan) -> None:
         say(f"  {one.entity_id}: {one.reason}")
 
 
-def _carry_out(house: House, target: str, selection: Selection, rate: float | None, why: str, *, as_json: bool) -> None:
+def _carry_out(
+    application: Application, target: str, selection: Selection, rate: float | None, why: str, *, as_json: bool
+) -> None:
     from goldwire.errors import GoldwireError
     from goldwire.observability.logs import set_up_logs
     from goldwire.services.replay import ask, carry_out
 
-    log = house.loaded.config.log
+    log = application.loaded.config.log
     set_up_logs(log.format, log.level)
-    record = ask(house, target, selection, rate=rate, why=why)
+    record = ask(application, target, selection, rate=rate, why=why)
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
 
@@ -199,11 +201,11 @@ def _carry_out(house: House, target: str, selection: Selection, rate: float | No
             display.update(task, completed=max(replay.position - selection.after, 0), note=f"{replay.tally.events:,} events")
 
         try:
-            here = carry_out(house, record, told)
+            here = carry_out(application, record, told)
         except GoldwireError:
             note(f"goldwire: replay {record.id} stays open; {_GOES_ON.format(target=target, id=record.id)}")
             raise
-    record = _record(house, record.id)
+    record = _record(application, record.id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
     if not here:
         note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` tells how far it is")
@@ -222,10 +224,10 @@ def _exit_if_failed(record: Replay) -> None:
         raise typer.Exit(DONE_WITH_REJECTS)
 
 
-def _record(house: House, replay_id: str) -> Replay:
+def _record(application: Application, replay_id: str) -> Replay:
     from goldwire.errors import NotFoundError, did_you_mean
 
-    records = {record.id: record for record in house.store.replays()}
+    records = {record.id: record for record in application.store.replays()}
     if replay_id not in records:
         raise NotFoundError(f"there is no replay {replay_id}{did_you_mean(replay_id, records)}")
     return records[replay_id]

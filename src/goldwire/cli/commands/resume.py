@@ -23,13 +23,13 @@ def resume(
     as_json: JsonOption = False,
 ) -> None:
     """Let a stopped target run again, once the cause is mended."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
-    with House.of(config) as house:
-        reason = cursor_of(house.store, target).stopped
+    with Application.of(config) as application:
+        reason = cursor_of(application.store, target).stopped
         if reason is not None:
-            house.store.stop(target, None)
+            application.store.stop(target, None)
     said = f"{target} may run again; it had been stopped: {reason}" if reason else f"{target} was not stopped"
     show({"target": target, "was_stopped": reason}, as_json=as_json, render=lambda: say(said))
 
@@ -37,15 +37,15 @@ def resume(
 def stop(
     target: Annotated[str, typer.Argument(help="The target to stop.")],
     *,
-    reason: Annotated[str, typer.Option("--reason", help="Why; whoever looks next reads it.")] = "by hand",
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the next person who looks.")] = "by hand",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Stop a target: `goldwire run` sends it nothing more until `goldwire resume`."""
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
-    with House.of(config) as house:
-        cursor_of(house.store, target)
-        house.store.stop(target, reason)
+    with Application.of(config) as application:
+        cursor_of(application.store, target)
+        application.store.stop(target, reason)
     show({"target": target, "stopped": reason}, as_json=as_json, render=lambda: say(f"{target} is stopped: {reason}"))

@@ -12,7 +12,7 @@ from goldwire.cli.output import complain, note, progress, say, show, table, warn
 
 if TYPE_CHECKING:
     from goldwire.errors import GoldwireError
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
 
 def register(app: typer.Typer) -> None:
@@ -39,23 +39,27 @@ def run(
     """
     from goldwire.observability.logs import set_up_logs
     from goldwire.relay.metrics import Recorder
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.placement import keep_settings
     from goldwire.services.preflight import check_deliverable
     from goldwire.services.run import run_targets
 
-    with House.of(config) as house:
-        log = house.loaded.config.log
+    with Application.of(config) as application:
+        log = application.loaded.config.log
         set_up_logs(log.format, log.level)
-        names = [name for name in dict.fromkeys(target or sorted(house.loaded.config.targets)) if house.target_config(name)]
-        warn_unapplied(house.loaded.file, check_deliverable(house, names))
+        names = [
+            name
+            for name in dict.fromkeys(target or sorted(application.loaded.config.targets))
+            if application.target_config(name)
+        ]
+        warn_unapplied(application.loaded.file, check_deliverable(application, names))
         for name in names:
-            keep_settings(house, name)
+            keep_settings(application, name)
         recorder = Recorder()
         if metrics_port is not None:
             _serve_metrics(metrics_port, recorder)
         with progress(quiet=as_json) as display:
-            newest = house.store.position()
+            newest = application.store.position()
             tasks = {name: display.add_task(name, total=newest, note="") for name in names}
 
             def moved(name: str, cursor: Any) -> None:
@@ -63,7 +67,7 @@ def run(
                 display.update(tasks[name], completed=cursor.position, total=max(newest, cursor.bound), note=done)
 
             ended = run_targets(
-                house,
+                application,
                 names,
                 until_caught_up=until_caught_up,
                 recorder=recorder,
@@ -71,7 +75,7 @@ def run(
                 failed=_Complaints().of,
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.told}. Ctrl-C ends"),
             )
-        result = _result(house, names, {one.target: one.error for one in ended})
+        result = _result(application, names, {one.target: one.error for one in ended})
     show(result, as_json=as_json, render=lambda: _render(result))
     codes = [exit_code(one.error) for one in ended if one.error is not None]
     if codes:
@@ -106,19 +110,19 @@ def _serve_metrics(port: int, recorder: Any) -> None:
         raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
 
 
-def _result(house: House, names: list[str], errors: dict[str, Any]) -> list[dict[str, Any]]:
+def _result(application: Application, names: list[str], errors: dict[str, Any]) -> list[dict[str, Any]]:
     from goldwire.services.backlog import behind
 
-    cursors = {cursor.target: cursor for cursor in house.store.cursors()}
+    cursors = {cursor.target: cursor for cursor in application.store.cursors()}
     result = []
     for name in names:
         begun, error = name in cursors, errors[name]
-        waits = behind(house.store, name) if begun else None
+        waits = behind(application.store, name) if begun else None
         result.append(
             {
                 "target": name,
                 "position": cursors[name].position if begun else 0,
-                **(house.store.counts(name)._asdict() if begun else {}),
+                **(application.store.counts(name)._asdict() if begun else {}),
                 "state": _state(error) if error else "behind" if waits else "caught up",
                 "last_failure": waits.reason or None if waits else None,
                 "error": str(error) if error else None,

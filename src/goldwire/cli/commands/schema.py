@@ -36,9 +36,9 @@ def _configuration() -> dict[str, Any]:
 
 def _event(target: str, config: Any) -> dict[str, Any]:
     from goldwire.event.schema import event_schema
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.contract_documents import preview
 
-    with House.of(config) as house:
-        house.target_config(target)
-        return event_schema(preview(house.loaded, target))
+    with Application.of(config) as application:
+        application.target_config(target)
+        return event_schema(preview(application.loaded, target))

@@ -11,7 +11,7 @@ from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import note, say, show, table
 
 if TYPE_CHECKING:
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.targets.azure.service_bus.dead_letters import BrokerDeadLetters
 
 group = typer.Typer(help="What only a Service Bus has.", no_args_is_help=True)
@@ -56,10 +56,10 @@ def list_letters(
     """
     import asyncio
 
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
-    with House.of(config) as house:
-        found = asyncio.run(_letters(house, target, subscription, connection_string).look(limit))
+    with Application.of(config) as application:
+        found = asyncio.run(_letters(application, target, subscription, connection_string).look(limit))
 
     def render() -> None:
         if not found:
@@ -96,12 +96,12 @@ def redrive_letters(
     import asyncio
 
     from goldwire.errors import GoldwireError, NotFoundError
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
 
     if bool(numbers) == everything:
         raise typer.BadParameter("give the numbers of dead letters, or --all")
-    with House.of(config) as house:
-        source = _letters(house, target, subscription, connection_string)
+    with Application.of(config) as application:
+        source = _letters(application, target, subscription, connection_string)
         done = asyncio.run(source.redrive(None if everything else set(numbers or ())))
     show(
         {"target": target, "redriven": done.sent, **{name: getattr(done, name) for name in _REDRIVEN}},
@@ -139,10 +139,12 @@ def _listed(numbers: list[int]) -> str:
     return ", ".join(str(number) for number in numbers)
 
 
-def _letters(house: House, target: str, subscription: str | None, connection_string: str | None) -> BrokerDeadLetters:
+def _letters(
+    application: Application, target: str, subscription: str | None, connection_string: str | None
+) -> BrokerDeadLetters:
     from goldwire.errors import ConfigError
 
-    kind = house.target_config(target).kind
+    kind = application.target_config(target).kind
     if kind != "service_bus":
         raise ConfigError(f"target {target} is of kind {kind}; the broker's dead letters are there for service_bus only")
     from msgspec.structs import replace
@@ -150,9 +152,9 @@ def _letters(house: House, target: str, subscription: str | None, connection_str
     from goldwire.targets.azure.service_bus.dead_letters import BrokerDeadLetters
     from goldwire.targets.azure.service_bus.target import ServiceBusSettings
 
-    settings = house.settings(target)
+    settings = application.settings(target)
     assert isinstance(settings, ServiceBusSettings), "the kind says so"
     if connection_string is not None:
-        resolved = house.loaded.references.resolve(connection_string, "--connection-string")
+        resolved = application.loaded.references.resolve(connection_string, "--connection-string")
         settings = replace(settings, connection_string=resolved, sas_token=None)
     return BrokerDeadLetters(target, settings, subscription)

@@ -25,16 +25,16 @@ def check(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect to a target and verify rights and settings, as far as can be told without writing.
+    """Connect to a target and verify rights and settings, as far as Goldwire can see them without writing.
 
     Each finding is `ok`, a `note`, or a `fix` with what to do; with a `fix` the exit code is 2.
     """
     from goldwire.errors import ConfigError
-    from goldwire.services.application import House
+    from goldwire.services.application import Application
     from goldwire.services.target_check import check_target
 
-    with House.of(config) as house:
-        checked = check_target(house, target)
+    with Application.of(config) as application:
+        checked = check_target(application, target)
 
     def render() -> None:
         table(("what", "state", "finding"), [(one.subject, one.state, one.text) for one in checked.findings])

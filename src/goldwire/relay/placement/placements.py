@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.relay.placement.comparison import share_destination
 from goldwire.relay.placement.record import Reservation, kept_settings, reservations
 from goldwire.targets.base import Placement, PlacementTerms
@@ -42,6 +42,10 @@ class ConfiguredTargets(Protocol):
 
     def location(self, name: str) -> str:
         """Say where a target's settings stand: file, line, column and path."""
+        ...
+
+    def store(self) -> str:
+        """Name the store, for an error."""
         ...
 
 

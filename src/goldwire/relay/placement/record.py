@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from goldwire.canonical import canonical
-from goldwire.changelog.port import Store
+from goldwire.changelog.ports.store import Store
 from goldwire.targets.base import Placement
 
 _BEFORE = {"placement": "standing", "destination": "place", "fixed": "pinned", "distinct": "apart"}

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Protocol
 
 from goldwire.clock import Clock
+from goldwire.errors import StoreBusyError
 from goldwire.relay.placement.check import conflicts_of, refuse
 from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import reservations, save_reservation
 from goldwire.targets.base import Placement
 
-_LOCK = "all places"
+_LOCK = "all destinations"
 """A lock that is no target's, since no target has a blank in its name."""
 
 
@@ -71,10 +73,20 @@ def reserve_placement(placements: Placements, name: str, mine: Placement, now: f
         ConfigError: there is a conflict; nothing is kept then.
         StoreBusyError: another one reserves at this moment; it reads and writes, no more.
     """
-    with placements.store.lock_target(_LOCK):
+    with ExitStack() as held:
+        try:
+            held.enter_context(placements.store.lock_target(_LOCK))
+        except StoreBusyError as error:
+            raise StoreBusyError(_HELD.format(store=placements.configured.store())) from error
         refuse(conflicts_of(placements, name, {name: mine}))
         if not reservations(placements.store, name):
             # In a store from before reservations, what stands for them would end with the first one that is written.
             for one in reversed(placements.reserved(name)):
                 save_reservation(placements.store, name, one.placement, one.types, now)
         save_reservation(placements.store, name, mine, placements.types(name), now)
+
+
+_HELD = (
+    "{store}: another process holds the lock under which a target reserves its placement, which is a matter of a moment: end "
+    "that process, mostly a `goldwire run` that is suspended, then repeat the command"
+)

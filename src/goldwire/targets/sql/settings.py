@@ -54,7 +54,7 @@ class SqlSettings(Settings, frozen=True):
     create_table: Annotated[bool, about("Create the table, if it is not there, and the table of tombstones.")] = False
     types: Annotated[
         dict[str, ColumnType],
-        about("Types of columns for `create_table`, else text; of an existing table's column where it cannot be told."),
+        about("Types of columns for `create_table`, else text; of an existing table's column where the database reports none."),
     ] = field(default_factory=dict)
     lock_timeout_seconds: Annotated[
         float, about("How long to wait for another writer before the send counts as not written.", advanced=True)

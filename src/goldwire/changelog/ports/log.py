@@ -1,0 +1,52 @@
+"""The port of the log: committed versions by position, and the heads of entities.
+
+Positions (`seq`) start at 1 and have no gaps: they are given inside the commit under a lock, so a reader can neither skip a
+position nor meet a lower one later (docs/adr/0003).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Protocol
+
+from goldwire.changelog.rows import LogRow
+
+
+class Log(Protocol):
+    """Every committed version of every entity; nothing in it ever changes."""
+
+    def position(self) -> int:
+        """The newest position, 0 when empty."""
+        ...
+
+    def read(self, after: int, upto: int, limit: int) -> list[LogRow]:
+        """Rows with after < seq <= upto in order, at most `limit`."""
+        ...
+
+    def read_latest(self, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
+        """Like `read`, without rows that have a newer one of their entity at or below `horizon`.
+
+        Returns:
+            the rows, and the position up to which the log was looked at (all between are superseded).
+        """
+        ...
+
+    def rows(self, seqs: Collection[int]) -> dict[int, LogRow]:
+        """Single rows by position."""
+        ...
+
+    def versions(self, wanted: Collection[tuple[str, int]]) -> dict[tuple[str, int], LogRow]:
+        """Single rows by (entity id, version)."""
+        ...
+
+    def history(self, entity_id: str) -> list[LogRow]:
+        """All versions of one entity, oldest first."""
+        ...
+
+    def find_entity(self, system: str, external_id: str) -> str | None:
+        """The entity that a record belongs to."""
+        ...
+
+    def heads(self, entity_type: str | None = None) -> Iterator[LogRow]:
+        """The newest row of every entity, in order of entity id, streamed."""
+        ...

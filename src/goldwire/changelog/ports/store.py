@@ -1,0 +1,28 @@
+"""The store's port, whole: every protocol of this package in one object.
+
+Engines implement it synchronously and in batches. What needs one concern only takes that protocol, not the store.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.ingest import Ingest
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.replays import Replays
+from goldwire.changelog.ports.revisions import Revisions
+
+
+class Store(Ingest, Log, Deliveries, Replays, Revisions, Protocol):
+    """The one place where state lives. One writer at a time; any number of readers.
+
+    A store object is used from one thread at a time: it has one connection, and one transaction on it. A service with several
+    threads has two ways. It lets one thread own the object and hands its calls to that thread, as the relays of `goldwire run`
+    do; or each thread opens an object of its own on the same store. Objects see what others committed, and wait for one
+    another to write, in one process as in several. A held target (`lock_target`) is held by one object alone.
+    """
+
+    def close(self) -> None:
+        """Release everything."""
+        ...

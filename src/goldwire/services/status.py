@@ -1,0 +1,107 @@
+"""Where the log and every target stand."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from goldwire.changelog.ports.store import Store
+from goldwire.changelog.rows import Counts, Cursor
+from goldwire.config.reader import Loaded
+from goldwire.errors import ConfigError
+from goldwire.relay.ledger import balances
+from goldwire.services.backlog import behind
+from goldwire.services.contract_documents import contract_differs
+
+TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind"]
+
+
+class TargetStatus(Struct, frozen=True):
+    """Where one target stands."""
+
+    target: str
+    kind: str | None
+    """None where it is no longer configured."""
+    state: TargetState
+    position: int
+    """Everything up to this position of the log is settled or open."""
+    lag: int | None
+    """Pending changes; this and the next two are None before the target has begun."""
+    dead: int | None
+    parked: int | None
+    revision: int | None
+    """The newest revision of its contract."""
+    configuration_differs: bool | None
+    """Whether its contract was edited since it was applied; None where a key is not at hand to compare it."""
+    balanced: bool | None
+    stopped: str | None
+    """Why it was stopped."""
+    unopened: str | None
+    """Why it cannot be opened,"""
+    unopened_since: str | None
+    """and since when."""
+    last_failure: str | None
+    """What it said last of a delivery that will be tried again."""
+
+
+class Status(Struct, frozen=True):
+    """Where the log and every target stand."""
+
+    position: int
+    """The newest position of the log; 0 while it is empty."""
+    targets: list[TargetStatus]
+
+
+def status(loaded: Loaded, store: Store) -> Status:
+    """Return where the log and every target stand: those that are configured, and those that once were.
+
+    Args:
+        loaded: the configuration.
+        store: its store.
+    """
+    cursors = {cursor.target: cursor for cursor in store.cursors()}
+    names = sorted(set(cursors) | set(loaded.config.targets))
+    return Status(store.position(), [_target(loaded, store, name, cursors.get(name)) for name in names])
+
+
+def _target(loaded: Loaded, store: Store, name: str, cursor: Cursor | None) -> TargetStatus:
+    counts = store.counts(name) if cursor else None
+    revisions = store.revisions(name)
+    configured = name in loaded.config.targets
+    waits = behind(store, name) if cursor and configured else None
+    return TargetStatus(
+        target=name,
+        kind=loaded.config.targets[name].kind if configured else None,
+        state=_state(configured, bool(revisions), cursor, counts),
+        position=cursor.position if cursor else 0,
+        lag=counts.pending if counts else None,
+        dead=counts.dead if counts else None,
+        parked=counts.parked if counts else None,
+        revision=revisions[-1].revision if revisions else None,
+        configuration_differs=_differs(loaded, store, name) if configured else False,
+        balanced=balances(counts) if counts else None,
+        stopped=cursor.stopped if cursor else None,
+        unopened=cursor.unopened if cursor else None,
+        unopened_since=cursor.unopened_since if cursor else None,
+        last_failure=waits.reason or None if waits else None,
+    )
+
+
+def _differs(loaded: Loaded, store: Store, name: str) -> bool | None:
+    try:
+        return contract_differs(loaded, store, name)
+    except ConfigError:  # a person who only looks need not have the keys
+        return None
+
+
+def _state(configured: bool, applied: bool, cursor: Cursor | None, counts: Counts | None) -> TargetState:
+    if not configured:
+        return "not configured"
+    if not applied:
+        return "not applied"
+    if cursor is None or counts is None:
+        return "not begun"
+    if cursor.stopped:
+        return "stopped"
+    return "caught up" if counts.pending == 0 else "behind"
