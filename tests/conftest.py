@@ -1,6 +1,8 @@
 """Settings for all tests."""
 
 import os
+from itertools import groupby
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -9,6 +11,20 @@ settings.register_profile("goldwire", deadline=None)
 # A build server judges a change by the same examples each time; new ones are looked for by whoever runs the tests at home.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same" if os.environ.get("CI") else "goldwire")
+
+
+def pytest_collection_modifyitems(items):
+    """Order the tests so that workers, who take one after the other, are busy to the end.
+
+    What takes long comes first: files that compute mixed with files that wait. Unit tests, a few milliseconds each, fill up.
+    """
+    rooms = {}
+    for path, tests in groupby(items, key=lambda item: item.path):
+        rooms.setdefault(path.relative_to(Path(__file__).parent).parts[0], []).append(list(tests))
+    last = rooms.pop("unit", [])
+    first = [(number / len(files), tests) for files in rooms.values() for number, tests in enumerate(files)]
+    first.sort(key=lambda one: one[0])
+    items[:] = [test for tests in [*(tests for _, tests in first), *last] for test in tests]
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -36,7 +36,7 @@ DataOption = Annotated[
 PortOption = Annotated[int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free port.")]
 TlsOption = Annotated[
     Path | None,
-    typer.Option("--tls", help="Speak TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
+    typer.Option("--tls", help="Use TLS with cert.pem and key.pem of this folder, which are made if it holds none."),
 ]
 HttpsPortOption = Annotated[
     int | None,

@@ -34,7 +34,7 @@ class Emulator:
         folder: keeps everything across restarts; None: in memory.
         policies: who may do what.
         jwt: verifies tokens of Entra; without it none is believed.
-        tls: a server's context; None: plain TCP, which the SDKs speak with `UseDevelopmentEmulator=true`.
+        tls: a server's context; None: plain TCP, which the SDKs use with `UseDevelopmentEmulator=true`.
         port: 0 takes a free one.
         https_port: answers there what a namespace answers on 443, over TLS only; 0 takes a free one, None: nowhere.
         limits: quotas; None: those of the services' standard tiers.
@@ -129,7 +129,7 @@ def connection_string(port: int, policy: Policy, *, entity: str = "", tls: bool 
         port: that it listens on.
         policy: whose key.
         entity: a hub, queue or topic for `EntityPath`; empty: none is named.
-        tls: whether it speaks TLS.
+        tls: whether it uses TLS.
     """
     parts = [
         "Endpoint=sb://localhost" if tls else f"Endpoint=sb://{LOOPBACK}:{port}",

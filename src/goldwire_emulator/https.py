@@ -67,7 +67,7 @@ class Https:
         self.port = runner.addresses[0][1]
 
     async def stop_listening(self) -> None:
-        """Take nobody new; connections over WebSockets end with the AMQP server's."""
+        """Take no new client; connections over WebSockets end with the AMQP server's."""
         for site in list(self._runner.sites) if self._runner is not None else ():
             await site.stop()
 

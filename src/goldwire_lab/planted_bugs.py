@@ -113,7 +113,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "log-time-follows-the-clock": (
         "goldwire.changelog.sqlite.heads",
-        "timestamp(now) if row is None else max(timestamp(now), just_after(row[1]))",
+        "timestamp(now) if newest is None else max(timestamp(now), just_after(newest.committed_at))",
         "timestamp(now)",
     ),
     "contracts-read-before-the-window": (

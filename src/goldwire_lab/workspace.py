@@ -13,7 +13,7 @@ ENTITY_KEY = b"entity-ids-that-a-test-repeats!!"
 
 
 class MemoryWorkspace:
-    """Keeps everything; there is no transaction, so use a fresh one after a batch that raised.
+    """Keeps everything. It has no transaction, so use a fresh one after a batch that raised.
 
     Args:
         entity_key: what ids of entities are made with; always the same unless given, so that a test can name one.

@@ -175,7 +175,7 @@ def test_without_the_packages_of_the_backplane_the_demo_has_three_targets_and_sa
     shell.write("hidden/sitecustomize.py", "import sys\nsys.modules['azure.eventhub'] = None\n")
     shell.environment["PYTHONPATH"] = str(shell.folder / "hidden")
     text = shell.run("demo", "lean").stdout
-    assert "pip install 'goldwire[azure]' goldwire-consumer" in text
+    assert "pip install '.[azure]' ./src/goldwire_consumer ./src/goldwire_emulator" in text
     assert "Three targets under three contracts" in text
     assert "All promises kept" in text
     assert "backplane" not in shell.run("ledger", "--config", "lean/goldwire.yaml").stdout

@@ -25,7 +25,7 @@ def settings_for(cluster: KafkaCluster | KafkaGate, **more: Any) -> KafkaSetting
 def with_target(
     cluster: KafkaCluster, check: Callable[[KafkaTarget], Coroutine[Any, Any, Any]], *, again: bool = False, **settings: Any
 ) -> Any:
-    """Open a target, do something with it, and close it; if asked to, open it again while nobody answers, as the relay does."""
+    """Open a target, use it, and close it; with `again`, open it again while no broker answers, as the relay does."""
     return use(KafkaTarget("k", settings_for(cluster, **settings), SystemClock()), check, again=again)
 
 

@@ -1,4 +1,4 @@
-"""Uses a target as the relay does, for tests: opens it, again while nobody answers, does something with it, and closes it."""
+"""Uses a target as the relay does, for tests: opens it (again while no machine answers), uses it, and closes it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def use(target: _Target, check: Callable[[_Target], Coroutine[Any, Any, Any]], *
     Args:
         target: not yet open.
         check: what is done.
-        again: open it again while nobody answers, as the relay does; otherwise that is an error.
+        again: open it again while no machine answers, as the relay does; otherwise that is an error.
     """
 
     async def run() -> Any:

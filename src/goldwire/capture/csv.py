@@ -22,7 +22,7 @@ class _OpenQuoteError(Exception):
 
 
 class _Feed(Iterator[str]):
-    """Gives lines to the parser, and takes back those that a stray quote made it swallow."""
+    """Gives lines to the parser, and takes back those that it read by a stray quote."""
 
     def __init__(self, source: Iterator[bytes | None]) -> None:
         self._source = source

@@ -1,4 +1,4 @@
-"""Finds an object that has a name twice: I-JSON forbids it, decoders keep the last one, and the value before would be lost."""
+"""Finds an object that has a name twice: I-JSON forbids it, and decoders keep the last value and lose the one before."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _ODD = re.compile(rb'\\|[,{]\s*"\s*:')
 def has_name_twice(line: bytes) -> bool:
     """Say whether some object in a line has a name twice (RFC 7493, section 2.3).
 
-    Most lines have each name once in all; only where one comes again, perhaps in another object, or is written oddly, is the
-    line read once more.
+    Most lines have each name once in all. Where a name comes again, perhaps in another object, or is written oddly, the
+    function reads the line once more.
 
     Args:
         line: valid JSON.

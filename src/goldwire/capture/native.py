@@ -87,7 +87,7 @@ class NativeReader:
     def read(self, line: bytes, origin: str) -> Fact | Decision | Rejected:
         """Return what one line says, or why it says nothing."""
         try:
-            # Decisions are few: a line is tried as one only when the word stands in it as a key.
+            # Decisions are few: the reader tries a line as one only when the word stands in it as a key.
             is_decision = b'"decision"' in line and _is_decision(line)
             found = self._read_decision(line, origin) if is_decision else self._read_fact(line, origin)
             return Rejected(origin, "", NAME_TWICE) if has_name_twice(line) else found

@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 
 def lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Yield lines with their ends; None stands for one that is too long, which was skipped."""
+    """Yield lines with their ends; None stands for one that was too long and is skipped."""
     while line := file.readline(LINE_LIMIT_BYTES):
         if len(line) < LINE_LIMIT_BYTES or line.endswith(b"\n"):
             yield line

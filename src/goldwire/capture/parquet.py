@@ -9,6 +9,7 @@ from goldwire.capture.fact import Fact, Rejected
 from goldwire.capture.mapper import Mapper
 from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import ConfigError, InputError
+from goldwire.extras import install_command
 
 ROWS_AT_A_TIME = 1000
 
@@ -26,10 +27,10 @@ def read_parquet(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Re
         InputError: the file as a whole is unusable.
     """
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: only who reads Parquet needs it
+        import pyarrow as pa  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra: only a reader of Parquet needs it
         from pyarrow import parquet  # noqa: PLC0415 - the same
     except ImportError as error:
-        raise ConfigError("reading Parquet needs an extra: pip install 'goldwire[parquet]'") from error
+        raise ConfigError(f"reading Parquet needs the extra `parquet`: {install_command('parquet')}") from error
     number = 0
     try:
         with parquet.ParquetFile(path) as file:

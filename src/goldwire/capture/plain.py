@@ -36,7 +36,7 @@ def fact_from(
     """Return a fact.
 
     Args:
-        system: who says it.
+        system: which system says it.
         external_id: the record, as that system knows it.
         entity_type: e.g. `Customer`.
         attributes: name to plain value; None says that the system holds no value any more.
@@ -100,7 +100,7 @@ def decision_from(
         attribute: for `override` and `release`.
         value: for `override`, a plain value; None says that there is none.
         decided_at: when, RFC 3339 or a datetime (without an offset: UTC); None: `now`.
-        by: who.
+        by: the steward.
         reason: why.
         origin: where it comes from, for messages.
         now: POSIX seconds; None: the machine's clock.

@@ -1,4 +1,4 @@
-"""The door for files: picks the reader that fits a file and its source."""
+"""Opens files of facts: picks the reader that fits a file and its source."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def read_file(path: Path, spec: SourceSpec | None, now: float, source: str = "NA
         source: the source's name in goldwire.yaml, for errors.
 
     Raises:
-        ConfigError: the source cannot be read so; before the first row.
-        InputError: the file as a whole is unusable; also in the midst of it where it breaks off.
+        ConfigError: the source does not fit the format; raised before the first row.
+        InputError: the file as a whole is unusable; also raised in the middle where it breaks off.
     """
     if not path.is_file():
         raise InputError(f"{path}: {'is no file' if path.exists() else 'there is no such file'}")

@@ -15,7 +15,7 @@ from goldwire.errors import GoldwireError, InputError, StoreFullError
 
 
 class RejectsFile:
-    """Writes rejects; the file comes into being with the first of them.
+    """Writes rejects; the first one creates the file.
 
     Args:
         path: where; an earlier file is replaced.
@@ -34,7 +34,7 @@ class RejectsFile:
         self.close()
 
     def check(self) -> None:
-        """See, before any work is done, that the file can come into being.
+        """Check, before any work is done, that the file can be created.
 
         Raises:
             InputError: its folder is missing, or it cannot be written.

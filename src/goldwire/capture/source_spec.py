@@ -14,7 +14,7 @@ ValueType = Literal["string", "integer", "number", "boolean", "json"]
 
 MEBIBYTE = 1024 * 1024
 RESERVED_SYSTEM = "steward"
-"""Provenance of what a steward decided; no source may call itself so."""
+"""Provenance of what a steward decided; no source may have this name."""
 
 _SUFFIXES: dict[str, Format] = {
     ".csv": "csv",

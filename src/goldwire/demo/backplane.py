@@ -12,16 +12,16 @@ from goldwire.demo.folder import DemoFolder
 from goldwire.errors import GoldwireError
 
 TARGET = "backplane"
-INSTALL = "pip install 'goldwire[azure]' goldwire-consumer"
-"""What brings the packages that this part needs."""
+INSTALL = "pip install '.[azure]' ./src/goldwire_consumer ./src/goldwire_emulator"
+"""What brings the packages that this part needs, in a clone of the repository."""
 
-_NEEDED = ("azure.eventhub", "goldwire_consumer")
+_NEEDED = ("azure.eventhub", "goldwire_consumer", "goldwire_emulator")
 _READY = "ready: "
 _PATIENCE_SECONDS = 30.0
 
 
 def installed() -> bool:
-    """Whether the SDK of Event Hubs and the kit for subscribers are there; Goldwire itself does without either."""
+    """Whether the SDK of Event Hubs, the kit for subscribers and the emulator are there; Goldwire itself needs none."""
     try:
         for module in _NEEDED:
             importlib.import_module(module)

@@ -49,7 +49,10 @@ class Teller:
 
     def without_backplane(self) -> None:
         """Say that a part is left out, and what it needs."""
-        self._say(f"The backplane and its subscriber are left out; they need:\n  {INSTALL}", style="yellow")
+        self._say(
+            f"The backplane and its subscriber are left out; they need, in a clone of the repository:\n  {INSTALL}",
+            style="yellow",
+        )
 
     def ingested(self, intakes: Sequence[Intake]) -> None:
         """Step 1."""

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from goldwire.errors import ContractError
 from goldwire.expression import runtime
+from goldwire.extras import install_command
 
 
 def full_cel(text: str, attributes: Collection[str], why: str) -> Callable[[Mapping[str, str]], Callable[[Any, Any], bool]]:
@@ -30,7 +31,7 @@ def full_cel(text: str, attributes: Collection[str], why: str) -> Callable[[Mapp
     except ImportError as error:
         raise ContractError(
             f"`where` uses {why}, which lies outside the built-in subset of CEL: "
-            "simplify it, or install the extra with `pip install 'goldwire[cel]'`"
+            f"simplify it, or install the extra with `{install_command('cel')}`"
         ) from error
     try:
         program = cel.compile(text)

@@ -1,4 +1,4 @@
-"""The target port: what a target kind declares, and what it answers for each item it was given.
+"""The target port: what a target kind declares, and what it answers for each item it gets.
 
 A target never retries, sleeps, or logs outcomes: it reports what happened to each item, and the relay decides.
 """
@@ -61,7 +61,7 @@ class Rejected(Struct, frozen=True):
 
 
 class Unknown(Struct, frozen=True):
-    """It may or may not have been written: a time-out, a broken connection, a 5xx."""
+    """It may have been written or not: a time-out, a broken connection, a 5xx."""
 
     reason: str
 
@@ -111,9 +111,9 @@ class Finding(Struct, frozen=True):
     subject: str
     """What was looked at, in a word or two, e.g. `partitions`."""
     state: Literal["ok", "note", "fix"]
-    """`fix`: as it is, it will not work or is not safe; `note`: worth knowing, or could not be told."""
+    """`fix`: as it is, it will not work or is not safe; `note`: worth knowing, or not visible to the check."""
     text: str
-    """What is so, and with `fix` what to do. Holds no secret and no value of a record."""
+    """The finding, and with `fix` what to do. Holds no secret and no value of a record."""
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Which target kinds there are, and how one becomes a target: found in this folder and among installed packages.
+"""Finds target kinds in this folder and among installed packages, and makes targets of them.
 
 A kind of your own package is announced in its `pyproject.toml`, and named in the configuration like any other:
 

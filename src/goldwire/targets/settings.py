@@ -46,7 +46,7 @@ def about(
         distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
-    assert not (destination and (secret or url)), "where events go is kept, and reported"
+    assert not (destination and (secret or url)), "where events go is stored, and reported"
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,
@@ -65,7 +65,7 @@ def about(
 
 
 def require_files(name: str, files: Mapping[str, str | None]) -> None:
-    """See that files which a target was given are there.
+    """Check that the files which a target needs are there.
 
     Args:
         name: the target's.

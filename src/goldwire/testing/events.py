@@ -41,7 +41,7 @@ def sealed(
         previous_hash: the predecessor's 32 bytes.
         reason: makes it an `EntityDeleted` with this reason.
         committed_at: recorded time; else the version in seconds after `FIRST_MOMENT_SECONDS`.
-        correlation_id: of whoever caused it.
+        correlation_id: of the cause of the change.
         classification: tags, joined by commas.
         retention_days: of the tags.
     """

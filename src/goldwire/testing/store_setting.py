@@ -39,7 +39,7 @@ class StoreSetting(ABC):
 
     @abstractmethod
     def make_store(self, place: Path, checkpoint: Checkpoint | None = None) -> Store:
-        """Open the store that lives at `place`, created on first sight; a second call opens the same one again.
+        """Open the store at `place`, and create it first where there is none; a second call opens the same one again.
 
         Args:
             place: a path that is unique to the test; an engine without files takes it as a name.

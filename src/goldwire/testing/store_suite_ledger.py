@@ -38,7 +38,7 @@ def _ten(store: Store) -> None:
 
 
 class LedgerSuite(StoreSetting):
-    """What anybody may rely on who asks whether everything is accounted for."""
+    """What a reader of the ledger may rely on."""
 
     def test_the_ledger_counts_every_position_once(self, store: Store) -> None:
         _ten(store)

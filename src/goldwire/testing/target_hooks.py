@@ -54,7 +54,7 @@ class TargetHooks(ABC):
 
     @abstractmethod
     def make_target(self) -> Target:
-        """Return a target that is not open; each time the same place behind it, within a test."""
+        """Return a target that is not open; within a test, each delivers to the same machine."""
 
     @abstractmethod
     async def held(self, entity_id: str) -> Held | None:

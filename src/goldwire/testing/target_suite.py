@@ -299,7 +299,7 @@ class TargetSuite(TargetHooks):
             try:
                 outcome = (await self.send_all(target, [self.event("a", 2, name="Bea")]))[0]
                 if not isinstance(outcome, Unavailable):
-                    # A connection that broke may answer Unknown once; then it is known to be down.
+                    # A broken connection may answer Unknown once; then the target knows that the machine is down.
                     outcome = (await self.send_all(target, [self.event("a", 2, name="Bea")]))[0]
                 assert isinstance(outcome, Unavailable), outcome
                 assert outcome.reason

@@ -231,7 +231,7 @@ def _refusal(behaviour: str, argument: str) -> _Reply | None:
 
 
 async def serve(receiver: Receiver, port: int) -> None:
-    """Run until the process is told to end; the first line on standard output says where."""
+    """Run until a signal ends the process; the first line on standard output is the address."""
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -255,7 +255,7 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=0, help="where to listen on 127.0.0.1; 0: any free port, which is printed")
     parser.add_argument("--log", type=Path, help="file of JSON lines: each event received, and whether it was applied")
-    # No option takes a secret itself: everybody on the machine may read a command line.
+    # No option takes a secret itself: every user of the machine may read a command line.
     parser.add_argument(
         "--secret-file",
         type=Path,

@@ -1,4 +1,4 @@
-"""How a link comes to be: the address is routed, the right is checked, the node is asked, the attach is answered."""
+"""How a link comes to be: it routes the address, checks the right, asks the node, and answers the attach."""
 
 from __future__ import annotations
 

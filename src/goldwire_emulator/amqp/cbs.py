@@ -1,6 +1,6 @@
 """`$cbs`: where a client puts the tokens that give it rights on this connection.
 
-Source: the draft AMQP Claims-based Security of OASIS, as the SDKs speak it.
+Source: the draft AMQP Claims-based Security of OASIS, as the SDKs implement it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CbsNode:
         self._changed = changed
 
     def rights(self, _: Direction) -> frozenset[Right]:
-        """Return that none is needed: this is where they come from."""
+        """Return no right, since a client gets its rights here."""
         return frozenset()
 
     async def attach(self, _: AttachRequest) -> Attachment:

@@ -51,18 +51,18 @@ _CHANNEL_MAX = 4999
 _PLAIN = "PLAIN"
 _MECHANISMS = ("MSSBCBS", _PLAIN, "ANONYMOUS", "EXTERNAL")
 _REFUSED = 1
-"""SASL's outcome for credentials that are not believed."""
+"""SASL's outcome for credentials that the server does not believe."""
 _FLUSHED_AT_BYTES = 256 * 1024
 """Answers of one turn of the loop that are written before it ends."""
 _MOST_UNREAD_BYTES = 4 * 1024 * 1024
-"""Of what was written to a client and not yet taken: beyond that nothing is read from it until it has read."""
+"""The most bytes that wait for a client to read them; beyond that the server reads nothing from it."""
 _SHORTEST_BEAT_SECONDS = 0.05
 _HTTP = b"GET "
 _NO_WEB_SOCKETS = (
-    b"HTTP/1.1 501 AMQP over WebSockets is spoken on the HTTPS port only, use it or TransportType.Amqp\r\n"
+    b"HTTP/1.1 501 AMQP over WebSockets is served on the HTTPS port only, use it or TransportType.Amqp\r\n"
     b"Connection: close\r\nContent-Length: 0\r\n\r\n"
 )
-"""The answer to who asks for a web socket, as azure-servicebus does with `custom_endpoint_address` unless told otherwise."""
+"""The answer to a request for a web socket, which azure-servicebus makes by default with `custom_endpoint_address`."""
 _CLOSING_SECONDS = 5.0
 """How long a client has to read what was written before its connection was closed."""
 
@@ -77,7 +77,7 @@ class Settings(Struct, frozen=True):
     container_id: str = "goldwire-emulator"
     max_frame_bytes: int = 64 * 1024
     idle_timeout_seconds: float = 240.0
-    """A client that is silent for longer is dropped; told to it as half of that."""
+    """The server drops a client that is silent for longer; it announces half of that."""
 
 
 class Connection(asyncio.Protocol):
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
             self._out.clear()
             self._out_bytes = 0
-            if not self._transport.is_closing():  # a client that is gone, before we are told so
+            if not self._transport.is_closing():  # a client that is gone, before asyncio reports it
                 self._transport.write(data)
                 if self._transport.get_write_buffer_size() > _MOST_UNREAD_BYTES:
                     self._transport.pause_reading()
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         elif header == AMQP_HEADER and self._sasl_done:
             self._header_done = True
             self.write(AMQP_HEADER)
-        else:  # the answer to a header that is not spoken is the one that is
+        else:  # the answer to an unknown header is the known one
             self.write(AMQP_HEADER if self._sasl_done else SASL_HEADER)
             self.close()
 

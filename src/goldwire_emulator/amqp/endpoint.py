@@ -21,7 +21,7 @@ from goldwire_emulator.amqp.performatives import Error, Source, State, Target
 
 
 class AmqpError(Exception):
-    """Something that the client is told as an AMQP error: a refused attach, a detached link, a rejected delivery.
+    """A failure that the client receives as an AMQP error: a refused attach, a detached link, a rejected delivery.
 
     Args:
         condition: its symbol, e.g. `amqp:not-found`.
@@ -142,11 +142,11 @@ class OutgoingEndpoint(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[State]:
-        """Take the client's decisions in their order; return for each the state that it is told, the same or `Rejected`."""
+        """Take the client's decisions in their order; return the state to answer for each: the same or `Rejected`."""
         ...
 
     def closed(self) -> None:
-        """The link is gone, whoever ended it; called once, last. Deliveries that are not settled stay so."""
+        """The link is gone, from either side; called once, last. Deliveries that are not settled stay so."""
         ...
 
 

@@ -193,7 +193,7 @@ class OutgoingLink(BaseLink):
             self._drained()
 
     def _drained(self) -> None:
-        """Use up the credit that nothing was there for, and say so."""
+        """Use up the credit for which there was no message, and report that to the client."""
         self._delivery_count = (self._delivery_count + self._credit) & _SERIAL
         self._credit = 0
         self._send_flow(drain=True)
@@ -299,7 +299,7 @@ class IncomingLink(BaseLink):
             self._grant()
 
     def on_transfer(self, transfer: Transfer, payload: bytes) -> None:
-        """Take a frame; a delivery that is whole goes to the endpoint."""
+        """Take a frame, and pass a whole delivery to the endpoint."""
         if not self.is_open:
             return
         if self._first is None:
@@ -310,7 +310,7 @@ class IncomingLink(BaseLink):
             self.detach(self._size_error())
             return
         if too_large:
-            self._parts.clear()  # it goes on being sent, and is counted only
+            self._parts.clear()  # the client goes on sending it; the link only counts it
         elif payload:
             self._parts.append(payload)
         if transfer.more and not transfer.aborted:
@@ -354,7 +354,7 @@ class IncomingLink(BaseLink):
 
 
 def _dispose(session: SessionSide, outcomes: Sequence[tuple[int, State]], *, role: bool) -> None:
-    """Tell outcomes, one disposition for each run of adjacent deliveries with the same one."""
+    """Send outcomes, one disposition for each run of adjacent deliveries with the same outcome."""
     numbered = [(delivery_id - index, delivery_id, state) for index, (delivery_id, state) in enumerate(outcomes)]
     for (_, state), run in groupby(numbered, key=lambda one: (one[0], one[2])):
         ids = [delivery_id for _, delivery_id, _ in run]

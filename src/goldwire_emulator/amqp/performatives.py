@@ -107,7 +107,7 @@ class Attach(Composite):
     name: str = ""
     handle: int = 0
     role: bool = False
-    """True: the one who says so is the receiver."""
+    """True: the sender of this attach is the receiver."""
     snd_settle_mode: int = 2
     rcv_settle_mode: int = 0
     source: Source | None = None
@@ -122,7 +122,7 @@ class Attach(Composite):
 
 
 class Flow(Composite):
-    """Tells windows and credit."""
+    """Reports windows and credit."""
 
     code = 0x13
     symbol = "amqp:flow:list"
@@ -162,7 +162,7 @@ class Transfer(Composite):
 
 
 class Disposition(Composite):
-    """Tells the state of deliveries."""
+    """Reports the state of deliveries."""
 
     code = 0x15
     symbol = "amqp:disposition:list"

@@ -27,7 +27,7 @@ from goldwire_emulator.amqp.values import Int, Symbol
 
 _LOG = logging.getLogger(__name__)
 _MOST_UNSENT_BYTES = 16 * 1024 * 1024
-"""Of answers that a client asked for and gives no credit to be sent."""
+"""The most bytes of answers that wait for a client's credit."""
 
 
 class Outbox:
@@ -124,7 +124,7 @@ class Inbox:
         return states
 
     def closed(self) -> None:
-        """Stop answering: nobody reads it."""
+        """Stop answering, since no client reads the answers."""
         if self._task is not None:
             self._task.cancel()
 

@@ -73,7 +73,7 @@ class SasAuthority:
         return self._verify_sas(token, path_of(audience))
 
     def verify_plain(self, name: str, key: str) -> Claim:
-        """Return what a policy gives to who knows its key, for as long as the connection lasts.
+        """Return what a policy gives to a client that knows its key, for as long as the connection lasts.
 
         Raises:
             AmqpError: there is no such policy, or its key is another.

@@ -202,7 +202,7 @@ class Session:
             self.flow(Flow())
 
     def on_disposition(self, disposition: Disposition) -> None:
-        """Take what the client decided about what it received; about what it sent it has nothing to say that matters."""
+        """Take what the client decided about what it received; its decisions about what it sent have no effect."""
         if not disposition.role:
             return
         last = disposition.first if disposition.last is None else disposition.last

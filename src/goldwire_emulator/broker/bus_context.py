@@ -53,7 +53,7 @@ class BusContext:
     def catch_up(self) -> None:
         """Do what has fallen due, so that what follows sees the entities as of now.
 
-        Not within a transaction: whoever began it has caught up before, and a refusal must not undo what fell due.
+        Within a transaction it does nothing: the caller has caught up before, and a refusal must not undo what fell due.
         """
         if not self.store.in_transaction and self.due_ms is not None and self.due_ms <= self.now_ms():
             self.advance()

@@ -1,4 +1,4 @@
-"""Turns the JSON text of a configuration into its types; what is wrong is told with line, column and field."""
+"""Turns the JSON text of a configuration into its types; reports what is wrong with line, column and field."""
 
 from __future__ import annotations
 

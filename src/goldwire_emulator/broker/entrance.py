@@ -143,7 +143,7 @@ class Entrance:
         return sequence
 
     def _is_new(self, message: NewMessage, now_ms: int) -> bool:
-        """Whether the message id was not seen within the window; it is remembered from now on."""
+        """Return whether the message id was not seen within the window, and remember it from now on."""
         if self._window_ms is None or message.message_id is None:
             return True
         key, forget_at_ms = (self._id, message.message_id), now_ms + self._window_ms

@@ -13,7 +13,7 @@ Kind = Literal["queue", "topic", "subscription"]
 
 
 class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What cannot change any more; named as in Config.json when it is written.
+    """What cannot change any more; the names in the store are those of Config.json.
 
     Attributes:
         kind: what it was made as.

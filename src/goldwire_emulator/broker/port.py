@@ -20,7 +20,7 @@ class NewEvent(msgspec.Struct, frozen=True):
 
     Attributes:
         payload: the encoded AMQP message exactly as the publisher sent it; the broker never looks inside.
-        partition_key: kept on the event and given back; it routes only if `append` is told to.
+        partition_key: kept on the event and given back; it routes only if the caller of `append` asks for that.
     """
 
     payload: bytes

@@ -164,7 +164,7 @@ class ServiceBus:
         )
 
     def _recover(self) -> None:
-        """After a restart nobody holds a lock; a delivery that the broker's end cut off is not the receiver's failure."""
+        """Free all locks after a restart; a delivery that the broker's end cut off is not the receiver's failure."""
         with self._store.transaction() as database:
             database.execute("UPDATE messages SET lock_token = NULL, locked_until_ms = NULL WHERE lock_token IS NOT NULL")
             database.execute("CREATE TEMP TABLE live (entity INTEGER PRIMARY KEY)")
@@ -237,7 +237,7 @@ class _Topic:
         self._id = context.entity(settings.name)
 
     def deliver(self, message: NewMessage, now_ms: int) -> None:
-        """Give every subscription the copies that its rules select; what none selects is gone."""
+        """Give every subscription the copies that its rules select; a message that none selects is gone."""
         lives = [each for each in (message.time_to_live_ms, self._settings.default_time_to_live_ms) if each is not None]
         with self._context.store.transaction() as database:
             sequence = message.origin_sequence or rows.next_sequence(database, self._id)

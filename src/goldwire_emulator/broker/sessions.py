@@ -1,6 +1,6 @@
 """Sessions: a receiver holds one at a time, in it messages come in order, and it keeps a state of its own.
 
-Locks live in memory: when the broker goes, its connections go, and with them what they held.
+Locks live in memory: when the broker ends, its connections end, and so do their locks.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Sessions:
         """Lock a session.
 
         Args:
-            session_id: None: the one with the oldest free message among those that nobody holds.
+            session_id: None: the one with the oldest free message among those that no receiver holds.
             holder: names the receiver.
             lost: called when the lock ends without being released.
 
@@ -99,7 +99,7 @@ class Sessions:
         """The lock on a session.
 
         Raises:
-            SessionLockLostError: nobody holds it, or not this receiver.
+            SessionLockLostError: this receiver does not hold it.
         """
         self._context.catch_up()
         lock = self._locks.get(session_id)

@@ -27,7 +27,7 @@ class Place(NamedTuple):
     name: str
 
     def of(self, message: NewMessage) -> Any:
-        """Its value; None if it is not there. Names are compared without case."""
+        """Return its value; None if it is not there. Names are compared without case."""
         if self.scope == "sys":
             return message.system.get(self.name)
         if self.name in message.application:

@@ -1,4 +1,4 @@
-"""Throttling as the services do it: what comes too fast is refused with server-busy and may come again later."""
+"""Throttling as the services do it: it refuses with server-busy what comes too fast; the client may send it again later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Throttle:
     """Lets a second's worth through at once and then no more than the rate.
 
     Args:
-        clock: tells how much time has passed.
+        clock: measures how much time has passed.
         per_second: the rate; None lets everything through. It may be set at any time, which is how a test turns
             throttling on and off.
     """

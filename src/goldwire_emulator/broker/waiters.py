@@ -1,4 +1,4 @@
-"""Who waits for messages of an entity: callbacks, called whenever there may be something new."""
+"""The receivers that wait for messages of an entity: callbacks, called whenever there may be something new."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Waiting:
         return stop
 
     def wake(self) -> None:
-        """Tell all, each time another one first, so that nobody is always served before the others."""
+        """Call all, each time another one first, so that no receiver is always served before the others."""
         if self._wakes:
             self._wakes.append(self._wakes.pop(0))
         for wake in tuple(self._wakes):

@@ -1,4 +1,4 @@
-"""Receivers of a partition in a consumer group: where they begin, what they are sent, and who takes a partition from whom."""
+"""Receivers of a partition in a consumer group: where they begin, what they get, and which receiver takes a partition over."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def position_of(filters: dict[str, Any] | None) -> Position:
 
 
 class Readers:
-    """Who reads which partition in which consumer group: the epochs' rules.
+    """Holds which receiver reads which partition in which consumer group, by the rules of epochs.
 
     The receiver with the highest epoch has a partition for itself; a later one of the same epoch takes it over. Source:
     https://learn.microsoft.com/azure/event-hubs/event-hubs-event-processor-host, "Epoch".
@@ -139,7 +139,7 @@ class Consumer:
         self._unsubscribe: Callable[[], None] = lambda: None
 
     def opened(self, link: Link) -> None:
-        """Take the partition, and hear of its appends."""
+        """Take the partition, and ask for a call after each append."""
         self._link = link
         self._readers.enter(self._slot, self)
         self._unsubscribe = self._hub.subscribe(self._partition_id, link.wake)
@@ -180,7 +180,7 @@ class Consumer:
         return Delivery(self._sent.to_bytes(8, "big"), payload, settled=True)
 
     def _metrics(self) -> dict[str, Any] | None:
-        """Return what the partition holds in all, for a client that asked to be told."""
+        """Return what the partition holds in all, for a client that asked for it."""
         if self._now is None:
             return None
         state = self._hub.state(self._partition_id)

@@ -22,7 +22,7 @@ HUB = "com.microsoft:eventhub"
 PARTITION = "com.microsoft:partition"
 
 _BEGIN_OF_TIME_MS = -62_135_596_800_000
-"""0001-01-01, which the service tells as the time of the last event where there was none."""
+"""0001-01-01, which the service reports as the time of the last event where there was none."""
 
 
 class HubManagement:
@@ -36,7 +36,7 @@ class HubManagement:
         self._hubs = hubs
 
     def rights(self, _: Direction) -> frozenset[Right]:
-        """Return that none is needed to attach: each request names its hub, and the right on that is looked at then."""
+        """Return no right, since an attach needs none: each request names its hub, and the node checks the right then."""
         return frozenset()
 
     async def attach(self, _: AttachRequest) -> Attachment:

@@ -1,4 +1,4 @@
-"""Senders to a hub or to one of its partitions: batches are opened, keys found, refusals told."""
+"""Senders to a hub or to one of its partitions: opens batches, finds keys, answers refusals."""
 
 from __future__ import annotations
 

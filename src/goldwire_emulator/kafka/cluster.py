@@ -1,6 +1,6 @@
-"""A Kafka cluster in this process: librdkafka's own mock cluster, with the faults that it can be told to have.
+"""A Kafka cluster in this process: librdkafka's own mock cluster, with faults on demand.
 
-It speaks the real protocol on loopback, and holds what it was sent in memory. The Python client can start one by itself
+It uses the real protocol on loopback, and holds what it receives in memory. The Python client can start one by itself
 (`test.mock.num.brokers`) but not reach its controls, so they are called in the C library which that client brings.
 """
 

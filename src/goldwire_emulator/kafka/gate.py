@@ -1,6 +1,6 @@
-"""A gate before a Kafka cluster that knows neither TLS nor SASL: it has both, and lets nobody through unauthenticated.
+"""A gate before a Kafka cluster that knows neither TLS nor SASL: it has both, and lets no unauthenticated client through.
 
-librdkafka's mock cluster (`kafka_cluster`) takes everybody in plain text. The gate listens in its place, believes only whom its
+librdkafka's mock cluster (`kafka_cluster`) takes every client in plain text. The gate listens in its place, believes whom its
 mechanisms believe, and passes everything else on. The cluster's answers name the gate's ports, so that clients stay with it.
 """
 
@@ -54,10 +54,10 @@ class KafkaGate:
 
     Args:
         bootstrap: host and port of each broker behind it, joined by commas, all on 127.0.0.1.
-        mechanisms: how a client may authenticate; none: nobody has to.
+        mechanisms: how a client may authenticate; none: no client has to.
         tls: a server's context; None: plain text.
         session_seconds: the longest that an authentication holds (`connections.max.reauth.ms` of a broker).
-        announces: whether a client is told how long its session lasts (KIP-368). Then a request after its end breaks the
+        announces: whether a client learns how long its session lasts (KIP-368). Then a request after its end breaks the
             connection; else the connection is cut at its end, as a broker does that knows only the token.
         now: POSIX seconds.
     """
@@ -79,9 +79,9 @@ class KafkaGate:
         self.ports: dict[int, int] = {}
         """Port of each broker, and the gate's own for it."""
         self.admitted: list[Admitted] = []
-        """Who was let in, in order; who authenticates again is there again."""
+        """The clients that were let in, in order; a client that authenticates again is there again."""
         self.refused = 0
-        """How many were not."""
+        """How many clients were not let in."""
         self.bootstrap = ""
         """Host and port of the gate for each broker, joined by commas."""
         self._brokers = _ports(bootstrap)
@@ -259,7 +259,7 @@ class _Passage:
         return authenticated(request, 0, "", challenge, 0)
 
     def _admit(self, admitted: Admitted) -> int:
-        """Let a client in; return the milliseconds that it is told, 0 for none."""
+        """Let a client in; return the milliseconds that it learns, 0 for none."""
         gate = self._gate
         gate.admitted.append(admitted)
         now = gate.now()

@@ -23,7 +23,7 @@ _HASHES = {"SCRAM-SHA-256": "sha256", "SCRAM-SHA-512": "sha512"}
 
 
 class Admitted(Struct, frozen=True):
-    """A client whom the broker believes."""
+    """A client that the broker believes."""
 
     name: str
     expires_at: float = inf
@@ -31,11 +31,11 @@ class Admitted(Struct, frozen=True):
 
 
 class RefusedError(Exception):
-    """The client is not who it says it is. The text is what it is told; it holds no secret."""
+    """The client is not who it says it is. The client receives the text; it holds no secret."""
 
 
 Exchange = Generator[bytes, bytes, tuple[bytes, Admitted]]
-"""Is sent what the client says and yields what the broker answers; returns the last answer and whom it admits."""
+"""Receives what the client says and yields what the broker answers; returns the last answer and the client it admits."""
 
 
 class Mechanism(Protocol):
@@ -56,7 +56,7 @@ class Plain:
     """A name and a password in the clear.
 
     Args:
-        check: returns whom they admit, or raises a RefusedError.
+        check: returns the client that they admit, or raises a RefusedError.
     """
 
     name = "PLAIN"
@@ -113,7 +113,7 @@ class OauthBearer:
     """A token.
 
     Args:
-        check: returns whom it admits and until when, or raises a RefusedError.
+        check: returns the client that it admits and until when, or raises a RefusedError.
     """
 
     name = "OAUTHBEARER"
@@ -122,7 +122,7 @@ class OauthBearer:
         self._check = check
 
     def exchange(self) -> Exchange:
-        """Take the token from the first message; a client that is refused acknowledges that before it is told so."""
+        """Take the token from the first message; a refused client acknowledges that before the connection ends."""
         fields = (yield b"").decode().split("\x01")
         token = next((field.removeprefix("auth=Bearer ") for field in fields if field.startswith("auth=Bearer ")), "")
         try:

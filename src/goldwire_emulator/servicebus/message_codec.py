@@ -18,9 +18,9 @@ from goldwire_emulator.broker.message import Edits, MessageState, NewMessage, St
 SCHEDULED = "x-opt-scheduled-enqueue-time"
 PARTITION_KEY = "x-opt-partition-key"
 _LONGEST_MS = 0xFFFFFFFF
-"""A header's time to live is 32 bits wide: a longer one is told by the properties' two times."""
+"""A header's time to live is 32 bits wide: a longer one follows from the properties' two times."""
 _EVER_MS = 10_000 * 366 * 24 * 3_600_000
-"""The longest life that is reckoned with."""
+"""The longest life that the codec counts with."""
 _LARGEST_LONG = (1 << 63) - 1
 _BY_PROPERTY = {
     "message_id": "message_id",
@@ -96,7 +96,7 @@ def write(message: StoredMessage, *, locked_until_ms: int | None = None) -> byte
 
     Args:
         message: from the broker.
-        locked_until_ms: when its lock ends, which is told only where the message has a lock of its own.
+        locked_until_ms: when its lock ends; the message shows it only where it has a lock of its own.
     """
     payload = _edited(message.payload, message.edits)
     annotations: dict[str, Any] = {

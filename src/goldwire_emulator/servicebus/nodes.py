@@ -28,7 +28,7 @@ def ticks(at_ms: int) -> int:
 
 
 def holder_name(connection_id: int, link_name: str) -> str:
-    """Return how a session's holder is called: a link of a connection."""
+    """Return the name of a session's holder, which is a link of a connection."""
     return f"{connection_id}/{link_name}"
 
 
@@ -53,7 +53,7 @@ class ServiceBusRouter:
 
 
 class _ManagementNode:
-    """`ENTITY/$management`; what each operation needs is checked when it is asked for."""
+    """`ENTITY/$management`; each request checks the right that its operation needs."""
 
     def __init__(self, bus: ServiceBus, path: str) -> None:
         self._management = Management(bus, path)

@@ -1,4 +1,4 @@
-"""What a receiver's link leads to: a queue, a subscription or a dead-letter queue hands out messages and takes decisions."""
+"""What a receiver's link leads to: a queue, subscription or dead-letter queue, which hands out messages and takes decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a sender's link leads to: a queue or a topic takes messages and batches."""
+"""What a sender's link leads to: a queue or a topic, which takes messages and batches."""
 
 from __future__ import annotations
 

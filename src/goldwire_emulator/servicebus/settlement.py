@@ -16,7 +16,7 @@ from goldwire_emulator.servicebus.message_codec import edits_from
 
 
 def settle(queue: MessageQueue, token: UUID, state: State) -> State:
-    """Do what the receiver decided; return what it is told: the same outcome, or a rejection with the reason."""
+    """Do what the receiver decided; return the answer: the same outcome, or a rejection with the reason."""
     try:
         _apply(queue, token, state)
     except RefusalError as error:

@@ -38,7 +38,7 @@ Chunks = Sequence[Sequence[Item]]
 
 
 def installed() -> list[str]:
-    """Return which of these figures can be had: the clients are extras."""
+    """Return which of these figures can be measured here: the clients are extras."""
     found = {module for module in ("confluent_kafka", "azure") if find_spec(module) is not None}
     return [name for name, needed in FIGURES.items() if needed <= found]
 
@@ -253,7 +253,7 @@ async def _bare_bus(settings: Mapping[str, Any], chunks: Chunks, tick: Callable[
 
 
 def _records(chunk: Sequence[Item]) -> Iterator[tuple[str, bytes, list[tuple[str, str]]]]:
-    """Return key, body and headers of messages as large as Goldwire's: everything that can be said beforehand is."""
+    """Return key, body and headers of messages as large as Goldwire's: all of it is computed beforehand."""
     for item in chunk:
         event = item.event
         yield event.entity_id, event.body, [("messageId", f"Customer:{event.entity_id}:1"), *_SAID]
@@ -271,7 +271,7 @@ _SAID = [
 
 @contextmanager
 def _broker(module: str, *words: str) -> Iterator[str]:
-    """Run a broker in another process, and yield the address that it tells."""
+    """Run a broker in another process, and yield the address that it prints."""
     command = [sys.executable, "-m", module, *words]
     process = subprocess.Popen(  # noqa: S603 - ourselves, with our own arguments
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -55,7 +55,7 @@ def _ceiling(setting: Setting, name: str, entity: str, batch_bytes: int) -> Thro
 
 def _messages(count: int) -> Iterator[bytes]:
     """Yield encoded messages as large as those of the targets."""
-    from goldwire_emulator.amqp.message import Message  # noqa: PLC0415 - who measures something else need not load it
+    from goldwire_emulator.amqp.message import Message  # noqa: PLC0415 - other figures need not load it
     from goldwire_emulator.amqp.performatives import Properties  # noqa: PLC0415
 
     for number in range(count):
@@ -93,7 +93,7 @@ def _insert(batches: Sequence[Sequence[bytes]], setting: Setting) -> None:
 
 
 class _Sender:
-    """A client that knows what it will be answered: it writes frames that were made beforehand, and counts what is accepted."""
+    """A client that knows every answer beforehand: it writes frames that were made earlier, and counts what is accepted."""
 
     def __init__(self, port: int, entity: str) -> None:
         from goldwire_emulator.amqp import frames, performatives  # noqa: PLC0415

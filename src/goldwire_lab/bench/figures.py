@@ -13,7 +13,7 @@ from goldwire_lab.bench.setting import Size
 Verdict = Literal["met", "missed"]
 
 PER = 100_000
-"""CPU time is told for so many events, because one event takes microseconds."""
+"""CPU time is stated for so many events, because one event takes microseconds."""
 
 
 class Cost(NamedTuple):

@@ -1,4 +1,4 @@
-"""The floors: the least that any Python program would have to do on the same rows, written as lean as it can honestly be."""
+"""The floors: the least that any Python program would have to do on the same rows, written as lean as is honest."""
 
 from __future__ import annotations
 

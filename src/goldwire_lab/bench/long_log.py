@@ -28,7 +28,7 @@ GROWTH_AIM_BYTES = 16 * 1024 * 1024
 """What the allocator may add; a log held in memory would add over a gigabyte."""
 
 FILLS_CACHES_ROWS = 50_000
-"""Of a log whose first tenth is shorter, growth says nothing: SQLite's page cache of 64 MiB is still filling."""
+"""Where the first tenth of the log is shorter, growth says nothing: SQLite's page cache of 64 MiB is still filling."""
 
 _LOOK_SECONDS = 0.0005
 _FEW = 2_000
@@ -41,7 +41,7 @@ class LongLog:
     Args:
         folder: an empty one.
         size: how long the log is.
-        tick: told how many rows further the log is.
+        tick: called with the number of rows that were added.
     """
 
     def __init__(self, folder: Path, size: Size, tick: Tick) -> None:
@@ -70,7 +70,7 @@ class LongLog:
         """Kill a relay in mid-send and start it again.
 
         Args:
-            tick: told how many events further the target is.
+            tick: called with the number of events that the target got since the last call.
         """
         lines = self._folder / "killed.jsonl"
         settled = self._kill_in_mid_send(lines)
@@ -104,7 +104,7 @@ class LongLog:
         """Tail the log from its beginning, and look at the process's memory meanwhile.
 
         Args:
-            tick: told how many events further the target is.
+            tick: called with the number of events that the target got since the last call.
         """
         rows, tenth = self._size.log_rows, self._size.log_rows // 10
         first, last, most = 0, 0, 0
@@ -161,7 +161,7 @@ class LongLog:
     def _follow(
         self, process: subprocess.Popen[bytes], target: str, tick: Tick, look: Callable[[Cursor], None] = lambda _: None
     ) -> None:
-        """Wait for the end of a relay, telling how far it is."""
+        """Wait for the end of a relay, and report how far it is."""
         before = self._cursor(target).start
         while process.poll() is None:
             cursor = self._cursor(target)

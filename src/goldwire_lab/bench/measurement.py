@@ -1,4 +1,4 @@
-"""How time is taken: CPU time of this process and wall time, floor and figure in turns, on one core where that can be had."""
+"""How time is taken: CPU time of this process and wall time, floor and figure in turns, on one core where possible."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Work = Callable[[int], object]
 
 def take(work: Work, number: int) -> Cost:
     """Return what a piece of work takes."""
-    gc.collect()  # what an earlier round left behind is not this one's
+    gc.collect()  # an earlier round's garbage must not count in this one
     cpu, wall = time.process_time(), time.perf_counter()
     work(number)
     return Cost(time.process_time() - cpu, time.perf_counter() - wall)

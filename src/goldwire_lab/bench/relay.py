@@ -109,10 +109,10 @@ class BareRelay:
 
 
 def prove(application: Application, target: str, events: int) -> None:
-    """See that each event was delivered, and accounted for.
+    """Check that each event was delivered, and accounted for.
 
     Raises:
-        VerificationError: it was not so; a figure of it would say nothing.
+        VerificationError: an event was not; a figure would say nothing.
     """
     found = ledger(application.store, target, recount=True)
     if not found.balanced or found.counts.delivered != events:

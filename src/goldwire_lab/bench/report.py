@@ -6,7 +6,7 @@ from goldwire.cli.output import say, table
 from goldwire_lab.bench.figures import Aim, Machine, Memory, Recovery, Report
 
 ROUNDS_MIN = 3
-"""With fewer there is no median to speak of."""
+"""With fewer there is no useful median."""
 
 
 def print_report(report: Report) -> None:

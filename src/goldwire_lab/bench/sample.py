@@ -78,7 +78,7 @@ def _configuration(store: Path, targets: Mapping[str, Mapping[str, Any]]) -> dic
 
 
 def entity_id(number: int) -> str:
-    """Return the id of the n-th entity; like real ones, neighbours have nothing in common."""
+    """Return the id of the n-th entity; as with real ids, neighbours have nothing in common."""
     return "goldwire:entity:" + blake2b(b"%d" % number, digest_size=16).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What every figure is given: where to work, on which log, how much, how often, and whom to tell how far it is."""
+"""What every figure gets: where to work, on which log, how much, how often, and the callback for progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 Tick = Callable[[int], None]
-"""Told, again and again, how much further the work is."""
+"""Called, again and again, with the amount of work done since the last call."""
 
 
 class Size(Struct, frozen=True):
@@ -45,4 +45,4 @@ class Setting(Struct):
     events: int
     rounds: int
     tick: Tick
-    """Told of events, the floors' too."""
+    """Called with the number of events, the floors' too."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from goldwire_consumer import Event
 
 BATCH = 200
-"""Messages in one transaction, here and in the floor; what the kit's adapters take at most unless told otherwise."""
+"""Messages in one transaction, here and in the floor; the default of the kit's adapters."""
 
 _READ = 1_000
 _TABLE = "CREATE TABLE customer (id TEXT PRIMARY KEY, version INTEGER NOT NULL, email TEXT, city TEXT)"
@@ -41,7 +41,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def installed() -> bool:
-    """Whether the kit is there; it is a package of its own, and Goldwire does without."""
+    """Return whether the kit is installed; it is a package of its own, and Goldwire works without it."""
     return find_spec("goldwire_consumer") is not None
 
 
@@ -53,7 +53,7 @@ def subscriber(setting: Setting) -> Throughput:
         VerificationError: an event was not applied.
     """
     if not installed():
-        raise ConfigError("the figure subscriber measures the kit for subscribers: pip install goldwire-consumer")
+        raise ConfigError("the figure subscriber measures goldwire-consumer: in a clone, pip install ./src/goldwire_consumer")
     sent = list(_sealed(setting))
 
     def bare(number: int) -> None:

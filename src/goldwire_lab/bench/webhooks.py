@@ -58,7 +58,7 @@ def _arrays(bodies: Sequence[bytes]) -> list[bytes]:
 
 async def _post_all(bare: BareRelay, url: str, pack: Pack) -> None:
     """POST all events with as many workers as there are connections, and nothing around it."""
-    from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - who measures something else need not load it
+    from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - other figures need not load it
 
     async with ClientBuilder().no_proxy().build() as client:
         for bodies in bare.chunks(floor.encoded):

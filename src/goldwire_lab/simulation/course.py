@@ -42,7 +42,7 @@ class Course:
         yield
 
     def _take(self, batch: Sequence[Entry], workspace: Workspace, correlation_id: str) -> None:
-        """Master facts and decisions; then those who ask to be forgotten are."""
+        """Master facts and decisions; then erase the people who ask to be forgotten."""
         self._mastering.apply([entry for entry in batch if not isinstance(entry, Erasure)], workspace, correlation_id)
         records = workspace.records([entry.record for entry in batch if isinstance(entry, Erasure)])
         heads = workspace.entities(sorted({record.entity_id for record in records.values()}))

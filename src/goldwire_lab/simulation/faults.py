@@ -36,7 +36,7 @@ class Process:
         self.killed_at = ""
 
     def step(self, name: str) -> None:
-        """Live on, or be killed at this step.
+        """Continue, or raise the crash of this step.
 
         Raises:
             SimulatedCrash: this is the end, or was before.
@@ -84,7 +84,7 @@ class Faults(Struct):
 
 
 class Arrived(Protocol):
-    """Told of each item when it reaches the other side."""
+    """Called with each item when it reaches the other side."""
 
     def __call__(self, item: Item, *, late: bool = False) -> None:
         """Take note; `late`: the sender had given up."""
@@ -99,8 +99,8 @@ class Link:
 
     Args:
         inner: the real target, which stands for the other side.
-        arrived: told of each item when it reaches the other side.
-        leaving: told of items when they are handed over, whatever becomes of them.
+        arrived: called with each item when it reaches the other side.
+        leaving: called with items when the relay hands them over, also where they are lost.
     """
 
     batch_limit: ClassVar[int] = 1_000
@@ -123,7 +123,7 @@ class Link:
         """The other side stays open."""
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Carry items over, with what the seed has in store for them."""
+        """Carry items over, with the faults that the seed draws for them."""
         self._process.step("send:before")
         self._leaving(items)
         faults, random = self._faults, self._random
@@ -173,7 +173,7 @@ class Link:
         return await self._inner.send(items) if items else []
 
     def _garble(self, answers: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Answer as no target may: the types promise otherwise, which is the point."""
+        """Answer as no target may: the types promise otherwise, and the relay must survive it."""
         if self._random.random() < 0.5:
             raise asyncio.CancelledError
         number: Any = 7

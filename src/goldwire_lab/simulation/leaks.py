@@ -29,7 +29,7 @@ class Leaks:
 
     Args:
         target: its name.
-        report: told of each broken promise. It must not raise: a relay takes a target's errors for the target's.
+        report: called with each broken promise. It must not raise: a relay takes a target's errors for the target's.
     """
 
     def __init__(self, target: str, report: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ class Leaks:
 
 
 def leaks(terms: Terms, clearance: Sequence[str], row: LogRow, body: bytes) -> Iterator[str]:
-    """Tell what of an event a contract does not let out.
+    """Yield what of an event a contract does not let out.
 
     Args:
         terms: the contract.

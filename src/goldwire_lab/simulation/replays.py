@@ -17,7 +17,7 @@ CANCELLED = 0.03
 
 
 class _Expected(NamedTuple):
-    """What was so when a replay was asked for."""
+    """The state when the operator asked for a replay."""
 
     versions: dict[str, int]
     """Newest version that the target had been sent, of each entity whose newest lies in the range."""
@@ -69,7 +69,7 @@ class Replaying:
         store.add_replay(Replay(replay_id, cursor.target, selection, "the operator", timestamp(now), rate=rate))
 
     def check(self, store: Store, witnesses: dict[str, Witness], findings: list[str]) -> None:
-        """Report what does not hold of the replays, once all is calm."""
+        """Report which promises about replays are broken, once all is calm."""
         for replay in store.replays():
             witness, name = witnesses[replay.target], f"{replay.target}: {replay.id}"
             if replay.state == "open":

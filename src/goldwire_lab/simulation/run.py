@@ -1,4 +1,4 @@
-"""Runs seeds one after another and tells which of them break a promise. A seed fails again exactly as it failed once."""
+"""Runs seeds one after another and reports which of them break a promise. A seed always fails in the same way."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ SILENCE_SECONDS = 5_000.0
 
 
 class Quiet(Observer):
-    """Reports nothing: thousands of seeds would drown what matters."""
+    """Reports nothing: the lines of thousands of seeds would hide what matters."""
 
     def attempt(self, items: Sequence[Item], outcomes: Sequence[Outcome], duration_seconds: float) -> None:
         """Keep silent."""
@@ -74,7 +74,7 @@ class Interrupted(StoreCall):
         self._turn = turn
 
     async def __call__(self, function: Callable[..., T], *args: Any) -> T:
-        """Let the operator act, or not, and then call; whoever looks for an open replay begins a turn of it."""
+        """Let the operator act, or not, and then call; a relay that looks for an open replay begins a turn of it."""
         self._operate()
         if function.__name__ == "open_replay":
             self._turn()
@@ -210,7 +210,7 @@ class Scenario:
             self.clock.skew_seconds = 0.0
 
     def _bury(self, task: asyncio.Task[None]) -> None:
-        # What a killed process leaves behind is only what is on the wire; its own tasks must not run on.
+        # A killed process leaves behind only what is on the wire; its own tasks must not run on.
         del task
         mine = [t for t in asyncio.all_tasks(self.loop) if "_apply" not in repr(t.get_coro())]
         for left in mine:

@@ -15,7 +15,7 @@ from goldwire.targets.base import Item
 
 
 class Held(Struct, frozen=True):
-    """What somebody holds of a golden record who applied every event."""
+    """What a subscriber that applied every event holds of a golden record."""
 
     attributes: dict[str, Any]
     edges: list[dict[str, Any]]
@@ -66,7 +66,7 @@ class Witness:
 
     Args:
         target: its name, for messages.
-        report: told of each broken promise. It must not raise: a relay takes a target's errors for the target's.
+        report: called with each broken promise. It must not raise: a relay takes a target's errors for the target's.
     """
 
     def __init__(self, target: str, report: Callable[[str], None]) -> None:
@@ -158,5 +158,5 @@ class Witness:
         return held
 
     def entities(self) -> list[str]:
-        """Every entity that was ever heard of."""
+        """Every entity of which an event ever arrived."""
         return list(self._first)

@@ -1,4 +1,4 @@
-"""What a simulation masters: a small world of people whom three systems know, drawn from the seed."""
+"""What a simulation masters: a few people in three systems, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ATTRIBUTES = tuple(_VALUES)
 
 
 class Erasure(Struct, frozen=True):
-    """Somebody asks to be forgotten."""
+    """A person asks to be forgotten."""
 
     record: ExternalId
     """One of the records of the person."""

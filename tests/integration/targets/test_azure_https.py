@@ -252,7 +252,7 @@ def test_a_credential_that_may_only_send_passes_the_check_with_less_told(tmp_pat
     found = {one.subject: one for one in checked(tmp_path, SEND_ONLY, queue="crm")}
     assert found["rights"].state == "ok"
     assert "least privilege" in found["rights"].text
-    assert "cannot be told" in found["duplicate detection"].text
+    assert "cannot be seen" in found["duplicate detection"].text
     assert not [one for one in found.values() if one.state == "fix"]
 
 

@@ -119,9 +119,30 @@ def test_silence_is_unknown_then_for_certain_unavailable_and_then_over(cluster: 
             outcome = (await target.send([event]))[0]
         return [first, second, outcome]
 
-    found = with_target(cluster, check, again=True, timeout_seconds=1.0, connect_timeout_seconds=1.0)
+    found = with_target(cluster, check, again=True, timeout_seconds=2.0, connect_timeout_seconds=3.0)
     assert [type(outcome) for outcome in found] == [Unknown, Unavailable, Delivered]
     assert {record.key() for record in cluster.records(TOPIC)} == {b"a"}
+
+
+def test_a_client_that_forgets_a_record_is_made_to_let_go_of_it(cluster: KafkaCluster) -> None:
+    """It happens where the brokers are away; here it is given a minute, and our patience ends sooner."""
+
+    async def check(target: KafkaTarget) -> list[Outcome]:
+        event = Item(sealed("a", 1))
+        assert target._line is not None
+        cluster.down()
+        patience, target._line._limit_seconds = target._line._limit_seconds, 0.5
+        forgotten = (await target.send([event]))[0]
+        cluster.up()
+        target._line._limit_seconds = patience
+        outcome: Outcome = forgotten
+        while not isinstance(outcome, Delivered):
+            outcome = (await target.send([event]))[0]
+        return [forgotten, outcome]
+
+    found = with_target(cluster, check, again=True, timeout_seconds=60.0)
+    assert [type(outcome) for outcome in found] == [Unknown, Delivered]
+    assert [record.key() for record in cluster.records(TOPIC)] == [b"a"], "what was let go of does not go out later"
 
 
 def test_a_refusal_after_a_broken_connection_is_not_certain(cluster: KafkaCluster) -> None:

@@ -86,7 +86,7 @@ def test_a_check_names_partitions_and_partitioner(cluster: KafkaCluster) -> None
     assert with_target(cluster, check, partitions=4)["partitions"].startswith("4, as the settings say")
     assert "murmur2" in found["partitioner"]
     assert "tls is off" in found["encryption"]
-    assert "cannot be told" in found["topic's settings"]  # the mock describes nothing
+    assert "cannot be seen" in found["topic's settings"]  # the mock describes nothing
 
 
 def test_a_number_of_partitions_that_is_not_the_settings_own_ends_the_opening(cluster: KafkaCluster) -> None:

@@ -44,7 +44,7 @@ def test_a_missing_queue_a_wrong_key_and_a_missing_right_end_the_opening_with_th
         (SESSIONS, False, ROOT, "fix", "set sessions: true"),
         (PLAIN, True, ROOT, "fix", "may overtake each other"),
         (PLAIN, False, ROOT, "ok", "no sessions, as set"),
-        (SESSIONS, True, SEND_ONLY, "note", "cannot be told"),
+        (SESSIONS, True, SEND_ONLY, "note", "cannot be seen"),
     ],
 )
 def test_a_check_compares_sessions_with_the_setting(queue: str, sessions: bool, policy: Policy, state: str, says: str) -> None:
@@ -82,7 +82,7 @@ def test_a_check_does_not_praise_a_key_of_which_nothing_can_be_told() -> None:
         async with opened(bus_target(emulator, ROOT, topic=TOPIC)) as target:
             found = {finding.subject: finding for finding in await target.check()}
         assert found["rights"].state == "note"
-        assert "cannot be told" in found["rights"].text
+        assert "cannot be seen" in found["rights"].text
         assert "Send alone suffices" in found["rights"].text
 
     run_on_emulator(CONFIG, check)

@@ -142,7 +142,7 @@ def test_outside_the_subset_errors_and_missing_attributes_leave_the_record_out_t
 def test_without_the_full_package_the_error_names_what_needs_it_and_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cel", None)
     assert run(compile_where("a.age == 30", KNOWN))
-    with pytest.raises(ContractError, match=r"the macro `exists`.*pip install 'goldwire\[cel\]'"):
+    with pytest.raises(ContractError, match=r"the macro `exists`.*pip install 'common-expression-language>="):
         compile_where("a.words.exists(x, x == 'x')", KNOWN)
 
 

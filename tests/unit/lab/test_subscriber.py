@@ -39,7 +39,7 @@ def test_the_kit_and_the_floor_leave_the_same_table(setting: Setting) -> None:
 def test_without_the_kit_the_figure_names_the_package(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "goldwire_consumer", None)  # as where it is not installed
     assert not subscribing.installed()
-    with pytest.raises(ConfigError, match="pip install goldwire-consumer"):
+    with pytest.raises(ConfigError, match=r"pip install \./src/goldwire_consumer"):
         subscribing.subscriber(setting)
 
 

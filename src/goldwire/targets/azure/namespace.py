@@ -39,11 +39,11 @@ OF_THE_CONTENT = frozenset(
         "com.microsoft:argument-out-of-range",
     }
 )
-"""Refused for what was sent, but a batch is refused as a whole: whose fault it is shows when each goes alone."""
+"""Refused for its content, but the service refuses a batch as a whole: sending each alone shows the one at fault."""
 
 _REFUSED: dict[str, Outcome] = {
     "com.microsoft:server-busy": Throttled(BUSY_SECONDS),
-    "amqp:resource-limit-exceeded": Unavailable("a quota is used up, mostly because nobody reads; look at the entity's size"),
+    "amqp:resource-limit-exceeded": Unavailable("a quota is used up, since no consumer reads; look at the entity's size"),
     "com.microsoft:entity-disabled": Unavailable("the entity is disabled; enable it"),
     "amqp:unauthorized-access": Unavailable("the service does not let us send; grant Send, or mend the credential"),
     "com.microsoft:auth-failed": Unavailable("the service does not let us send; grant Send, or mend the credential"),
@@ -62,7 +62,7 @@ def host_of(namespace: str | None) -> str:
 
 
 def _namespace_of(settings: Mapping[str, Any]) -> str:
-    """Return the full name of the namespace that settings mean, which a connection string tells too; else nothing.
+    """Return the full name of the namespace that settings mean, also from a connection string; else nothing.
 
     As the SDKs do, whatever scheme stands before it is passed over; a service's own ports all lead to the same.
     """
@@ -94,7 +94,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         str | None, about("With a key or a SAS token of a policy that has Send and nothing else.", secret=True)
     ] = None
     sas_token: Annotated[
-        str | None, about("`SharedAccessSignature sr=…`: somebody else makes it, and it expires.", secret=True)
+        str | None, about("`SharedAccessSignature sr=…`: another program makes it, and it expires.", secret=True)
     ] = None
     identity: Annotated[
         Literal["default", "managed"],
@@ -161,13 +161,13 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
 
 
 def sas_end(settings: AzureSettings) -> float | None:
-    """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none that tells."""
+    """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none or it does not say."""
     found = _SAS_END.search(settings.sas_token or settings.connection_string or "")
     return float(found[1]) if found else None
 
 
 def sas_findings(settings: AzureSettings) -> list[Finding]:
-    """Return what a check has to say of a SAS token that ends."""
+    """Return the finding of a check about a SAS token that ends."""
     end = sas_end(settings)
     return [] if end is None else [Finding("credential", "note", f"the SAS token ends at {timestamp(end)}; renew it before")]
 
@@ -197,12 +197,12 @@ def client_options(settings: AzureSettings, transport_type: Any) -> dict[str, An
 
 
 def _silence() -> None:
-    # What goes wrong comes back as an outcome. Whoever wants the SDKs' own log lines sets up logging; else they stay silent.
+    # What goes wrong comes back as an outcome. A user who wants the SDKs' own log lines sets up logging; else they stay silent.
     logging.getLogger("azure").addHandler(_SILENCE)
 
 
 class Refusal(Struct, frozen=True):
-    """What an SDK's error says of a batch."""
+    """What an SDK's error means for a batch."""
 
     outcome: Outcome
     condition: str | None
@@ -210,7 +210,7 @@ class Refusal(Struct, frozen=True):
 
 
 def refusal_of(error: BaseException) -> Refusal:
-    """Read an SDK's error: certain is only what the service answered to the message itself.
+    """Read an SDK's error: only the service's answer to the message itself is certain.
 
     The SDKs wrap errors, and Event Hubs' tries a second time within one call. All that happened is in the chain of contexts;
     if any of it is not an answer to the message, the message may be written.
@@ -306,7 +306,7 @@ def explained(error: BaseException, what: str, reason: str | None = None) -> Con
     Args:
         error: the SDK's.
         what: target and entity, as the text begins.
-        reason: where more is known than the error tells.
+        reason: where more is known than the error says.
     """
     text = f"{what}: {reason or reason_of(error)}"
     return ConfigError(text) if is_for_people(error) else ConnectionError(text)

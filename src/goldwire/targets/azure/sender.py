@@ -1,6 +1,6 @@
 """How Event Hubs and Service Bus are sent to: in batches that fit, each answered, never stopped half-way, and sure of the link.
 
-What differs between the two SDKs is in the hooks.
+The hooks hold what differs between the two SDKs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALONE_MAX = 40
 
 _IDLE_SECONDS = 120.0
 """After so long a silence the services, and load balancers before them, may have cut the connection (they do after four
-minutes). Finding that out with a message would leave its fate unknown."""
+minutes). A message that meets the cut would have an unknown outcome."""
 
 _SKIPPED = Unavailable("not sent: a batch before it got no answer")
 _UNTRIED = Unavailable("the service refuses the batch it was in; not tried alone so far")
@@ -43,7 +43,7 @@ class Work:
     """One call of `send`."""
 
     given_up = False
-    """Nobody waits for it any more."""
+    """The caller does not wait for it any more."""
 
 
 class AzureSender(ABC):
@@ -53,7 +53,7 @@ class AzureSender(ABC):
         name: the target's.
         settings: where and how.
         entity: as errors shall name it, e.g. `hub orders`.
-        clock: tells how long nothing was sent.
+        clock: measures how long nothing was sent.
         id_suffix: what message ids end in.
     """
 
@@ -131,7 +131,7 @@ class AzureSender(ABC):
         """Send the events, the groups beside each other. A caller that gives up does not stop a batch half-way.
 
         Half a message on a link would spoil all that follow it. But the batches after it stay: they would arrive after what the
-        next send has to say of the same entities. That one waits for the batch.
+        next send has to say of the same entities. The next send waits for the batch.
         """
         if self._given_up:
             await asyncio.wait(self._given_up)
@@ -185,7 +185,7 @@ class AzureSender(ABC):
         self._used_at = self._clock.monotonic()
 
     async def _ready(self) -> str | None:
-        """Make sure of a connection after a doubt or a long silence; return why there is none.
+        """Ensure a connection after a doubt or a long silence; return why there is none.
 
         Raises:
             ConfigError: waiting mends nothing.
@@ -256,7 +256,7 @@ class AzureSender(ABC):
                 outcomes[index] = await self._alone(group, message, work) if alone else _UNTRIED
 
     async def _alone(self, group: str, message: Message, work: Work) -> Outcome:
-        """Send a message in a batch of its own: a refusal is then about nothing else."""
+        """Send a message in a batch of its own: a refusal is then about this message alone."""
         if self._doubt:
             return _SKIPPED
         batch = await self.new_batch(group)
@@ -287,7 +287,7 @@ class AzureSender(ABC):
             try:
                 async with asyncio.timeout(self.settings.timeout_seconds):
                     await self.deliver(batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the relay wants to know what became of the events
+            except Exception as error:  # noqa: BLE001 - the relay needs an outcome of the events for every error
                 refusal = refusal_of(error)
                 self._doubt = self._doubt or type(refusal.outcome) is Unknown
                 return refusal.outcome, refusal.condition

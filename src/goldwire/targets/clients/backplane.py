@@ -1,4 +1,4 @@
-"""What a broker's message says, whatever the broker: key, id, properties and body, as the event itself or as CloudEvents 1.0.
+"""What a message says to any broker: key, id, properties and body, as the event itself or as CloudEvents 1.0.
 
 Each backplane target puts these where its protocol has a place for them.
 """
@@ -41,7 +41,7 @@ Partitions = (
     Annotated[
         int,
         about(
-            "How many partitions there are; `goldwire target check` tells. Set it: with any other number the target stops "
+            "How many partitions there are; `goldwire target check` shows it. Set it: with any other number the target stops "
             "before it sends, since added partitions would take entities away from theirs.",
             ge=1,
         ),
@@ -51,12 +51,12 @@ Partitions = (
 
 
 class BackplaneSettings(Settings, frozen=True, kw_only=True):
-    """What every backplane target can be told about its messages."""
+    """What every backplane target takes as settings of its messages."""
 
     key: Annotated[
         tuple[KeyPart, ...],
         about(
-            "What the partition key (session id) is made of, joined by colons; it must tell entities apart.",
+            "What the partition key (session id) is made of, joined by colons; it must distinguish entities.",
             examples=[["entityType", "entityId"]],
             fixed=MOVES,
             min_length=1,
@@ -98,8 +98,8 @@ def refuse_growth(place: str, found: int, declared: int | None) -> None:
 
     Args:
         place: target and entity, as the error begins.
-        found: what the broker tells.
-        declared: of the settings; None: nobody wants to know.
+        found: what the broker reports.
+        declared: of the settings; None: no check.
 
     Raises:
         ConfigError: they differ.
@@ -115,7 +115,7 @@ def partitions_finding(found: int, declared: int | None) -> Finding:
     """Return what a check says of the number of partitions.
 
     Args:
-        found: what the broker tells.
+        found: what the broker reports.
         declared: of the settings.
     """
     if declared is None:
@@ -125,7 +125,7 @@ def partitions_finding(found: int, declared: int | None) -> Finding:
 
 
 class Shared(Struct, frozen=True, gc=False):
-    """What the messages of one commit have in common, mostly: made once for all of them."""
+    """What the messages of one commit usually share: made once for all of them."""
 
     correlation_id: str
     subject: str
@@ -166,7 +166,7 @@ def renderer(name: str, settings: BackplaneSettings, *, id_suffix: str | None = 
     Args:
         name: the target's.
         settings: its key and envelope.
-        id_suffix: what its message ids end in, to tell them from another target's.
+        id_suffix: what its message ids end in, to distinguish them from another target's.
     """
     source = settings.cloudevents_source or f"/goldwire/{name}"
     envelope, parts = settings.envelope, settings.key
@@ -239,7 +239,7 @@ def too_large(message_bytes: int, limit_bytes: int, fix: str) -> str:
 
 
 def headers_of(message: Message) -> Sequence[tuple[str, str]]:
-    """Return all that goes beside key and body in a protocol that knows nothing but headers, such as Kafka.
+    """Return all that goes beside key and body in a protocol that has headers only, such as Kafka.
 
     CloudEvents' Kafka binding 1.0.2: `content-type`, and in binary mode the prefix `ce_`.
     """

@@ -6,6 +6,7 @@ import importlib
 from types import ModuleType
 
 from goldwire.errors import ConfigError
+from goldwire.extras import install_command
 
 
 def require(module: str, *, extra: str, used_by: str) -> ModuleType:
@@ -14,7 +15,7 @@ def require(module: str, *, extra: str, used_by: str) -> ModuleType:
     Args:
         module: dotted name, e.g. `psycopg`.
         extra: Goldwire's extra that installs it, e.g. `postgresql`.
-        used_by: who needs it, as the error shall name it, e.g. `target 'warehouse'`.
+        used_by: what needs it, as the error shall name it, e.g. `target 'warehouse'`.
 
     Raises:
         ConfigError: it is not installed; the text holds the command that installs it.
@@ -23,6 +24,4 @@ def require(module: str, *, extra: str, used_by: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         missing = error.name or module
-        raise ConfigError(
-            f"{used_by} needs the package {missing}, which is not installed: pip install 'goldwire[{extra}]'"
-        ) from error
+        raise ConfigError(f"{used_by} needs the package {missing}, which is not installed: {install_command(extra)}") from error

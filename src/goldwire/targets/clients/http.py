@@ -1,4 +1,4 @@
-"""HTTP out, for every target that speaks it: connections kept open, redirects refused, answers limited in size.
+"""HTTP out, for every target that uses it: connections kept open, redirects refused, answers limited in size.
 
 The only file that knows the HTTP library. No error from here holds a URL, a header or a body: each may be secret.
 """
@@ -57,7 +57,7 @@ class Reply(Struct, frozen=True):
     def described(self) -> str:
         """Return status and media type, e.g. `HTTP 502 (text/html)`: all of an answer that is fit for a log.
 
-        A type that is not well known is left out: whoever answers chooses its words, and may repeat what was sent.
+        A type that is not well known is left out: the other side chooses its words, and may repeat what was sent.
         """
         return f"HTTP {self.status} ({self.media_type})" if self.media_type in _WELL_KNOWN else f"HTTP {self.status}"
 
@@ -83,7 +83,7 @@ class HttpClient:
             proxied: use the proxy that the environment names, if it names one.
             ca_certificates_pem: further authorities to trust.
         """
-        # Here, so that who sends no HTTP does not load the library.
+        # Here, so that a process that sends no HTTP does not load the library.
         from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - loads only where used
 
         builder = (
@@ -122,7 +122,7 @@ class HttpClient:
             raise NotSentError("the URL or a header is malformed") from None
         except exceptions.RequestError as error:
             details = str(error.details).lower()
-            # The library calls many a failure after sending a connect error; only this mark says that none was sent.
+            # The library calls many failures after sending a connect error; only this mark says that nothing was sent.
             if "client error (connect)" in details:
                 raise NotSentError(_cause(details)) from None
             if isinstance(error, TimeoutError):
@@ -166,7 +166,7 @@ def retry_after_seconds(reply: Reply, now: float) -> float | None:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether a URL's host is this machine."""
+    """Return whether a URL's host is this machine."""
     host = urlsplit(url).hostname or ""
     if host == "localhost":
         return True

@@ -1,4 +1,4 @@
-"""One thread of its own for a target that blocks: its work never overlaps, not even after a caller gave up waiting."""
+"""One thread of its own for a target that blocks: its work never overlaps, even after a caller gave up waiting."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Worker:
 
 
 class _DaemonThread(Executor):
-    """An executor of one thread that nobody waits for.
+    """An executor of one thread for which the end of the process does not wait.
 
     A call that was given up, such as a handshake with a server that does not answer, must not hold up the end of the process.
     Python waits for the threads of its own executors.
@@ -63,7 +63,7 @@ def _work(calls: _Calls) -> None:
             continue
         try:
             result = call(*args)
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the call gets it, and nobody else
+        except BaseException as error:  # noqa: BLE001 - the caller that waits gets it, and no other
             future.set_exception(error)
         else:
             future.set_result(result)

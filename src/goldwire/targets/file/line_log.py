@@ -17,7 +17,7 @@ from pathlib import Path
 _NUMBER_DIGITS = 6
 
 _FIRST_BYTES = (b'{"changes":', b'{"entityId":')
-"""How a sealed event begins: what begins otherwise was written by somebody else."""
+"""How a sealed event begins: another program wrote what begins otherwise."""
 
 
 class LineLog:
@@ -64,7 +64,7 @@ class LineLog:
             TornWriteError: it is not known what was written; `open` mends it.
         """
         if not self._in_place():
-            # Somebody moved or deleted the file: what comes next belongs under the configured name.
+            # The file was moved or deleted: what comes next belongs under the configured name.
             self.close()
             self.open()
         try:
@@ -144,7 +144,7 @@ class LineLog:
         self._descriptor, self.file = descriptor, file
 
     def _in_place(self) -> bool:
-        """Tell whether the open file is still the one of that name."""
+        """Return whether the open file is still the one of that name."""
         try:
             named = self.file.stat()
         except FileNotFoundError:
@@ -159,13 +159,13 @@ class LineLog:
             return
         with mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) as content:
             if not any(start.startswith(content[: len(start)]) for start in _FIRST_BYTES):
-                raise ValueError(f"{self.file} holds something else than events, and is left alone; choose another path")
+                raise ValueError(f"{self.file} holds something else than events, and stays as it is; choose another path")
             whole = content.rfind(b"\n") + 1
         if whole < length:
             os.ftruncate(self._descriptor, whole)
             self.length_bytes = whole
         if self._sync:
-            # What is found here may be answered for, so it must be as durable as what is written.
+            # The target may answer for what it finds here, so that must be as durable as what it writes.
             os.fsync(self._descriptor)
 
     def _take_back(self, cause: OSError) -> None:

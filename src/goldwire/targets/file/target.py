@@ -102,7 +102,7 @@ class FileTarget:
         self._worker.stop()
 
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
-        """The version last written of each item's entity; None also where it is older than `recall` reaches."""
+        """Return the version last written of each item's entity; None also where it is older than `recall` reaches."""
         return [self._versions.get(item.event.entity_id) for item in items]
 
     def _open(self) -> None:
@@ -127,7 +127,7 @@ class FileTarget:
             try:
                 written = _decode_line(line)
             except msgspec.DecodeError:
-                continue  # somebody else's edit; `goldwire verify` reports it
+                continue  # an edit by another program; `goldwire verify` reports it
             newest_first.setdefault(written.entity_id, written.version)
             if len(newest_first) >= self.settings.recall:
                 break

@@ -18,7 +18,7 @@ _OF_CONNECTIONS = ("bootstrap.servers", "client.id", "log_level", "security.prot
 
 
 class Described(Struct, frozen=True):
-    """What a broker tells of a topic; None where it does not."""
+    """What a broker reports of a topic; None where it does not."""
 
     operations: frozenset[str] | None = None
     """What we may do with it, by the names of the ACLs (KIP-430)."""
@@ -52,19 +52,19 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
             copies=min((len(one.replicas) for one in topic.partitions), default=None),
         )
         entries = configs[resource].result()
-    except kafka.KafkaException:  # whatever the reason: it cannot be asked, and less is told
+    except kafka.KafkaException:  # for any reason: it cannot be asked, and the check reports less
         return found
     reported = {name: entry.value for name, entry in entries.items() if entry.value is not None}
     return Described(found.operations, found.copies, reported)
 
 
 def findings_of(found: Described, settings: KafkaSettings, size_setting: str) -> list[Finding]:
-    """Compare what the cluster tells with the settings and with what keeps events safe.
+    """Compare what the cluster reports with the settings and with what keeps events safe.
 
     Args:
-        found: what it tells.
+        found: what it reports.
         settings: of the target.
-        size_setting: what the limit of a message is called where people set it.
+        size_setting: the name of the setting that limits a message.
     """
     return [_rights(found), *_copies(found), *_of_settings(found.settings, settings, size_setting)]
 
@@ -92,7 +92,7 @@ def _copies(found: Described) -> list[Finding]:
 
 def _of_settings(reported: Mapping[str, str] | None, settings: KafkaSettings, size_setting: str) -> list[Finding]:
     if reported is None:
-        return [Finding("topic's settings", "note", "cannot be told; DescribeConfigs on the topic lets a check see them")]
+        return [Finding("topic's settings", "note", "cannot be seen; DescribeConfigs on the topic lets a check see them")]
     found = []
     if "max.message.bytes" in reported:
         found.append(_size(int(reported["max.message.bytes"]), settings.message_bytes_max, size_setting))

@@ -1,4 +1,4 @@
-"""One producer of librdkafka with the thread that serves it: messages in, the broker's word on each of them out."""
+"""One producer of librdkafka with the thread that serves it: messages go in, the broker's answer on each comes out."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ Record = tuple[str, bytes | None, Headers]
 """Key, value and headers."""
 
 Errors = Mapping[tuple[str, bytes | None], "KafkaError"]
-"""Of each record that is not written, or of which that is not known, by key and value: why."""
+"""By key and value, why a record is not written, or why that is not known."""
 
 _SERVE_SECONDS = 0.2
 _END_SECONDS = 5.0
+
+_GRACE_SECONDS = 5.0
+"""How much longer than its time limit for a record the client may take to say that it gave up.
+
+Now and then, where the brokers are away, librdkafka (2.16) gives no word on a record at all, however long one waits.
+"""
 
 
 class Line:
@@ -43,9 +49,10 @@ class Line:
         self._topic = topic
         self.last_error: KafkaError | None = None
         """What the client complained of last, beyond single messages: what people must mend goes before what follows from it.
-        Whoever sees the cluster work again may set it to None."""
+        A caller that sees the cluster work again may set it to None."""
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
+        self._limit_seconds = config["message.timeout.ms"] / 1_000 + _GRACE_SECONDS
         self._cause_known = threading.Event()
         self._producer: Any = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
@@ -56,6 +63,9 @@ class Line:
         """Write records as they come, and wait for the word on each.
 
         No two may be equal in key and value. A caller that gives up leaves them under way.
+
+        Raises:
+            TimeoutError: the client gives no word, not even on what it is to let go of; its end is all that is left.
         """
         reports = _Reports(asyncio.get_running_loop())
         produce, topic, report = self._producer.produce, self._topic, reports.report
@@ -69,7 +79,12 @@ class Line:
                 reports.errors[key, value] = error.args[0]
             else:
                 taken += 1
-        return await reports.all(taken)
+        if not await reports.all(taken, self._limit_seconds):
+            self.drop()
+            if not await reports.all(taken, _END_SECONDS):
+                self.fatal = True
+                raise TimeoutError
+        return reports.errors
 
     def partitions(self, timeout_seconds: float) -> int:
         """Ask the cluster how many partitions the topic has. It blocks.
@@ -85,7 +100,7 @@ class Line:
         return len(topic.partitions)
 
     def note_fatal(self) -> None:
-        """Take note that the client is at its end, which a record may tell before the client tells the cause. It blocks."""
+        """Note that the client is at its end, which a record may show before the client reports the cause. It blocks."""
         self._cause_known.wait(_END_SECONDS)
         self.fatal = True
 
@@ -111,7 +126,7 @@ class Line:
         while not self._ending.is_set():
             try:
                 producer.poll(_SERVE_SECONDS)
-            except self._kafka.KafkaException as raised:  # how the client tells a fatal error; the reports come after it
+            except self._kafka.KafkaException as raised:  # how the client reports a fatal error, before the reports of records
                 self._complained(raised.args[0])
 
     def _complained(self, error: KafkaError) -> None:
@@ -123,7 +138,7 @@ class Line:
 
 
 class _Reports:
-    """Gathers the reports of one write, which come in on the serving thread; one that all is well is only counted."""
+    """Gathers the reports of one write, which come in on the serving thread; a report of success is only counted."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.errors: dict[tuple[str, bytes | None], KafkaError] = {}
@@ -140,15 +155,15 @@ class _Reports:
             self.errors[key.decode(), message.value()] = error
         self._reported += 1
         if self._reported == self._awaited:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # the loop is closed: no caller waits any more
                 self._loop.call_soon_threadsafe(self._finish)
 
-    async def all(self, taken: int) -> Errors:
-        """Wait for the reports of so many records that the client took."""
+    async def all(self, taken: int, limit_seconds: float) -> bool:
+        """Wait for the reports of so many records that the client took; False when some were missing at the end of the time."""
         self._awaited = taken
         if self._reported < taken:
-            await self._done
-        return self.errors
+            await asyncio.wait({self._done}, timeout=limit_seconds)
+        return self._reported >= taken
 
     def _finish(self) -> None:
         if not self._done.done():

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from confluent_kafka import KafkaError
 
 OF_THE_BATCH = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_RECORD", "INVALID_MSG"})
-"""Refused for its content, but a broker refuses a batch as a whole: whose fault it is shows when each goes alone."""
+"""Refused for its content, but a broker refuses a batch as a whole: sending each alone shows the one at fault."""
 
 TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 
@@ -28,7 +28,7 @@ _FOR_PEOPLE = {
     "_UNKNOWN_TOPIC": _NO_TOPIC,
     "TOPIC_EXCEPTION": "the topic's name is not valid; mend topic",
 }
-"""Waiting mends nothing: somebody must change a setting, a right or the cluster.
+"""Waiting mends nothing: a person must change a setting, a right or the cluster.
 
 Source: the table of error codes in the Kafka protocol guide; names as librdkafka has them.
 """
@@ -38,7 +38,7 @@ _NEVER_WRITTEN = {
     "TOPIC_EXCEPTION": _FOR_PEOPLE["TOPIC_EXCEPTION"],
     "UNSUPPORTED_COMPRESSION_TYPE": "the broker does not take this compression; mend compression",
 }
-"""Not handed to the client at all, or refused for what the request says, so that no try of the same could have been taken."""
+"""Not handed to the client, or refused for what the request says, so that no try of the same can have been taken."""
 
 
 _REFUSED_NOW = {
@@ -50,11 +50,11 @@ _REFUSED_NOW = {
 
 
 def outcome_of(error: KafkaError) -> Outcome:
-    """Return what to tell the relay; what is not known for certain is Unknown.
+    """Return the outcome for the relay; what is not known for certain is Unknown.
 
     A refusal for a right, a quota or a missing topic is about the moment. The client may have sent the record before, on a
     connection that broke before the answer or to replicas that were late, and then it may be written. The client knows; its
-    Python part tells neither that nor that a connection broke.
+    Python part reports neither that nor that a connection broke.
     """
     name = error.name()
     if name in _NEVER_WRITTEN:
@@ -75,7 +75,7 @@ def reason_of(error: KafkaError) -> str:
 
 
 def is_for_people(error: KafkaError) -> bool:
-    """Say whether waiting mends nothing: somebody must change a setting, a right or the cluster."""
+    """Return whether waiting mends nothing: a person must change a setting, a right or the cluster."""
     return error.name() in _FOR_PEOPLE
 
 

@@ -15,11 +15,11 @@ _REQUEST_BYTES = 1_000_000
 """What librdkafka puts into one batch at most by default, and less than brokers take by default (1,048,588)."""
 
 _SILENT = 2
-"""Of syslog's levels only what is critical: the outcomes tell the rest."""
+"""Of syslog's levels only what is critical: the outcomes report the rest."""
 
 
 def _brokers(settings: Mapping[str, Any]) -> list[str]:
-    """Return host and port of each broker, as librdkafka reads `bootstrap.servers`; empty for one that cannot be told."""
+    """Return host and port of each broker, as librdkafka reads `bootstrap.servers`; empty for one that cannot be read."""
     given = ",".join(settings["bootstrap_servers"])
     names = [name.strip().rpartition("://")[2] for name in given.split(",")]
     return [name if ":" in name or not name else f"{name}:9092" for name in names]
@@ -86,7 +86,7 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
         if self.sasl in {"plain", "scram-sha-256", "scram-sha-512"} and (self.username is None or self.password is None):
             raise ValueError(f"sasl: {self.sasl} needs username and password")
         if not self.tls and self.sasl in {"plain", "oauthbearer"} and not all(map(_is_near, self.bootstrap_servers)):
-            raise ValueError(f"sasl: {self.sasl} without tls would show the secret to everybody on the way; set tls: true")
+            raise ValueError(f"sasl: {self.sasl} without tls would show the secret to everyone on the way; set tls: true")
         url = self.oauth_token_url
         if url is not None and url.startswith("http:") and not is_loopback(url):
             raise ValueError("oauth_token_url would show the client's secret to everybody on the way; use https")
@@ -107,7 +107,7 @@ def client_config(name: str, settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap.servers": ",".join(settings.bootstrap_servers),
         "client.id": f"goldwire-{name}",
         "log_level": _SILENT,
-        # Asking for a topic would create it on many clusters, with a number of partitions that nobody chose.
+        # Asking for a topic would create it on many clusters, with a number of partitions that no person chose.
         "allow.auto.create.topics": False,
         "enable.idempotence": True,
         "acks": "all",

@@ -41,9 +41,9 @@ class KafkaTarget:
     Args:
         name: the target's.
         settings: where and how.
-        clock: tells when to look at the partitions again.
+        clock: decides when to look at the partitions again.
         token: gets tokens for `oauthbearer` instead of librdkafka.
-        size_setting: what the limit of a message is called where people set it.
+        size_setting: the name of the setting that limits a message.
 
     Raises:
         ConfigError: there is no way to get a token.
@@ -113,7 +113,11 @@ class KafkaTarget:
             line = await self._ready_line()
         except ConnectionError:  # of `_new_line`: nothing was handed over
             return [Unavailable(_NO_TOKEN)] * len(items)
-        errors = await line.write(self._records(items))
+        try:
+            errors = await line.write(self._records(items))
+        except TimeoutError:
+            self._doubt = True
+            return [_NO_WORD] * len(items)
         if not errors:
             line.last_error = None
             return [DELIVERED] * len(items)
@@ -145,7 +149,7 @@ class KafkaTarget:
             self._doubt = False
 
     async def check(self) -> Sequence[Finding]:
-        """Tell partitions, limits and rights, as far as the cluster lets us see, and how safe the connection is."""
+        """Report partitions, limits and rights, as far as the cluster lets us see, and how safe the connection is."""
         settings = self.settings
         partitions = await self._worker.run((await self._ready_line()).partitions, settings.connect_timeout_seconds)
         described = await self._worker.run(describe, self._config(), settings)
@@ -160,7 +164,7 @@ class KafkaTarget:
         return found
 
     async def _settle(self, items: Sequence[Item], errors: Errors, line: Line) -> list[Outcome]:
-        """Tell what became of each event; its records are made again to find their errors."""
+        """Return the outcome of each event; its records are made again to find their errors."""
         if any(error.name() == _FATAL for error in errors.values()):
             await self._worker.run(line.note_fatal)
         outcomes: list[Outcome] = []
@@ -174,12 +178,12 @@ class KafkaTarget:
                 if error.name() in OF_THE_BATCH:
                     left -= 1
                     outcome = await self._write_alone(record) if left >= 0 else self._untried()
-                    # In doubt once, the others would wait as long for the same silence.
+                    # After one doubt the others would wait as long for the same silence.
                     left = 0 if type(outcome) is Unknown else left
                 else:
                     outcome = _outcome(error, line)
                 if outcome is not DELIVERED:
-                    # What is written must not be called unwritten for want of the empty record after it.
+                    # A written event must not count as unwritten because the empty record after it is missing.
                     outcome = outcome if number == 0 else _HALF_WRITTEN
                     break
             outcomes.append(outcome)
@@ -187,7 +191,7 @@ class KafkaTarget:
         return outcomes
 
     async def _write_alone(self, record: Record) -> Outcome:
-        """Write a record in a batch of its own: a refusal is then about nothing else."""
+        """Write a record in a batch of its own: a refusal is then about this record alone."""
         size = _size_of(record)
         limit = self.settings.message_bytes_max
         if size > limit:
@@ -201,6 +205,8 @@ class KafkaTarget:
                 return Unavailable(_NO_TOKEN)
             try:
                 errors = await line.write([record])
+            except TimeoutError:
+                return _NO_WORD
             except asyncio.CancelledError:
                 # What this producer would still try must not overtake what the other one writes from now on.
                 line.drop()
@@ -227,7 +233,7 @@ class KafkaTarget:
             partitions = await self._worker.run(line.partitions, self.settings.connect_timeout_seconds)
         except self._kafka.KafkaException as raised:
             error: KafkaError = raised.args[0]
-            # That nobody answers has a reason that the client told before.
+            # The client has reported before why no broker answers.
             return line.last_error if line.last_error is not None and not is_for_people(error) else error
         refuse_growth(f"target '{self.name}': topic {self.settings.topic}", partitions, self.settings.partitions)
         self._looked_at = self._clock.monotonic()
@@ -297,11 +303,12 @@ class KafkaTarget:
 
 
 _NO_TOKEN = "no token can be had; mend the credential of this machine"  # noqa: S105 - no secret
+_NO_WORD = Unknown("the client says nothing about it any more")
 _HALF_WRITTEN = Unknown("the deletion is written, the empty record after it is not")
 
 
 def _end_unclaimed(making: asyncio.Future[Line]) -> None:
-    """End a producer that nobody waited for, on a thread of its own: it takes a while."""
+    """End a producer for which no caller waited, on a thread of its own: it takes a while."""
     if not making.cancelled() and making.exception() is None:
         threading.Thread(target=making.result().end, name="kafka-unclaimed", daemon=True).start()
 
@@ -311,7 +318,7 @@ def _oauth(settings: KafkaSettings) -> tuple[str | None, str | None, str | None]
 
 
 def _outcome(error: KafkaError, line: Line) -> Outcome:
-    """Return what to tell the relay; a client that can write nothing any more told the reason before."""
+    """Return the outcome for the relay; a client that can write nothing any more has reported the reason before."""
     if line.fatal and line.last_error is not None:
         return Unknown(f"the client gave up: {reason_of(line.last_error)}")
     return outcome_of(error)

@@ -46,7 +46,7 @@ class MemoryTarget:
         """Nothing to connect."""
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Take each event that is newer than what is held of its entity."""
+        """Take each event that is newer than the held one of its entity."""
         versions, events = self.versions, self.events
         whole, history = self.settings.hold == "event", self.history if self.settings.history else None
         outcomes: list[Outcome] = []

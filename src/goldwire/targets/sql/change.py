@@ -1,4 +1,4 @@
-"""What one event asks of the table: read from its body, its values fitted to their columns."""
+"""What one event writes to the table: read from its body, with values that fit their columns."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]
         known = [entry.id for entry in body.external_ids if entry.system == settings.key.external_id]
     else:
         known = [event.entity_id]
-    # Of several keys the one written last stays, so that a merge moves no row without need.
+    # The key written last stays among several, so that a merge moves no row without need.
     text = item.remote_id if item.remote_id in known else min(known, default=None)
     key = None if text is None else convert(key_column, text)
     others = {_converted_or_none(key_column, other) for other in (*known, item.remote_id)}

@@ -19,7 +19,7 @@ from goldwire.targets.clients.extras import require
 from goldwire.targets.sql.settings import ColumnType, SqlSettings
 
 _NEW_FILE_MODE = 0o640
-"""SQLite's own would let everybody on the machine read what a target was cleared for."""
+"""SQLite's own would let every user of the machine read what a target was cleared for."""
 
 
 class LockTimeoutError(Exception):
@@ -110,7 +110,7 @@ class _OnConflict:
     """The dialect's own `insert`."""
 
     def unlock(self, connection: Connection, name: str) -> None:
-        """Ending the transaction gave it back."""
+        """Do nothing: the end of the transaction gave it back."""
 
     def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
         """`ON CONFLICT … DO UPDATE … WHERE`."""
@@ -153,7 +153,7 @@ class Sqlite(_OnConflict):
         return engine
 
     def lock(self, connection: Connection, name: str, wait_seconds: float) -> None:
-        """Beginning the transaction took the lock."""
+        """Do nothing: the begin of the transaction took the lock."""
 
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Names that give the affinity wanted."""
@@ -220,7 +220,7 @@ class MariaDb:
                 "connect_timeout": max(1, round(settings.connect_timeout_seconds)),
                 "read_timeout": max(1, round(settings.answer_timeout_seconds)),
                 "write_timeout": max(1, round(settings.answer_timeout_seconds)),
-                # Strict, or a value that is too long would be cut without a word.
+                # Strict, or the database would silently cut a value that is too long.
                 "init_command": "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES'), "
                 f"innodb_lock_wait_timeout = {max(1, round(settings.lock_timeout_seconds))}",
             },
@@ -273,7 +273,7 @@ _COMMON_TYPES: dict[ColumnType, sa.types.TypeEngine[Any]] = {
 
 
 def ddl(element: ClauseElement, engine: Engine) -> str:
-    """Return a statement as text, e.g. to show it to whoever may run it."""
+    """Return a statement as text, e.g. to show it to a person who may run it."""
     return str(element.compile(dialect=engine.dialect)).strip()
 
 

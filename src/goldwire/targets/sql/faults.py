@@ -24,7 +24,7 @@ _CONFIG_TEXT = re.compile(
 
 
 class Blame(enum.Enum):
-    """Who is at fault."""
+    """What is at fault."""
 
     ITEM = "item"
     """This row is refused, others may pass."""
@@ -75,7 +75,7 @@ def reason(error: DBAPIError) -> str:
 
 
 def answered(error: DBAPIError) -> bool:
-    """Tell whether the database itself said no; else the connection broke, and it may have done what it was told."""
+    """Return whether the database itself refused; else the connection broke, and the statement may have had its effect."""
     if error.connection_invalidated:
         return False
     state, code = _state(error), _code(error)

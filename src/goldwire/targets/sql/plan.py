@@ -1,4 +1,4 @@
-"""What is to be done for a change, decided from the rows that are there: the fence, in one place."""
+"""Decides from the rows that are there what a change needs: the fence, in one module."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _removal(change: Change, rows: Sequence[HeldRow], settings: SqlSettings) -> 
 
 def _without_key(change: Change, own: Sequence[HeldRow], settings: SqlSettings) -> tuple[Steps, Outcome]:
     if any(not row.deleted for row in own):
-        # The system knew the record and does so no longer, as after an unmerge: its row goes.
+        # The system knew the record and no longer does, as after an unmerge: its row goes.
         return _removal(change, own, settings), DELIVERED
     if settings.missing_key == "skip":
         # Nothing to write, but an older version that still had a key must not come after it.
@@ -98,7 +98,7 @@ def _record(change: Change, own: Sequence[HeldRow], found: Found, settings: SqlS
     foreign = owner is not None and owner.entity_id not in (None, change.entity_id)
     if owner is not None and foreign and not owner.deleted and owner.timestamp > change.timestamp:
         # The key has passed on to another record since, as by a merge. The time on a deleted row says when its record left the
-        # key, at the latest; whether the one that wants it now is stale, its own version says.
+        # key, at the latest; the version of the one that wants it now says whether it is stale.
         return steps, Duplicate()
     others = [row for row in own if not _same(row.key, change.key)]
     outcome = Delivered(str(change.key))

@@ -1,4 +1,4 @@
-"""What a `sql` target is told: which table, which key, which attribute in which column."""
+"""The settings of a `sql` target: which table, which key, which attribute in which column."""
 
 from __future__ import annotations
 

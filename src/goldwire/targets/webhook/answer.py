@@ -1,4 +1,4 @@
-"""What a receiver's answer means for the events that were sent. Of its body nothing but the outcomes is ever passed on."""
+"""What a receiver's answer means for the events that were sent. It passes on nothing of the body but the outcomes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Reje
 from goldwire.targets.clients.http import Reply, retry_after_seconds
 
 SPEAKS_OF_THE_BODY = frozenset({400, 409, 413, 422})
-"""Refusals of what was sent. Every other 4xx speaks of the address, the credentials or the moment: it would hit every event."""
+"""Refusals of what was sent. Every other 4xx is about the address, the credentials or the moment: it would hit every event."""
 
 _REMOTE_ID_CHARACTERS = 512
 
@@ -51,7 +51,7 @@ def outcomes_of(
 
 
 def _is_page(reply: Reply) -> bool:
-    """Tell a whole page from a receiver whose `ok` merely carries the media type text/html, as many frameworks do."""
+    """Distinguish a page from a receiver whose `ok` merely has the media type text/html, as in many frameworks."""
     return reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_BEGINNINGS)
 
 
@@ -73,8 +73,8 @@ _HINTS = {
     **dict.fromkeys(range(300, 400), "the receiver redirects, which is not followed; set `url` to its final address"),
     401: "the receiver does not accept the credentials; mend `bearer_token`, `headers` or `signing_secrets`",
     403: "the receiver does not accept the credentials; mend `bearer_token`, `headers` or `signing_secrets`",
-    404: "nobody receives at this address; mend `url`",
-    405: "nobody takes a POST at this address; mend `url`",
+    404: "no receiver answers at this address; mend `url`",
+    405: "no receiver takes a POST at this address; mend `url`",
     407: "the proxy asks for credentials",
     410: "the receiver is gone for good; mend `url`, or remove the target",
 }

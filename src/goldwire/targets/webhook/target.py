@@ -155,7 +155,7 @@ class WebhookTarget:
         while waiting:
             start, stop = waiting.pop(0)
             if left == 0:
-                # Too many are refused for this to be about single events: the relay comes back with what is left.
+                # So many refusals are not about single events: the relay comes back with what is left.
                 untried = Unavailable("the receiver refuses the array it was in; not tried alone so far")
                 outcomes[start:stop] = [untried] * (stop - start)
                 continue
@@ -167,7 +167,7 @@ class WebhookTarget:
         return outcomes
 
     async def _post(self, items: Sequence[Item]) -> tuple[list[Outcome], bool]:
-        """Send one request; also tell whether it was refused for its content as a whole."""
+        """Send one request; also return whether it was refused for its content as a whole."""
         client = self._client
         assert client is not None, "send before open"
         if self.settings.batch == "array":

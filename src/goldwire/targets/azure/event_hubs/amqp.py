@@ -29,7 +29,7 @@ class AmqpHub(AzureSender):
         name: the target's.
         settings: where and how.
         hub: the Event Hub's name.
-        clock: tells how long nothing was sent.
+        clock: measures how long nothing was sent.
         partitions: how many the hub shall have; None: any number.
     """
 
@@ -45,7 +45,7 @@ class AmqpHub(AzureSender):
         self._partitions: list[str] = []
 
     async def connect(self) -> None:
-        """Learn the partitions, and open a link that may send.
+        """Read the partitions, and open a link that may send.
 
         Raises:
             ConfigError: the hub has another number of partitions than the settings say.
@@ -86,7 +86,7 @@ class AmqpHub(AzureSender):
         await self._open_client().send_batch(batch, timeout=self.settings.timeout_seconds)
 
     async def check(self) -> Sequence[Finding]:
-        """Tell partitions and the size of a message, and whether the credential may also read."""
+        """Report partitions and the size of a message, and whether the credential may also read."""
         return [
             Finding("hub", "ok", f"{self._hub} exists, and the credential may send"),
             partitions_finding(len(self._partitions), self._declared),
@@ -102,7 +102,7 @@ class AmqpHub(AzureSender):
         return self._client
 
     async def _rights(self) -> Finding:
-        """Try to read the newest event of some partition: no broker tells what a credential may do."""
+        """Try to read the newest event of some partition: no broker reports what a credential may do."""
         client = self._open_client()
         for partition in self._partitions:
             state = await client.get_partition_properties(partition)
@@ -140,7 +140,7 @@ class AmqpHub(AzureSender):
                 return rights_of_reading(answer.result())
             if reading.done():
                 return rights_of_reading(reading.exception() or ConnectionError("the SDK read nothing"))
-            # The SDK (5.15) tells nobody that a receiver is refused, and asks again without end: a slow link looks the same.
+            # The SDK (5.15) does not report that a receiver is refused, and asks again without end: a slow link looks the same.
             text = (
                 "the credential may send; nothing could be read, as it is with Send alone, but it may be the link: see its role"
             )
@@ -170,7 +170,7 @@ def rights_of_reading(error: BaseException | None) -> Finding:
         )
     if is_forbidden(error):
         return Finding("rights", "ok", "the credential may send, and must not read: least privilege")
-    return Finding("rights", "note", f"the credential may send; whether it may do more could not be told ({kind_of(error)})")
+    return Finding("rights", "note", f"the credential may send; whether it may do more could not be seen ({kind_of(error)})")
 
 
 _ANOTHER_READS = "amqp:link:stolen"
@@ -180,7 +180,7 @@ _ANOTHER_READS = "amqp:link:stolen"
 def partition_of(key: str, partitions: int) -> int:
     """Return the index of the partition that Event Hubs itself takes for a key.
 
-    The hash is the SDK's, which has it from the service. Beyond that the SDK for Python (5.15) errs: it hashes code points and
+    The hash is the SDK's, which has it from the service. Otherwise the SDK for Python (5.15) errs: it hashes code points and
     not UTF-8 bytes, and its remainder of a negative hash is not that of .NET and Java, which truncate.
     """
     return abs(_hash_of(key)) % partitions

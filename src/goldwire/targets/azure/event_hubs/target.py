@@ -87,7 +87,7 @@ class EventHubsTarget:
         await self._endpoint.close()
 
     async def check(self) -> Sequence[Finding]:
-        """Tell partitions, sizes and rights, as far as a publisher can."""
+        """Report partitions, sizes and rights, as far as a publisher can see them."""
         found = await self._endpoint.check()
         return found if isinstance(self._endpoint, AmqpHub) else [*found, *sas_findings(self.settings)]
 

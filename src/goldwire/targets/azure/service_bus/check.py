@@ -42,7 +42,7 @@ class Expected(Protocol):
 
 
 async def look_at(new_client: Callable[[], ServiceBusClient], administration: Any, expected: Expected) -> Sequence[Finding]:
-    """Return what can be told of an entity.
+    """Return what can be found out about an entity.
 
     Args:
         new_client: makes a client of the SDK.
@@ -113,7 +113,7 @@ def _duplicates(properties: Any) -> Finding:
 
 
 def _unseen() -> Finding:
-    return Finding("duplicate detection", "note", "cannot be told with this credential; it is best on, for 10 minutes or more")
+    return Finding("duplicate detection", "note", "cannot be seen with this credential; it is best on, for 10 minutes or more")
 
 
 async def _properties(administration: Any, expected: Expected) -> tuple[Any, list[Any]] | None:
@@ -124,7 +124,7 @@ async def _properties(administration: Any, expected: Expected) -> tuple[Any, lis
                 return await administration.get_queue(expected.queue), []
             topic = await administration.get_topic(expected.topic)
             return topic, [one async for one in administration.list_subscriptions(expected.topic)]
-    except Exception:  # noqa: BLE001 - whatever the reason: it cannot be asked, and less is told
+    except Exception:  # noqa: BLE001 - for any reason: it cannot be asked, and the check reports less
         return None
     finally:
         await administration.close()
@@ -146,25 +146,23 @@ async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expe
     if kind == "":
         return [sessions_finding("the queue", expected, has=has_sessions), _unseen(), may_read]
     if kind == _NOT_ALLOWED:
-        text = (
-            f"{name} cannot be read as a queue: it seems to be a topic, which loses all if nobody subscribes; set topic: {name}"
-        )
+        text = f"{name} cannot be read as a queue; it may be a topic, which loses all without subscriptions; set topic: {name}"
         return [Finding("queue", "fix", text), *_of_a_topic()]
     return [
-        Finding("sessions", "note", "cannot be told with this credential"),
+        Finding("sessions", "note", "cannot be seen with this credential"),
         _unseen(),
         Finding("rights", "ok", "the credential may send, and did not get to read: least privilege")
         if forbidden
-        else Finding("rights", "note", f"the credential may send; whether it may do more could not be told ({kind})"),
+        else Finding("rights", "note", f"the credential may send; whether it may do more could not be seen ({kind})"),
     ]
 
 
 def _of_a_topic() -> list[Finding]:
     return [
-        Finding("sessions", "note", "cannot be told with this credential: each subscription has them or not"),
+        Finding("sessions", "note", "cannot be seen with this credential: each subscription has them or not"),
         _unseen(),
-        # Whoever must not manage may still read a subscription, and we know the name of none.
-        Finding("rights", "note", f"the credential may send; whether it may do more cannot be told of a topic. {_LEAST}"),
+        # A credential that must not manage may still read a subscription, and we know the name of none.
+        Finding("rights", "note", f"the credential may send; whether it may do more cannot be seen of a topic. {_LEAST}"),
     ]
 
 
@@ -187,4 +185,4 @@ _NOT_ALLOWED = "amqp:not-allowed"
 """How the service refuses a receiver without a session on an entity with sessions, and any on a topic itself."""
 
 _OWN_SESSION = "goldwire target check"
-"""A session that no entity has, so that nobody waits for it meanwhile."""
+"""A session that no entity has, so that no consumer waits for it meanwhile."""

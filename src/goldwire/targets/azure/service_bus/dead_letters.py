@@ -1,6 +1,6 @@
 """The dead-letter queue of a Service Bus queue or subscription: what subscribers gave up, and the way back into the queue.
 
-These are the broker's dead letters: the event was delivered to the broker, and a subscriber could not digest it. Goldwire's own
+These are the broker's dead letters: the event was delivered to the broker, and a subscriber did not process it. Goldwire's own
 are deliveries that never got there.
 """
 
@@ -86,13 +86,13 @@ class BrokerDeadLetters:
         the two steps and repeated.
 
         A dead letter cannot be received by its number. Those that are in the way are received too, and given back, which counts
-        as a delivery of them (a dead-letter queue sets no limit to that). Of what lies behind the last one asked for, none is.
+        as a delivery of them (a dead-letter queue sets no limit to that). Those behind the last one asked for are not received.
 
         Args:
             sequence_numbers: which; None for all.
 
         Raises:
-            GoldwireError: not reachable, or locks end too soon; the text tells how many were sent. ConfigError: the credential
+            GoldwireError: not reachable, or locks end too soon; the text says how many were sent. ConfigError: the credential
                 must not read, or must not send.
         """
         sent: set[int] = set()
@@ -105,7 +105,7 @@ class BrokerDeadLetters:
 
     @asynccontextmanager
     async def _client(self, sent: Collection[int] = ()) -> AsyncIterator[ServiceBusClient]:
-        """Connect; an error is told as one of the target, with the number of messages that were sent before."""
+        """Connect; an error becomes one of the target, with the number of messages that were sent before."""
         try:
             async with self._entity.new_client() as client:
                 yield client

@@ -24,7 +24,7 @@ _AT_ONCE = 50
 """How many messages are locked at once, as long as no lock ends before its message's turn."""
 
 _ROUNDS = 3
-"""How often everything that was met may come again, its locks ended, before it is clear that nothing goes on."""
+"""How often all that was received may come again, its locks ended, before the redrive counts as stuck."""
 
 _NAMED = 1_000
 """How many of those that another reader holds are named at most."""
@@ -58,7 +58,7 @@ class Redriven(Struct, frozen=True):
 
 
 class LocksEndTooSoonError(Exception):
-    """What was received comes again and again, and nothing else."""
+    """The same messages come again and again, and no others."""
 
 
 class Redrive:
@@ -86,7 +86,7 @@ class Redrive:
         self._in_vain = 0
 
     async def everything(self) -> Redriven:
-        """Send all of them, but not what came back meanwhile: it would go round and round.
+        """Send all of them, but not what came back meanwhile, which would never end.
 
         Raises:
             LocksEndTooSoonError: see there.
@@ -189,7 +189,7 @@ class Redrive:
 def sent_again(sdk: Any, message: ServiceBusReceivedMessage) -> ServiceBusMessage | None:
     """Return what is sent for a dead letter: the same with another id; None where it has no plain body.
 
-    Its time to live begins anew. Not kept are what the broker added, and a time it was scheduled for, which is over.
+    Its time to live begins anew. It keeps neither what the broker added nor a scheduled time, which is over.
 
     Args:
         sdk: the module `azure.servicebus`.

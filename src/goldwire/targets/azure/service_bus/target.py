@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _entity_of(settings: Mapping[str, Any]) -> Any:
-    """Return the entity's name: queues and topics of a namespace share their names, and whoever may send reaches either."""
+    """Return the entity's name: queues and topics of a namespace share their names, and a sender reaches either."""
     return settings["queue"] or settings["topic"]
 
 
@@ -48,10 +48,10 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
             str,
             about(
                 "What message ids end in, after `~t-`. Set it where another target, also a retired one, has sent the same "
-                "entities to this queue or topic: duplicate detection would remove the ids that it has used.",
+                "entities to this queue or topic: duplicate detection would remove the ids that the other has used.",
                 examples=["bus2"],
                 pattern="^[A-Za-z0-9._-]{1,40}$",
-                distinct="duplicate detection would remove, without a word, each event whose message id the other has sent",
+                distinct="duplicate detection would silently remove each event whose message id the other has sent",
             ),
         ]
         | None
@@ -108,7 +108,7 @@ class ServiceBusTarget:
         await self._entity.close()
 
     async def check(self) -> Sequence[Finding]:
-        """Tell sizes, sessions, duplicate detection and rights, as far as the credential lets us see."""
+        """Report sizes, sessions, duplicate detection and rights, as far as the credential lets us see."""
         return await self._entity.check()
 
 
@@ -118,7 +118,7 @@ class BusEntity(AzureSender):
     Args:
         name: the target's.
         settings: where and how.
-        clock: tells how long nothing was sent.
+        clock: measures how long nothing was sent.
 
     Raises:
         ConfigError: the connection string is none, or names another entity.
