@@ -30,9 +30,9 @@ def about(
     url: bool = False,
     advanced: bool = False,
     path: bool = False,
-    place: bool | Callable[[Mapping[str, Any]], Any] = False,
-    pinned: str | None = None,
-    apart: str | None = None,
+    destination: bool | Callable[[Mapping[str, Any]], Any] = False,
+    fixed: str | None = None,
+    distinct: str | None = None,
     **limits: Any,
 ) -> Meta:
     """Return what a setting's annotation carries.
@@ -44,13 +44,13 @@ def about(
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
         path: a file or folder; a relative one starts at the folder of the configuration.
-        place: says where events go; with another value it is another place, and nothing is pinned. A function returns what it
-            means, given all settings as plain values; empty where that cannot be told. Not with `secret`.
-        pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
-        apart: why it must not be the same for two targets that send the same entities to one place: a clause of that kind.
+        destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
+            returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
+        fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
+        distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
-    assert not (place and (secret or url)), "where events go is stored, and reported"
+    assert not (destination and (secret or url)), "where events go is stored, and reported"
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,
@@ -60,9 +60,9 @@ def about(
             "url": url,
             "advanced": advanced,
             "path": path,
-            "place": place,
-            "pinned": pinned,
-            "apart": apart,
+            "destination": destination,
+            "fixed": fixed,
+            "distinct": distinct,
         },
         extra_json_schema=schema,
         **limits,
