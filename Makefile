@@ -6,8 +6,8 @@
 
 # Which Python makes the environment; empty: python3, or else python3.14 to python3.11, the first that is new enough.
 PYTHON ?=
-# How many processes run the tests.
-WORKERS ?= auto
+# How many processes run the tests: three for each core, since most tests of other processes wait.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 1))')
 # Passed on to pytest, the demo or the benchmark, e.g. make test ARGS="-k ledger"
 ARGS ?=
 
@@ -54,13 +54,13 @@ demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes
 	@$(RUN) demo $(ARGS)
 
 test: $(DEV) ## Run every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not optional" $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not optional" $(ARGS)
 
 test-optional: $(DEV) ## Run the heavy tests too, and those that need a server which is not at hand
 	@$(BIN)/python -m pytest -n $(WORKERS) -m optional $(ARGS)
 
 coverage: $(DEV) ## Run the unit tests and print their branch coverage by room; COVERED=tests takes all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not optional" --cov --cov-report= $(ARGS) $(COVERED)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not optional" --cov --cov-report= $(ARGS) $(COVERED)
 	@$(BIN)/python scripts/coverage_by_room.py
 
 check: $(DEV) ## Format, lint, types (strict), import direction

@@ -1,6 +1,8 @@
 """Settings for all tests."""
 
 import os
+from itertools import groupby
+from pathlib import Path
 
 from hypothesis import settings
 
@@ -11,6 +13,20 @@ settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same" if os.environ.get("CI") else "goldwire")
 
 
+def pytest_collection_modifyitems(items):
+    """Order the tests so that workers, who take one after the other, are busy to the end.
+
+    What takes long comes first: files that compute mixed with files that wait. Unit tests, a few milliseconds each, fill up.
+    """
+    rooms = {}
+    for path, tests in groupby(items, key=lambda item: item.path):
+        rooms.setdefault(path.relative_to(Path(__file__).parent).parts[0], []).append(list(tests))
+    last = rooms.pop("unit", [])
+    first = [(number / len(files), tests) for files in rooms.values() for number, tests in enumerate(files)]
+    first.sort(key=lambda one: one[0])
+    items[:] = [test for tests in [*(tests for _, tests in first), *last] for test in tests]
+
+
 def pytest_terminal_summary(terminalreporter):
     """Show how many of the planted bugs were caught."""
     show_planted_bugs(terminalreporter)
@@ -19,7 +35,7 @@ def pytest_terminal_summary(terminalreporter):
 def show_planted_bugs(terminalreporter):
     """Print the score: a test that is marked `planted_bug` passes if its bug was caught."""
     results = {
-        outcome: sum("planted_bug" in report.keywords for report in terminalreporter.stats.get(outcome, []))
+        outcome: sum("planted_bug" in getattr(report, "keywords", ()) for report in terminalreporter.stats.get(outcome, []))
         for outcome in ("passed", "failed", "error")
     }
     if total := sum(results.values()):

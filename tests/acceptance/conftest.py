@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,9 +120,18 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         process.communicate()
 
 
-@pytest.fixture
-def started(shell: Shell) -> Shell:
-    """A shell after `goldwire init` and `goldwire apply`."""
+@pytest.fixture(scope="session")
+def _begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after `goldwire init` and `goldwire apply`, from which others are copied: a store takes a second to make."""
+    shell = Shell(tmp_path_factory.mktemp("begun") / "a folder with spaces")
+    shell.folder.mkdir()
     shell.run("init")
     shell.run("apply")
+    return shell.folder
+
+
+@pytest.fixture
+def started(shell: Shell, _begun: Path) -> Shell:
+    """A shell after `goldwire init` and `goldwire apply`."""
+    shutil.copytree(_begun, shell.folder, dirs_exist_ok=True)
     return shell

@@ -28,6 +28,7 @@ IN_ORDER = {
     "stop": ["events"],
     "resume": ["events"],
     "verify": ["out/events.jsonl"],
+    "store check": [],
     "schema": ["events"],
     "target check": ["events"],
     "targets": [],

@@ -26,6 +26,7 @@ from goldwire.cli.commands import (
     schema,
     servicebus,
     status,
+    store,
     target,
     targets,
     verify,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
-_NOW_AND_THEN = (verify, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)
@@ -73,7 +74,7 @@ def main() -> None:
     """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
     code = _run()
     try:
-        # Here, and not when Python ends, which would answer a device without room with an exit code of its own.
+        # Flush here, and not when Python ends, which would answer a full device with an exit code of its own.
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Reads `goldwire.yaml` and tells everything that is wrong with it at once, each with line and column."""
+"""Reads `goldwire.yaml` and reports everything that is wrong with it at once, each with line and column."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import msgspec
 from msgspec import Struct
 from yaml.nodes import ScalarNode
 
-from goldwire.config import problems as told
 from goldwire.config.cross_checks import CrossCheck
 from goldwire.config.model import Config, TargetConfig
-from goldwire.config.problems import Place, Problems, dotted
+from goldwire.config.problems import Place, Problems, SettingPath, dotted
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
 from goldwire.config.yaml_nodes import Entry, compose, place_of
@@ -23,15 +22,15 @@ from goldwire.errors import ConfigError
 from goldwire.targets import registry
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
-"""A larger file is no configuration."""
+"""The reader refuses a larger file: it is no configuration."""
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration that was read and found sound, with what is needed to go on from it."""
+    """A sound configuration, with its folder and locations."""
 
     file: Path
     config: Config
-    places: dict[told.Path, Place]
+    places: dict[SettingPath, Place]
     references: References
 
     @property
@@ -112,7 +111,7 @@ def _text(file: Path) -> str:
         raise ConfigError(f"{file}:{line}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
 
 
-def _settings_of_kind(wanted: type, entries: list[Entry], path: told.Path, problems: Problems) -> dict[str, Any]:
+def _settings_of_kind(wanted: type, entries: list[Entry], path: SettingPath, problems: Problems) -> dict[str, Any]:
     """Return the type of a target's `settings`, which its `kind` decides."""
     if wanted is not TargetConfig:
         return {}

@@ -71,14 +71,15 @@ def run_demo(directory: Path, *, as_json: bool = False) -> bool:
     return summary.kept
 
 
+_FIRST_WAVE = (("crm", "a"), ("billing", "b"))
+"""By source, the part of the data set that it holds."""
+
+
 def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     folder.point_partner_at(url)
     with Application.of(folder.config) as application:
         apply_all(application, check=False)
-        intakes = [
-            _ingest(application, folder, "crm", "dataset4a.csv"),
-            _ingest(application, folder, "billing", "dataset4b.csv"),
-        ]
+        intakes = [_ingest(application, folder, source, f"dataset4{part}.csv") for source, part in _FIRST_WAVE]
         teller.ingested(intakes)
         by_rules = quality(application.store)
         teller.mastered(by_rules, intakes, rules=len(application.loaded.config.types["Customer"].match))
@@ -101,7 +102,7 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     teller.crashed(crash)
     with Application.of(folder.config) as application:
         mirror = None if killed is None else compare_mirror(application, folder, read_to_the_end(application, folder))
-        told = fates(application, folder, decisions)
+        found = fates(application, folder, decisions)
         summary = Summary(
             intakes=intakes,
             by_rules=by_rules,
@@ -110,8 +111,8 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
             second_wave=second_wave,
             after_steward=after_steward,
             crash=crash,
-            fates=told,
-            tombstone=tombstone(folder, told),
+            fates=found,
+            tombstone=tombstone(folder, found),
             ledgers=all_terms(application),
             chains=verify_chains(application, folder),
             warehouse=compare_warehouse(application, folder),
@@ -167,7 +168,7 @@ def _deliver(application: Application, name: str) -> DemoDelivery:
 
 
 def _sample(application: Application, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return one event as the partner received it, and the attributes of the golden record it speaks of."""
+    """Return one event as the partner received it, and the attributes of its golden record."""
     entity_id = application.store.find_entity(*SAMPLE)
     assert entity_id is not None, "the sample's record was ingested"
     bodies: Sequence[bytes] = [one.body for one in arrivals(folder.arrivals) if one.entity_id == entity_id]

@@ -1,4 +1,4 @@
-"""What a batch did to each entity it touched: one new version where anybody can see a difference, else none."""
+"""What a batch did to each entity it touched: one new version where a reader can see a difference, else none."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.golden import State, changes, open_state, tombstone
 from goldwire.mastering.identity import OWN_PREFIX
 from goldwire.mastering.steward import NOTHING
-from goldwire.mastering.unit_of_work import Desk, Entity
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Change, ChangeKind
 
 _NEVER = State("approved", {}, b"1", b"[]", b"[]", "provisional").encode()
 """State of a tombstone that never was a record: it was merged or deleted in the batch that brought it."""
 
 
-def commit(desk: Desk, assemblers: dict[str, Assembler], correlation_id: str) -> set[str]:
+def commit(unit: UnitOfWork, assemblers: dict[str, Assembler], correlation_id: str) -> set[str]:
     """Commit the net effect of a batch.
 
     Returns:
         The entities that have a new version.
     """
-    desk.load_members(desk.touched.values())
+    unit.load_members(unit.touched.values())
     committed: list[Change] = []
-    for entity in desk.touched.values():
+    for entity in unit.touched.values():
         change = (
             _live_or_deleted(entity, assemblers, correlation_id)
             if entity.merged_into is None
-            else _merged(entity, desk, correlation_id)
+            else _merged(entity, unit, correlation_id)
         )
         if change is not None:
             committed.append(change)
         elif entity.stored is not None and entity.steward != (entity.stored.steward or NOTHING):
-            desk.workspace.save_steward(entity.entity_id, entity.steward)
-    desk.workspace.commit_changes(committed)
+            unit.workspace.save_steward(entity.entity_id, entity.steward)
+    unit.workspace.commit_changes(committed)
     return {change.entity_id for change in committed}
 
 
@@ -44,7 +44,7 @@ def _live_or_deleted(entity: Entity, assemblers: dict[str, Assembler], correlati
     stored = entity.stored
     assembler = assemblers.get(entity.entity_type)
     if assembler is None:
-        return None  # its type left the model: what stands, stands
+        return None  # its type left the model: its golden record stays as it is
     state = assembler.state(entity, records)
     named = changes(None if stored is None else open_state(stored.state), state)
     if not named and stored is not None and stored.kind == "live":
@@ -70,13 +70,13 @@ def _deleted(entity: Entity, correlation_id: str) -> Change | None:
     return _tombstone(entity, "deleted", None, correlation_id)
 
 
-def _merged(entity: Entity, desk: Desk, correlation_id: str) -> Change | None:
-    survivor = desk.resolve(entity.entity_id)
+def _merged(entity: Entity, unit: UnitOfWork, correlation_id: str) -> Change | None:
+    survivor = unit.resolve(entity.entity_id)
     assert survivor is not None
     stored = entity.stored
     if stored is None and entity.entity_id.startswith(OWN_PREFIX):
         return None  # it came and went within this batch
-    if stored is not None and stored.merged_into is not None and desk.resolve(stored.merged_into) is survivor:
+    if stored is not None and stored.merged_into is not None and unit.resolve(stored.merged_into) is survivor:
         return None
     # The last survivor, not the next one: what lies between may have come and gone within this batch.
     return _tombstone(entity, "merged", survivor.entity_id, correlation_id)

@@ -2,7 +2,7 @@
 
 Two passes over the living entities, a bounded batch in each transaction. The first gives every record the match keys of the
 present rules; only when all have them, the second links those that share one and commits what changes. So the outcome does
-not depend on which record comes first, and a pass that was cut off is simply done again (docs/adr/0015).
+not depend on which record comes first, and a pass that was cut off is done again (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import open_record
-from goldwire.mastering.unit_of_work import Desk, Entity
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Living, Workspace
 
 
@@ -36,7 +36,7 @@ class Revised(Struct):
 class Remaster:
     """Masters again under one model what is in the store. Holds no state between batches.
 
-    Links only unite, here as in ingest: a rule that became stricter splits nothing. What stewards decided holds.
+    Links only unite, as in ingest: a rule that became stricter splits nothing. Stewards' decisions stay in force.
 
     Args:
         model: entity types, their match rules and survivorship.
@@ -72,32 +72,32 @@ class Remaster:
             workspace: the transaction.
             correlation_id: travels with each version.
         """
-        desk = Desk(workspace)
+        unit = UnitOfWork(workspace)
         known = self._known(entities)
-        desk.load_entities(known)
-        opened = [desk.entities[entity_id] for entity_id in known]
-        desk.load_members(opened)
-        self._link(desk, opened)
+        unit.load_entities(known)
+        opened = [unit.entities[entity_id] for entity_id in known]
+        unit.load_members(opened)
+        self._link(unit, opened)
         for entity in opened:
-            desk.touch(entity)
-        desk.save()
-        changed = commit(desk, self._assemblers, correlation_id)
-        return Revised(len(opened), len(changed), desk.merges)
+            unit.touch(entity)
+        unit.save()
+        changed = commit(unit, self._assemblers, correlation_id)
+        return Revised(len(opened), len(changed), unit.merges)
 
-    def _link(self, desk: Desk, entities: Sequence[Entity]) -> None:
+    def _link(self, unit: UnitOfWork, entities: Sequence[Entity]) -> None:
         """Unite these entities with all that share a key with them.
 
         A key names one entity that has it, the lowest. Who survives a merge may not be the lowest among those that are left, so
         survivors are looked at again until nothing is merged any more.
         """
-        identity = Identity(desk, self._makers, counted=True)
+        identity = Identity(unit, self._makers, counted=True)
         while entities:
-            merged = desk.merges
+            merged = unit.merges
             identity.place(self._arrivals(entities))
-            if desk.merges == merged:
+            if unit.merges == merged:
                 return
-            desk.save()
-            entities = [entity for entity in desk.entities.values() if entity.absorbed and entity.merged_into is None]
+            unit.save()
+            entities = [entity for entity in unit.entities.values() if entity.absorbed and entity.merged_into is None]
 
     def _arrivals(self, entities: Sequence[Entity]) -> list[Arrival]:
         arrivals = [

@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap, Throttle
 from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
-from goldwire.relay.retry_policy import Judge, first_attempt
+from goldwire.relay.retry_policy import RetryPolicy, first_attempt
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
 LOOK_SECONDS = 1.0
@@ -35,7 +35,7 @@ SLICE = 20
 """How many entities are made ready at once."""
 
 BEGUN_MAX = 500
-"""So many entities may be held back at once: where one after another fails for a passing reason, no more are begun."""
+"""The most entities held back at once: where one after another fails for a passing reason, the replay begins no more."""
 
 
 class ReplayWork:
@@ -47,14 +47,14 @@ class ReplayWork:
         source: makes the events.
         sender: the target's way out, with its pace and its breaker.
         settings: pace and limits, the same as for live traffic.
-        judge: that of the live traffic; it tells whether the target takes anything at all.
+        policy: that of the live traffic; it knows whether the target takes anything at all.
         clock, random: time and jitter.
         observer: where it is reported.
     """
 
     def __init__(
         self, target: str, store: Store, call: StoreCall, source: ReplaySource, sender: Sender, settings: DeliverySettings,
-        breaker: Breaker, judge: Judge, *, clock: Clock, random: Random, observer: Observer,
+        breaker: Breaker, policy: RetryPolicy, *, clock: Clock, random: Random, observer: Observer,
     ) -> None:  # fmt: skip
         self._target = target
         self._store = store
@@ -63,7 +63,7 @@ class ReplayWork:
         self._sender = sender
         self._settings = settings
         self._breaker = breaker
-        self._live = judge
+        self._live = policy
         self._clock = clock
         self._random = random
         self._observer = observer
@@ -73,7 +73,7 @@ class ReplayWork:
         self._epoch = 0
         self._replay: Replay | None = None
         self._going: dict[str, Repeat] = {}
-        self._judge = judge
+        self._policy = policy
         self._throttle = Throttle(None)
         self._choose: Choice | None = None
 
@@ -91,14 +91,14 @@ class ReplayWork:
         return self._throttle.wait_seconds(now) or max(soonest - now, 0.0)
 
     async def any_open(self) -> bool:
-        """Say whether a replay is open: a run that ends when all is done must not end yet."""
+        """Return whether a replay is open: a run that ends when all is done must not end yet."""
         if self._replay is not None:
             return True
         self._looked_at = -inf
         return await self._call(self._store.open_replay, self._target) is not None
 
     async def turn(self, epoch: int, *, clear: bool) -> bool:
-        """Do some of the open replay; False when nothing was done.
+        """Do some of the open replay; return False when nothing was done.
 
         Args:
             epoch: the relay's own; a record is saved only under the newest.
@@ -128,7 +128,7 @@ class ReplayWork:
     # --- the record
 
     async def _take_up(self) -> bool:
-        """Know the open replay, if there is one, and whether it still is one."""
+        """Read the open replay, if there is one, and whether it is still open."""
         now = self._clock.monotonic()
         if self._replay is None and now - self._looked_at < LOOK_SECONDS:
             return False
@@ -144,7 +144,7 @@ class ReplayWork:
             started_at = found.started_at or timestamp(self._clock.now())
             self._replay = replace(found, started_at=started_at, position=max(found.position, found.selection.after))
             cap = DeadLetterCap(self._settings)
-            self._judge = Judge(self._settings, cap, self._clock, self._random, self._live.life)
+            self._policy = RetryPolicy(self._settings, cap, self._clock, self._random, self._live.liveness)
             self._throttle = Throttle(found.rate)
             self._choose = Choice.of(found.selection)
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
@@ -162,7 +162,7 @@ class ReplayWork:
         return bool(await self._call(self._store.erased_since, tuple(self._going), self._looked_upto))
 
     async def _renew(self) -> None:
-        """Make again what is begun, since less of it may leave now; what was sent of it already stays sent."""
+        """Prepare again what is begun, since less of it may leave now; what was sent already stays sent."""
         fresh = {repeat.entity_id: repeat for repeat in (await self._gather(tuple(self._going), begun=True)).repeats}
         for old in list(self._going.values()):
             next_version = old.sent[old.place].row.version
@@ -175,7 +175,7 @@ class ReplayWork:
                 self._end(old)
 
     async def _save(self, state: ReplayState = "open", reason: str = "") -> bool:
-        """Write the record down; False when a person cancelled it meanwhile, and nothing more may be sent of it."""
+        """Save the record; return False when a person cancelled the replay meanwhile, and it must send nothing more."""
         assert self._replay is not None, "there is a replay"
         ended_at = None if state == "open" else timestamp(self._clock.now())
         replay = replace(self._replay, state=state, reason=reason, begun=tuple(self._going), ended_at=ended_at)
@@ -189,7 +189,7 @@ class ReplayWork:
         return True
 
     def _drop(self) -> None:
-        """Have no replay in hand: what was held goes on at once."""
+        """Drop the replay: its entities' live deliveries go on at once."""
         self._replay = None
         self._going.clear()
         self._looked_at = -inf
@@ -274,9 +274,9 @@ class ReplayWork:
             ready += self._settle(wave, items, outcomes, sent_at)
             if None in outcomes or self._clock.monotonic() >= until:
                 break  # the breaker or a stop keeps the rest back; or it is the turn of live traffic
-        if self._judge.stop is not None:
+        if self._policy.stop is not None:
             self._going.clear()
-            await self._save("failed", self._judge.stop)
+            await self._save("failed", self._policy.stop)
         else:
             await self._save()
 
@@ -286,8 +286,8 @@ class ReplayWork:
         """Note what became of a wave; return those that have a next event to send at once."""
         taken = [outcome for outcome in outcomes if isinstance(outcome, Delivered | Duplicate)]
         if taken:
-            self._judge.saw_life()
-            self._judge.delivered(len(taken))
+            self._policy.note_answer()
+            self._policy.delivered(len(taken))
             size = sum(len(i.event.body) for i, o in zip(items, outcomes, strict=True) if isinstance(o, Delivered | Duplicate))
             duplicates = sum(isinstance(outcome, Duplicate) for outcome in taken)
             self._count(events=len(taken), duplicates=duplicates, bytes=size)
@@ -308,7 +308,7 @@ class ReplayWork:
 
     def _failed(self, repeat: Repeat, outcome: Outcome, sent_at: str) -> None:
         sent = repeat.sent[repeat.place]
-        judged = self._judge.judge(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
+        judged = self._policy.decide(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
         if judged.state != "dead":
             repeat.delivery = judged
             repeat.due = self._clock.monotonic() + max(judged.due_at - self._clock.now(), 0.0)

@@ -173,7 +173,7 @@ class _Intake:
         self._progress = progress
 
     def take(self, rows: Iterable[Fact | Decision | Rejected | InputError], batch_size: int) -> None:
-        """Take rows in, a batch at a time; an error among them is raised once what came before it is committed."""
+        """Take rows in, a batch at a time; it raises an error among them once what came before is committed."""
         batch: list[Fact | Decision] = []
         broken: InputError | None = None
         for row in rows:
@@ -217,7 +217,7 @@ class _Intake:
 
 
 def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Decision | Rejected | InputError]:
-    """Hand on a reader's error as its last row, so that what came before it can be committed first."""
+    """Yield a reader's error as its last row, so that the caller commits what came before it first."""
     try:
         yield from rows
     except InputError as error:
@@ -225,7 +225,7 @@ def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Deci
 
 
 def count_lines(files: Sequence[Path]) -> int | None:
-    """Return about how many rows there are, for a progress bar; None where that cannot be told quickly."""
+    """Return about how many rows there are, for a progress bar; None where that cannot be known quickly."""
     total = 0
     for file in files:
         if file.suffix in (".parquet", ".pq") or not file.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from msgspec import Struct
 
@@ -12,13 +11,12 @@ from goldwire.changelog.rows import Cursor, Start
 from goldwire.clock import Clock
 from goldwire.config.model import KeysConfig
 from goldwire.config.reader import Loaded
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.services.application import Application
-from goldwire.services.placement_record import keep_settings, standing
-from goldwire.services.placement_rule import claim_place
+from goldwire.services.placement import keep_settings, placement_guard
 from goldwire.services.preflight import check_deliverable
 from goldwire.targets.settings import Settings
 
@@ -112,6 +110,5 @@ class ConfiguredRelays:
             NotFoundError: there is no such target.
             ConfigError: a setting is wrong.
         """
-        mine = standing(self._application, name)
-        claim = partial(claim_place, self._application, name, mine) if mine is not None else None
-        return self._application.relay(name, self._recorder, call, progress, claim)
+        placement = placement_guard(self._application, name)
+        return self._application.relay(name, self._recorder, call, placement, progress)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.capture import values
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
@@ -37,10 +37,8 @@ def moment(text: str, option: str) -> str:
         InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
     """
     try:
-        written = datetime.fromisoformat(text)
-        aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-        return timestamp(aware.timestamp())
-    except (ValueError, OverflowError):
+        return values.moment(text)
+    except values.RefusedError:
         raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
 
 
@@ -122,7 +120,7 @@ def _ends(application: Application, asked: ReplayRequest, histories: Sequence[li
 def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
     """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
 
-    That a record is repeated tells the target something about the values that decided it (docs/adr/0010).
+    A repeated record shows the target something of the values that decided it (docs/adr/0010).
     """
     from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
 
@@ -170,11 +168,11 @@ def plan(
         rate: events a second that the replay is held to.
         progress: called with the position that was reached.
     """
+    from goldwire.relay.connection import StoreCall  # noqa: PLC0415
     from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
     from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
-    from goldwire.relay.store_call import StoreCall  # noqa: PLC0415
 
-    source = ReplaySource(target, application.store, StoreCall(), application.book(target))
+    source = ReplaySource(target, application.store, StoreCall(), application.contracts(target))
     limits = [limit for limit in (rate, application.target_config(target).delivery.rate_limit_per_second) if limit is not None]
     return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
 

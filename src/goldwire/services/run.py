@@ -17,8 +17,8 @@ from msgspec import Struct
 from goldwire.changelog.rows import Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import GoldwireError, TargetStoppedError
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.relay import Relay
-from goldwire.relay.store_call import StoreCall
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.lookup import cursor_of
 from goldwire.services.relays import ConfiguredRelays, RelayTerms

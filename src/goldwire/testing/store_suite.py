@@ -12,6 +12,7 @@ Subject an engine to it with one class in a test file:
 
 from __future__ import annotations
 
+from goldwire.testing.store_suite_damage import DamageSuite
 from goldwire.testing.store_suite_ingest import IngestSuite
 from goldwire.testing.store_suite_lanes import LaneSuite
 from goldwire.testing.store_suite_ledger import LedgerSuite
@@ -20,5 +21,5 @@ from goldwire.testing.store_suite_replay import ReplaySuite
 from goldwire.testing.store_suite_settle import SettleSuite
 
 
-class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite):
+class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite, DamageSuite):
     """Everything that the rooms above and beside the changelog rely on."""

@@ -21,6 +21,7 @@ from goldwire.changelog.schema import metadata
 from goldwire.changelog.sqlite import queries as sqlite_queries
 from goldwire.changelog.sqlite.migration import APPLICATION_ID, alembic_config, migrate
 from goldwire.changelog.sqlite.store import SqliteStore
+from goldwire.testing.store_setting import NOON, change, claimed, commit, control, settle
 
 QUERIES = {
     name: value
@@ -61,13 +62,46 @@ def test_migrating_again_changes_nothing(raw: sqlite3.Connection) -> None:
 
 
 def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw: sqlite3.Connection) -> None:
+    _before_checksums(raw)
     for column in ("unopened", "unopened_since"):
         raw.execute(f"ALTER TABLE target_cursor DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
     with closing(SqliteStore(place)) as store:
-        assert store.claim("t", "now").unopened is None
+        assert store.acquire("t", "now").unopened is None
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
     test_a_new_store_has_exactly_the_declared_tables(place)
+
+
+def _before_checksums(raw: sqlite3.Connection) -> None:
+    for table in ("log", "control"):
+        raw.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
+    raw.execute("UPDATE alembic_version SET version_num = '0002'")
+
+
+def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(place: Path, raw: sqlite3.Connection) -> None:
+    names = [f"e{number}" for number in range(7)]
+    with closing(SqliteStore(place)) as store:
+        commit(store, *[(name, 1) for name in names], ("e3", 2))
+        with store.ingest(NOON) as workspace:
+            workspace.commit_changes([change("e4", 2, kind="merged", merged_into="e5", state="{ä}".encode())])
+        claimed(store)
+        settle(store, 0, b"D" * 7, controls=[control(name, 1, seq) for seq, name in enumerate(names, 1)])
+    sums = [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1").fetchall() for table in ("log", "control")]
+    _before_checksums(raw)
+    with closing(SqliteStore(place)) as store:
+        assert [row.seq for row in store.read(0, 9, 9)] == list(range(1, 10))
+        assert len(store.controls("t", names)) == 7
+        assert list(store.damages()) == []
+    assert [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1").fetchall() for table in ("log", "control")] == sums
+    test_a_new_store_has_exactly_the_declared_tables(place)
+
+
+def test_a_long_log_from_before_checksums_is_gone_through_page_by_page(place: Path, raw: sqlite3.Connection) -> None:
+    with closing(SqliteStore(place)) as store:
+        commit(store, *[(f"e{number}", 1) for number in range(4_100)])
+    _before_checksums(raw)
+    with closing(SqliteStore(place)) as store:
+        assert len(store.read(0, 5_000, 5_000)) == 4_100
 
 
 def test_the_listed_revisions_are_those_in_the_folder() -> None:
@@ -94,7 +128,7 @@ def test_no_statement_reads_a_whole_table_by_accident(raw: sqlite3.Connection, n
         "LOG_SIZE": ["SCAN log USING COVERING INDEX log_version"],
         "CURSORS": ["SCAN target_cursor USING INDEX sqlite_autoindex_target_cursor_1"],
         # Backwards by the primary key, to the first row.
-        "NEWEST_ROW": ["SCAN log"],
+        "NEWEST_ROW": ["SCAN l"],
         # Each lists dead letters, by an index that holds nothing else.
         "DEAD_LETTERS": ["SCAN o USING INDEX open_delivery_dead"],
         "DEAD_LETTERS_OF": ["SCAN o USING INDEX open_delivery_dead"],

@@ -5,6 +5,8 @@ import itertools
 
 import pytest
 
+from goldwire.changelog.checksums import control_checksum
+from goldwire.changelog.sqlite.queries import CONTROL_COLUMNS
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.headers import message_id
 from goldwire.relay.metrics import REPLAYED
@@ -250,7 +252,10 @@ def test_after_a_rewind_only_the_newest_event_is_repeated_and_counted_so(world):
 def test_what_no_hash_confirms_is_not_sent(world):
     grown(world, entities=("a", "b"))
     store = world.store._database
-    store.execute("UPDATE control SET hash = zeroblob(32) WHERE slot = (SELECT min(slot) FROM control)")
+    [[lowest]] = store.execute("SELECT min(slot) FROM control")
+    store.execute("UPDATE control SET hash = zeroblob(32) WHERE slot = ?", (lowest,))
+    [columns] = store.execute(f"SELECT {CONTROL_COLUMNS} FROM control c WHERE slot = ?", (lowest,))
+    store.execute("UPDATE control SET checksum = ? WHERE slot = ?", (control_checksum(columns[:-1]), lowest))
     world.replay()
     world.run()
     assert {entity for entity, _ in repeated(world)} == {"b"}

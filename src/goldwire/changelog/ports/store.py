@@ -1,6 +1,6 @@
 """The store's port, whole: every protocol of this package in one object.
 
-Engines implement it synchronously and in batches. What needs one concern only takes that protocol, not the store.
+Engines implement it synchronously and in batches. A caller that needs one concern takes that protocol, not the store.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from typing import Protocol
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.ingest import Ingest
+from goldwire.changelog.ports.integrity import Integrity
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.revisions import Revisions
 
 
-class Store(Ingest, Log, Deliveries, Replays, Revisions, Protocol):
+class Store(Ingest, Log, Deliveries, Replays, Revisions, Integrity, Protocol):
     """The one place where state lives. One writer at a time; any number of readers.
 
     A store object is used from one thread at a time: it has one connection, and one transaction on it. A service with several

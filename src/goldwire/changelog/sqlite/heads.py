@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
+from goldwire.changelog.checksums import damaged_log_row, log_checksum
 from goldwire.changelog.sqlite import queries as query
+from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreCorruptError
@@ -29,9 +32,10 @@ class Heads:
         self._database = database
         self._known: dict[str, _Head] = {}
         row = database.execute(query.NEWEST_ROW).fetchone()
-        self._seq: int = 0 if row is None else row[0]
-        # Text order is time order. A clock may stand or go back, but of two records a target tells by it who had a key last.
-        self._committed_at: str = timestamp(now) if row is None else max(timestamp(now), just_after(row[1]))
+        newest = None if row is None else log_rows(database.path, [row])[0]
+        self._seq: int = 0 if newest is None else newest.seq
+        # Text order is time order. A clock may stand or go back, but a target sees by this time which of two had a key last.
+        self._committed_at: str = timestamp(now) if newest is None else max(timestamp(now), just_after(newest.committed_at))
         self._newest_no: int = database.execute(query.NEWEST_ENTITY_NO).fetchone()[0]
 
     def entity_key(self) -> bytes:
@@ -47,6 +51,7 @@ class Heads:
         for row in self._database.each(query.ENTITIES, (), entity_ids):
             self._known[row[0]] = _Head(row[7], row[2])
             if row[2]:
+                _check_head(self._database.path, row)
                 found[row[0]] = StoredEntity._make(row[:7])
         for entity_id in entity_ids:
             if entity_id not in self._known:
@@ -83,7 +88,7 @@ class Heads:
         """Append versions and move the heads."""
         listed = list(changes)
         self._load([change.entity_id for change in listed])
-        rows: list[tuple[int, int, int, str, str, str, str, str, str, str | None, bytes]] = []
+        rows: list[tuple[int, str, str, int, str, str, str, bytes, str, str | None, int, int]] = []
         last: dict[str, tuple[int, Change]] = {}
         new: list[str] = []
         for change in listed:
@@ -98,12 +103,11 @@ class Heads:
             head.version = change.version
             self._seq += 1
             last[change.entity_id] = (self._seq, change)
-            rows.append(
-                (
-                    self._seq, head.no, change.version, change.entity_id, change.entity_type, change.kind,
-                    self._committed_at, change.correlation_id, change.changed, change.merged_into, change.state,
-                )
+            row = (
+                self._seq, change.entity_id, change.entity_type, change.version, change.kind, self._committed_at,
+                change.correlation_id, change.state, change.changed, change.merged_into,
             )  # fmt: skip
+            rows.append((*row, head.no, log_checksum(row, head.no)))
         self._database.executemany(query.INSERT_LOG, rows)
         self._database.checkpoint("ingest:after-log")
         self._move(last, new)
@@ -152,3 +156,15 @@ class Heads:
     def _next_no(self) -> int:
         self._newest_no += 1
         return self._newest_no
+
+
+def _check_head(path: str, row: tuple[Any, ...]) -> None:
+    """Hold a head, with the state it stands for, against the checksum of its row in the log: both say the same.
+
+    Raises:
+        StoreCorruptError: one of the two is not what was written.
+    """
+    entity_id, entity_type, version, kind, merged_into, _, state, no, seq, committed_at, correlation_id, changed, checksum = row
+    written = (seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into)
+    if log_checksum(written, no) != checksum:
+        raise damaged_log_row(path, seq, entity_id, version)

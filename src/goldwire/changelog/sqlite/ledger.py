@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Counts, Cursor
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
-from goldwire.changelog.sqlite.targets import known_target
+from goldwire.changelog.sqlite.targets import KnownTarget, known_target
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.errors import StoreCorruptError
 
@@ -22,10 +22,7 @@ class SqliteLedger(Part):
         """See `Store.counts`."""
         database = self._database
         with database.reading():
-            cursor, number = known_target(database, target)
-            newest = database.execute(query.NEWEST_POSITION).fetchone()[0]
-            ended = (cursor.delivered, cursor.filtered, cursor.superseded)
-            return _counts(database, cursor, number, newest, ended)
+            return counted(database, known_target(database, target))
 
     def recount(self, target: str) -> Counts:
         """See `Store.recount`; memory stays small, whatever the log's length.
@@ -35,33 +32,50 @@ class SqliteLedger(Part):
         """
         database = self._database
         with database.reading():
-            cursor, number = known_target(database, target)
-            size, oldest, newest = database.execute(query.LOG_SIZE).fetchone()
-            if (oldest, newest) != (1, size):
-                raise StoreCorruptError(f"{database.path}: the log has {size} rows for positions {oldest} to {newest}")
-            ended = dict.fromkeys((DELIVERED, FILTERED, SUPERSEDED), 0)
-            ends = iter(database.execute(query.ENDS, (number,)))
-            for position, codes in self._settlements(cursor, number):
-                for code in ended:
-                    ended[code] += codes.count(code)
-                for code in _ends_of(codes, position, ends, target):
-                    if code != STILL_OPEN:
-                        ended[code] += 1
-            surplus = next(ends, None)
-            if surplus is not None:
-                raise _broken(target, f"position {surplus[0]} has an end or is open, but no open code")
-            return _counts(database, cursor, number, newest, tuple(ended.values()))
+            return recounted(database, known_target(database, target))
 
-    def _settlements(self, cursor: Cursor, number: int) -> Iterator[tuple[int, bytes]]:
-        """Yield all settlements, and check that they cover (start, position] exactly once."""
-        covered = cursor.start
-        for position, codes in self._database.execute(query.SETTLEMENTS, (number,)):
-            if position != covered:
-                raise _broken(cursor.target, f"settlements cover up to {covered}, the next one begins at {position}")
-            covered += len(codes)
-            yield position, codes
-        if covered != cursor.position:
-            raise _broken(cursor.target, f"settlements cover up to {covered}, the cursor is at {cursor.position}")
+
+def counted(database: Database, target: KnownTarget) -> Counts:
+    """Return the ledger from the counters. Runs inside a transaction."""
+    cursor, number = target
+    newest = database.execute(query.NEWEST_POSITION).fetchone()[0]
+    return _counts(database, cursor, number, newest, (cursor.delivered, cursor.filtered, cursor.superseded))
+
+
+def recounted(database: Database, target: KnownTarget) -> Counts:
+    """Return the ledger from the rows. Runs inside a transaction.
+
+    Raises:
+        StoreCorruptError: the rows contradict each other.
+    """
+    cursor, number = target
+    size, oldest, newest = database.execute(query.LOG_SIZE).fetchone()
+    if (oldest, newest) != (1, size):
+        raise StoreCorruptError(f"{database.path}: the log has {size} rows for positions {oldest} to {newest}")
+    ended = dict.fromkeys((DELIVERED, FILTERED, SUPERSEDED), 0)
+    ends = iter(database.execute(query.ENDS, (number,)))
+    for position, codes in _settlements(database, cursor, number):
+        for code in ended:
+            ended[code] += codes.count(code)
+        for code in _ends_of(codes, position, ends, cursor.target):
+            if code != STILL_OPEN:
+                ended[code] += 1
+    surplus = next(ends, None)
+    if surplus is not None:
+        raise _broken(cursor.target, f"position {surplus[0]} has an end or is open, but no open code")
+    return _counts(database, cursor, number, newest, tuple(ended.values()))
+
+
+def _settlements(database: Database, cursor: Cursor, number: int) -> Iterator[tuple[int, bytes]]:
+    """Yield all settlements, and check that they cover (start, position] exactly once."""
+    covered = cursor.start
+    for position, codes in database.execute(query.SETTLEMENTS, (number,)):
+        if position != covered:
+            raise _broken(cursor.target, f"settlements cover up to {covered}, the next one begins at {position}")
+        covered += len(codes)
+        yield position, codes
+    if covered != cursor.position:
+        raise _broken(cursor.target, f"settlements cover up to {covered}, the cursor is at {cursor.position}")
 
 
 def _ends_of(codes: bytes, position: int, ends: Iterator[tuple[int, int]], target: str) -> Iterator[int]:

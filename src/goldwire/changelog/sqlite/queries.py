@@ -23,20 +23,21 @@ def many(query: str, count: int) -> str:
 # --- the log
 
 LOG_COLUMNS = (
-    "l.seq, l.entity_id, l.entity_type, l.version, l.kind, l.committed_at, l.correlation_id, l.state, l.changed, l.merged_into"
+    "l.seq, l.entity_id, l.entity_type, l.version, l.kind, l.committed_at, l.correlation_id, l.state, l.changed, l.merged_into,"
+    " l.entity_no, l.checksum"
 )
 
 NEWEST_POSITION = "SELECT coalesce(max(seq), 0) FROM log"
 """The newest position; 0 for an empty log."""
 
-NEWEST_ROW = "SELECT seq, committed_at FROM log ORDER BY seq DESC LIMIT 1"
+NEWEST_ROW = f"SELECT {LOG_COLUMNS} FROM log l ORDER BY l.seq DESC LIMIT 1"
 """What the next committed row must follow."""
 
-READ = f"SELECT {LOG_COLUMNS}, l.entity_no FROM log l WHERE l.seq > ? AND l.seq <= ? ORDER BY l.seq LIMIT ?"
+READ = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq > ? AND l.seq <= ? ORDER BY l.seq LIMIT ?"
 """A stretch of the log, by its primary key."""
 
 READ_LATEST = f"""
-SELECT {LOG_COLUMNS}, l.entity_no FROM log l
+SELECT {LOG_COLUMNS} FROM log l
 WHERE l.seq > ? AND l.seq <= ?
   AND NOT EXISTS (SELECT 1 FROM log n WHERE n.entity_no = l.entity_no AND n.version = l.version + 1 AND n.seq <= ?)
 ORDER BY l.seq LIMIT ?
@@ -44,7 +45,7 @@ ORDER BY l.seq LIMIT ?
 """A stretch of the log without rows that have a successor at or below a horizon. An entity's versions have no gaps, so one
 look-up of the next version in the covering index `log_version` decides."""
 
-ROWS = f"SELECT {LOG_COLUMNS}, l.entity_no FROM log l WHERE l.seq IN (MANY)"
+ROWS = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq IN (MANY)"
 """Single rows by position."""
 
 VERSION = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.entity_no = ? AND l.version = ?"
@@ -78,10 +79,11 @@ ENTITY_KEY = "SELECT secret FROM store_secret WHERE name = 'entity_key'"
 """What ids of entities are made with."""
 
 ENTITIES = """
-SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no
+SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no,
+  e.seq, l.committed_at, l.correlation_id, l.changed, l.checksum
 FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
 """
-"""Heads with their state."""
+"""Heads with their state, and what else their row's checksum is of."""
 
 ENTITY_VERSIONS = "SELECT entity_id, no, version FROM entity WHERE entity_id IN (MANY)"
 """What a commit must follow."""
@@ -97,7 +99,7 @@ NEWEST_ENTITY_NO = "SELECT coalesce(max(no), 0) FROM entity"
 INSERT_ENTITY = """
 INSERT INTO entity (no, entity_id, entity_type, version, seq, kind, merged_into, steward) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-"""A new head, or with version 0 the mere name of an entity that a record speaks of."""
+"""A new head, or with version 0 only the name of an entity that a record mentions."""
 
 UPDATE_ENTITY = "UPDATE entity SET entity_type = ?, version = ?, seq = ?, kind = ?, merged_into = ?, steward = ? WHERE no = ?"
 """Move a head. The entity id is not among the columns, so no index is touched."""
@@ -107,8 +109,8 @@ UPDATE_STEWARD = "UPDATE entity SET steward = ? WHERE entity_id = ? AND version 
 
 INSERT_LOG = """
 INSERT INTO log (
-  seq, entity_no, version, entity_id, entity_type, kind, committed_at, correlation_id, changed, merged_into, state
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, entity_no, checksum
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 """Append a version."""
 
@@ -151,7 +153,7 @@ ON CONFLICT (match_key) DO UPDATE SET records = excluded.records, entity_no = ex
 """A key's row: how many records have it, whose entity id is the lowest, and the record that has no link."""
 
 DELETE_KEY = "DELETE FROM match_key WHERE match_key = ?"
-"""Nobody has the key any more."""
+"""No record has the key any more."""
 
 KEY_OWNERS = """
 SELECT k.match_key, k.records, e.entity_id, k.first_no FROM match_key k CROSS JOIN entity e ON e.no = k.entity_no
@@ -236,25 +238,27 @@ UPDATE target_cursor SET position = ?, epoch = epoch + 1,
 # --- control rows
 
 CONTROL_COLUMNS = (
-    "c.version, c.seq, c.presence, c.hash, c.previous_hash, c.base_version, c.revision, c.remote_id, c.settled_at, c.outcome"
+    "c.slot, c.version, c.seq, c.presence, c.hash, c.previous_hash, c.base_version, c.revision, c.remote_id, c.settled_at,"
+    " c.outcome, c.checksum"
 )
 
-CONTROLS = f"SELECT c.slot, {CONTROL_COLUMNS} FROM control c WHERE c.slot IN (MANY)"
+CONTROLS = f"SELECT {CONTROL_COLUMNS} FROM control c WHERE c.slot IN (MANY)"
 """Control rows by slot."""
 
 ALL_CONTROLS = f"""
-SELECT e.entity_id, {CONTROL_COLUMNS} FROM entity e CROSS JOIN control c ON c.slot = ? + e.no
+SELECT {CONTROL_COLUMNS}, e.entity_id FROM entity e CROSS JOIN control c ON c.slot = ? + e.no
 WHERE e.entity_id > ? ORDER BY e.entity_id LIMIT ?
 """
 """A page of a target's control rows, by entity id; takes the target's lowest slot."""
 
 SAVE_CONTROL = """
 INSERT INTO control AS c (
-  slot, version, seq, presence, hash, previous_hash, base_version, revision, remote_id, settled_at, outcome
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  slot, version, seq, presence, hash, previous_hash, base_version, revision, remote_id, settled_at, outcome, checksum
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (slot) DO UPDATE SET version = excluded.version, seq = excluded.seq, presence = excluded.presence,
   hash = excluded.hash, previous_hash = excluded.previous_hash, base_version = excluded.base_version,
-  revision = excluded.revision, remote_id = excluded.remote_id, settled_at = excluded.settled_at, outcome = excluded.outcome
+  revision = excluded.revision, remote_id = excluded.remote_id, settled_at = excluded.settled_at, outcome = excluded.outcome,
+  checksum = excluded.checksum
 WHERE excluded.version >= c.version
 """
 """Insert or replace a control row; one that would go back changes nothing, which the row count shows."""

@@ -42,9 +42,8 @@ WHERE l.entity_no IN (MANY) ORDER BY l.entity_no, l.version
 before the target's start, empty above its cursor)."""
 
 ERASED_SINCE = """
-SELECT l.entity_id FROM log l WHERE +l.seq > ? AND l.entity_no IN (MANY) AND l.kind = 'erased'
+SELECT l.kind, l.seq, l.entity_id, l.version FROM log l
+WHERE +l.seq > ? AND l.entity_no IN (MANY) AND l.kind NOT IN ('live', 'deleted', 'merged')
 """
-"""Entities that were erased above a position. `log_version` holds the positions, so only newer rows are looked up."""
-
-COMMITTED_AT = "SELECT committed_at FROM log WHERE seq = ?"
-"""When a position was committed."""
+"""Erasures of entities above a position, and rows of no kind that there is. `log_version` holds the positions, so only newer
+rows are looked up."""

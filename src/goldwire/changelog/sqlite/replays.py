@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import get_args
 
 import msgspec
 
+from goldwire.changelog.checksums import damaged_log_row
 from goldwire.changelog.replays import Fate, Past, Replay
-from goldwire.changelog.rows import DELIVERED, FILTERED, LogRow
+from goldwire.changelog.rows import DELIVERED, FILTERED
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite import replay_queries as replay_query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.log import SCAN_LIMIT
+from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.targets import controls_of, fence, find_target, known_target
 from goldwire.clock import timestamp
+from goldwire.mastering.workspace import ChangeKind
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Replay).decode
 _ENDS = (DELIVERED, FILTERED)
+_KINDS = frozenset(get_args(ChangeKind))
 
 
 class SqliteReplays(Part):
@@ -86,14 +91,14 @@ class SqliteReplays(Part):
                 replay_query.PASTS, (known.no,), numbers.values()
             ):
                 mine = ended.setdefault(entity_id, [])
-                if kind == "erased":
+                if _is_erasure(database.path, kind, seq, entity_id, version):
                     erased[entity_id] = version
                 end = code if code is not None else settled[0] if settled else 0
                 if end in _ENDS:
                     mine.append((seq, end, revision))
             wanted = [seq for mine in ended.values() for seq, _, _ in mine]
-            rows = {row[0]: LogRow._make(row[:10]) for row in database.each(query.ROWS, (), wanted)}
-            controls = controls_of(database, known.no, numbers)
+            rows = {row.seq: row for row in log_rows(database.path, database.each(query.ROWS, (), wanted))}
+            controls = controls_of(database, known, numbers)
         pasts = {}
         for entity_id, mine in ended.items():
             fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine]
@@ -104,17 +109,33 @@ class SqliteReplays(Part):
         """See `Replays.erased_since`."""
         with self._database.reading():
             numbers = self._numbers.of(entity_ids).values()
-            return {row[0] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers)}
+            path = self._database.path
+            return {
+                row[2] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers) if _is_erasure(path, *row)
+            }
 
     def position_before(self, moment: str) -> int:
         """See `Replays.position_before`: times never fall along positions, so halving finds it."""
-        execute = self._database.execute
-        with self._database.reading():
+        database = self._database
+        execute = database.execute
+        with database.reading():
             low, high = 0, int(execute(query.NEWEST_POSITION).fetchone()[0])
             while low < high:
                 middle = (low + high + 1) // 2
-                if execute(replay_query.COMMITTED_AT, (middle,)).fetchone()[0] < moment:
+                [row] = log_rows(database.path, execute(query.READ, (middle - 1, middle, 1)))
+                if row.committed_at < moment:
                     low = middle
                 else:
                     high = middle - 1
         return low
+
+
+def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
+    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so no checksum tells.
+
+    Raises:
+        StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.
+    """
+    if kind not in _KINDS:
+        raise damaged_log_row(path, seq, entity_id, version)
+    return kind == "erased"

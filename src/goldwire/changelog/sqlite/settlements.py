@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from goldwire.changelog.checksums import control_checksum
 from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, Cursor, Settlement
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part, slot
@@ -37,10 +38,10 @@ class SqliteSettlements(Part):
             return
         numbers = self._numbers.of([control.entity_id for control in settlement.controls])
         try:
-            rows = [(slot(number, numbers[control.entity_id]), *control[1:]) for control in settlement.controls]
+            written = [(slot(number, numbers[control.entity_id]), *control[1:]) for control in settlement.controls]
         except KeyError as error:
             raise _contradiction(settlement, f"control row of entity {error.args[0]}, which is not in the log") from error
-        rows.sort()
+        rows = [(*row, control_checksum(row)) for row in sorted(written)]
         if self._database.executemany(query.SAVE_CONTROL, rows).rowcount != len(rows):
             self._refuse_older(settlement, {slot(number, numbers[row.entity_id]): row for row in settlement.controls})
 
@@ -70,14 +71,14 @@ class SqliteSettlements(Part):
             if gone != len(closed):
                 raise _contradiction(settlement, "a delivery was closed that is not open")
             database.executemany(query.INSERT_CLOSING, [(number, *closing) for closing in closed])
-        # A letter may have been discarded or redriven since the relay looked; what it put behind it must not wait for ever.
+        # A letter may have been discarded or redriven since the relay looked; what the relay put behind it must not hang.
         waiting = {delivery.entity_id for delivery in settlement.opened if delivery.state != "retrying"}
         for lane in lanes_of(database, number, waiting).values():
             update_open(database, settlement.target, number, ordered(lane, 0.0))
 
 
 def _check(cursor: Cursor, settlement: Settlement) -> None:
-    """Hold a settlement against the cursor and against itself."""
+    """Check a settlement against the cursor and against itself."""
     begin, end, codes = settlement.position_from, settlement.position_to, settlement.codes
     if begin != cursor.position:
         raise _contradiction(settlement, f"it starts at {begin}, the cursor is at {cursor.position}")

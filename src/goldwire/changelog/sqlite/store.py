@@ -12,6 +12,7 @@ from goldwire.changelog.sqlite.connection import connect
 from goldwire.changelog.sqlite.documents import SqliteDocuments
 from goldwire.changelog.sqlite.entities import EntityNumbers
 from goldwire.changelog.sqlite.ingest import SqliteIngest
+from goldwire.changelog.sqlite.integrity import SqliteIntegrity
 from goldwire.changelog.sqlite.lanes import SqliteLanes
 from goldwire.changelog.sqlite.ledger import SqliteLedger
 from goldwire.changelog.sqlite.log import SqliteLog
@@ -22,7 +23,15 @@ from goldwire.changelog.sqlite.transaction import Checkpoint, Database, translat
 
 
 class SqliteStore(
-    SqliteIngest, SqliteLog, SqliteTargets, SqliteSettlements, SqliteLanes, SqliteLedger, SqliteReplays, SqliteDocuments
+    SqliteIngest,
+    SqliteLog,
+    SqliteTargets,
+    SqliteSettlements,
+    SqliteLanes,
+    SqliteLedger,
+    SqliteReplays,
+    SqliteDocuments,
+    SqliteIntegrity,
 ):
     """A `goldwire.changelog.ports.store.Store` in one SQLite file; every method does what the port says of it.
 
@@ -34,7 +43,7 @@ class SqliteStore(
         busy_timeout_seconds: how long to wait for another writer before `StoreBusyError`.
         durable: fsync each commit. False only where losing the store at a power cut does no harm: tests and simulations.
         entity_key: what a store that is created now makes the ids of its entities with, 32 bytes. Leave it out: then they are
-            random. A simulation gives it, so that it repeats itself. A store that is there keeps its own.
+            random. A simulation gives it, so that it repeats itself. An existing store keeps its own.
         checkpoint: called with a name inside each write transaction and after its commit (`settle:after-controls`,
             `settle:before-commit`, `settle:after-commit`, ...); what it raises takes the place of a crash there.
 
@@ -61,6 +70,7 @@ class SqliteStore(
             raise translated(error, self.path) from error
         database = Database(connection, self.path, checkpoint)
         super().__init__(database, EntityNumbers(database))
+        database.damaged_row = self.damaged_row
 
     @contextmanager
     def rehearsal(self) -> Iterator[SqliteStore]:

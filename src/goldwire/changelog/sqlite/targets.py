@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+from goldwire.changelog.checksums import control_checksum, damaged_control_row
 from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Control, Cursor, Mode, Start
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import EntityNumbers, Part, slot
@@ -29,7 +30,7 @@ class KnownTarget(NamedTuple):
 
 
 def find_target(database: Database, target: str) -> KnownTarget | None:
-    """Return where a target stands, None when it was never claimed. Runs inside a transaction."""
+    """Return where a target stands, None when it was never acquired. Runs inside a transaction."""
     row = database.execute(query.CURSOR, (target,)).fetchone()
     return None if row is None else KnownTarget(Cursor._make(row[:-1]), row[-1])
 
@@ -38,7 +39,7 @@ def known_target(database: Database, target: str) -> KnownTarget:
     """Return where a target stands. Runs inside a transaction.
 
     Raises:
-        InputError: it was never claimed.
+        InputError: it was never acquired.
     """
     found = find_target(database, target)
     if found is None:
@@ -62,12 +63,24 @@ def fence(cursor: Cursor, epoch: int) -> None:
         raise StoreCorruptError(f"target {cursor.target}: epoch {epoch} was never given, the newest is {cursor.epoch}")
 
 
-def controls_of(database: Database, target_no: int, numbers: Mapping[str, int]) -> dict[str, Control]:
-    """Return a target's control rows of these entities, given with their numbers. Runs inside a transaction."""
-    lowest = slot(target_no)
+def controls_of(database: Database, target: KnownTarget, numbers: Mapping[str, int]) -> dict[str, Control]:
+    """Return a target's control rows of these entities, given with their numbers. Runs inside a transaction.
+
+    Raises:
+        StoreCorruptError: a row is not what was written.
+    """
+    lowest = slot(target.no)
     slots = {lowest + no: entity_id for entity_id, no in numbers.items()}
     rows = database.each(query.CONTROLS, (), slots)
-    return {(entity_id := slots[row[0]]): _control((entity_id, *row[1:])) for row in rows}
+    return {(entity_id := slots[row[0]]): _control_row(database.path, target.cursor.target, entity_id, row) for row in rows}
+
+
+def _control_row(path: str, target: str, entity_id: str, found: tuple[Any, ...]) -> Control:
+    """Return a control row from its columns, as `queries.CONTROL_COLUMNS` lists them."""
+    row = found[:11]
+    if control_checksum(row) != found[11]:
+        raise damaged_control_row(path, target, entity_id)
+    return _control((entity_id, *row[1:]))
 
 
 class SqliteTargets(Part):
@@ -81,10 +94,10 @@ class SqliteTargets(Part):
         """See `Store.lock_target`."""
         return self._locks.hold(target)
 
-    def claim(self, target: str, start: Start) -> Cursor:
-        """See `Store.claim`."""
+    def acquire(self, target: str, start: Start) -> Cursor:
+        """See `Store.acquire`."""
         database = self._database
-        with database.writing("claim"):
+        with database.writing("acquire"):
             found = find_target(database, target)
             if found is None:
                 newest = database.execute(query.NEWEST_POSITION).fetchone()[0]
@@ -141,7 +154,7 @@ class SqliteTargets(Part):
         database = self._database
         with database.reading():
             found = find_target(database, target)
-            return {} if found is None else controls_of(database, found.no, self._numbers.of(entity_ids))
+            return {} if found is None else controls_of(database, found, self._numbers.of(entity_ids))
 
     def all_controls(self, target: str) -> Iterator[Control]:
         """See `Store.all_controls`; read page by page, so a row may be newer than the moment of the call."""
@@ -153,10 +166,10 @@ class SqliteTargets(Part):
                 if found is None:
                     return
                 page = database.execute(query.ALL_CONTROLS, (slot(found.no), after, PAGE)).fetchall()
-            yield from map(_control, page)
+            yield from [_control_row(database.path, target, row[12], row) for row in page]
             if len(page) < PAGE:
                 return
-            after = page[-1][0]
+            after = page[-1][12]
 
     def rewind(self, target: str, position: int) -> None:
         """See `Store.rewind`.

@@ -1,6 +1,6 @@
-"""One connection and its transactions: whole or not at all, with SQLite's errors told as Goldwire's.
+"""One connection and its transactions: whole or not at all, with SQLite's errors raised as Goldwire's.
 
-Named checkpoints stand inside and after each transaction, so that a simulation can strike there.
+Named checkpoints stand inside and after each transaction, so that a simulation can crash there.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from goldwire.changelog.ports.integrity import Damage
 from goldwire.changelog.sqlite.queries import CHUNK_SIZES, many
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 
 Checkpoint = Callable[[str], None]
 
+_NO_TEXT = "Could not decode to UTF-8"
+"""How `sqlite3` begins when the bytes of a text are none."""
+
 
 def translated(error: sqlite3.Error, path: str) -> GoldwireError:
-    """Return the error that tells a person what to do about SQLite's."""
+    """Return the error that says what a person can do about SQLite's."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"{path}: another process is writing to it: wait for it or stop it, then repeat the command")
@@ -43,13 +47,26 @@ class Database:
         self.checkpoint: Checkpoint = checkpoint or _pass
         self.execute = connection.execute
         self.executemany = connection.executemany
+        self.damaged_row: Callable[[], Damage | None] = _none
+        """Finds the row that is damaged, when SQLite only says that some text is none."""
+
+    def error_of(self, error: sqlite3.Error) -> GoldwireError:
+        """Return the error that says what to do about SQLite's. Runs outside a transaction."""
+        if _NO_TEXT not in str(error):
+            return translated(error, self.path)
+        damage = self.damaged_row()
+        where = "a row" if damage is None else f"{damage.part}: {damage.where}"
+        return StoreCorruptError(
+            f"{self.path}: {where}: holds bytes that are no text, so it is not what was written; `goldwire store check` lists "
+            "all that is damaged, then restore a copy of the store"
+        )
 
     def writing(self, name: str) -> Writing:
         """Open a write transaction; its checkpoints begin with `name`."""
         return Writing(self, name)
 
     def reading(self) -> Reading:
-        """See one state of the store throughout, whoever writes meanwhile."""
+        """See one state of the store throughout, while others write."""
         return Reading(self)
 
     def each(self, query: str, before: Sequence[Any], values: Collection[Any], *, times: int = 1) -> list[Any]:
@@ -91,7 +108,7 @@ class Reading:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._database.connection.rollback()
         if isinstance(error, sqlite3.Error):
-            raise translated(error, self._database.path) from error
+            raise self._database.error_of(error) from error
 
 
 class Writing:
@@ -128,13 +145,17 @@ class Writing:
         # After some errors SQLite has rolled back by itself; then this does nothing.
         self._database.connection.rollback()
         if isinstance(error, sqlite3.Error):
-            raise translated(error, self._database.path) from error
+            raise self._database.error_of(error) from error
 
 
 def _still_writing(database: Database) -> StoreBusyError:
     return StoreBusyError(
         f"{database.path}: a transaction of this very store object is open: end it first, or open a second one"
     )
+
+
+def _none() -> None:
+    """Find nothing."""
 
 
 def _pass(_step: str) -> None:

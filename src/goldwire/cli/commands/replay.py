@@ -70,7 +70,7 @@ def replay_start(
     ] = None,
     rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Events a second at most.")] = None,
     why: Annotated[str, typer.Option("--why", help="Why; the record keeps it.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent; send and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -211,7 +211,7 @@ def _carry_out(
     record = _record(application, record.id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
     if not here:
-        note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` tells how far it is")
+        note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` shows how far it is")
     elif record.state == "open":
         note(f"goldwire: interrupted; {_GOES_ON.format(target=target, id=record.id)}")
     _exit_if_failed(record)

@@ -79,13 +79,13 @@ def run(
 
 
 class _Complaints:
-    """Tells why targets ended, each thing once: a store without room ends all of them with the same words."""
+    """Reports why targets ended, each reason once: a store without room ends all of them with the same words."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def of(self, target: str, error: GoldwireError) -> None:
-        """Tell of one target, unless the same was told of another."""
+        """Report one target's end, unless another ended for the same reason."""
         from goldwire.errors import StoreBusyError, StoreCorruptError, StoreFullError
 
         of_all = isinstance(error, StoreBusyError | StoreCorruptError | StoreFullError)
@@ -126,4 +126,4 @@ def _render(runs: list[TargetRun]) -> None:
         if one.last_failure:
             say(f"{one.target}: the last attempt failed: {one.last_failure}")
         if one.counts is not None and one.counts.dead:
-            say(f"{one.target}: `goldwire dead list {one.target}` tells what was given up, and why")
+            say(f"{one.target}: `goldwire dead list {one.target}` shows what was given up, and why")

@@ -146,9 +146,7 @@ async def _by_reading(new_client: Callable[[], ServiceBusClient], expected: Expe
     if kind == "":
         return [sessions_finding("the queue", expected, has=has_sessions), _unseen(), may_read]
     if kind == _NOT_ALLOWED:
-        text = (
-            f"{name} cannot be read as a queue; it may be a topic, which loses all without subscriptions; set topic: {name}"
-        )
+        text = f"{name} cannot be read as a queue; it may be a topic, which loses all without subscriptions; set topic: {name}"
         return [Finding("queue", "fix", text), *_of_a_topic()]
     return [
         Finding("sessions", "note", "cannot be seen with this credential"),

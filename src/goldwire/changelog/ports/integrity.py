@@ -1,0 +1,35 @@
+"""The port of a store's own health: everything in it that is not what was written, or does not fit the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol
+
+CheckProgress = Callable[[str, int, int], None]
+"""Called with what is being looked at, how many rows of it were, and how many there are."""
+
+
+class Damage(NamedTuple):
+    """One thing that is wrong in a store."""
+
+    part: str
+    """`file`, `log`, `heads`, `control` or `ledger`."""
+    where: str
+    """Which row: its position, its entity, its target."""
+    text: str
+    """What is wrong with it; never a value of a record."""
+
+
+class Integrity(Protocol):
+    """What a store says of its own rows."""
+
+    def damages(self, progress: CheckProgress | None = None) -> Iterator[Damage]:
+        """Everything that is wrong, found by reading every row of the log and every control row.
+
+        Looked at are the engine's own structures, the checksums, whether positions have no gaps, whether the heads are those of
+        the log, and whether each target's counters agree with a recount. Others may write meanwhile.
+
+        Args:
+            progress: called now and then.
+        """
+        ...

@@ -1,0 +1,39 @@
+"""The statements of the SQLite engine that look for damage, named and described like those of `queries`."""
+
+# ruff: noqa: S608 - what is put into a statement are the column lists of `queries`
+
+from __future__ import annotations
+
+from goldwire.changelog.sqlite.queries import CONTROL_COLUMNS, LOG_COLUMNS
+
+INTEGRITY_CHECK = "PRAGMA integrity_check"
+"""What SQLite finds wrong in its own structures: pages, indexes, constraints."""
+
+LOG_ROWS = "SELECT coalesce(max(seq), 0) FROM log"
+"""How many rows the log should have."""
+
+LOG_PAGE = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq > ? ORDER BY l.seq LIMIT ?"
+"""A page of the log."""
+
+WRONG_HEADS = """
+SELECT e.entity_id, e.version, n.versions, n.newest FROM entity e
+LEFT JOIN log l ON l.seq = e.seq
+LEFT JOIN (SELECT entity_no, count(*) AS versions, max(version) AS newest FROM log GROUP BY entity_no) n ON n.entity_no = e.no
+WHERE (e.version, e.version) IS NOT (coalesce(n.versions, 0), coalesce(n.newest, 0))
+  OR e.version > 0 AND (l.entity_no, l.entity_id, l.version, l.entity_type, l.kind, l.merged_into)
+    IS NOT (e.no, e.entity_id, e.version, e.entity_type, e.kind, e.merged_into)
+ORDER BY e.no
+"""
+"""Heads that are not the newest of their entity's versions, or of which the log has not every version up to it."""
+
+CONTROL_ROWS = "SELECT count(*) FROM control"
+"""How many control rows there are."""
+
+CONTROL_PAGE = f"""
+SELECT {CONTROL_COLUMNS}, e.entity_id FROM control c LEFT JOIN entity e ON e.no = c.slot & 1099511627775
+WHERE c.slot > ? ORDER BY c.slot LIMIT ?
+"""
+"""A page of the control rows of all targets, with the entity that each is of."""
+
+TARGET_NAMES = "SELECT no, target FROM target_cursor"
+"""The targets by their numbers."""

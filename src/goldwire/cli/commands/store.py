@@ -1,0 +1,68 @@
+"""`goldwire store`: the health of the store itself."""
+
+from __future__ import annotations
+
+import typer
+
+from goldwire.cli.exit_codes import exit_code
+from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
+from goldwire.cli.output import complain, counted, note, progress, say, show
+
+SHOWN_DAMAGES = 20
+"""How many are shown; `--json` has the first thousand."""
+
+group = typer.Typer(help="The store itself.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="store")
+
+
+@group.callback()
+def _group() -> None:
+    pass
+
+
+@group.command("check")
+def store_check(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Read every row of the log and every control row, and name what is not what was written.
+
+    Looked at are the checksums, positions without gaps, heads, counters against a recount, and the file's own structure. Relays
+    and `ingest` may run meanwhile. Exits with 6 where something is damaged.
+    """
+    from goldwire.errors import StoreCorruptError
+    from goldwire.services.application import Application
+    from goldwire.services.store_check import check_store
+
+    with Application.of(config) as application, progress(quiet=as_json) as display:
+        tasks = {part: display.add_task(part, total=None, note="") for part in ("file", "log", "heads", "control", "ledger")}
+        found = check_store(
+            application.store, lambda part, done, total: display.update(tasks[part], completed=done, total=max(total, 1))
+        )
+
+    def render() -> None:
+        for one in found.first_damages[:SHOWN_DAMAGES]:
+            note(f"goldwire: {one.part}: {one.where}: {one.text}")
+        rows = (
+            f"{counted(found.looked_at['log'], 'row')} of the log, {counted(found.looked_at['control'], 'control row')}, "
+            f"{counted(found.looked_at['ledger'], 'ledger')}"
+            if {"log", "control", "ledger"} <= found.looked_at.keys()
+            else "a part that could not be read"
+        )
+        say(f"{rows}: {'all is as it was written' if found.sound else counted(found.damages, 'damage')}")
+
+    result = {
+        "sound": found.sound,
+        "looked_at": found.looked_at,
+        "damages": found.damages,
+        "first_damages": [one._asdict() for one in found.first_damages],
+    }
+    show(result, as_json=as_json, render=render)
+    if not found.sound:
+        complain("the store is damaged: stop all relays, keep this file, and restore a copy")
+        raise typer.Exit(exit_code(StoreCorruptError))

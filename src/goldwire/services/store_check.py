@@ -1,0 +1,45 @@
+"""Checking a store: every row of its log and of its control table, its positions, its heads, its ledgers, its file."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from goldwire.changelog.ports.integrity import CheckProgress, Damage, Integrity
+
+KEPT_DAMAGES = 1_000
+"""So many are kept; the others are only counted."""
+
+
+class StoreCheck(Struct):
+    """What a check found."""
+
+    damages: int = 0
+    first_damages: list[Damage] = []
+    looked_at: dict[str, int] = {}
+    """How much of each part: rows of the log and control rows, ledgers by target."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.damages == 0
+
+
+def check_store(store: Integrity, progress: CheckProgress | None = None) -> StoreCheck:
+    """Look at everything in a store; others may use it meanwhile.
+
+    Args:
+        store: the store.
+        progress: called now and then.
+    """
+    result = StoreCheck()
+
+    def report(part: str, done: int, total: int) -> None:
+        result.looked_at[part] = total
+        if progress is not None:
+            progress(part, done, total)
+
+    for damage in store.damages(report):
+        result.damages += 1
+        if len(result.first_damages) < KEPT_DAMAGES:
+            result.first_damages.append(damage)
+    return result
