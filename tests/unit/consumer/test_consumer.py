@@ -92,13 +92,14 @@ def test_a_delta_never_begins_a_chain_anew(mirror: Any) -> None:
 
 def test_two_streams_in_one_database_have_two_chains(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
-    consumers = {}
-    for stream in ("crm", "billing"):
-        store = SqliteStore(tmp_path / "one.db", stream=stream)
-        consumers[stream] = Consumer(store, lambda event, _, stream=stream: seen.append((stream, event.version)))
     [event] = chain("Ulm")
-    for consumer in consumers.values():
-        consumer.process([Message(body=event.body)])
+    with contextlib.ExitStack() as opened:
+        consumers = []
+        for stream in ("crm", "billing"):
+            store = opened.enter_context(contextlib.closing(SqliteStore(tmp_path / "one.db", stream=stream)))
+            consumers.append(Consumer(store, lambda event, _, stream=stream: seen.append((stream, event.version))))
+        for consumer in consumers:
+            consumer.process([Message(body=event.body)])
     assert seen == [("crm", 1), ("billing", 1)]
 
 
@@ -141,7 +142,7 @@ def test_apply_refuses_a_connection_that_commits_each_statement(tmp_path: Path) 
 
 
 def test_another_writer_of_the_same_entity_is_noticed(tmp_path: Path) -> None:
-    with SqliteStore(tmp_path / "one.db").transaction() as transaction:
+    with contextlib.closing(SqliteStore(tmp_path / "one.db")) as store, store.transaction() as transaction:
         transaction.hold("e1", None, Held(1, "sha256:a"))
         with pytest.raises(TryAgainError, match="e1"):
             transaction.hold("e1", None, Held(2, "sha256:b"))
