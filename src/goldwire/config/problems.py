@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from goldwire.errors import ConfigError
 
-Path = tuple[str, ...]
+SettingPath = tuple[str, ...]
 """The path of a value: keys from the top, an item of a list as `[3]`."""
 
 
@@ -21,7 +21,7 @@ class Problem(NamedTuple):
     """One thing to mend. The text never holds a value that may be secret."""
 
     place: Place
-    path: Path
+    path: SettingPath
     text: str
 
 
@@ -34,16 +34,14 @@ class Problems:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._found: list[Problem] = []
+        self._found: dict[Problem, None] = {}  # in order, each once
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, place: Place, path: Path, text: str) -> None:
+    def add(self, place: Place, path: SettingPath, text: str) -> None:
         """Note one problem."""
-        problem = Problem(place, path, text)
-        if problem not in self._found:
-            self._found.append(problem)
+        self._found[Problem(place, path, text)] = None
 
     def lines(self) -> list[str]:
         """Return them in the order of the file, e.g. `goldwire.yaml:17:5: targets.crm.kind: ...`."""
@@ -62,6 +60,6 @@ class Problems:
             raise ConfigError("\n".join(self.lines()))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: SettingPath) -> str:
     """Write a path as it is read aloud: `targets.crm.clearance[0]`."""
     return ".".join(path).replace(".[", "[")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,10 +12,9 @@ import msgspec
 from msgspec import Struct
 from yaml.nodes import ScalarNode
 
-from goldwire.config import problems as told
 from goldwire.config.cross_checks import CrossCheck
 from goldwire.config.model import Config, TargetConfig
-from goldwire.config.problems import Place, Problems, dotted
+from goldwire.config.problems import Place, Problems, SettingPath, dotted
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
 from goldwire.config.yaml_nodes import Entry, compose, place_of
@@ -30,7 +30,7 @@ class Loaded(Struct, frozen=True):
 
     file: Path
     config: Config
-    places: dict[told.Path, Place]
+    places: dict[SettingPath, Place]
     references: References
 
     @property
@@ -60,9 +60,32 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
     Raises:
         ConfigError: the file cannot be read, or something in it is wrong; the text has a line for each problem.
     """
+    return _read(_text(file), file, environment)
+
+
+def load_document(document: Mapping[str, Any], folder: Path, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Read a configuration that a program holds.
+
+    Args:
+        document: what a `goldwire.yaml` would hold.
+        folder: where relative paths start.
+        environment: as for `load`.
+
+    Raises:
+        ConfigError: something in it is wrong; the text has a line for each problem, and names lines of the document as JSON,
+            two blanks to a level.
+    """
+    try:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the configuration holds what JSON cannot: {error}") from error
+    return _read(text, folder / "configuration.json", environment)
+
+
+def _read(text: str, file: Path, environment: Mapping[str, str] | None) -> Loaded:
     problems = Problems(str(file))
     reader = TypedReader(problems, lambda wanted, found, path: _settings_of_kind(wanted, found, path, problems))
-    root = compose(_text(file), problems)
+    root = compose(text, problems)
     problems.raise_if_any()
     plain = reader.read(root, Config) if root is not None else WRONG
     problems.raise_if_any()
@@ -88,7 +111,7 @@ def _text(file: Path) -> str:
         raise ConfigError(f"{file}:{line}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
 
 
-def _settings_of_kind(wanted: type, entries: list[Entry], path: told.Path, problems: Problems) -> dict[str, Any]:
+def _settings_of_kind(wanted: type, entries: list[Entry], path: SettingPath, problems: Problems) -> dict[str, Any]:
     """Return the type of a target's `settings`, which its `kind` decides."""
     if wanted is not TargetConfig:
         return {}

@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,7 +14,8 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from goldwire.config.problems import Path, Place, Problems
+from goldwire.annotations import described
+from goldwire.config.problems import Place, Problems, SettingPath
 from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, place_of, plain_scalar
 from goldwire.errors import did_you_mean
 
@@ -23,7 +25,7 @@ WRONG = msgspec.UNSET
 NODE_LIMIT = 200_000
 """More values than this are no configuration but aliases that multiply."""
 
-Choose = Callable[[type, list[Entry], Path], dict[str, Any]]
+Choose = Callable[[type, list[Entry], SettingPath], dict[str, Any]]
 """Gives types for fields that depend on what stands beside them (a target's `settings` on its `kind`)."""
 
 _REFERENCE = "${"
@@ -42,13 +44,13 @@ class TypedReader:
 
     def __init__(self, problems: Problems, choose: Choose | None = None) -> None:
         self.problems = problems
-        self.places: dict[Path, Place] = {}
+        self.places: dict[SettingPath, Place] = {}
         """Where each value stands: its key, or itself in a list."""
         self._choose = choose
         self._open: set[int] = set()
         self._visited = 0
 
-    def read(self, node: Node, wanted: Any, path: Path = ()) -> Any:
+    def read(self, node: Node, wanted: Any, path: SettingPath = ()) -> Any:
         """Return a node as the plain value that `wanted` asks for, or WRONG."""
         self.places.setdefault(path, place_of(node))
         with self._visit(node, path) as allowed:
@@ -56,14 +58,14 @@ class TypedReader:
                 return WRONG
             return self._read(node, wanted, path)
 
-    def _read(self, node: Node, wanted: Any, path: Path) -> Any:
-        bare, extra = strip(wanted)
+    def _read(self, node: Node, wanted: Any, path: SettingPath) -> Any:
+        extra = described(wanted).extra
         if extra.get("secret") and (bared := _bared(node, url=bool(extra.get("url")))) is not None:
             return self._refuse(bared, path, "a secret is never written here; refer to it as ${env:NAME} or ${file:PATH}")
-        value = self._by_kind(node, bare, path)
+        value = self._by_kind(node, described(wanted).bare, path)
         return value if value is WRONG else self._constrained(node, value, wanted, path)
 
-    def _by_kind(self, node: Node, bare: Any, path: Path) -> Any:
+    def _by_kind(self, node: Node, bare: Any, path: SettingPath) -> Any:
         origin = get_origin(bare)
         if origin in (Union, types.UnionType):
             return self._union(node, get_args(bare), path)
@@ -77,10 +79,10 @@ class TypedReader:
             return self._list(node, get_args(bare)[0], path)
         return self._scalar(node, bare, path)
 
-    def _struct(self, node: Node, wanted: type[msgspec.Struct], path: Path) -> Any:
+    def _struct(self, node: Node, wanted: type[msgspec.Struct], path: SettingPath) -> Any:
         if not isinstance(node, MappingNode) and not is_null(node):
             return self._refuse(node, path, f"expected settings ({_some_fields(wanted)}), found {describe(node)}")
-        known: dict[str, FieldInfo] = {info.encode_name: info for info in fields(wanted)}
+        known = _fields(wanted)
         here_entries = list(entries(node, path, self.problems)) if isinstance(node, MappingNode) else []
         chosen = self._choose(wanted, here_entries, path) if self._choose else {}
         tag = wanted.__struct_config__.tag_field
@@ -102,7 +104,7 @@ class TypedReader:
                 sound = False
         return found if sound and not any(value is WRONG for value in found.values()) else WRONG
 
-    def _dict(self, node: Node, wanted: tuple[Any, ...], path: Path) -> Any:
+    def _dict(self, node: Node, wanted: tuple[Any, ...], path: SettingPath) -> Any:
         if is_null(node):
             return {}  # `targets:` with everything below it commented out
         if not isinstance(node, MappingNode):
@@ -119,13 +121,13 @@ class TypedReader:
                 found[name] = WRONG
         return WRONG if any(value is WRONG for value in found.values()) else found
 
-    def _list(self, node: Node, wanted: Any, path: Path) -> Any:
+    def _list(self, node: Node, wanted: Any, path: SettingPath) -> Any:
         if not isinstance(node, SequenceNode):
             return self._refuse(node, path, f"expected a list such as [a, b], found {describe(node)}")
         found = [self.read(item, wanted, (*path, f"[{index}]")) for index, item in enumerate(node.value)]
         return WRONG if any(value is WRONG for value in found) else found
 
-    def _union(self, node: Node, options: tuple[Any, ...], path: Path) -> Any:
+    def _union(self, node: Node, options: tuple[Any, ...], path: SettingPath) -> Any:
         if is_null(node) and type(None) in options:
             return None
         fitting = [option for option in options if option is not type(None) and _could_be(node, option)]
@@ -135,15 +137,15 @@ class TypedReader:
             return self._read(node, fitting[0], path)
         if isinstance(node, ScalarNode) and fitting:
             return self._first_scalar(node, fitting, path)
-        known = [str(strip(option)[0].__struct_config__.tag) for option in fitting]
+        known = [str(described(option).bare.__struct_config__.tag) for option in fitting]
         if known and isinstance(node, MappingNode):
-            field = strip(fitting[0])[0].__struct_config__.tag_field
+            field = described(fitting[0]).bare.__struct_config__.tag_field
             return self._refuse(node, path, f"`{field}` must be one of {', '.join(known)}")
         return self._refuse(node, path, f"{describe(node)} does not fit here; expected {_expected(options)}")
 
-    def _first_scalar(self, node: ScalarNode, fitting: list[Any], path: Path) -> Any:
+    def _first_scalar(self, node: ScalarNode, fitting: list[Any], path: SettingPath) -> Any:
         # Text comes last: it accepts everything.
-        for option in sorted(fitting, key=lambda option: strip(option)[0] is str):
+        for option in sorted(fitting, key=lambda option: described(option).bare is str):
             aside = TypedReader(Problems(self.problems.file))
             value = aside.read(node, option, path)
             if value is not WRONG:
@@ -152,7 +154,7 @@ class TypedReader:
         hint = did_you_mean(str(node.value), words) if words else f"; expected {_expected(tuple(fitting))}"
         return self._refuse(node, path, f"{describe(node)} does not fit here{hint}")
 
-    def _scalar(self, node: Node, wanted: Any, path: Path) -> Any:
+    def _scalar(self, node: Node, wanted: Any, path: SettingPath) -> Any:
         if not isinstance(node, ScalarNode):
             return self._refuse(node, path, f"expected {_expected((wanted,))}, found {describe(node)}")
         if is_null(node) and wanted is not type(None):
@@ -169,7 +171,7 @@ class TypedReader:
             hint = "; write true or false" if wanted is bool else ""
             return self._refuse(node, path, f"expected {_expected((wanted,))}, found {describe(node)}{hint}")
 
-    def _any(self, node: Node, path: Path) -> Any:
+    def _any(self, node: Node, path: SettingPath) -> Any:
         if isinstance(node, MappingNode):
             return self._dict(node, (str, Any), path)
         if isinstance(node, SequenceNode):
@@ -177,21 +179,21 @@ class TypedReader:
         assert isinstance(node, ScalarNode), "YAML has no other nodes"
         return plain_scalar(node)
 
-    def _constrained(self, node: Node, value: Any, wanted: Any, path: Path) -> Any:
-        try:  # what a reference becomes is checked once it is resolved
-            if not _holds_reference(value):
-                msgspec.convert(value, wanted)
+    def _constrained(self, node: Node, value: Any, wanted: Any, path: SettingPath) -> Any:
+        """Refuse a value outside the limits of its type; what stands inside of it has been looked at already."""
+        try:
+            _check(value, wanted)
         except msgspec.ValidationError as error:
             text = str(error).partition(" - at `")[0]
             return self._refuse(node, path, text[:1].lower() + text[1:])
         return value
 
-    def _refuse(self, node: Node, path: Path, text: str) -> Any:
+    def _refuse(self, node: Node, path: SettingPath, text: str) -> Any:
         self.problems.add(place_of(node), path, text)
         return WRONG
 
     @contextmanager
-    def _visit(self, node: Node, path: Path) -> Iterator[bool]:
+    def _visit(self, node: Node, path: SettingPath) -> Iterator[bool]:
         self._visited += 1
         tag = foreign_tag(node)
         if tag is not None:
@@ -208,20 +210,6 @@ class TypedReader:
         finally:
             if entered:
                 self._open.discard(id(node))
-
-
-def strip(wanted: Any) -> tuple[Any, dict[str, Any]]:
-    """Return an annotation without its metadata, and what this says beyond limits: `secret`, `url`, `advanced`."""
-    extra: dict[str, Any] = {}
-    while get_origin(wanted) is Annotated:
-        for meta in wanted.__metadata__:
-            if isinstance(meta, msgspec.Meta):
-                extra = {**(meta.extra or {}), **extra}
-        wanted = get_args(wanted)[0]
-    if get_origin(wanted) in (Union, types.UnionType):
-        for option in get_args(wanted):
-            extra = {**strip(option)[1], **extra}
-    return wanted, extra
 
 
 def _bared(node: Node, *, url: bool) -> Node | None:
@@ -255,6 +243,33 @@ def _is_open_address(text: str) -> bool:
     return not any((part or "").strip(_STAND_IN) for part in (parts.password, token, *query))
 
 
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    """Return a struct's fields by name; msgspec evaluates their annotations each time that it is asked."""
+    return {info.encode_name: info for info in fields(struct)}
+
+
+def _check(value: Any, wanted: Any) -> None:
+    """Check a value against the limits of its type, without walking through what was checked before.
+
+    Raises:
+        msgspec.ValidationError: it lies outside.
+    """
+    bare, lengths = described(wanted).bare, described(wanted).lengths
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        # Only a struct with a check of its own needs to be made. What a reference becomes is checked once it is resolved.
+        if hasattr(bare, "__post_init__") and not _holds_reference(value):
+            msgspec.convert(value, wanted)
+    elif not isinstance(value, dict | list):
+        if not _holds_reference(value):
+            msgspec.convert(value, wanted)
+    elif lengths:
+        limited: Any = Annotated
+        shape = dict[str, None] if isinstance(value, dict) else list[None]
+        hollow: Any = dict.fromkeys(value) if isinstance(value, dict) else [None] * len(value)
+        msgspec.convert(hollow, limited[(shape, *lengths)])
+
+
 def _holds_reference(value: Any) -> bool:
     if isinstance(value, str):
         return _REFERENCE in value
@@ -264,7 +279,7 @@ def _holds_reference(value: Any) -> bool:
 
 
 def _could_be(node: Node, option: Any) -> bool:
-    bare = strip(option)[0]
+    bare = described(option).bare
     origin = get_origin(bare)
     if isinstance(node, MappingNode):
         return origin is dict or (isinstance(bare, type) and issubclass(bare, msgspec.Struct))
@@ -274,7 +289,7 @@ def _could_be(node: Node, option: Any) -> bool:
 
 
 def _tag_matches(node: Node, option: Any) -> bool:
-    bare = strip(option)[0]
+    bare = described(option).bare
     if not (isinstance(node, MappingNode) and isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
         return False
     config = bare.__struct_config__
@@ -285,14 +300,14 @@ def _tag_matches(node: Node, option: Any) -> bool:
 
 
 def _words(wanted: Any) -> list[str]:
-    bare = strip(wanted)[0]
+    bare = described(wanted).bare
     return [str(word) for word in get_args(bare)] if get_origin(bare) is Literal else []
 
 
 def _expected(options: tuple[Any, ...]) -> str:
     said = []
     for option in options:
-        bare = strip(option)[0]
+        bare = described(option).bare
         words = _words(bare)
         if words:
             said.append(", ".join(words))

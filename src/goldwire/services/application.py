@@ -21,14 +21,15 @@ from goldwire.mastering.model import Model
 from goldwire.services.contract_documents import AppliedContracts, document
 from goldwire.targets import registry
 from goldwire.targets.base import Target
-from goldwire.targets.settings import Settings
+from goldwire.targets.settings import Settings, paths_of
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
-    from goldwire.relay.contract_revisions import ContractBook
+    from goldwire.relay.connection import StoreCall
+    from goldwire.relay.contract_revisions import ContractRevisions
     from goldwire.relay.metrics import Recorder
+    from goldwire.relay.placement.reservation import PlacementGuard
     from goldwire.relay.relay import Relay
-    from goldwire.relay.store_call import StoreCall
 
 _SQLITE = "sqlite:///"
 _NEW_STORE_MODE = 0o600
@@ -61,6 +62,19 @@ class Application:
         """
         require_assertions()
         return cls(load(file))
+
+    def with_configuration(self, loaded: Loaded) -> Self:
+        """Return what another configuration of the same store describes; the store is shared, and closed by this one.
+
+        Raises:
+            ConfigError: it names another store.
+        """
+        before, after = (one.path(one.config.store.path) for one in (self.loaded, loaded))
+        if before != after:
+            raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
+        fresh = type(self)(loaded, self.clock)
+        fresh.__dict__["store"] = self.store
+        return fresh
 
     def __enter__(self) -> Self:
         return self
@@ -140,16 +154,16 @@ class Application:
             self._documents[name] = document(self.loaded, name)
         return self._documents[name]
 
-    def book(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractBook:
+    def contracts(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
         """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
 
         Args:
             name: the target.
             where_failed: called with the reason, each time that a `where` has no result.
         """
-        from goldwire.relay.contract_revisions import ContractBook  # noqa: PLC0415 - see above
+        from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
-        return ContractBook(name, AppliedContracts(self.loaded, name).compile, where_failed)
+        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, where_failed)
 
     def check_keys(self, name: str) -> None:
         """See that the masks' keys are those that the target's newest contract revision was applied with.
@@ -164,7 +178,7 @@ class Application:
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.
 
-        A setting named `path`, `..._path` or `..._file`, and the file of a `sqlite:///` address, starts at the folder of the
+        A setting that its kind declares as a path, and the file of a `sqlite:///` address, starts at the folder of the
         configuration, wherever the command is run.
 
         Raises:
@@ -173,8 +187,9 @@ class Application:
         config = self.target_config(name)
         where = self.loaded.where("targets", name, "settings")
         plain = self.loaded.references.resolve(config.settings, where)
+        paths = paths_of(registry.settings_type(config.kind))
         for key, value in plain.items():
-            if key == "path" or (value and key.endswith(("_path", "_file"))):
+            if value and key in paths:
                 plain[key] = str(self.loaded.path(value))
             elif isinstance(value, str) and value.startswith(_SQLITE) and not value.startswith((_SQLITE + "/", _SQLITE + ":")):
                 plain[key] = _SQLITE + str(self.loaded.path(value.removeprefix(_SQLITE)))
@@ -193,8 +208,8 @@ class Application:
         name: str,
         recorder: Recorder,
         call: StoreCall,
+        placement: PlacementGuard,
         progress: Callable[[Cursor], None] | None = None,
-        claim: Callable[[], None] | None = None,
     ) -> Relay:
         """Return the relay of one target.
 
@@ -202,8 +217,8 @@ class Application:
             name: the target.
             recorder: where metrics go.
             call: how the store is reached.
+            placement: asked before anything is sent.
             progress: called with the cursor after each settlement.
-            claim: see `Relay`.
         """
         from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
         from goldwire.relay.relay import Relay  # noqa: PLC0415
@@ -214,13 +229,13 @@ class Application:
             name,
             self.store,
             self.target(name),
-            self.book(name, observer.where_failed),
+            self.contracts(name, observer.where_failed),
             config.delivery,
             clock=self.clock,
             random=SystemRandom(),
             observer=observer,
             start=config.start,
             call=call,
-            claim=claim,
+            placement=placement,
             progress=progress,
         )

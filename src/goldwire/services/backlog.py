@@ -25,7 +25,7 @@ class Behind(Struct, frozen=True):
     """How often that one was sent."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The same in words."""
         last = f"; the last attempt failed: {self.reason}" if self.reason else ""
         return f"{self.pending:,} pending{last}"

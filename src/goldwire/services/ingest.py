@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from msgspec import Struct, field
 
 from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.native import NativeReader
 from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
+from goldwire.capture.source_spec import MEBIBYTE
 from goldwire.errors import InputError
 from goldwire.mastering.engine import IngestResult
 from goldwire.services.application import Application
@@ -84,6 +87,36 @@ def ingest_files(
             intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)
         intake.result.position = application.store.position()
         intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
+        return intake.result
+
+
+def ingest_native(
+    application: Application, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None
+) -> Ingested:
+    """Take facts and decisions in that a program holds, in one transaction.
+
+    Args:
+        application: what one configuration describes.
+        rows: each what a JSON line of Goldwire's own format would hold.
+        correlation_id: travels with every change; a new one unless given.
+
+    Raises:
+        InputError: a row cannot be written as JSON; nothing was committed.
+        ConfigError: the model contradicts itself.
+        StoreBusyError, StoreFullError: nothing was committed.
+    """
+    with RejectsWriter(None) as writer:
+        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, None)
+        application.keep_time_rising()
+        note_mastered(application)
+        reader = NativeReader(application.clock.now(), MEBIBYTE)
+        try:
+            lines = [msgspec.json.encode(row) for row in rows]
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise InputError(f"a row cannot be written as JSON: {error}") from None
+        found = [reader.read(line, f"row {number}") for number, line in enumerate(lines, 1)]
+        intake.take(found, max(len(found), 1))
+        intake.result.position = application.store.position()
         return intake.result
 
 
