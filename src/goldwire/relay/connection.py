@@ -66,7 +66,7 @@ class Stop:
         finally:
             for task in tasks:
                 task.cancel()
-            # `wait` and no `await task`: that would confuse the task's cancellation with our own.
+            # `wait` and no `await task`: that would take the task's cancellation for our own, and swallow ours.
             await asyncio.wait(tasks)
         if tasks[0].cancelled():
             return False
