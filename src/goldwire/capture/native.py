@@ -92,14 +92,14 @@ class NativeReader:
             found = self._read_decision(line, origin) if is_decision else self._read_fact(line, origin)
             return Rejected(origin, "", NAME_TWICE) if has_name_twice(line) else found
         except msgspec.ValidationError as error:
-            reason, _, place = str(error).partition(" - at `")
-            place = place.rstrip("`").removeprefix("$").lstrip(".")
-            return Rejected(origin, place, _plain_reason(reason, place))
+            reason, _, location = str(error).partition(" - at `")
+            location = location.rstrip("`").removeprefix("$").lstrip(".")
+            return Rejected(origin, location, _plain_reason(reason, location))
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             return Rejected(origin, "", not_json(error))
         except RefusedError as refused:
-            place, _, reason = str(refused).partition(": ")
-            return Rejected(origin, place, reason)
+            location, _, reason = str(refused).partition(": ")
+            return Rejected(origin, location, reason)
 
     def _read_fact(self, line: bytes, origin: str) -> Fact:
         native = self._fact.decode(line)
@@ -151,9 +151,9 @@ def _is_decision(line: bytes) -> bool:
     return isinstance(decoded, dict) and "decision" in decoded
 
 
-def _plain_reason(reason: str, place: str) -> str:
+def _plain_reason(reason: str, location: str) -> str:
     if reason.startswith("Invalid enum value"):
-        words = _OPERATIONS if place.endswith(".op") else get_args(DecisionKind)
+        words = _OPERATIONS if location.endswith(".op") else get_args(DecisionKind)
         return f"is none of the words known here: {', '.join(words)}"
     return reason[:1].lower() + reason[1:]
 

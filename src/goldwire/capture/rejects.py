@@ -1,4 +1,4 @@
-"""The rejects file: one JSON line for each row that could not be taken, with the place and the reason, never the values."""
+"""The rejects file: one JSON line for each row that could not be taken, with the location and the reason, never the values."""
 
 from __future__ import annotations
 

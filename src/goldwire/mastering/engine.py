@@ -50,7 +50,7 @@ class Mastering:
         model: entity types, their match rules and survivorship.
 
     Raises:
-        ConfigError: the model contradicts itself; the text names the place.
+        ConfigError: the model contradicts itself; the text names the location.
     """
 
     def __init__(self, model: Model) -> None:
@@ -84,7 +84,7 @@ class Mastering:
         return result
 
     def _take(self, unit: UnitOfWork, run: Iterator[Fact], result: IngestResult) -> None:
-        """Fold a run of facts into their records and place these."""
+        """Fold a run of facts into their records and find the entities of these."""
         admission = Admission(self.model, unit, result.rejected)
         by_ref: dict[ExternalId, list[Fact]] = {}
         for fact in run:
@@ -99,7 +99,7 @@ class Mastering:
                 arrivals.append(self._fold(unit, ref, fitting))
                 result.facts += len(fitting)
         replaced = self._rekey(arrivals)
-        Identity(unit, self._makers).place(arrivals)
+        Identity(unit, self._makers).resolve(arrivals)
         for arrival in arrivals:
             if arrival.record.changed:
                 unit.touch(unit.entities[arrival.record.entity_id])

@@ -39,7 +39,7 @@ def store_check(
     from goldwire.services.application import Application
     from goldwire.services.store_check import check_store
 
-    with Application.of(config) as house, progress(quiet=as_json) as display:
+    with Application.of(config) as application, progress(quiet=as_json) as display:
         tasks = {part: display.add_task(part, total=None, note="") for part in ("file", "log", "heads", "control", "ledger")}
         found = check_store(
             application.store, lambda part, done, total: display.update(tasks[part], completed=done, total=max(total, 1))
