@@ -8,7 +8,7 @@ from typing import cast
 
 from msgspec import Struct, field
 
-from goldwire.capture.fact import Decision, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Decision, ExternalId, Fact, RejectedRow
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
 from goldwire.mastering.decisions import Decisions, RefusedDecisionError, digest
@@ -39,7 +39,7 @@ class IngestResult(Struct):
     """Entities that were merged into another one."""
     unmerges: int = 0
     """Decisions that split an entity."""
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     """Facts and decisions that were not taken."""
 
 
@@ -148,6 +148,6 @@ class Mastering:
                 done.add(key)
                 result.decisions += 1
             except RefusedDecisionError as refused:
-                result.rejected.append(Rejected(decision.origin, refused.field, refused.reason))
+                result.rejected.append(RejectedRow(decision.origin, refused.field, refused.reason))
         unit.workspace.save_carried_out(done.intersection(digests))
         unit.save()
