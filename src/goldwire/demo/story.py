@@ -24,12 +24,12 @@ from goldwire.demo.proof import all_terms, compare_warehouse, verify_chains
 from goldwire.demo.result import DemoDelivery, Intake, Summary
 from goldwire.demo.subscriber import kill_subscriber, read_to_the_end
 from goldwire.demo.truth import quality
-from goldwire.errors import GoldwireError, VerificationError
-from goldwire.relay.metrics import Recorder
+from goldwire.errors import VerificationError
 from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
+from goldwire.services.delivery import run_targets
 from goldwire.services.ingest import ingest_files
-from goldwire.services.run import run_targets
+from goldwire.services.relays import ConfiguredRelays
 
 SAMPLE = ("crm", "rec-1070-org")
 """The record whose event is shown as the partner receives it: the first of the file."""
@@ -71,14 +71,15 @@ def run_demo(directory: Path, *, as_json: bool = False) -> bool:
     return summary.kept
 
 
+_FIRST_WAVE = (("crm", "a"), ("billing", "b"))
+"""By source, the part of the data set that it holds."""
+
+
 def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     folder.point_partner_at(url)
     with Application.of(folder.config) as application:
         apply_all(application, check=False)
-        intakes = [
-            _ingest(application, folder, "crm", "dataset4a.csv"),
-            _ingest(application, folder, "billing", "dataset4b.csv"),
-        ]
+        intakes = [_ingest(application, folder, source, f"dataset4{part}.csv") for source, part in _FIRST_WAVE]
         teller.ingested(intakes)
         by_rules = quality(application.store)
         teller.mastered(by_rules, intakes, rules=len(application.loaded.config.types["Customer"].match))
@@ -101,7 +102,7 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     teller.crashed(crash)
     with Application.of(folder.config) as application:
         mirror = None if killed is None else compare_mirror(application, folder, read_to_the_end(application, folder))
-        told = fates(application, folder, decisions)
+        found = fates(application, folder, decisions)
         summary = Summary(
             intakes=intakes,
             by_rules=by_rules,
@@ -110,8 +111,8 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
             second_wave=second_wave,
             after_steward=after_steward,
             crash=crash,
-            fates=told,
-            tombstone=tombstone(folder, told),
+            fates=found,
+            tombstone=tombstone(folder, found),
             ledgers=all_terms(application),
             chains=verify_chains(application, folder),
             warehouse=compare_warehouse(application, folder),
@@ -128,17 +129,11 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end the demo as Ctrl-C does, so that the processes it started end too."""
-    before = signal.getsignal(signal.SIGTERM)
-    _end_by_sigterm()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _end_by_sigterm() -> None:
-    """Say so again after a relay ran in this process: it gives the signal back to the system's own handling."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _ingest(application: Application, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
@@ -161,28 +156,19 @@ def _ingest(application: Application, folder: DemoFolder, source: str | None, fi
 
 def _deliver(application: Application, name: str) -> DemoDelivery:
     """Run one target until it is caught up; one after the other, so that each rate is its own."""
-    errors: list[GoldwireError] = []
+    relays = ConfiguredRelays(application)
+    relays.check([name])
     started = time.perf_counter()
-    run_targets(
-        application,
-        [name],
-        until_caught_up=True,
-        recorder=Recorder(),
-        progress=lambda *_: None,
-        failed=lambda _, error: errors.append(error),
-    )
+    [end] = run_targets(relays, [name], until_caught_up=True)
     seconds = time.perf_counter() - started
-    _end_by_sigterm()
-    if errors:
-        raise errors[0]
-    if application.store.counts(name).pending:
-        raise KeyboardInterrupt
+    if end.error is not None:
+        raise end.error
     counts, config = application.store.counts(name), application.target_config(name)
     return DemoDelivery(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
 
 
 def _sample(application: Application, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return one event as the partner received it, and the attributes of the golden record it speaks of."""
+    """Return one event as the partner received it, and the attributes of its golden record."""
     entity_id = application.store.find_entity(*SAMPLE)
     assert entity_id is not None, "the sample's record was ingested"
     bodies: Sequence[bytes] = [one.body for one in arrivals(folder.arrivals) if one.entity_id == entity_id]
