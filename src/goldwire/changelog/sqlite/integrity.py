@@ -121,7 +121,7 @@ class SqliteIntegrity(Part):
 
     @contextmanager
     def _any_text(self) -> Iterator[None]:
-        """Read bytes that are no text all the same, in place of an error that names no row; a checksum never fits them."""
+        """Read bytes that are no text all the same, instead of an error that names no row; a checksum never fits them."""
         connection = self._database.connection
         before = connection.text_factory
         connection.text_factory = _readable

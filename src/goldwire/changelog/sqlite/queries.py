@@ -1,4 +1,4 @@
-"""Every statement that the SQLite engine runs, named and described in one place.
+"""Every statement that the SQLite engine runs, named and described in one module.
 
 `(MANY)` stands for a list of parameters; `many` writes it out. Columns of a row type are always listed in the order of its
 fields, so that a result becomes the row by position.
