@@ -15,7 +15,7 @@ import structlog
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
 from goldwire.errors import NotFoundError, did_you_mean
-from goldwire.event.hash import ChainFinding, Verified
+from goldwire.event.chain import ChainFinding, Verified
 from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult, apply_all
@@ -32,7 +32,7 @@ from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
 
 __all__ = [
-    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "Finding", "Goldwire", "Ingested",
+    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "ChainFinding", "Goldwire", "Ingested",
     "LedgerReport", "LedgerTerms", "Replay", "ReplayRequest", "Status", "Tally", "TargetRun", "TargetStatus", "Verified",
 ]  # fmt: skip
 

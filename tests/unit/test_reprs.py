@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def holders() -> Iterator[type[Any]]:
                 continue
             if not issubclass(cls, msgspec.Struct | tuple) or issubclass(cls, CONFIGURATION):
                 continue
-            if any(HOLDS.search(str(annotation)) for annotation in vars(cls).get("__annotations__", {}).values()):
+            if any(HOLDS.search(str(annotation)) for annotation in inspect.get_annotations(cls).values()):
                 yield cls
 
 

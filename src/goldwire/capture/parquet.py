@@ -1,4 +1,4 @@
-"""Reads Parquet files row group by row group; needs the extra `goldwire[parquet]`."""
+"""Reads Parquet files row group by row group; needs the extra `parquet`."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import msgspec
 
 from goldwire.canonical import canonical
 from goldwire.changelog.ports.store import Store
+from goldwire.redaction import shows
 from goldwire.targets.base import Placement
 
 _BEFORE = {"placement": "standing", "destination": "place", "fixed": "pinned", "distinct": "apart"}
@@ -25,6 +26,7 @@ class Reservation(NamedTuple):
     placement: Placement
 
 
+@shows("since")
 class KeptSettings(NamedTuple):
     """A target's settings as they were written in the configuration."""
 
