@@ -132,7 +132,7 @@ def emulator(
     )
     ports = f"--port {port}" if https_port is None else f"--port {port} or --https-port {https_port}"
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(peer, ports, lambda: _tell(_result(peer, entities, tls), as_json=as_json)))
+        runner.run(_serve(peer, ports, lambda: _print_result(_result(peer, entities, tls), as_json=as_json)))
 
 
 def _server_context(folder: Path) -> ssl.SSLContext:
@@ -215,7 +215,7 @@ async def _serve(peer: Emulator, ports: str, tell: Callable[[], None]) -> None:
     await peer.stop()
 
 
-def _tell(result: dict[str, Any], *, as_json: bool) -> None:
+def _print_result(result: dict[str, Any], *, as_json: bool) -> None:
     import json
     import sys
 

@@ -84,7 +84,7 @@ class Https:
         near, far = socket.socketpair()
         await self._server.adopt(far)
         reader, writer = await asyncio.open_connection(sock=near)
-        telling = asyncio.create_task(_tell(reader, client))
+        forwarding = asyncio.create_task(_forward(reader, client))
         try:
             with suppress(ConnectionError):  # the AMQP server has cut it
                 async for message in client:
@@ -93,8 +93,8 @@ class Https:
                         await writer.drain()
         finally:
             writer.close()
-            telling.cancel()
-            await asyncio.gather(telling, return_exceptions=True)
+            forwarding.cancel()
+            await asyncio.gather(forwarding, return_exceptions=True)
         return client
 
     async def _manage(self, request: web.Request) -> web.Response:
@@ -121,7 +121,7 @@ class Https:
         return made
 
 
-async def _tell(reader: asyncio.StreamReader, client: web.WebSocketResponse) -> None:
+async def _forward(reader: asyncio.StreamReader, client: web.WebSocketResponse) -> None:
     """Send a client what the AMQP server writes, until it ends the connection."""
     while data := await reader.read(_CHUNK_BYTES):
         await client.send_bytes(data)

@@ -81,7 +81,7 @@ def bench(
 
     from goldwire.errors import did_you_mean
     from goldwire_lab.bench import NAMES, run_bench
-    from goldwire_lab.bench.report import tell
+    from goldwire_lab.bench.report import print_report
     from goldwire_lab.bench.setting import FULL, QUICK
 
     for name in only or ():
@@ -92,4 +92,4 @@ def bench(
         size = replace(size, events=events)
     with progress(quiet=as_json, refreshes_per_second=2) as display:
         report = run_bench(directory, size, only or (), display)
-    show(report, as_json=as_json, render=lambda: tell(report))
+    show(report, as_json=as_json, render=lambda: print_report(report))

@@ -5,11 +5,11 @@ from __future__ import annotations
 PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     "settle-before-send": (
         "goldwire.relay.relay",
-        "await chunk.send(sending, items, self._sender, self._judge, self._clock.now)",
+        "await chunk.send(sending, items, self._sender, self._policy, self._clock.now)",
         (
             "asyncio = __import__('asyncio'); asyncio.ensure_future(self._sender.send(items)); "
             "await chunk.send(sending, items, type('Blind', (), {'send': "
-            "lambda _, sent: asyncio.sleep(0, [Delivered()] * len(sent))})(), self._judge, self._clock.now)"
+            "lambda _, sent: asyncio.sleep(0, [Delivered()] * len(sent))})(), self._policy, self._clock.now)"
         ),
     ),
     "fence-without-deletes": (
@@ -118,7 +118,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "contracts-read-before-the-window": (
         "goldwire.relay.relay",
-        "reach=max(cursor.reach, reach))\n        await self._refresh_book()",
+        "reach=max(cursor.reach, reach))\n        await self._refresh_contracts()",
         "reach=max(cursor.reach, reach))",
     ),
     "repeat-sealed-by-the-newest-contract": (
@@ -160,8 +160,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "replay-sealed-by-the-revision-of-its-position": (
         "goldwire.relay.rebuild",
-        "book.at(row.seq) if revision is None else book.revision(revision)",
-        "book.at(row.seq)",
+        "contracts.at(row.seq) if revision is None else contracts.revision(revision)",
+        "contracts.at(row.seq)",
     ),
     "replay-not-proven": (
         "goldwire.relay.rebuild",

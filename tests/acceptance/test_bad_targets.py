@@ -276,7 +276,7 @@ def test_status_tells_why_a_target_cannot_be_opened_and_since_when(shell: Any) -
     assert "create it" in wrong["unopened"]
     assert wrong["unopened_since"] == away["unopened_since"]
     shell.edit("hub: nowhere", "hub: nowhere\n      key: [entityType, entityId]")
-    shell.run("apply")  # nothing was ever sent there, so nothing is pinned
+    shell.run("apply")  # nothing was ever sent there, so nothing is fixed
     shell.edit("hub: nowhere", "hub: eh1")
     shell.run("run", "--until-caught-up", "-t", "hub")
     mended = told()

@@ -241,7 +241,7 @@ def test_who_tightens_a_contract_is_told_what_still_goes_out_under_the_one_befor
     started.run("apply")
     started.run("ingest", "crm", "data/crm.csv")
     store = SqliteStore(started.folder / ".goldwire/store.db")
-    cursor = store.claim("events", "snapshot")
+    cursor = store.acquire("events", "snapshot")
     store.declare("events", cursor.epoch, 4, "every")  # a relay that was killed between this and its first settlement
     store.close()
     started.edit("    golden: false", "    masks: {pii: redact}\n    golden: false")

@@ -41,7 +41,7 @@ def masked(shell: Any) -> Any:
 def crash(shell: Any, upto: int) -> None:
     """Leave the store as a relay does that is killed after it declared what it may send."""
     store = SqliteStore(shell.folder / ".goldwire/store.db")
-    store.declare("partners", store.claim("partners", "snapshot").epoch, upto, "latest")
+    store.declare("partners", store.acquire("partners", "snapshot").epoch, upto, "latest")
     store.close()
 
 

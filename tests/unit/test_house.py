@@ -24,7 +24,6 @@ FORBIDDEN_NAMES = {
     "common",
     "manager",
     "sink",
-    "destination",
     "job",
     "provider",
     "plugin",

@@ -59,7 +59,7 @@ class RejectsFile:
                 self._file = self.path.open("wb")
             self._file.write(msgspec.json.encode(rejected) + b"\n")
         except OSError as error:
-            raise self._told(error) from error
+            raise self._unwritable(error) from error
         self.count += 1
 
     def close(self) -> None:
@@ -73,9 +73,9 @@ class RejectsFile:
             try:
                 file.close()
             except OSError as error:
-                raise self._told(error) from error
+                raise self._unwritable(error) from error
 
-    def _told(self, error: OSError) -> GoldwireError:
+    def _unwritable(self, error: OSError) -> GoldwireError:
         kind = StoreFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else InputError
         return kind(
             f"{self.path}: the rejects file cannot be written: {error.strerror or error}; mend that, then repeat the command: "

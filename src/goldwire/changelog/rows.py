@@ -91,7 +91,7 @@ class Cursor(NamedTuple):
 
     target: str
     epoch: int
-    """Rises with each claim; a settlement of an older epoch is refused."""
+    """Rises each time that the target is acquired; a settlement of an older epoch is refused."""
     start: int
     """Positions up to here never concerned this target."""
     position: int

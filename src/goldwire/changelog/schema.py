@@ -228,7 +228,7 @@ revision = Table(
     Column("effective_after", BIG, nullable=False),
     Column("applied_at", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),
-    comment="Applied contract revisions, by the target's name: they may come before its first claim.",
+    comment="Applied contract revisions, by the target's name: they may come before its first acquisition.",
 )
 
 document = Table(

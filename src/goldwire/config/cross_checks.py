@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from goldwire.capture.source_spec import SourceSpec, check_source
 from goldwire.config.model import Config
-from goldwire.config.problems import Path, Place, Problems
+from goldwire.config.problems import Place, Problems, SettingPath
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, did_you_mean
 from goldwire.mastering.model import EntityType
@@ -28,7 +28,7 @@ class CrossCheck:
     def __init__(
         self,
         config: Config,
-        places: Mapping[Path, Place],
+        places: Mapping[SettingPath, Place],
         problems: Problems,
         settings_types: Mapping[str, type[msgspec.Struct]],
     ) -> None:
@@ -51,7 +51,7 @@ class CrossCheck:
             self._all_known((*path, "clearance"), target.clearance, self._config.tags, "tag")
             self._settings(path, target.kind)
 
-    def _entity_type(self, path: Path, entity_type: EntityType) -> None:
+    def _entity_type(self, path: SettingPath, entity_type: EntityType) -> None:
         known = entity_type.attributes
         for name, attribute in known.items():
             self._all_known((*path, "attributes", name, "tags"), attribute.tags, self._config.tags, "tag")
@@ -80,7 +80,7 @@ class CrossCheck:
             where, _, text = str(error).partition(": ")
             self._note(tuple(where.split(".")), text)
 
-    def _contract(self, path: Path, contract: ContractSpec) -> None:
+    def _contract(self, path: SettingPath, contract: ContractSpec) -> None:
         if contract.types == "all":
             types = dict(self._config.types)
         else:
@@ -97,7 +97,7 @@ class CrossCheck:
             relations = {name for entity_type in types.values() for name in entity_type.relations}
             self._all_known((*path, "edges"), contract.edges, relations, "relation")
 
-    def _settings(self, path: Path, kind: str) -> None:
+    def _settings(self, path: SettingPath, kind: str) -> None:
         """Required settings of a target that has no `settings` at all; where there are some, the reader has looked."""
         if (*path, "settings") in self._places or kind not in self._settings_types:
             return
@@ -105,15 +105,15 @@ class CrossCheck:
         if missing:
             self._note(path, f"`settings` is missing; the kind {kind} needs {', '.join(missing)}")
 
-    def _all_known(self, path: Path, names: Collection[str], known: Collection[str], what: str) -> None:
+    def _all_known(self, path: SettingPath, names: Collection[str], known: Collection[str], what: str) -> None:
         for index, name in enumerate(names):
             self._known((*path, f"[{index}]"), name, known, what)
 
-    def _known(self, path: Path, name: str, known: Collection[str], what: str) -> None:
+    def _known(self, path: SettingPath, name: str, known: Collection[str], what: str) -> None:
         if name not in known:
             self._note(path, f"{name} is no known {what}{did_you_mean(name, known)}")
 
-    def _note(self, path: Path, text: str) -> None:
+    def _note(self, path: SettingPath, text: str) -> None:
         here = path
         while here not in self._places:
             here = here[:-1]

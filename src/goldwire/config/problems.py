@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from goldwire.errors import ConfigError
 
-Path = tuple[str, ...]
+SettingPath = tuple[str, ...]
 """Where a value stands: keys from the top, an item of a list as `[3]`."""
 
 
@@ -21,7 +21,7 @@ class Problem(NamedTuple):
     """One thing to mend. The text never holds a value that may be secret."""
 
     place: Place
-    path: Path
+    path: SettingPath
     text: str
 
 
@@ -39,7 +39,7 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, place: Place, path: Path, text: str) -> None:
+    def add(self, place: Place, path: SettingPath, text: str) -> None:
         """Note one problem."""
         problem = Problem(place, path, text)
         if problem not in self._found:
@@ -62,6 +62,6 @@ class Problems:
             raise ConfigError("\n".join(self.lines()))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: SettingPath) -> str:
     """Write a path as it is read aloud: `targets.crm.clearance[0]`."""
     return ".".join(path).replace(".[", "[")

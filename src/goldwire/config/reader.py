@@ -11,10 +11,9 @@ import msgspec
 from msgspec import Struct
 from yaml.nodes import ScalarNode
 
-from goldwire.config import problems as told
 from goldwire.config.cross_checks import CrossCheck
 from goldwire.config.model import Config, TargetConfig
-from goldwire.config.problems import Place, Problems, dotted
+from goldwire.config.problems import Place, Problems, SettingPath, dotted
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
 from goldwire.config.yaml_nodes import Entry, compose, place_of
@@ -30,7 +29,7 @@ class Loaded(Struct, frozen=True):
 
     file: Path
     config: Config
-    places: dict[told.Path, Place]
+    places: dict[SettingPath, Place]
     references: References
 
     @property
@@ -88,7 +87,7 @@ def _text(file: Path) -> str:
         raise ConfigError(f"{file}:{line}: not UTF-8 text (byte {error.start}); save the file as UTF-8") from error
 
 
-def _settings_of_kind(wanted: type, entries: list[Entry], path: told.Path, problems: Problems) -> dict[str, Any]:
+def _settings_of_kind(wanted: type, entries: list[Entry], path: SettingPath, problems: Problems) -> dict[str, Any]:
     """Return the type of a target's `settings`, which its `kind` decides."""
     if wanted is not TargetConfig:
         return {}

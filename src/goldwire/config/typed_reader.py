@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from goldwire.config.problems import Path, Place, Problems
+from goldwire.config.problems import Place, Problems, SettingPath
 from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, place_of, plain_scalar
 from goldwire.errors import did_you_mean
 
@@ -23,7 +23,7 @@ WRONG = msgspec.UNSET
 NODE_LIMIT = 200_000
 """More values than this are no configuration but aliases that multiply."""
 
-Choose = Callable[[type, list[Entry], Path], dict[str, Any]]
+Choose = Callable[[type, list[Entry], SettingPath], dict[str, Any]]
 """Gives types for fields that depend on what stands beside them (a target's `settings` on its `kind`)."""
 
 _REFERENCE = "${"
@@ -42,13 +42,13 @@ class TypedReader:
 
     def __init__(self, problems: Problems, choose: Choose | None = None) -> None:
         self.problems = problems
-        self.places: dict[Path, Place] = {}
+        self.places: dict[SettingPath, Place] = {}
         """Where each value stands: its key, or itself in a list."""
         self._choose = choose
         self._open: set[int] = set()
         self._visited = 0
 
-    def read(self, node: Node, wanted: Any, path: Path = ()) -> Any:
+    def read(self, node: Node, wanted: Any, path: SettingPath = ()) -> Any:
         """Return a node as the plain value that `wanted` asks for, or WRONG."""
         self.places.setdefault(path, place_of(node))
         with self._visit(node, path) as allowed:
@@ -56,14 +56,14 @@ class TypedReader:
                 return WRONG
             return self._read(node, wanted, path)
 
-    def _read(self, node: Node, wanted: Any, path: Path) -> Any:
+    def _read(self, node: Node, wanted: Any, path: SettingPath) -> Any:
         bare, extra = strip(wanted)
         if extra.get("secret") and (bared := _bared(node, url=bool(extra.get("url")))) is not None:
             return self._refuse(bared, path, "a secret is never written here; refer to it as ${env:NAME} or ${file:PATH}")
         value = self._by_kind(node, bare, path)
         return value if value is WRONG else self._constrained(node, value, wanted, path)
 
-    def _by_kind(self, node: Node, bare: Any, path: Path) -> Any:
+    def _by_kind(self, node: Node, bare: Any, path: SettingPath) -> Any:
         origin = get_origin(bare)
         if origin in (Union, types.UnionType):
             return self._union(node, get_args(bare), path)
@@ -77,7 +77,7 @@ class TypedReader:
             return self._list(node, get_args(bare)[0], path)
         return self._scalar(node, bare, path)
 
-    def _struct(self, node: Node, wanted: type[msgspec.Struct], path: Path) -> Any:
+    def _struct(self, node: Node, wanted: type[msgspec.Struct], path: SettingPath) -> Any:
         if not isinstance(node, MappingNode) and not is_null(node):
             return self._refuse(node, path, f"expected settings ({_some_fields(wanted)}), found {describe(node)}")
         known: dict[str, FieldInfo] = {info.encode_name: info for info in fields(wanted)}
@@ -102,7 +102,7 @@ class TypedReader:
                 sound = False
         return found if sound and not any(value is WRONG for value in found.values()) else WRONG
 
-    def _dict(self, node: Node, wanted: tuple[Any, ...], path: Path) -> Any:
+    def _dict(self, node: Node, wanted: tuple[Any, ...], path: SettingPath) -> Any:
         if is_null(node):
             return {}  # `targets:` with everything below it commented out
         if not isinstance(node, MappingNode):
@@ -119,13 +119,13 @@ class TypedReader:
                 found[name] = WRONG
         return WRONG if any(value is WRONG for value in found.values()) else found
 
-    def _list(self, node: Node, wanted: Any, path: Path) -> Any:
+    def _list(self, node: Node, wanted: Any, path: SettingPath) -> Any:
         if not isinstance(node, SequenceNode):
             return self._refuse(node, path, f"expected a list such as [a, b], found {describe(node)}")
         found = [self.read(item, wanted, (*path, f"[{index}]")) for index, item in enumerate(node.value)]
         return WRONG if any(value is WRONG for value in found) else found
 
-    def _union(self, node: Node, options: tuple[Any, ...], path: Path) -> Any:
+    def _union(self, node: Node, options: tuple[Any, ...], path: SettingPath) -> Any:
         if is_null(node) and type(None) in options:
             return None
         fitting = [option for option in options if option is not type(None) and _could_be(node, option)]
@@ -141,7 +141,7 @@ class TypedReader:
             return self._refuse(node, path, f"`{field}` must be one of {', '.join(known)}")
         return self._refuse(node, path, f"{describe(node)} does not fit here; expected {_expected(options)}")
 
-    def _first_scalar(self, node: ScalarNode, fitting: list[Any], path: Path) -> Any:
+    def _first_scalar(self, node: ScalarNode, fitting: list[Any], path: SettingPath) -> Any:
         # Text comes last: it accepts everything.
         for option in sorted(fitting, key=lambda option: strip(option)[0] is str):
             aside = TypedReader(Problems(self.problems.file))
@@ -152,7 +152,7 @@ class TypedReader:
         hint = did_you_mean(str(node.value), words) if words else f"; expected {_expected(tuple(fitting))}"
         return self._refuse(node, path, f"{describe(node)} does not fit here{hint}")
 
-    def _scalar(self, node: Node, wanted: Any, path: Path) -> Any:
+    def _scalar(self, node: Node, wanted: Any, path: SettingPath) -> Any:
         if not isinstance(node, ScalarNode):
             return self._refuse(node, path, f"expected {_expected((wanted,))}, found {describe(node)}")
         if is_null(node) and wanted is not type(None):
@@ -169,7 +169,7 @@ class TypedReader:
             hint = "; write true or false" if wanted is bool else ""
             return self._refuse(node, path, f"expected {_expected((wanted,))}, found {describe(node)}{hint}")
 
-    def _any(self, node: Node, path: Path) -> Any:
+    def _any(self, node: Node, path: SettingPath) -> Any:
         if isinstance(node, MappingNode):
             return self._dict(node, (str, Any), path)
         if isinstance(node, SequenceNode):
@@ -177,7 +177,7 @@ class TypedReader:
         assert isinstance(node, ScalarNode), "YAML has no other nodes"
         return plain_scalar(node)
 
-    def _constrained(self, node: Node, value: Any, wanted: Any, path: Path) -> Any:
+    def _constrained(self, node: Node, value: Any, wanted: Any, path: SettingPath) -> Any:
         try:  # what a reference becomes is checked once it is resolved
             if not _holds_reference(value):
                 msgspec.convert(value, wanted)
@@ -186,12 +186,12 @@ class TypedReader:
             return self._refuse(node, path, text[:1].lower() + text[1:])
         return value
 
-    def _refuse(self, node: Node, path: Path, text: str) -> Any:
+    def _refuse(self, node: Node, path: SettingPath, text: str) -> Any:
         self.problems.add(place_of(node), path, text)
         return WRONG
 
     @contextmanager
-    def _visit(self, node: Node, path: Path) -> Iterator[bool]:
+    def _visit(self, node: Node, path: SettingPath) -> Iterator[bool]:
         self._visited += 1
         tag = foreign_tag(node)
         if tag is not None:

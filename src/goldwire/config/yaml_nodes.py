@@ -18,7 +18,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from goldwire.config.problems import Path, Place, Problems
+from goldwire.config.problems import Place, Problems, SettingPath
 
 _TAGS = {BaseResolver.DEFAULT_SCALAR_TAG, BaseResolver.DEFAULT_SEQUENCE_TAG, BaseResolver.DEFAULT_MAPPING_TAG}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
@@ -105,7 +105,7 @@ def plain_scalar(node: ScalarNode) -> Any:
     return float(text) if _NUMBER.match(text) else text
 
 
-def entries(node: MappingNode, path: Path, problems: Problems) -> Iterator[Entry]:
+def entries(node: MappingNode, path: SettingPath, problems: Problems) -> Iterator[Entry]:
     """Yield a mapping's keys, values and the keys' places; note keys that stand twice.
 
     `<<` brings in what another mapping has and this one has not.

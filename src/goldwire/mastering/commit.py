@@ -6,32 +6,32 @@ from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.golden import State, changes, open_state, tombstone
 from goldwire.mastering.identity import OWN_PREFIX
 from goldwire.mastering.steward import NOTHING
-from goldwire.mastering.unit_of_work import Desk, Entity
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Change, ChangeKind
 
 _NEVER = State("approved", {}, b"1", b"[]", b"[]", "provisional").encode()
 """State of a tombstone that never was a record: it was merged or deleted in the batch that brought it."""
 
 
-def commit(desk: Desk, assemblers: dict[str, Assembler], correlation_id: str) -> set[str]:
+def commit(unit: UnitOfWork, assemblers: dict[str, Assembler], correlation_id: str) -> set[str]:
     """Commit the net effect of a batch.
 
     Returns:
         The entities that have a new version.
     """
-    desk.load_members(desk.touched.values())
+    unit.load_members(unit.touched.values())
     committed: list[Change] = []
-    for entity in desk.touched.values():
+    for entity in unit.touched.values():
         change = (
             _live_or_deleted(entity, assemblers, correlation_id)
             if entity.merged_into is None
-            else _merged(entity, desk, correlation_id)
+            else _merged(entity, unit, correlation_id)
         )
         if change is not None:
             committed.append(change)
         elif entity.stored is not None and entity.steward != (entity.stored.steward or NOTHING):
-            desk.workspace.save_steward(entity.entity_id, entity.steward)
-    desk.workspace.commit_changes(committed)
+            unit.workspace.save_steward(entity.entity_id, entity.steward)
+    unit.workspace.commit_changes(committed)
     return {change.entity_id for change in committed}
 
 
@@ -70,13 +70,13 @@ def _deleted(entity: Entity, correlation_id: str) -> Change | None:
     return _tombstone(entity, "deleted", None, correlation_id)
 
 
-def _merged(entity: Entity, desk: Desk, correlation_id: str) -> Change | None:
-    survivor = desk.resolve(entity.entity_id)
+def _merged(entity: Entity, unit: UnitOfWork, correlation_id: str) -> Change | None:
+    survivor = unit.resolve(entity.entity_id)
     assert survivor is not None
     stored = entity.stored
     if stored is None and entity.entity_id.startswith(OWN_PREFIX):
         return None  # it came and went within this batch
-    if stored is not None and stored.merged_into is not None and desk.resolve(stored.merged_into) is survivor:
+    if stored is not None and stored.merged_into is not None and unit.resolve(stored.merged_into) is survivor:
         return None
     # The last survivor, not the next one: what lies between may have come and gone within this batch.
     return _tombstone(entity, "merged", survivor.entity_id, correlation_id)

@@ -13,7 +13,7 @@ from goldwire.clock import just_after
 from goldwire.mastering.identity import founding_id
 from goldwire.mastering.model import Model
 from goldwire.mastering.record import NULL, Record
-from goldwire.mastering.unit_of_work import Desk, Entity, pair
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork, pair
 
 
 class RefusedDecisionError(ValueError):
@@ -34,12 +34,12 @@ class Decisions:
     """Carries out decisions one after the other.
 
     Args:
-        desk: what the batch has open.
+        unit: what the batch has open.
         model: which attributes there are.
     """
 
-    def __init__(self, desk: Desk, model: Model) -> None:
-        self._desk = desk
+    def __init__(self, unit: UnitOfWork, model: Model) -> None:
+        self._unit = unit
         self._model = model
         self._carry_out: dict[str, Callable[[Decision, Entity], None]] = {
             "approve": self._approval,
@@ -53,15 +53,15 @@ class Decisions:
 
     def load(self, decisions: Sequence[Decision]) -> None:
         """Load all that these decisions name."""
-        desk = self._desk
+        unit = self._unit
         refs = [ref for decision in decisions for ref in (decision.record, decision.into_record) if ref is not None]
-        desk.load_records(refs)
-        named = [desk.records[ref].entity_id for ref in refs if ref in desk.records]
+        unit.load_records(refs)
+        named = [unit.records[ref].entity_id for ref in refs if ref in unit.records]
         for decision in decisions:
             named += [each for each in (decision.entity_id, decision.into_entity_id) if each is not None]
-        desk.load_entities(named)
-        found = [desk.resolve(entity_id) for entity_id in named]
-        desk.load_members(entity for entity in found if entity is not None)
+        unit.load_entities(named)
+        found = [unit.resolve(entity_id) for entity_id in named]
+        unit.load_members(entity for entity in found if entity is not None)
 
     def decide(self, decision: Decision) -> None:
         """Carry out one decision.
@@ -73,11 +73,11 @@ class Decisions:
         self._carry_out[decision.kind](decision, entity)
 
     def _find(self, entity_id: str | None, ref: ExternalId | None, field: str) -> Entity:
-        record = self._desk.records.get(ref) if ref is not None else None
+        record = self._unit.records.get(ref) if ref is not None else None
         named = entity_id if entity_id is not None else record.entity_id if record is not None else None
-        entity = self._desk.resolve(named) if named is not None else None
+        entity = self._unit.resolve(named) if named is not None else None
         if entity is not None:
-            self._desk.load_members([entity])
+            self._unit.load_members([entity])
         if entity is None or (entity.stored is None and not entity.records()):
             what = f"entity {entity_id}" if entity_id is not None else f"record {ref.id} of {ref.system}" if ref else "entity"
             raise RefusedDecisionError(field, f"there is no {what}; check the id, or ingest its facts first")
@@ -89,7 +89,7 @@ class Decisions:
         at = _moment(decision, entity)
         for decided in entity.decided():
             decided.decide_approval(at, "approved" if decision.kind == "approve" else "withdrawn")
-        self._desk.touch(entity)
+        self._unit.touch(entity)
 
     def _override(self, decision: Decision, entity: Entity) -> None:
         name = decision.attribute
@@ -103,7 +103,7 @@ class Decisions:
         at = _moment(decision, entity)
         for decided in entity.decided():
             decided.override(name, (at, holds, value))
-        self._desk.touch(entity)
+        self._unit.touch(entity)
 
     def _delete(self, decision: Decision, entity: Entity) -> None:
         at = _moment(decision, entity)
@@ -111,7 +111,7 @@ class Decisions:
             decided.deleted_at = max(decided.deleted_at, at)
         for record in entity.records().values():
             record.delete_until(at)
-        self._desk.touch(entity)
+        self._unit.touch(entity)
 
     def _merge(self, decision: Decision, loser: Entity) -> None:
         into = decision.into_entity_id
@@ -122,15 +122,15 @@ class Decisions:
             raise RefusedDecisionError(
                 "intoEntityId", f"a {loser.entity_type} cannot be merged into a {survivor.entity_type}; name another one"
             )
-        workspace = self._desk.workspace
+        workspace = self._unit.workspace
         between = pair(survivor.entity_id, loser.entity_id)
         workspace.drop_apart([between])
-        self._desk.merge(survivor, loser, workspace.apart([loser.entity_id]) - {between})
+        self._unit.merge(survivor, loser, workspace.apart([loser.entity_id]) - {between})
 
     def _unmerge(self, decision: Decision, entity: Entity) -> None:
         members = entity.records()
         if decision.record is not None:
-            record = self._desk.records[decision.record]
+            record = self._unit.records[decision.record]
             home = record.home if record.home != entity.entity_id else None
             split = [record]
         else:
@@ -148,31 +148,31 @@ class Decisions:
         self._split(entity, split, self._home(home, entity, split[0]))
 
     def _split(self, entity: Entity, split: Sequence[Record], into: Entity) -> None:
-        self._desk.load_members([into])
+        self._unit.load_members([into])
         into.merged_into = None
         if into.entity_id in entity.homes:
             into.homes[into.entity_id] = entity.homes.pop(into.entity_id)
         for record in split:
-            self._desk.move(record, into)
+            self._unit.move(record, into)
             record.home = into.entity_id
-        self._desk.workspace.save_apart([pair(entity.entity_id, into.entity_id)])
-        self._desk.unmerges += 1
+        self._unit.workspace.save_apart([pair(entity.entity_id, into.entity_id)])
+        self._unit.unmerges += 1
 
     def _home(self, home: str | None, entity: Entity, record: Record) -> Entity:
         """Where a record goes that is split off: its home where that is free, else a new entity."""
         if home is not None:
-            self._desk.load_entities([home])
-            known = self._desk.entities.get(home)
+            self._unit.load_entities([home])
+            known = self._unit.entities.get(home)
             if known is None:
-                return self._desk.found(home, entity.entity_type)
-            if known.kind != "erased" and self._desk.resolve(home) in {known, entity}:
+                return self._unit.get_or_create(home, entity.entity_type)
+            if known.kind != "erased" and self._unit.resolve(home) in {known, entity}:
                 return known
-        attempt, key = 0, self._desk.workspace.entity_key()
+        attempt, key = 0, self._unit.workspace.entity_key()
         while True:
             entity_id = founding_id(key, record.ref, attempt)
-            self._desk.load_entities([entity_id])
-            if entity_id not in self._desk.entities:
-                return self._desk.found(entity_id, entity.entity_type)
+            self._unit.load_entities([entity_id])
+            if entity_id not in self._unit.entities:
+                return self._unit.get_or_create(entity_id, entity.entity_type)
             attempt += 1
 
 

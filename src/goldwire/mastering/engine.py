@@ -17,7 +17,7 @@ from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import Record
-from goldwire.mastering.unit_of_work import Desk
+from goldwire.mastering.unit_of_work import UnitOfWork
 from goldwire.mastering.validation import Admission
 from goldwire.mastering.workspace import Workspace
 
@@ -71,46 +71,46 @@ class Mastering:
             correlation_id: of the request or run; travels with each version.
         """
         result = IngestResult()
-        desk = Desk(workspace)
+        unit = UnitOfWork(workspace)
         for is_fact, run in groupby(entries, key=lambda entry: type(entry) is Fact):
             if is_fact:
-                self._take(desk, cast("Iterator[Fact]", run), result)
+                self._take(unit, cast("Iterator[Fact]", run), result)
             else:
-                self._decide(desk, cast("list[Decision]", list(run)), result)
-        changed = commit(desk, self._assemblers, correlation_id)
+                self._decide(unit, cast("list[Decision]", list(run)), result)
+        changed = commit(unit, self._assemblers, correlation_id)
         result.versions = len(changed)
-        result.merges, result.unmerges = desk.merges, desk.unmerges
-        result.unchanged = sum(record.facts for record in desk.records.values() if record.entity_id not in changed)
+        result.merges, result.unmerges = unit.merges, unit.unmerges
+        result.unchanged = sum(record.facts for record in unit.records.values() if record.entity_id not in changed)
         return result
 
-    def _take(self, desk: Desk, run: Iterator[Fact], result: IngestResult) -> None:
+    def _take(self, unit: UnitOfWork, run: Iterator[Fact], result: IngestResult) -> None:
         """Fold a run of facts into their records and place these."""
-        admission = Admission(self.model, desk, result.rejected)
+        admission = Admission(self.model, unit, result.rejected)
         by_ref: dict[ExternalId, list[Fact]] = {}
         for fact in run:
             if admission.known(fact):
                 by_ref.setdefault(ExternalId(fact.system, fact.external_id), []).append(fact)
-        desk.load_records(by_ref)
+        unit.load_records(by_ref)
         admission.load_hub_ids(fact for facts in by_ref.values() for fact in facts)
         arrivals: list[Arrival] = []
         for ref in sorted(by_ref):
             fitting = [fact for fact in by_ref[ref] if admission.fits(fact, ref)]
             if fitting:
-                arrivals.append(self._fold(desk, ref, fitting))
+                arrivals.append(self._fold(unit, ref, fitting))
                 result.facts += len(fitting)
         replaced = self._rekey(arrivals)
-        Identity(desk, self._makers).place(arrivals)
+        Identity(unit, self._makers).place(arrivals)
         for arrival in arrivals:
             if arrival.record.changed:
-                desk.touch(desk.entities[arrival.record.entity_id])
-        desk.save()
-        desk.workspace.replace_keys(replaced)
+                unit.touch(unit.entities[arrival.record.entity_id])
+        unit.save()
+        unit.workspace.replace_keys(replaced)
 
-    def _fold(self, desk: Desk, ref: ExternalId, facts: Sequence[Fact]) -> Arrival:
+    def _fold(self, unit: UnitOfWork, ref: ExternalId, facts: Sequence[Fact]) -> Arrival:
         """Take the facts about one record in."""
-        record = desk.records.get(ref)
+        record = unit.records.get(ref)
         if record is None:
-            record = desk.records[ref] = Record(ref, facts[0].entity_type)
+            record = unit.records[ref] = Record(ref, facts[0].entity_type)
         key_attributes = self._makers[record.entity_type].attributes
         for fact in facts:
             record.fold(fact, key_attributes)
@@ -133,11 +133,11 @@ class Mastering:
                 replaced.append((record.ref, [key for key in keys if key is not None]))
         return replaced
 
-    def _decide(self, desk: Desk, decided: Sequence[Decision], result: IngestResult) -> None:
-        decisions = Decisions(desk, self.model)
+    def _decide(self, unit: UnitOfWork, decided: Sequence[Decision], result: IngestResult) -> None:
+        decisions = Decisions(unit, self.model)
         decisions.load(decided)
         digests = [digest(decision) for decision in decided]
-        done = desk.workspace.carried_out(digests)
+        done = unit.workspace.carried_out(digests)
         for decision, key in zip(decided, digests, strict=True):
             # A merge that comes again after its unmerge would undo it, so one decision is carried out once.
             if key in done:
@@ -149,5 +149,5 @@ class Mastering:
                 result.decisions += 1
             except RefusedDecisionError as refused:
                 result.rejected.append(Rejected(decision.origin, refused.field, refused.reason))
-        desk.workspace.save_carried_out(done.intersection(digests))
-        desk.save()
+        unit.workspace.save_carried_out(done.intersection(digests))
+        unit.save()

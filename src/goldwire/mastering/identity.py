@@ -12,7 +12,7 @@ from hashlib import blake2b
 from goldwire.capture.fact import ExternalId
 from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.record import Record
-from goldwire.mastering.unit_of_work import Desk, Entity, pair
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork, pair
 from goldwire.mastering.workspace import KeyOwner
 
 OWN_PREFIX = "goldwire:entity:"
@@ -93,13 +93,13 @@ class Identity:
     """Places the records of one run of facts.
 
     Args:
-        desk: what the batch has open.
+        unit: what the batch has open.
         makers: the match rules by entity type.
         counted: the keys that the arrivals gained are in the store already, so that its counts hold them.
     """
 
-    def __init__(self, desk: Desk, makers: dict[str, KeyMaker], *, counted: bool = False) -> None:
-        self._desk = desk
+    def __init__(self, unit: UnitOfWork, makers: dict[str, KeyMaker], *, counted: bool = False) -> None:
+        self._unit = unit
         self._makers = makers
         self._counted = counted
 
@@ -113,7 +113,7 @@ class Identity:
         groups = _Groups()
         entity_ids = {node for link in links for node in link if isinstance(node, str)}
         if len(entity_ids) > 1:
-            groups.apart = self._desk.workspace.apart(entity_ids)
+            groups.apart = self._unit.workspace.apart(entity_ids)
         for one, other in links:
             groups.unite(one, other)
         gathered: dict[Node, list[Record]] = {}
@@ -130,7 +130,7 @@ class Identity:
 
     def _links(self, arrivals: Sequence[Arrival]) -> list[tuple[Node, Node]]:
         """Pairs of nodes that belong together, the strongest evidence first: the hub's word, then rule by rule."""
-        desk = self._desk
+        unit = self._unit
         by_rule: dict[tuple[str, int], dict[bytes, list[Node]]] = {}
         for arrival in arrivals:
             record = arrival.record
@@ -139,8 +139,8 @@ class Identity:
                 if key is not None:
                     by_rule.setdefault((record.entity_type, rule), {}).setdefault(key, []).append(node)
         keys = {key for holders in by_rule.values() for key in holders}
-        owners = desk.workspace.key_owners(keys) if keys else {}
-        desk.load_entities(
+        owners = unit.workspace.key_owners(keys) if keys else {}
+        unit.load_entities(
             [
                 *(owner.entity_id for owner in owners.values()),
                 *(arrival.record.entity_id for arrival in arrivals if arrival.record.entity_id),
@@ -150,16 +150,16 @@ class Identity:
         for arrival in arrivals:
             record = arrival.record
             if record.entity_id:
-                desk.open(record.entity_id, record.entity_type)
+                unit.open(record.entity_id, record.entity_type)
             for hub_id in arrival.hub_ids:
-                hub = desk.open(hub_id, record.entity_type).entity_id
+                hub = unit.open(hub_id, record.entity_type).entity_id
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
             limit = self._makers[entity_type].limits[rule]
             for_rule = _by_keys(by_rule[entity_type, rule], owners, limit, counted=self._counted)
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
-                    desk.open(anchor, entity_type)
+                    unit.open(anchor, entity_type)
             links += for_rule
         return links
 
@@ -170,38 +170,38 @@ class Identity:
         ]
         if not several:
             return
-        self._desk.load_members(entity for entities in several for entity in entities)
+        self._unit.load_members(entity for entities in several for entity in entities)
         # The groups are disjoint, but the roots are a set: their order must not show.
         for entities in sorted((sorted(each, key=_rank) for each in several if len(each) > 1), key=lambda each: _rank(each[0])):
             survivor = entities[0]
             for loser in entities[1:]:
-                self._desk.merge(survivor, loser, groups.apart)
+                self._unit.merge(survivor, loser, groups.apart)
 
     def _join(self, gathered: dict[Node, list[Record]], groups: _Groups) -> None:
         """Give the new records of each group its entity, or let the earliest of them found one."""
         founders: dict[Node, str] = {}
-        key = self._desk.workspace.entity_key()
+        key = self._unit.workspace.entity_key()
         for root, records in gathered.items():
             if not groups.entities(root):
                 first = records[0] if len(records) == 1 else min(records, key=lambda record: (record.founded, record.ref))
                 founders[root] = founding_id(key, first.ref)
-        self._desk.load_entities(founders.values())
+        self._unit.load_entities(founders.values())
         homes: list[tuple[Entity, list[Record]]] = []
         for root, records in gathered.items():
             founding = founders.get(root)
             entity = (
                 self._entity(groups.entities(root)[0])
                 if founding is None
-                else self._desk.found(founding, records[0].entity_type)
+                else self._unit.get_or_create(founding, records[0].entity_type)
             )
             homes.append((entity, records))
-        self._desk.load_members(entity for entity, _ in homes)
+        self._unit.load_members(entity for entity, _ in homes)
         for entity, records in homes:
             for record in records:
-                self._desk.join(record, entity)
+                self._unit.join(record, entity)
 
     def _entity(self, entity_id: str) -> Entity:
-        entity = self._desk.resolve(entity_id)
+        entity = self._unit.resolve(entity_id)
         assert entity is not None, f"entity {entity_id} is linked but not open"
         return entity
 

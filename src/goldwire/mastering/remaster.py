@@ -18,7 +18,7 @@ from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import open_record
-from goldwire.mastering.unit_of_work import Desk, Entity
+from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Living, Workspace
 
 
@@ -72,32 +72,32 @@ class Remaster:
             workspace: the transaction.
             correlation_id: travels with each version.
         """
-        desk = Desk(workspace)
+        unit = UnitOfWork(workspace)
         known = self._known(entities)
-        desk.load_entities(known)
-        opened = [desk.entities[entity_id] for entity_id in known]
-        desk.load_members(opened)
-        self._link(desk, opened)
+        unit.load_entities(known)
+        opened = [unit.entities[entity_id] for entity_id in known]
+        unit.load_members(opened)
+        self._link(unit, opened)
         for entity in opened:
-            desk.touch(entity)
-        desk.save()
-        changed = commit(desk, self._assemblers, correlation_id)
-        return Revised(len(opened), len(changed), desk.merges)
+            unit.touch(entity)
+        unit.save()
+        changed = commit(unit, self._assemblers, correlation_id)
+        return Revised(len(opened), len(changed), unit.merges)
 
-    def _link(self, desk: Desk, entities: Sequence[Entity]) -> None:
+    def _link(self, unit: UnitOfWork, entities: Sequence[Entity]) -> None:
         """Unite these entities with all that share a key with them.
 
         A key names one entity that has it, the lowest. Who survives a merge may not be the lowest among those that are left, so
         survivors are looked at again until nothing is merged any more.
         """
-        identity = Identity(desk, self._makers, counted=True)
+        identity = Identity(unit, self._makers, counted=True)
         while entities:
-            merged = desk.merges
+            merged = unit.merges
             identity.place(self._arrivals(entities))
-            if desk.merges == merged:
+            if unit.merges == merged:
                 return
-            desk.save()
-            entities = [entity for entity in desk.entities.values() if entity.absorbed and entity.merged_into is None]
+            unit.save()
+            entities = [entity for entity in unit.entities.values() if entity.absorbed and entity.merged_into is None]
 
     def _arrivals(self, entities: Sequence[Entity]) -> list[Arrival]:
         arrivals = [

@@ -54,7 +54,7 @@ class Entity:
         return self.members
 
 
-class Desk:
+class UnitOfWork:
     """All that one batch has open.
 
     Args:
@@ -116,7 +116,7 @@ class Desk:
             entity = self.entities[entity.merged_into]
         return entity
 
-    def found(self, entity_id: str, entity_type: str) -> Entity:
+    def get_or_create(self, entity_id: str, entity_type: str) -> Entity:
         """Return the entity of an id that was loaded; without a version it comes into being, without records."""
         entity = self.resolve(entity_id)
         if entity is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from goldwire.capture.fact import ExternalId, Fact, Rejected
 from goldwire.mastering.model import EntityType, Model
-from goldwire.mastering.unit_of_work import Desk
+from goldwire.mastering.unit_of_work import UnitOfWork
 
 _MOMENT_CHARACTERS = len("2026-11-23T10:00:00.000000Z")
 
@@ -16,13 +16,13 @@ class Admission:
 
     Args:
         model: what there is.
-        desk: what the batch has open.
+        unit: what the batch has open.
         rejected: where refused facts are noted.
     """
 
-    def __init__(self, model: Model, desk: Desk, rejected: list[Rejected]) -> None:
+    def __init__(self, model: Model, unit: UnitOfWork, rejected: list[Rejected]) -> None:
         self._model = model
-        self._desk = desk
+        self._unit = unit
         self._rejected = rejected
         self._hub_types: dict[str, str] = {}
         self._new_types: dict[ExternalId, str] = {}
@@ -54,11 +54,11 @@ class Admission:
 
     def load_hub_ids(self, facts: Iterable[Fact]) -> None:
         """Open the entities that an upstream hub names."""
-        self._desk.load_entities({fact.entity_id for fact in facts if fact.entity_id is not None})
+        self._unit.load_entities({fact.entity_id for fact in facts if fact.entity_id is not None})
 
     def fits(self, fact: Fact, ref: ExternalId) -> bool:
         """Whether a fact is of the type that its record and the hub's entity have."""
-        record = self._desk.records.get(ref)
+        record = self._unit.records.get(ref)
         entity_type = record.entity_type if record else self._new_types.setdefault(ref, fact.entity_type)
         if entity_type != fact.entity_type:
             return self._refuse(
@@ -68,7 +68,7 @@ class Admission:
                 "mend the source's `type`, or give the record another id",
             )
         if fact.entity_id is not None:
-            entity = self._desk.resolve(fact.entity_id)
+            entity = self._unit.resolve(fact.entity_id)
             known = entity.entity_type if entity else self._hub_types.setdefault(fact.entity_id, fact.entity_type)
             if known != fact.entity_type:
                 return self._refuse(

@@ -13,7 +13,7 @@ from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.relay.retry_policy import Judge, first_attempt, settled
+from goldwire.relay.retry_policy import RetryPolicy, first_attempt, settled
 from goldwire.relay.sender import Sender
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
@@ -113,7 +113,7 @@ class Chunk:
         rows: Sequence[LogRow],
         items: Sequence[Item],
         sender: Sender,
-        judge: Judge,
+        policy: RetryPolicy,
         now: Callable[[], float],
     ) -> None:
         """Send a wave and note what became of it."""
@@ -131,11 +131,11 @@ class Chunk:
             else:
                 failed.append((row, outcome))
         if taken:
-            judge.saw_life()
-            judge.delivered(len(taken))
+            policy.note_answer()
+            policy.delivered(len(taken))
             self.taken += taken
         for row, outcome in failed:
-            self._open(judge.judge(self._first_attempt(row), outcome, sent_at))
+            self._open(policy.decide(self._first_attempt(row), outcome, sent_at))
 
     def settlement(self, target: str, epoch: int, reach: int, stop: str | None) -> Settlement:
         """Return all that the chunk did, and up to where may be sent after it."""

@@ -1,19 +1,26 @@
-"""A target behind a guard: whatever it raises, forgets or answers in a wrong type, the relay can go on.
+"""How a relay reaches what it waits for: a target behind a guard, opened until it answers; the store; and a stop.
 
-Targets are written by third parties. One that errs must cost its own items some attempts, never the process of all others.
+Targets are written by third parties. Whatever one raises, forgets or answers in a wrong type, the relay can go on: it must cost
+its own items some attempts, never the process of all others.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from math import inf
+from random import Random
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from goldwire.changelog.ports.store import Store
+from goldwire.changelog.rows import Cursor
+from goldwire.clock import Clock
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.observer import Observer
-from goldwire.relay.stop import Stop
+from goldwire.relay.pace import backoff_seconds
+from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import (
     DELIVERED,
     Delivered,
@@ -28,7 +35,57 @@ from goldwire.targets.base import (
     Unknown,
 )
 
+T = TypeVar("T")
+
 _OUTCOMES = frozenset((Delivered, Duplicate, Throttled, Unavailable, Rejected, Unknown))
+
+
+class Stop:
+    """Whether the relay is to end, and a way to wait that ends with it."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def asked(self) -> bool:
+        """Whether a stop was asked for."""
+        return self._event.is_set()
+
+    def ask(self) -> None:
+        """Ask for a stop."""
+        self._event.set()
+
+    async def unless(self, waiting: Coroutine[Any, Any, None]) -> bool:
+        """Wait for this, but no longer than until a stop is asked for; say whether it came to its end.
+
+        Raises:
+            Exception: whatever it raised.
+        """
+        tasks = asyncio.ensure_future(waiting), asyncio.ensure_future(self._event.wait())
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            # `wait` and no `await task`: that could not tell the task's cancellation from our own, and would swallow ours.
+            await asyncio.wait(tasks)
+        if tasks[0].cancelled():
+            return False
+        tasks[0].result()
+        return True
+
+
+class StoreCall:
+    """Calls the store, which is synchronous, in line or through an executor of one thread."""
+
+    def __init__(self, executor: Any = None) -> None:
+        self._executor = executor
+
+    async def __call__(self, function: Callable[..., T], *args: Any) -> T:
+        """Run a store call and return what it returns."""
+        if self._executor is None:
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *args)
 
 
 class Connection:
@@ -123,6 +180,62 @@ class Connection:
     def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
         self._observer.event("look-up failed", error=error, items=len(items))
         return [None] * len(items)
+
+
+class Opening:
+    """How one relay comes to an open target, and lets `goldwire status` say why it is not open.
+
+    Args:
+        store: where the reason is kept.
+        connection: to the target.
+        settings: how long to wait between two attempts.
+        clock, random: time and jitter.
+        call: how the store is reached.
+        stop: ends the attempts.
+    """
+
+    def __init__(
+        self, store: Store, connection: Connection, settings: DeliverySettings, *,
+        clock: Clock, random: Random, call: StoreCall, stop: Stop,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._connection = connection
+        self._settings = settings
+        self._clock = clock
+        self._random = random
+        self._call = call
+        self._stop = stop
+        self._noted: str | None = None
+
+    async def open(self, cursor: Cursor) -> bool:
+        """Try until the target is open; False when a stop was asked for first.
+
+        Args:
+            cursor: as it was acquired.
+
+        Raises:
+            GoldwireError: waiting mends nothing.
+        """
+        self._noted = cursor.unopened
+        failures = 0
+        while not self._stop.asked:
+            if await self._connection.open():
+                await self._note(cursor, None)
+                return True
+            failures += 1
+            if not self._stop.asked:
+                await self._note(cursor, self._connection.closed_because)
+                await self._stop.unless(self._clock.sleep(backoff_seconds(self._settings, failures, self._random)))
+        return False
+
+    async def gave_up(self, cursor: Cursor, error: ConfigError) -> None:
+        """Keep that waiting mends nothing, whether the target found that out as it opened or later."""
+        await self._note(cursor, str(error))
+
+    async def _note(self, cursor: Cursor, reason: str | None) -> None:
+        if self._noted != reason:
+            await self._call(self._store.note_unopened, cursor.target, cursor.epoch, reason, self._clock.now())
+            self._noted = reason
 
 
 def _why(error: Exception) -> str:

@@ -12,19 +12,19 @@ from goldwire.errors import ConfigError
 Compile = Callable[[Revision], CompiledContract]
 
 
-class ContractBook:
+class ContractRevisions:
     """Compiled revisions by the positions they seal. What may have been sent keeps its own, so a resend is identical.
 
     Args:
         target: its name.
         compile_revision: makes a revision ready to seal with.
-        where_failed: told why, each time that a `where` has no result.
+        on_where_failed: called with the reason, each time that a `where` has no result.
     """
 
-    def __init__(self, target: str, compile_revision: Compile, where_failed: Callable[[str], None] | None = None) -> None:
+    def __init__(self, target: str, compile_revision: Compile, on_where_failed: Callable[[str], None] | None = None) -> None:
         self._target = target
         self._compile = compile_revision
-        self._where_failed = where_failed
+        self._on_where_failed = on_where_failed
         self._known: dict[int, CompiledContract] = {}
         self._after: list[int] = []
         self._revisions: list[Revision] = []
@@ -72,9 +72,9 @@ class ContractBook:
         """Return the contract of a revision that was applied."""
         return self._compiled(next(revision for revision in self._revisions if revision.revision == number))
 
-    def unheard(self) -> ContractBook:
-        """Return a book of the same contracts that tells nobody of a `where` without a result; it is not read yet."""
-        return ContractBook(self._target, self._compile)
+    def without_reports(self) -> ContractRevisions:
+        """Return the same contracts, which do not report a `where` without a result; no revision is read yet."""
+        return ContractRevisions(self._target, self._compile)
 
     def last_position_of(self, seq: int, upto: int) -> int:
         """Return the last position, at most `upto`, that the contract of `seq` seals."""
@@ -85,6 +85,6 @@ class ContractBook:
         contract = self._known.get(revision.revision)
         if contract is None:
             contract = self._known[revision.revision] = self._compile(revision)
-            if self._where_failed is not None and contract.where is not None:
-                contract.where.failed = self._where_failed
+            if self._on_where_failed is not None and contract.where is not None:
+                contract.where.failed = self._on_where_failed
         return contract

@@ -14,7 +14,7 @@ from goldwire.errors import ConfigError
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.chunk import wants_base
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.retry_policy import settled
 from goldwire.targets.base import DELIVERED as TAKEN
 
@@ -28,12 +28,12 @@ class Sent(NamedTuple):
     """The contract revision that sealed it."""
 
 
-def rebuild(past: Past, book: ContractBook, after: int) -> list[Sent] | None:
+def rebuild(past: Past, contracts: ContractRevisions, after: int) -> list[Sent] | None:
     """Return what was sent of an entity above a position, oldest first.
 
     Args:
         past: all that ended of the entity, from its first change on.
-        book: the target's contracts.
+        contracts: the target's contracts.
         after: earlier events are sealed for the proof, and not returned.
 
     Returns:
@@ -44,7 +44,7 @@ def rebuild(past: Past, book: ContractBook, after: int) -> list[Sent] | None:
     sent: list[Sent] = []
     try:
         for row, code, revision in past.fates:
-            contract = book.at(row.seq) if revision is None else book.revision(revision)
+            contract = contracts.at(row.seq) if revision is None else contracts.revision(revision)
             sealed = seal(contract, row, held, base_state if wants_base(contract, held) else None)
             if isinstance(sealed, SealedEvent) != (code == DELIVERED):
                 return None
@@ -60,17 +60,17 @@ def rebuild(past: Past, book: ContractBook, after: int) -> list[Sent] | None:
     return sent if confirmed else None
 
 
-def rebuild_newest(control: Control, row: LogRow, base: LogRow | None, book: ContractBook) -> Sent | None:
+def rebuild_newest(control: Control, row: LogRow, base: LogRow | None, contracts: ContractRevisions) -> Sent | None:
     """Return the event that was sent last of an entity, from its control row; None where its hash is another.
 
     Args:
         control: the control row.
         row: the change at its version.
         base: the change at its `base_version`, None when that is None.
-        book: the target's contracts.
+        contracts: the target's contracts.
     """
     try:
-        sealed = seal_again(book.revision(control.revision), row, control, None if base is None else base.state)
+        sealed = seal_again(contracts.revision(control.revision), row, control, None if base is None else base.state)
     except ConfigError:
         return None
     if isinstance(sealed, SealedEvent) and sealed.hash == control.hash:

@@ -7,7 +7,6 @@ target once a chunk; what happens to each event of a chunk is plain code in `chu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from functools import partial
 from math import inf
 from random import Random
 
@@ -18,20 +17,18 @@ from goldwire.errors import ConfigError, FencedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.relay.chunk import Chunk, wants_base
-from goldwire.relay.connection import Connection
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
 from goldwire.relay.observer import Observer
-from goldwire.relay.opening import Opening
 from goldwire.relay.pace import Breaker, DeadLetterCap
+from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
-from goldwire.relay.retry_policy import ASKED_TO_WAIT, Judge, settled
-from goldwire.relay.sender import Sender
+from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
+from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.stop import Stop
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
 STANDING_SECONDS = 1.0
@@ -48,25 +45,24 @@ class Relay:
         name: the target's name.
         store: the log and this target's control table.
         target: not yet open; the relay opens and closes it.
-        book: the target's contracts.
+        contracts: the target's contracts.
         settings: pace and limits.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
+        placement: asked before anything is sent, and again when the contract has changed.
         call: how the store is reached.
-        claim: called as the store is, before anything is sent and when the contract has changed; see `Sender`.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
     """
 
     def __init__(
-        self, name: str, store: Store, target: Target, book: ContractBook, settings: DeliverySettings, *,
-        clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        call: StoreCall | None = None, claim: Callable[[], None] | None = None,
-        progress: Callable[[Cursor], None] | None = None,
+        self, name: str, store: Store, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
+        placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
+        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
-        self._book = book
+        self._contracts = contracts
         self._settings = settings
         self._clock = clock
         self._random = random
@@ -75,15 +71,17 @@ class Relay:
         self._call = call or StoreCall()
         self._progress = progress
         self._breaker = Breaker(settings, random)
-        self._judge = Judge(settings, DeadLetterCap(settings), clock, random)
+        self._policy = RetryPolicy(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
-        claimed = partial(self._call, claim) if claim is not None else None
-        self._sender = Sender(self._connection, settings, self._breaker, clock, observer, self._stop, claimed)
+        self._sender = Sender(
+            self._connection, settings, self._breaker, clock, observer, self._stop,
+            PlacementReservation(placement, self._call, clock, self._stop),
+        )  # fmt: skip
         self._replays = ReplayWork(
-            name, store, self._call, ReplaySource(name, store, self._call, book.unheard()), self._sender, settings,
-            self._breaker, self._judge, clock=clock, random=random, observer=observer,
+            name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
+            self._breaker, self._policy, clock=clock, random=random, observer=observer,
         )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
@@ -104,7 +102,7 @@ class Relay:
             ConfigError: the target found a setting wrong.
         """
         with self._store.lock_target(self._name):
-            self._cursor = await self._call(self._store.claim, self._name, self._start)
+            self._cursor = await self._call(self._store.acquire, self._name, self._start)
             self._refuse_if_stopped()
             self._unclear_upto = self._cursor.reach
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
@@ -129,12 +127,12 @@ class Relay:
             await self._call(self._store.release, self._name, self._cursor.epoch)
 
     async def _loop(self, *, until_caught_up: bool) -> None:
-        await self._refresh_book()
+        await self._refresh_contracts()
         while not self._stop.asked:
             await self._report_standing()
             worked = await self._work()
-            if self._judge.stop is not None:
-                raise TargetStoppedError(f"target {self._name} was stopped: {self._judge.stop}")
+            if self._policy.stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
 
@@ -188,7 +186,7 @@ class Relay:
             return False
         cursor = self._cursor
         after, bound = cursor.position, cursor.bound
-        upto = self._book.last_position_of(after + 1, bound)
+        upto = self._contracts.last_position_of(after + 1, bound)
         if cursor.mode == "latest":
             rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
         else:
@@ -200,12 +198,12 @@ class Relay:
         controls = await self._call(self._store.controls, self._name, entities)
         lanes = await self._call(self._store.lanes, self._name, entities)
         await self._refuse_if_taken_over()
-        chunk = Chunk(after, upto, rows, controls, lanes, self._book.at(after + 1), self._unclear_upto)
+        chunk = Chunk(after, upto, rows, controls, lanes, self._contracts.at(after + 1), self._unclear_upto)
         chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._judge.stop), chunk.taken)
-        await self._refresh_book()
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._policy.stop), chunk.taken)
+        await self._refresh_contracts()
         return True
 
     async def _window(self) -> bool:
@@ -223,23 +221,24 @@ class Relay:
         return await self._declare(newest, min(cursor.position + self._settings.chunk_size, newest))
 
     async def _declare(self, bound: int, reach: int) -> bool:
-        if not await self._sender.claim():
+        """Let the store know that as much may be sent; False when a stop was asked for before the placement was reserved."""
+        if not await self._sender.reserve():
             return False
         cursor = self._cursor
         assert cursor.mode is not None, "a window has a mode"
         await self._call(self._store.declare, self._name, cursor.epoch, bound, cursor.mode, reach)
         self._cursor = cursor._replace(bound=bound, reach=max(cursor.reach, reach))
-        await self._refresh_book()
+        await self._refresh_contracts()
         return True
 
-    async def _refresh_book(self) -> None:
+    async def _refresh_contracts(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
 
         Read any earlier, they could miss one that was applied just before and seals some of it.
         """
         newest = await self._call(self._store.newest_revision, self._name)
-        if self._book.misses(newest) and self._book.refresh(await self._call(self._store.revisions, self._name)):
-            self._sender.claim_again()
+        if self._contracts.misses(newest) and self._contracts.refresh(await self._call(self._store.revisions, self._name)):
+            self._sender.reserve_again()
 
     async def _send_waves(self, chunk: Chunk) -> None:
         rows = chunk.rows
@@ -252,7 +251,7 @@ class Relay:
                 bases = await self._bases(wanted, own)
             sending, items, rows = chunk.wave(rows, bases)
             if items:
-                await chunk.send(sending, items, self._sender, self._judge, self._clock.now)
+                await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
     async def _bases(self, wanted: Collection[tuple[str, int]], own: dict[tuple[str, int], bytes]) -> dict[str, bytes]:
         bases = {key[0]: own[key] for key in wanted if key in own}
@@ -275,8 +274,8 @@ class Relay:
         cursor = self._cursor
         latest = self._settings.mode == "latest"
         work = LaneWork(self._name, cursor.epoch, cursor.position, lanes, latest=latest)
-        await self._refresh_book()
-        chosen, marked = work.choose(self._book.newest)
+        await self._refresh_contracts()
+        chosen, marked = work.choose(self._contracts.newest)
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready = await self._seal_lanes(work, chosen, rows, held)
@@ -288,8 +287,8 @@ class Relay:
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
         if taken:
-            self._judge.saw_life()
-            self._judge.delivered(len(taken))
+            self._policy.note_answer()
+            self._policy.delivered(len(taken))
         settled_at = timestamp(self._clock.now())
         for (delivery, item), outcome in zip(ready, outcomes, strict=True):
             row = rows[delivery.seq]
@@ -297,8 +296,8 @@ class Relay:
                 control = settled(row, item.event, outcome, delivery.revision, held.get(row.entity_id), settled_at)
                 work.delivered(delivery, control)
             else:
-                work.failed(self._judge.judge(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._judge.stop), taken)
+                work.failed(self._policy.decide(delivery, outcome, sent_at))
+        await self._settle(work.settlement(self._policy.stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -329,7 +328,7 @@ class Relay:
         wanted = []
         for delivery in chosen:
             held = held_by.get(delivery.entity_id)
-            if held is not None and wants_base(self._book.revision(delivery.revision), held):
+            if held is not None and wants_base(self._contracts.revision(delivery.revision), held):
                 wanted.append((delivery.entity_id, held.version))
         bases = await self._bases(wanted, {}) if wanted else {}
         ready = []
@@ -338,7 +337,7 @@ class Relay:
             if held is not None and row.version <= held.version:
                 work.superseded(delivery)
                 continue
-            sealed = seal(self._book.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
             if isinstance(sealed, SealedEvent):
                 ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
             else:
@@ -393,7 +392,7 @@ class Relay:
 
     async def _stored_cursor(self) -> Cursor:
         cursor = await self._call(self._store.cursor, self._name)
-        assert cursor is not None, "a target that was claimed has a cursor"
+        assert cursor is not None, "a target that was acquired has a cursor"
         return cursor
 
     def _refuse_if_stopped(self) -> None:

@@ -16,13 +16,13 @@ from msgspec.structs import replace
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap, Throttle
 from goldwire.relay.replay_source import Choice, Gathered, Repeat, ReplaySource
-from goldwire.relay.retry_policy import Judge, first_attempt
+from goldwire.relay.retry_policy import RetryPolicy, first_attempt
 from goldwire.relay.sender import Sender
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
 
 LOOK_SECONDS = 1.0
@@ -47,14 +47,14 @@ class ReplayWork:
         source: makes the events.
         sender: the target's way out, with its pace and its breaker.
         settings: pace and limits, the same as for live traffic.
-        judge: that of the live traffic; it tells whether the target takes anything at all.
+        policy: that of the live traffic; it tells whether the target takes anything at all.
         clock, random: time and jitter.
         observer: where it is reported.
     """
 
     def __init__(
         self, target: str, store: Store, call: StoreCall, source: ReplaySource, sender: Sender, settings: DeliverySettings,
-        breaker: Breaker, judge: Judge, *, clock: Clock, random: Random, observer: Observer,
+        breaker: Breaker, policy: RetryPolicy, *, clock: Clock, random: Random, observer: Observer,
     ) -> None:  # fmt: skip
         self._target = target
         self._store = store
@@ -63,7 +63,7 @@ class ReplayWork:
         self._sender = sender
         self._settings = settings
         self._breaker = breaker
-        self._live = judge
+        self._live = policy
         self._clock = clock
         self._random = random
         self._observer = observer
@@ -73,7 +73,7 @@ class ReplayWork:
         self._epoch = 0
         self._replay: Replay | None = None
         self._going: dict[str, Repeat] = {}
-        self._judge = judge
+        self._policy = policy
         self._throttle = Throttle(None)
         self._choose: Choice | None = None
 
@@ -144,7 +144,7 @@ class ReplayWork:
             started_at = found.started_at or timestamp(self._clock.now())
             self._replay = replace(found, started_at=started_at, position=max(found.position, found.selection.after))
             cap = DeadLetterCap(self._settings)
-            self._judge = Judge(self._settings, cap, self._clock, self._random, self._live.life)
+            self._policy = RetryPolicy(self._settings, cap, self._clock, self._random, self._live.liveness)
             self._throttle = Throttle(found.rate)
             self._choose = Choice.of(found.selection)
             self._observer.event("replay taken up", replay=found.id, position=self._replay.position)
@@ -274,9 +274,9 @@ class ReplayWork:
             ready += self._settle(wave, items, outcomes, sent_at)
             if None in outcomes or self._clock.monotonic() >= until:
                 break  # the breaker or a stop keeps the rest back; or it is the turn of live traffic
-        if self._judge.stop is not None:
+        if self._policy.stop is not None:
             self._going.clear()
-            await self._save("failed", self._judge.stop)
+            await self._save("failed", self._policy.stop)
         else:
             await self._save()
 
@@ -286,8 +286,8 @@ class ReplayWork:
         """Note what became of a wave; return those that have a next event to send at once."""
         taken = [outcome for outcome in outcomes if isinstance(outcome, Delivered | Duplicate)]
         if taken:
-            self._judge.saw_life()
-            self._judge.delivered(len(taken))
+            self._policy.note_answer()
+            self._policy.delivered(len(taken))
             size = sum(len(i.event.body) for i, o in zip(items, outcomes, strict=True) if isinstance(o, Delivered | Duplicate))
             duplicates = sum(isinstance(outcome, Duplicate) for outcome in taken)
             self._count(events=len(taken), duplicates=duplicates, bytes=size)
@@ -308,7 +308,7 @@ class ReplayWork:
 
     def _failed(self, repeat: Repeat, outcome: Outcome, sent_at: str) -> None:
         sent = repeat.sent[repeat.place]
-        judged = self._judge.judge(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
+        judged = self._policy.decide(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
         if judged.state != "dead":
             repeat.delivery = judged
             repeat.due = self._clock.monotonic() + max(judged.due_at - self._clock.now(), 0.0)

@@ -13,10 +13,10 @@ from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape
 from goldwire.expression.program import compile_where
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.rebuild import Sent, rebuild, rebuild_newest
 from goldwire.relay.replay_guard import still_allowed
-from goldwire.relay.store_call import StoreCall
 
 DEAD_AND_UNCLEAR = (
     "this version may have arrived, and no older event must go after it; redrive or discard the dead letter at position {seq}, "
@@ -98,20 +98,20 @@ class ReplaySource:
         target: its name.
         store: the log and what became of it.
         call: how the store is reached.
-        book: the target's contracts, a book of its own: what is sealed here again must not count as work of the relay.
+        contracts: the target's; not the relay's object: what is sealed here again must not count as work of the relay.
     """
 
-    def __init__(self, target: str, store: Store, call: StoreCall, book: ContractBook) -> None:
+    def __init__(self, target: str, store: Store, call: StoreCall, contracts: ContractRevisions) -> None:
         self._target = target
         self._store = store
         self._call = call
-        self._book = book
+        self._contracts = contracts
 
     async def refresh(self) -> int:
         """Read the contracts again; return the newest revision."""
-        if self._book.misses(await self._call(self._store.newest_revision, self._target)):
-            self._book.refresh(await self._call(self._store.revisions, self._target))
-        return self._book.newest
+        if self._contracts.misses(await self._call(self._store.newest_revision, self._target)):
+            self._contracts.refresh(await self._call(self._store.revisions, self._target))
+        return self._contracts.newest
 
     async def page(self, selection: Selection, position: int, limit: int) -> Page:
         """Return the next entities after a position, at most `limit` unless they were named."""
@@ -135,12 +135,12 @@ class ReplaySource:
         undecided = choose.undecided if choose is not None else 0
         free = entity_ids if begun else await self._free(entity_ids, found)
         pasts: dict[str, Past] = await self._call(self._store.pasts, self._target, free) if free else {}
-        present = self._book.revision(self._book.newest)
+        present = self._contracts.revision(self._contracts.newest)
         for entity_id in free:
             past = pasts.get(entity_id)
             if past is None or past.control is None:
                 continue
-            sent = rebuild(past, self._book, selection.after)
+            sent = rebuild(past, self._contracts, selection.after)
             newest_only = sent is None
             if sent is None:
                 sent = await self._newest(past.control, selection, found)
@@ -182,7 +182,7 @@ class ReplaySource:
             wanted.append((control.entity_id, control.base_version))
         rows: dict[Any, LogRow] = await self._call(self._store.versions, wanted)
         base = None if control.base_version is None else rows.get((control.entity_id, control.base_version))
-        newest = rebuild_newest(control, rows[control.entity_id, control.version], base, self._book)
+        newest = rebuild_newest(control, rows[control.entity_id, control.version], base, self._contracts)
         found.unconfirmed += newest is None
         return [] if newest is None else [newest]
 

@@ -61,36 +61,36 @@ def settled(
     )
 
 
-class Life:
+class Liveness:
     """When a target took something last: one for all that is judged of it, deliveries and replays."""
 
     def __init__(self) -> None:
         self.seen_at = ""
 
 
-class Judge:
+class RetryPolicy:
     """Decides what an outcome other than a delivery means for its delivery."""
 
     def __init__(
-        self, settings: DeliverySettings, cap: DeadLetterCap, clock: Clock, random: Random, life: Life | None = None
+        self, settings: DeliverySettings, cap: DeadLetterCap, clock: Clock, random: Random, liveness: Liveness | None = None
     ) -> None:
         self._settings = settings
         self._cap = cap
         self._clock = clock
         self._random = random
-        self.life = life or Life()
+        self.liveness = liveness or Liveness()
         self.stop: str | None = None
         """Why the target must stop, once it must."""
 
-    def saw_life(self) -> None:
+    def note_answer(self) -> None:
         """Note that the target answered for some item: failures from now on are the items', not the target's."""
-        self.life.seen_at = timestamp(self._clock.now())
+        self.liveness.seen_at = timestamp(self._clock.now())
 
     def delivered(self, count: int) -> None:
         """Note deliveries that the target took."""
         self._cap.delivered(count)
 
-    def judge(self, delivery: OpenDelivery, outcome: Outcome | None, sent_at: str) -> OpenDelivery:
+    def decide(self, delivery: OpenDelivery, outcome: Outcome | None, sent_at: str) -> OpenDelivery:
         """Return the delivery as it stands after this outcome.
 
         Args:
@@ -112,7 +112,7 @@ class Judge:
         if type(outcome) is Rejected:
             return self._dead(attempted)
         # Only a failure beside which the target took other work speaks against the event; an outage kills nothing.
-        struck = type(outcome) is not Throttled and self.life.seen_at >= (delivery.last_attempt_at or sent_at)
+        struck = type(outcome) is not Throttled and self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
         strikes = attempted.strikes + struck
         if strikes >= self._settings.max_attempts:
             reason = f"gave up after {attempted.attempts} attempts: {attempted.reason}"

@@ -3,23 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from aiolimiter import AsyncLimiter
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, StoreBusyError
-from goldwire.relay.connection import Connection
+from goldwire.relay.connection import Connection, Stop, StoreCall
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
+from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.stop import Stop
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
 
-CLAIM_SECONDS = 30.0
-"""How long another process may keep a target from claiming its place: it looks and writes, which takes it no time."""
+RESERVE_SECONDS = 30.0
+"""How long another process may keep a target from reserving its placement: it reads and writes, which takes it no time."""
 
-CLAIM_AGAIN_SECONDS = 0.05
+RESERVE_AGAIN_SECONDS = 0.05
+
+
+class PlacementReservation:
+    """Whether the target's placement is reserved as its contract is now.
+
+    Args:
+        placement: what reserves it.
+        call: how the store is reached.
+        clock: for the wait while another relay reserves.
+        stop: ends that wait.
+    """
+
+    def __init__(self, placement: PlacementGuard, call: StoreCall, clock: Clock, stop: Stop) -> None:
+        self._placement = placement
+        self._call = call
+        self._clock = clock
+        self._stop = stop
+        self._is_made = False
+
+    async def make(self) -> bool:
+        """Reserve, unless that was done; False when a stop was asked for first.
+
+        Raises:
+            ConfigError: the target may not deliver there.
+            StoreBusyError: another process was in the way for too long.
+        """
+        give_up = self._clock.monotonic() + RESERVE_SECONDS
+        while not self._is_made:
+            try:
+                await self._call(self._placement.reserve)
+                self._is_made = True
+            except StoreBusyError:
+                # The wait is here and not in the store's thread, which all relays share and no signal reaches.
+                if self._clock.monotonic() >= give_up:
+                    raise
+                if not await self._stop.unless(self._clock.sleep(RESERVE_AGAIN_SECONDS)):
+                    return False
+        return True
+
+    def renew(self) -> None:
+        """Reserve once more before anything else is sent."""
+        self._is_made = False
 
 
 class Sender:
@@ -27,12 +69,12 @@ class Sender:
 
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
-        claim: awaited before anything is sent, see `claim`; it may raise ConfigError, or StoreBusyError to be awaited again.
+        reservation: of the target's placement; made before anything is sent.
     """
 
     def __init__(
         self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer,
-        stop: Stop, claim: Callable[[], Awaitable[None]] | None = None,
+        stop: Stop, reservation: PlacementReservation,
     ) -> None:  # fmt: skip
         self._connection = connection
         self._settings = settings
@@ -40,8 +82,7 @@ class Sender:
         self._clock = clock
         self._observer = observer
         self._stop = stop
-        self._claim = claim
-        self._claimed = claim is None
+        self._reservation = reservation
         self._batch_size = min(settings.batch_size, connection.batch_limit)
         self._limiter: AsyncLimiter | None = None
         if settings.rate_limit_per_second is not None:
@@ -49,29 +90,17 @@ class Sender:
             period = max(1.0, self._batch_size / settings.rate_limit_per_second)
             self._limiter = AsyncLimiter(max(settings.rate_limit_per_second * period, self._batch_size), period)
 
-    async def claim(self) -> bool:
-        """Claim the target's place, unless that was done; False when a stop was asked for before it could be.
+    async def reserve(self) -> bool:
+        """Reserve the target's placement, unless that was done; False when a stop was asked for first.
 
         Raises:
-            ConfigError: it may not have it.
-            StoreBusyError: another process was in the way for too long.
+            ConfigError: the target may not deliver there.
         """
-        give_up = self._clock.monotonic() + CLAIM_SECONDS
-        while self._claim is not None and not self._claimed:
-            try:
-                await self._claim()
-                self._claimed = True
-            except StoreBusyError:
-                # The wait is here and not in the store's thread, which all relays share and no signal reaches.
-                if self._clock.monotonic() >= give_up:
-                    raise
-                if not await self._stop.unless(self._clock.sleep(CLAIM_AGAIN_SECONDS)):
-                    return False
-        return True
+        return await self._reservation.make()
 
-    def claim_again(self) -> None:
-        """Claim once more before anything else is sent: what may be sent has changed."""
-        self._claimed = False
+    def reserve_again(self) -> None:
+        """Reserve once more before anything else is sent: what may be sent has changed."""
+        self._reservation.renew()
 
     async def send(self, items: Sequence[Item]) -> list[Outcome | None]:
         """Send all, as far as the breaker and a stop allow.
@@ -80,11 +109,10 @@ class Sender:
             an outcome for each item, or None where it was not attempted.
 
         Raises:
-            ConfigError: the target found a setting wrong, or may not have its place; nothing more may be sent.
-            StoreBusyError: see `claim`.
+            ConfigError: the target found a setting wrong, or may not deliver to its destination; nothing more may be sent.
         """
         outcomes: list[Outcome | None] = [None] * len(items)
-        if not await self.claim():
+        if not await self.reserve():
             return outcomes
         if len(items) <= self._batch_size:
             await self._send_batch(items, 0, outcomes)

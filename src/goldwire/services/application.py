@@ -25,10 +25,11 @@ from goldwire.targets.settings import Settings
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
-    from goldwire.relay.contract_revisions import ContractBook
+    from goldwire.relay.connection import StoreCall
+    from goldwire.relay.contract_revisions import ContractRevisions
     from goldwire.relay.metrics import Recorder
+    from goldwire.relay.placement.reservation import PlacementGuard
     from goldwire.relay.relay import Relay
-    from goldwire.relay.store_call import StoreCall
 
 _SQLITE = "sqlite:///"
 _NEW_STORE_MODE = 0o600
@@ -140,16 +141,16 @@ class Application:
             self._documents[name] = document(self.loaded, name)
         return self._documents[name]
 
-    def book(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractBook:
+    def contracts(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
         """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
 
         Args:
             name: the target.
             where_failed: told why, each time that a `where` has no result.
         """
-        from goldwire.relay.contract_revisions import ContractBook  # noqa: PLC0415 - see above
+        from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
-        return ContractBook(name, AppliedContracts(self.loaded, name).compile, where_failed)
+        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, where_failed)
 
     def check_keys(self, name: str) -> None:
         """See that the masks' keys are those that the target's newest contract revision was applied with.
@@ -193,8 +194,8 @@ class Application:
         name: str,
         recorder: Recorder,
         call: StoreCall,
+        placement: PlacementGuard,
         progress: Callable[[Cursor], None] | None = None,
-        claim: Callable[[], None] | None = None,
     ) -> Relay:
         """Return the relay of one target.
 
@@ -202,8 +203,8 @@ class Application:
             name: the target.
             recorder: where metrics go.
             call: how the store is reached.
+            placement: asked before anything is sent.
             progress: called with the cursor after each settlement.
-            claim: see `Relay`.
         """
         from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
         from goldwire.relay.relay import Relay  # noqa: PLC0415
@@ -214,13 +215,13 @@ class Application:
             name,
             self.store,
             self.target(name),
-            self.book(name, observer.where_failed),
+            self.contracts(name, observer.where_failed),
             config.delivery,
             clock=self.clock,
             random=SystemRandom(),
             observer=observer,
             start=config.start,
             call=call,
-            claim=claim,
+            placement=placement,
             progress=progress,
         )

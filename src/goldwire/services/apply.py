@@ -9,11 +9,13 @@ from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError, ContractError
+from goldwire.relay.placement.check import check_placement, refuse, shared_destinations
+from goldwire.relay.placement.placements import Placements
+from goldwire.relay.placement.record import kept_settings
 from goldwire.services.application import Application
 from goldwire.services.contract_documents import preview
 from goldwire.services.mastering_rules import note_mastered
-from goldwire.services.placement_record import Places, keep_settings, settings_document, settings_name
-from goldwire.services.placement_rule import refuse_moves, shared_places
+from goldwire.services.placement import keep_settings, placements_of, settings_document
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -48,18 +50,18 @@ def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
     """
     names = sorted(application.loaded.config.targets)
     _check_all(application, names)
-    store, now, places = application.store, application.clock.now(), Places(application, applying=True)
+    store, now, placements = application.store, application.clock.now(), placements_of(application, applying=True)
     done = []
     for name in names:
         before = store.revisions(name)
         wanted = application.document(name)
         settings = settings_document(application, name)
-        kept = store.documents(settings_name(name))
+        kept = kept_settings(store, name)
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
         else:
             change = "changed" if before else "new"
-        settings_change: Change = "new" if not kept else "unchanged" if kept[-1][2] == settings else "changed"
+        settings_change: Change = "new" if not kept else "unchanged" if kept[-1].document == settings else "changed"
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             known = {cursor.target: cursor for cursor in store.cursors()}
@@ -73,7 +75,7 @@ def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
         done.append(
-            ApplyResult(name, contract, change, number, after, settings_change, left, _warnings(application, places, name))
+            ApplyResult(name, contract, change, number, after, settings_change, left, _warnings(application, placements, name))
         )
     if not check:
         note_mastered(application)
@@ -81,8 +83,8 @@ def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
     return done
 
 
-def _warnings(application: Application, places: Places, name: str) -> tuple[str, ...]:
-    shared = shared_places(places, list(application.loaded.config.targets), name)
+def _warnings(application: Application, placements: Placements, name: str) -> tuple[str, ...]:
+    shared = shared_destinations(placements, list(application.loaded.config.targets), name)
     return (*_unseen_changes(application, name), *(f"{application.loaded.file}: {text}" for text in shared))
 
 
@@ -108,7 +110,7 @@ def _check_all(application: Application, names: list[str]) -> None:
             except ConfigError as error:
                 found.append(error)
     try:
-        refuse_moves(application, names, applying=True)
+        refuse(check_placement(placements_of(application, applying=True), names))
     except ConfigError as error:
         found.append(error)
     if found:

@@ -19,7 +19,7 @@ from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
 from goldwire.services.application import Application
 from goldwire.services.lookup import cursor_of, history_of
-from goldwire.services.placement_record import keep_settings
+from goldwire.services.placement import keep_settings
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
@@ -165,11 +165,11 @@ def plan(
         rate: events a second that the replay is held to.
         progress: called with the position that was reached.
     """
+    from goldwire.relay.connection import StoreCall  # noqa: PLC0415
     from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
     from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
-    from goldwire.relay.store_call import StoreCall  # noqa: PLC0415
 
-    source = ReplaySource(target, application.store, StoreCall(), application.book(target))
+    source = ReplaySource(target, application.store, StoreCall(), application.contracts(target))
     limits = [limit for limit in (rate, application.target_config(target).delivery.rate_limit_per_second) if limit is not None]
     return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
 

@@ -14,14 +14,13 @@ from msgspec import Struct
 from goldwire.changelog.replays import Replay
 from goldwire.changelog.rows import Cursor
 from goldwire.errors import GoldwireError
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
-from goldwire.relay.store_call import StoreCall
 from goldwire.services.application import Application
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.garbage_collection import rare_collection
-from goldwire.services.placement_record import standing
-from goldwire.services.placement_rule import claim_place
+from goldwire.services.placement import placement_guard
 
 Progress = Callable[[str, Cursor], None]
 
@@ -139,9 +138,8 @@ class _Run:
         raise KeyboardInterrupt
 
     def _relay(self, name: str, call: StoreCall) -> Relay:
-        mine = standing(self._application, name)
-        claim = partial(claim_place, self._application, name, mine) if mine is not None else None
-        return self._application.relay(name, self._recorder, call, partial(self._progress, name), claim)
+        placement = placement_guard(self._application, name)
+        return self._application.relay(name, self._recorder, call, placement, partial(self._progress, name))
 
     async def _one(self, name: str, relay: Relay, call: StoreCall) -> Ended:
         watched = self._waiting is not None and self._until_caught_up

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from goldwire.errors import ConfigError, GoldwireError
+from goldwire.relay.placement.check import check_placement, shared_destinations
 from goldwire.services.application import Application
-from goldwire.services.placement_record import Places
-from goldwire.services.placement_rule import refuse_moves, shared_places
+from goldwire.services.placement import placements_of
 from goldwire.services.run import loop_factory
 from goldwire.targets.base import Checks, Finding, Target
 
@@ -40,7 +40,7 @@ def check_target(application: Application, name: str) -> Checked:
     except ConfigError as error:
         return Checked(name, kind, [Finding("settings", "fix", str(error))])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return Checked(name, kind, [*runner.run(_look(target)), *_patience(application, name), *_place(application, name)])
+        return Checked(name, kind, [*runner.run(_look(target)), *_patience(application, name), *_placement(application, name)])
 
 
 async def _look(target: Target) -> Sequence[Finding]:
@@ -67,19 +67,20 @@ def _not_open(error: Exception) -> Finding:
     return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
 
 
-def _place(application: Application, name: str) -> list[Finding]:
-    """Tell what a relay would refuse, where there is a store that knows what the target has had."""
+def _placement(application: Application, name: str) -> list[Finding]:
+    """Return what a relay would refuse, where there is a store that knows what the target has had."""
     if not application.loaded.path(application.loaded.config.store.path).exists():
         return []
     try:
-        shared = shared_places(Places(application), list(application.loaded.config.targets), name)
-        found = [Finding("place", "note", text) for text in shared]
-        refuse_moves(application, [name])
-    except ConfigError as error:
-        return [*found, *(Finding("pinned settings", "fix", line) for line in str(error).splitlines())]
+        placements = placements_of(application)
+        shared = shared_destinations(placements, list(application.loaded.config.targets), name)
+        conflicts = check_placement(placements, [name])
     except GoldwireError as error:
-        return [Finding("pinned settings", "note", f"could not be compared with those before: {error}")]
-    return found
+        return [Finding("placement", "note", f"could not be compared with those before: {error}")]
+    return [
+        *(Finding("destination", "note", text) for text in shared),
+        *(Finding(f"setting {conflict.setting}", "fix", str(conflict)) for conflict in conflicts),
+    ]
 
 
 def _patience(application: Application, name: str) -> list[Finding]:

@@ -6,11 +6,17 @@ A target never retries, sleeps, or logs outcomes: it reports what happened to ea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from goldwire.event.sealed import SealedEvent
+
+MOVES = "an entity's events would go to another partition than those before, and lose their order"
+"""Why what decides an entity's partition must not change: a clause that follows "because"."""
+
+UNKNOWN_VALUE = ""
+"""Stands in a placement for a value that is not known."""
 
 
 class Item(Struct, gc=False, frozen=True):
@@ -121,3 +127,32 @@ class Checks(Protocol):
             OSError: not reachable now.
         """
         ...
+
+
+class Placement(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a target delivers, and the settings that count there."""
+
+    kind: str
+    destination: dict[str, Any]
+    """By setting, the hash of its value: what a reference leads to by mistake may be a secret. Of a list, of each."""
+    fixed: dict[str, Any]
+    """By setting, the value that must not change at a destination, e.g. the key that decides an entity's partition."""
+    distinct: dict[str, Any]
+    """By setting, the hash of the value that must differ between targets that send the same entities to one destination."""
+
+    def __repr__(self) -> str:
+        return f"Placement(kind={self.kind!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("kind", self.kind)]
+
+
+class PlacementTerms(Struct, frozen=True):
+    """What a kind declares of placements."""
+
+    fixed: dict[str, str]
+    """By fixed setting, why it must not change: a clause that follows "because"."""
+    distinct: dict[str, str]
+    """By distinct setting, why it must differ: a clause of that kind."""
+    defaults: dict[str, Any]
+    """By fixed setting, the value that it had before it was declared."""

@@ -22,7 +22,7 @@ from goldwire import targets as folder
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, did_you_mean
 from goldwire.targets.base import Target
-from goldwire.targets.placement import has_place
+from goldwire.targets.placement import has_destination
 from goldwire.targets.settings import Settings
 
 ENTRY_POINT_GROUP = "goldwire.targets"
@@ -48,7 +48,7 @@ def target_kind(kind: str, *, settings: type[Settings]) -> Callable[[Kind], Kind
     Raises:
         ConfigError: two classes claim the same name, or the settings contradict themselves.
     """
-    has_place(settings)
+    has_destination(settings)
 
     def register(make: Kind) -> Kind:
         known = _entries.get(kind)

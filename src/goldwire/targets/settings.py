@@ -27,9 +27,9 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
-    place: bool | Callable[[Mapping[str, Any]], Any] = False,
-    pinned: str | None = None,
-    apart: str | None = None,
+    destination: bool | Callable[[Mapping[str, Any]], Any] = False,
+    fixed: str | None = None,
+    distinct: str | None = None,
     **limits: Any,
 ) -> Meta:
     """Return what a setting's annotation carries.
@@ -40,13 +40,13 @@ def about(
         secret: never shown; of a mapping the values only.
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
-        place: says where events go; with another value it is another place, and nothing is pinned. A function returns what it
-            means, given all settings as plain values; empty where that cannot be told. Not with `secret`.
-        pinned: why it cannot change any more once the target has delivered to its place: a clause that follows "because".
-        apart: why it must not be the same for two targets that send the same entities to one place: a clause of that kind.
+        destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
+            returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
+        fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
+        distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
     """
-    assert not (place and (secret or url)), "where events go is stored, and reported"
+    assert not (destination and (secret or url)), "where events go is stored, and reported"
     schema = {"writeOnly": True} if secret or url else None
     return Meta(
         description=description,
@@ -55,9 +55,9 @@ def about(
             "secret": secret or url,
             "url": url,
             "advanced": advanced,
-            "place": place,
-            "pinned": pinned,
-            "apart": apart,
+            "destination": destination,
+            "fixed": fixed,
+            "distinct": distinct,
         },
         extra_json_schema=schema,
         **limits,

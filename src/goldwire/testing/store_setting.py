@@ -107,11 +107,11 @@ def opened(seq: int, entity_id: str, state: OpenState = "retrying", **other: Any
     return row._replace(**other)
 
 
-def claimed(
+def acquired(
     store: Store, target: str = "t", start: Literal["snapshot", "beginning", "now"] = "beginning", bound: int | None = None
 ) -> int:
-    """Claim a target and declare all there is (or `bound`); return the epoch."""
-    epoch = store.claim(target, start).epoch
+    """Acquire a target and declare all there is (or `bound`); return the epoch."""
+    epoch = store.acquire(target, start).epoch
     store.declare(target, epoch, store.position() if bound is None else bound, "every")
     return epoch
 

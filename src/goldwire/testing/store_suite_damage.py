@@ -72,7 +72,7 @@ class DamageSuite(StoreSetting):
         """The place of a store with three rows in the log, all settled, one control row each."""
         with closing(self.make_store(place)) as store:
             commit(store, ("a", 1), ("b", 1), ("c", 1))
-            claimed(store)
+            acquired(store)
             rows = [control(entity_id, 1, seq) for seq, entity_id in enumerate("abc", 1)]
             settle(store, 0, bytes([DELIVERED] * 3), controls=rows)
         return place
@@ -124,7 +124,7 @@ class DamageSuite(StoreSetting):
             commit(store, ("a", 1))
             with store.ingest(NOON) as workspace:
                 workspace.commit_changes([change("a", 2, kind="erased"), change("a", 3)])
-            claimed(store)
+            acquired(store)
             settle(store, 0, b"DSD")
             assert store.erased_since(["a"], 0) == {"a"}
         self.tamper(place, "UPDATE log SET kind = 'ersaed' WHERE seq = 2")

@@ -308,7 +308,7 @@ class IngestSuite(StoreSetting):
             with pytest.raises(StoreBusyError, match="transaction"):
                 store.read(0, 10, 10)
             with pytest.raises(StoreBusyError, match="transaction"):
-                store.claim("t", "now")
+                store.acquire("t", "now")
         assert store.position() == 2
 
     def test_another_store_object_sees_an_ingest_only_when_it_is_committed(self, place: Path, store: Store) -> None:

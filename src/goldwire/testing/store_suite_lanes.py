@@ -11,8 +11,8 @@ from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Closing
 from goldwire.testing.store_setting import (
     NOON,
     StoreSetting,
+    acquired,
     balanced,
-    claimed,
     commit,
     lane_states,
     opened,
@@ -25,7 +25,7 @@ LATER = NOON + 60
 def _six(store: Store) -> None:
     """Commit a, a, a, b, b, c at 1 to 6."""
     commit(store, ("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2), ("c", 1))
-    claimed(store)
+    acquired(store)
 
 
 def _dead_lane(store: Store) -> None:
@@ -59,7 +59,7 @@ class LaneSuite(StoreSetting):
         settle(store, 1, b"", updated=[changed])
         assert store.lanes("t", ["a"]) == {"a": [changed]}
         assert store.lanes("t", ["a"])["a"][0].ambiguous is False
-        assert store.lanes("never claimed", ["a"]) == {}
+        assert store.lanes("never acquired", ["a"]) == {}
 
     def test_a_lane_is_in_order_of_position(self, store: Store) -> None:
         _dead_lane(store)
@@ -108,27 +108,27 @@ class LaneSuite(StoreSetting):
         settle(store, 0, b"O", opened=[opened(1, "a", "dead")])
         assert store.due("t", LATER, 10) == []
         assert store.next_due("t") is None
-        assert store.due("never claimed", LATER, 10) == []
-        assert store.next_due("never claimed") is None
+        assert store.due("never acquired", LATER, 10) == []
+        assert store.next_due("never acquired") is None
 
     def test_dead_letters_are_listed_oldest_first_with_their_target(self, store: Store) -> None:
         _dead_lane(store)
-        claimed(store, "u")
+        acquired(store, "u")
         settle(store, 0, b"SSSSSO", target="u", opened=[opened(6, "c", "discarded")])
         assert [(target, row.seq) for target, row in store.dead_letters()] == [("t", 1), ("u", 6)]
         assert [(target, row.seq) for target, row in store.dead_letters("u")] == [("u", 6)]
         assert [(target, row.seq) for target, row in store.dead_letters(limit=1)] == [("t", 1)]
-        assert store.dead_letters("never claimed") == []
+        assert store.dead_letters("never acquired") == []
 
     def test_one_dead_letter_is_found_by_its_position_and_a_living_delivery_is_none(self, store: Store) -> None:
         _six(store)
         dead, given_up, waiting = opened(1, "a", "dead"), opened(2, "b", "discarded"), opened(3, "a", "parked")
         settle(store, 0, b"OOO", opened=[dead, given_up, waiting])
-        claimed(store, "u")
+        acquired(store, "u")
         found = [store.dead_letter("t", seq) for seq in (1, 2, 3, 4)]
         assert found == [dead, given_up, None, None]
         assert store.dead_letter("u", 1) is None
-        assert store.dead_letter("never claimed", 1) is None
+        assert store.dead_letter("never acquired", 1) is None
 
     def test_a_redriven_letter_retries_at_once_and_frees_what_was_parked(self, store: Store) -> None:
         _six(store)
@@ -209,7 +209,7 @@ class LaneSuite(StoreSetting):
 
     def test_open_deliveries_belong_to_one_target(self, store: Store) -> None:
         _dead_lane(store)
-        claimed(store, "u")
+        acquired(store, "u")
         settle(store, 0, b"O", target="u", opened=[opened(1, "a", "dead")])
         store.redrive("u", [1], LATER)
         assert lane_states(store, "a") == {1: "dead", 2: "parked", 3: "parked"}
@@ -218,7 +218,7 @@ class LaneSuite(StoreSetting):
     def test_more_lanes_than_one_statement_takes(self, store: Store) -> None:
         count = 1203
         commit(store, *[(f"e{number}", 1) for number in range(count)])
-        claimed(store)
+        acquired(store)
         rows = [opened(number + 1, f"e{number}", "dead") for number in range(count)]
         settle(store, 0, b"O" * count, opened=rows)
         assert len(store.lanes("t", [f"e{number}" for number in range(count)])) == count

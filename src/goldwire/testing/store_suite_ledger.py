@@ -18,8 +18,8 @@ from goldwire.testing.store_setting import (
     NOON,
     Crash,
     StoreSetting,
+    acquired,
     balanced,
-    claimed,
     commit,
     control,
     crash_at,
@@ -31,7 +31,7 @@ from goldwire.testing.store_setting import (
 def _ten(store: Store) -> None:
     """Settle ten positions in three chunks: D F S O | D O S | D D O, and close the open one at 4."""
     commit(store, *[(f"e{number}", 1) for number in range(1, 10)], ("e6", 2))
-    claimed(store)
+    acquired(store)
     settle(store, 0, b"DFSO", opened=[opened(4, "e4")])
     settle(store, 4, b"DOS", opened=[opened(6, "e6", "dead")], closed=[Closing(4, DELIVERED)])
     settle(store, 7, b"DDO", opened=[opened(10, "e6", "parked")], controls=[control("e8", 1, 8)])
@@ -50,7 +50,7 @@ class LedgerSuite(StoreSetting):
         self, store: Store, start: Literal["snapshot", "beginning", "now"], committed: int
     ) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 11)])
-        store.claim("t", start)
+        store.acquire("t", start)
         assert balanced(store).committed == committed
         commit(store, ("e1", 2))
         assert balanced(store).pending == committed + 1
@@ -83,7 +83,7 @@ class LedgerSuite(StoreSetting):
 
     def test_a_recount_finds_a_hole_that_an_overlap_makes_up_for(self, store: Store, place: Path) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 5)])
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"DD")
         settle(store, 2, b"DD")
         self.tamper(place, "UPDATE settlement SET position_from = 1 WHERE position_from = 2")
@@ -92,7 +92,7 @@ class LedgerSuite(StoreSetting):
 
     def test_a_recount_finds_an_end_that_belongs_to_no_open_code(self, store: Store, place: Path) -> None:
         commit(store, ("a", 1))
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"D")
         self.tamper(place, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
         with pytest.raises(StoreCorruptError, match="position 1"):
@@ -142,7 +142,7 @@ class LedgerSuite(StoreSetting):
 
     def test_a_rewind_refuses_to_bring_back_a_discarded_letter_before_what_may_have_arrived(self, store: Store) -> None:
         commit(store, ("a", 1), ("a", 2), ("b", 1), ("b", 2))
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"OSO", opened=[opened(1, "a", "dead"), opened(3, "b", "dead")])
         store.discard("t", [1, 3], NOON)
         store.rewind("t", 3)
@@ -160,7 +160,7 @@ class LedgerSuite(StoreSetting):
     @pytest.mark.parametrize("position", [2, 11])
     def test_a_rewind_goes_only_where_the_target_has_been(self, store: Store, position: int) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 4)])
-        claimed(store, start="now")
+        acquired(store, start="now")
         commit(store, *[(f"e{number}", 2) for number in range(1, 4)])
         with pytest.raises(InputError, match="target t"):
             store.rewind("t", position)
@@ -179,7 +179,7 @@ class LedgerSuite(StoreSetting):
     def test_the_ledger_balances_whatever_happens(self, store: Store, seed: int) -> None:
         dice = random.Random(seed)
         commit(store, *[(f"e{number}", 1) for number in range(1, 101)])
-        epoch = claimed(store)
+        epoch = acquired(store)
         for _ in range(60):
             _, _, _, position, *_ = store.cursors()[0]
             open_seqs = [row.seq for rows in store.lanes("t", [f"e{n}" for n in range(101)]).values() for row in rows]
@@ -218,7 +218,7 @@ class LedgerSuite(StoreSetting):
 
     def test_a_revision_takes_effect_above_what_may_have_been_sent(self, store: Store) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 11)])
-        epoch = store.claim("t", "beginning").epoch
+        epoch = store.acquire("t", "beginning").epoch
         store.declare("t", epoch, 9, "latest", 5)
         assert store.apply_revision("t", b"one", NOON).effective_after == 5
         settle(store, 0, b"DDD", reach=7)

@@ -18,9 +18,9 @@ from goldwire.testing.store_setting import (
     NOON,
     Crash,
     StoreSetting,
+    acquired,
     balanced,
     change,
-    claimed,
     commit,
     control,
     crash_at,
@@ -35,9 +35,9 @@ def _replay(replay_id: str, target: str = "t", **other: object) -> Replay:
 
 
 def _six(store: Store) -> int:
-    """Commit a, b, a, c, b, a at 1 to 6, and claim the target."""
+    """Commit a, b, a, c, b, a at 1 to 6, and acquire the target."""
     commit(store, ("a", 1), ("b", 1), ("a", 2), ("c", 1), ("b", 2), ("a", 3))
-    return claimed(store)
+    return acquired(store)
 
 
 class ReplaySuite(StoreSetting):
@@ -59,7 +59,7 @@ class ReplaySuite(StoreSetting):
 
     def test_replays_of_a_target_are_open_in_the_order_they_were_asked_for(self, store: Store) -> None:
         epoch = _six(store)
-        claimed(store, "u")
+        acquired(store, "u")
         for replay in (_replay("z"), _replay("other", "u"), _replay("a")):
             store.add_replay(replay)
         assert [replay.id for replay in store.replays()] == ["z", "other", "a"]
@@ -96,7 +96,7 @@ class ReplaySuite(StoreSetting):
     def test_an_older_relay_saves_no_record(self, store: Store) -> None:
         old = _six(store)
         store.add_replay(_replay("r1"))
-        store.claim("t", "beginning")
+        store.acquire("t", "beginning")
         with pytest.raises(FencedError, match="target t"):
             store.save_replay(_replay("r1", position=3), old)
         assert store.replays() == [_replay("r1")]
@@ -166,15 +166,15 @@ class ReplaySuite(StoreSetting):
 
     def test_a_past_begins_where_the_target_began_and_belongs_to_it_alone(self, store: Store) -> None:
         commit(store, ("a", 1))
-        claimed(store, "t", "now")
-        claimed(store, "u")
+        acquired(store, "t", "now")
+        acquired(store, "u")
         commit(store, ("a", 2))
         store.declare("t", 1, 2, "every")
         settle(store, 1, b"D")
         settle(store, 0, b"D", target="u")
         assert [fate.row.version for fate in store.pasts("t", ["a"])["a"].fates] == [2]
         assert [fate.row.version for fate in store.pasts("u", ["a"])["a"].fates] == [1]
-        assert store.pasts("never claimed", ["a"]) == {}
+        assert store.pasts("never acquired", ["a"]) == {}
         assert store.pasts("t", []) == {}
 
     def test_a_rewind_takes_the_past_back(self, store: Store) -> None:

@@ -1,4 +1,4 @@
-"""The part of `StoreSuite` about targets: claims, the fence, the declared window, settlements, control rows."""
+"""The part of `StoreSuite` about targets: acquiring them, the fence, the declared window, settlements, control rows."""
 
 # ruff: noqa: D102 - a test's name is its documentation
 
@@ -17,8 +17,8 @@ from goldwire.testing.store_setting import (
     NOON,
     Crash,
     StoreSetting,
+    acquired,
     balanced,
-    claimed,
     commit,
     control,
     crash_at,
@@ -37,30 +37,30 @@ class SettleSuite(StoreSetting):
     @pytest.mark.parametrize(("start", "begin", "bound"), [("snapshot", 0, 3), ("beginning", 0, 0), ("now", 3, 3)])
     def test_a_new_target_starts_where_it_is_told(self, store: Store, start: Any, begin: int, bound: int) -> None:
         _three(store)
-        cursor = store.claim("t", start)
+        cursor = store.acquire("t", start)
         assert cursor == Cursor("t", 1, begin, begin, begin, bound, 0, 0, 0, None, None)
         assert store.cursors() == [cursor]
 
-    def test_a_claim_of_a_known_target_only_raises_its_epoch(self, store: Store) -> None:
+    def test_acquiring_a_known_target_only_raises_its_epoch(self, store: Store) -> None:
         _three(store)
-        first = store.claim("t", "beginning")
-        assert store.claim("t", "now") == first._replace(epoch=2)
-        assert store.claim("another", "now").epoch == 1
+        first = store.acquire("t", "beginning")
+        assert store.acquire("t", "now") == first._replace(epoch=2)
+        assert store.acquire("another", "now").epoch == 1
         assert [cursor.target for cursor in store.cursors()] == ["another", "t"]
 
     def test_one_cursor_is_the_one_that_the_list_has(self, store: Store) -> None:
         _three(store)
         assert store.cursor("t") is None
-        claimed(store)
-        claimed(store, "u", start="now")
+        acquired(store)
+        acquired(store, "u", start="now")
         settle(store, 0, b"DF")
         assert [store.cursor("t"), store.cursor("u")] == store.cursors()
-        assert store.cursor("never claimed") is None
+        assert store.cursor("never acquired") is None
 
     def test_an_older_relay_is_fenced_and_nothing_of_it_is_applied(self, store: Store) -> None:
         _three(store)
-        old = claimed(store)
-        new = store.claim("t", "beginning").epoch
+        old = acquired(store)
+        new = store.acquire("t", "beginning").epoch
         with pytest.raises(FencedError, match="target t"):
             settle(store, 0, b"DDD", old, controls=[control("a", 2, 3)])
         with pytest.raises(FencedError, match="target t"):
@@ -71,28 +71,28 @@ class SettleSuite(StoreSetting):
 
     def test_a_window_keeps_the_mode_it_was_declared_in(self, store: Store) -> None:
         _three(store)
-        epoch = store.claim("t", "beginning").epoch
+        epoch = store.acquire("t", "beginning").epoch
         store.declare("t", epoch, 2, "latest")
         assert store.cursors()[0].mode == "latest"
         store.declare("t", epoch, 3, "every")
-        assert store.claim("t", "beginning").mode == "every"
+        assert store.acquire("t", "beginning").mode == "every"
 
     def test_the_window_only_widens(self, store: Store) -> None:
         _three(store)
-        epoch = claimed(store, bound=2)
+        epoch = acquired(store, bound=2)
         store.declare("t", epoch, 1, "every")
         assert store.cursors()[0].bound == 2
 
     def test_nothing_is_settled_beyond_what_was_declared(self, store: Store) -> None:
         _three(store)
-        claimed(store, bound=2)
+        acquired(store, bound=2)
         with pytest.raises(StoreCorruptError, match="declared"):
             settle(store, 0, b"DDD")
         settle(store, 0, b"DD")
 
     def test_a_settlement_declares_what_follows_but_only_inside_the_window(self, store: Store) -> None:
         _three(store)
-        epoch = store.claim("t", "beginning").epoch
+        epoch = store.acquire("t", "beginning").epoch
         store.declare("t", epoch, 2, "latest", 1)
         with pytest.raises(StoreCorruptError, match="it goes to 2, but only positions up to 1"):
             settle(store, 0, b"SD")
@@ -106,18 +106,18 @@ class SettleSuite(StoreSetting):
 
     def test_who_ends_with_all_settled_releases_what_it_did_not_send(self, store: Store) -> None:
         _three(store)
-        epoch = claimed(store)
+        epoch = acquired(store)
         settle(store, 0, b"D")
         store.release("t", epoch)
         assert store.cursors()[0][3:6] == (1, 1, 3)
         assert store.apply_revision("t", b"new", NOON).effective_after == 1
-        assert store.claim("t", "beginning").reach == 1
+        assert store.acquire("t", "beginning").reach == 1
         with pytest.raises(FencedError, match="target t"):
             store.release("t", epoch)
 
     def test_a_settlement_moves_the_cursor_and_counts(self, store: Store) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"SF")
         settle(store, 2, b"D", controls=[control("a", 2, 3)])
         cursor = store.cursors()[0]
@@ -146,7 +146,7 @@ class SettleSuite(StoreSetting):
         self, store: Store, begin: int, end: int, codes: bytes, other: dict[str, Any], complaint: str
     ) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         before = store.cursors()
         fields: dict[str, Any] = {"controls": [control("b", 1, 2)], **other}
         with pytest.raises(StoreCorruptError, match=complaint) as raised:
@@ -159,7 +159,7 @@ class SettleSuite(StoreSetting):
 
     def test_an_epoch_that_was_never_given_is_refused(self, store: Store) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         with pytest.raises(StoreCorruptError, match="epoch 7"):
             settle(store, 0, b"D", epoch=7)
 
@@ -167,7 +167,7 @@ class SettleSuite(StoreSetting):
     def test_a_crash_inside_a_settlement_leaves_nothing_of_it(self, place: Path, step: str) -> None:
         store = self.make_store(place)
         _three(store)
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"O", opened=[opened(1, "a")])
         store.close()
         store = self.make_store(place, crash_at(step))
@@ -192,7 +192,7 @@ class SettleSuite(StoreSetting):
     def test_a_crash_after_a_settlement_keeps_all_of_it(self, place: Path) -> None:
         store = self.make_store(place, crash_at("settle:after-commit"))
         _three(store)
-        claimed(store)
+        acquired(store)
         with pytest.raises(Crash):
             settle(store, 0, b"DDD", controls=[control("a", 2, 3)])
         assert store.cursors()[0].position == 3
@@ -201,7 +201,7 @@ class SettleSuite(StoreSetting):
 
     def test_a_control_row_keeps_everything(self, store: Store) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         full = control(
             "a", 2, 3, presence="gone", hash=bytes(range(32)), previous_hash=b"p" * 32, base_version=1, revision=4,
             remote_id="r-1", outcome="duplicate",
@@ -213,17 +213,17 @@ class SettleSuite(StoreSetting):
     def test_control_rows_belong_to_one_target(self, store: Store) -> None:
         _three(store)
         for target in ("t", "u"):
-            claimed(store, target)
+            acquired(store, target)
         settle(store, 0, b"DDD", controls=[control("a", 2, 3)])
         settle(store, 0, b"D", target="u", controls=[control("a", 1, 1)])
         assert store.controls("u", ["a"])["a"].version == 1
         assert [row.version for row in store.all_controls("t")] == [2]
-        assert store.controls("never claimed", ["a"]) == {}
-        assert list(store.all_controls("never claimed")) == []
+        assert store.controls("never acquired", ["a"]) == {}
+        assert list(store.all_controls("never acquired")) == []
 
     def test_a_control_row_is_replaced_but_never_goes_back(self, store: Store) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"DD", controls=[control("a", 2, 3), control("b", 1, 2)])
         with pytest.raises(StoreCorruptError, match=r"target t.*entity a.*version 2"):
             settle(store, 2, b"D", controls=[control("b", 1, 2, remote_id="x"), control("a", 1, 1)])
@@ -235,7 +235,7 @@ class SettleSuite(StoreSetting):
     def test_many_control_rows_stream_in_order(self, store: Store) -> None:
         names = [f"e{number:04}" for number in range(1203)]
         commit(store, *[(name, 1) for name in reversed(names)])
-        claimed(store)
+        acquired(store)
         rows = [control(name, 1, 1203 - number) for number, name in enumerate(names)]
         settle(store, 0, b"D" * 1203, controls=rows)
         assert list(store.all_controls("t")) == rows
@@ -243,27 +243,27 @@ class SettleSuite(StoreSetting):
 
     def test_a_settlement_may_stop_its_target_and_a_person_lets_it_run(self, store: Store) -> None:
         _three(store)
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"D", stop="too many dead letters")
         settle(store, 1, b"D")
         assert store.cursors()[0].stopped == "too many dead letters"
         store.stop("t", None)
         assert store.cursors()[0].stopped is None
         store.stop("t", "by hand")
-        assert store.claim("t", "now").stopped == "by hand"
+        assert store.acquire("t", "now").stopped == "by hand"
 
     def test_why_a_target_cannot_be_opened_is_kept_since_the_first_time_until_it_can(self, store: Store) -> None:
-        epoch = claimed(store)
+        epoch = acquired(store)
         store.note_unopened("t", epoch, "no route", NOON)
         store.note_unopened("t", epoch, "refused", NOON + 60)
-        assert store.claim("t", "now")[-2:] == ("refused", timestamp(NOON))
+        assert store.acquire("t", "now")[-2:] == ("refused", timestamp(NOON))
         with pytest.raises(FencedError):
             store.note_unopened("t", epoch, None, NOON)
         store.note_unopened("t", epoch + 1, None, NOON)
         assert store.cursors()[0][-2:] == (None, None)
 
     def test_a_target_that_never_ran_is_named_with_those_that_did(self, store: Store) -> None:
-        claimed(store, "known-one")
+        acquired(store, "known-one")
         for ask in (
             lambda: store.counts("t"),
             lambda: store.recount("t"),

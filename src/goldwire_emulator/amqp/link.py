@@ -162,7 +162,7 @@ class OutgoingLink(BaseLink):
             self._credit = _positive(theirs + flow.link_credit - self._delivery_count)
         self._drain = flow.drain
         if flow.echo and not flow.drain:
-            self._tell_flow()
+            self._send_flow()
         if self._drain and not self._credit:
             self._drained()
         self.wake()
@@ -196,10 +196,10 @@ class OutgoingLink(BaseLink):
         """Use up the credit for which there was no message, and report that to the client."""
         self._delivery_count = (self._delivery_count + self._credit) & _SERIAL
         self._credit = 0
-        self._tell_flow(drain=True)
+        self._send_flow(drain=True)
         self._drain = False
 
-    def _tell_flow(self, *, drain: bool = False) -> None:
+    def _send_flow(self, *, drain: bool = False) -> None:
         self._session.flow(
             Flow(
                 handle=self._handle,
@@ -210,10 +210,10 @@ class OutgoingLink(BaseLink):
             )
         )
 
-    def on_disposition(self, first: int, last: int, told: Disposition) -> None:
+    def on_disposition(self, first: int, last: int, disposition: Disposition) -> None:
         """Take what the client decided about deliveries of this link in a range."""
-        state = Released() if told.state is None else told.state
-        if told.state is None and not told.settled:
+        state = Released() if disposition.state is None else disposition.state
+        if disposition.state is None and not disposition.settled:
             return
         if isinstance(state, Received) or not self._unsettled:
             return
@@ -221,7 +221,7 @@ class OutgoingLink(BaseLink):
         for delivery_id in range(first, last + 1) if few else sorted(self._unsettled):
             tag = self._unsettled.pop(delivery_id, None) if first <= delivery_id <= last else None
             if tag is not None:
-                self._settlements.append((delivery_id, Settlement(tag, state), told.settled))
+                self._settlements.append((delivery_id, Settlement(tag, state), disposition.settled))
         if self._settlements:
             self._start(self._settle_all)
 

@@ -78,8 +78,8 @@ class Readers:
         there = self._by_slot[slot]
         highest = max((one.epoch for one in there if one.epoch is not None), default=None)
         if highest is not None and (epoch is None or epoch < highest):
-            told = "no epoch" if epoch is None else f"epoch {epoch}"
-            text = f"A receiver with a higher epoch '{highest}' already exists; one with {told} cannot be created."
+            wanted = "no epoch" if epoch is None else f"epoch {epoch}"
+            text = f"A receiver with a higher epoch '{highest}' already exists; one with {wanted} cannot be created."
             raise AmqpError("amqp:link:stolen", text)
         if epoch is None and len(there) >= MOST_READERS:
             text = (

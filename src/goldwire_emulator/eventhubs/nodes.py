@@ -94,7 +94,7 @@ class _HubNode:
             start = self._hub.start(self._partition, position_of(request.source.filters))
         except RefusalError as error:
             raise AmqpError(error.condition, error.description) from error
-        told = RUNTIME_METRICS in request.desired_capabilities
+        reports_metrics = RUNTIME_METRICS in request.desired_capabilities
         consumer = Consumer(
             self._hub,
             slot,
@@ -102,6 +102,6 @@ class _HubNode:
             start,
             epoch=epoch,
             readers=self._readers,
-            now=self._now if told else None,
+            now=self._now if reports_metrics else None,
         )
-        return Attachment(consumer, offered_capabilities=(RUNTIME_METRICS,) if told else ())
+        return Attachment(consumer, offered_capabilities=(RUNTIME_METRICS,) if reports_metrics else ())

@@ -96,23 +96,22 @@ class _Sender:
     """A client that knows every answer beforehand: it writes frames that were made earlier, and counts what is accepted."""
 
     def __init__(self, port: int, entity: str) -> None:
-        from goldwire_emulator.amqp import frames  # noqa: PLC0415
-        from goldwire_emulator.amqp import performatives as told  # noqa: PLC0415
+        from goldwire_emulator.amqp import frames, performatives  # noqa: PLC0415
         from goldwire_emulator.emulator import ROOT  # noqa: PLC0415
 
-        self._frames, self._told = frames, told
+        self._frames, self._performatives = frames, performatives
         self._socket = socket.create_connection(("127.0.0.1", port), _PATIENCE_SECONDS)
         self._buffer = b""
         self._sent = self._accepted = 0
-        init = told.SaslInit("PLAIN", f"\0{ROOT.name}\0{ROOT.key}".encode())
+        init = performatives.SaslInit("PLAIN", f"\0{ROOT.name}\0{ROOT.key}".encode())
         self._socket.sendall(frames.SASL_HEADER + frames.frame(0, init, kind=frames.SASL) + frames.AMQP_HEADER)
-        attach = told.Attach("bench", 0, role=False, target=told.Target(entity), initial_delivery_count=0)
-        opening = (told.Open("bench"), told.Begin(incoming_window=1 << 30, outgoing_window=1 << 30), attach)
+        attach = performatives.Attach("bench", 0, role=False, target=performatives.Target(entity), initial_delivery_count=0)
+        opening = (performatives.Open("bench"), performatives.Begin(incoming_window=1 << 30, outgoing_window=1 << 30), attach)
         self._socket.sendall(b"".join(frames.frame(0, one) for one in opening))
         self._skip_header()
-        self._expect(told.SaslOutcome)
+        self._expect(performatives.SaslOutcome)
         self._skip_header()
-        self._expect(told.Attach)
+        self._expect(performatives.Attach)
 
     def send(self, batches: Sequence[Sequence[bytes]], setting: Setting) -> None:
         """Send all batches, and wait until the last was accepted."""
@@ -138,10 +137,10 @@ class _Sender:
 
     def _wait_for(self, count: int) -> None:
         while self._accepted < count:
-            told = self._expect(self._told.Disposition)
-            if not isinstance(told.state, self._told.Accepted):
+            disposition = self._expect(self._performatives.Disposition)
+            if not isinstance(disposition.state, self._performatives.Accepted):
                 raise VerificationError("the emulator did not accept every batch")
-            self._accepted += (told.first if told.last is None else told.last) - told.first + 1
+            self._accepted += (disposition.first if disposition.last is None else disposition.last) - disposition.first + 1
 
     def _skip_header(self) -> None:
         while len(self._buffer) < self._frames.HEADER_BYTES:

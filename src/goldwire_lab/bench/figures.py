@@ -177,11 +177,11 @@ def _scaled(cost: Cost, events: int) -> float:
 
 
 def _aims(figure: Throughput, wanted: Wanted) -> list[Aim]:
-    told = []
+    aims = []
     if wanted.ratio is not None:
-        told.append(aim(f"at most {wanted.ratio:g} × the floor", reached=figure.ratio <= wanted.ratio))
+        aims.append(aim(f"at most {wanted.ratio:g} × the floor", reached=figure.ratio <= wanted.ratio))
     if (least := wanted.per_core_second) is not None:
-        told.append(aim(f"more than {least:,} {wanted.unit}/s a core", reached=figure.events_per_core_second > least))
+        aims.append(aim(f"more than {least:,} {wanted.unit}/s a core", reached=figure.events_per_core_second > least))
     if (least := wanted.per_second) is not None:
-        told.append(aim(f"more than {least:,} {wanted.unit}/s", reached=figure.events_per_second > least))
-    return told
+        aims.append(aim(f"more than {least:,} {wanted.unit}/s", reached=figure.events_per_second > least))
+    return aims

@@ -58,8 +58,8 @@ class LongLog:
         self._application = sample.application(folder, folder / "store.db", targets)
         self._begin = size.log_rows - size.recovered
         self._append(range(self._begin), tick)
-        self._application.store.claim(TAILED, "beginning")
-        self._application.store.claim(KILLED, "now")
+        self._application.store.acquire(TAILED, "beginning")
+        self._application.store.acquire(KILLED, "now")
         self._append(range(self._begin, size.log_rows), tick)
 
     def close(self) -> None:
@@ -217,5 +217,5 @@ def _resident_bytes(process_id: int) -> int:
         except ProcessLookupError:
             return 0
     command = ["ps", "-o", "rss=", "-p", str(process_id)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the system's own, with a number
-    return int(told.stdout.strip() or 0) * 1024
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the system's own, with a number
+    return int(done.stdout.strip() or 0) * 1024

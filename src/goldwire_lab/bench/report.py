@@ -9,7 +9,7 @@ ROUNDS_MIN = 3
 """With fewer there is no useful median."""
 
 
-def tell(report: Report) -> None:
+def print_report(report: Report) -> None:
     """Write a report to standard output."""
     _machine(report.machine)
     if report.size.rounds < ROUNDS_MIN:

@@ -16,7 +16,7 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import StoreCorruptError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.ledger import ledger
 from goldwire.targets.base import Target
 from goldwire.targets.memory.target import MemoryTarget
@@ -118,8 +118,8 @@ def _check_mastering(scenario: Ran, heads: list[LogRow]) -> None:
 
 
 def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogRow]) -> None:
-    book = ContractBook(name, lambda revision: scenario.compile(name, revision))
-    book.refresh(store.revisions(name))
+    contracts = ContractRevisions(name, lambda revision: scenario.compile(name, revision))
+    contracts.refresh(store.revisions(name))
     witness, inner = scenario.witnesses[name], scenario.inner[name]
     rows: Rows = {}
     if isinstance(inner, SqlTarget):
@@ -128,14 +128,14 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
     controls = store.controls(name, {head.entity_id for head in heads})
     given_up = {letter.entity_id for target, letter in store.dead_letters() if target == name}
     revisions = store.revisions(name)
-    told_of_leaving = all(book.revision(revision.revision).deselect for revision in revisions)
+    told_of_leaving = all(contracts.revision(revision.revision).deselect for revision in revisions)
     for entity_id, lane in blocked.items():
         if lane[0].state != "dead":
             scenario.findings.append(f"{name}: {entity_id} waits for ever: the first of its lane is {lane[0].state}")
     for head in heads:
         if head.entity_id in blocked or head.entity_id in given_up:
             continue
-        acceptable = _acceptable(book, revisions, head, controls.get(head.entity_id))
+        acceptable = _acceptable(contracts, revisions, head, controls.get(head.entity_id))
         if None in acceptable and head.kind == "live" and not told_of_leaving:
             continue
         held = wanted = witness.record(head.entity_id)
@@ -148,22 +148,24 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
             )
 
 
-def _acceptable(book: ContractBook, revisions: Sequence[Revision], head: LogRow, held: Control | None) -> list[Held | None]:
+def _acceptable(
+    contracts: ContractRevisions, revisions: Sequence[Revision], head: LogRow, held: Control | None
+) -> list[Held | None]:
     """Return what a target may rightly hold of a golden record; None for not holding it.
 
     The revision of the head's position seals it, or a later one where it could not be sent at once; never an older one.
     """
-    oldest = book.at(head.seq).revision
+    oldest = contracts.at(head.seq).revision
     if held is not None and held.version == head.version:
-        return [_shown(book, max(held.revision, oldest), head)]
+        return [_shown(contracts, max(held.revision, oldest), head)]
     # It was not sent: because it shows nothing new, or because a revision does not show it.
-    later = [_shown(book, revision.revision, head) for revision in revisions if revision.revision >= oldest]
-    unchanged = _shown(book, held.revision, head) if held is not None and held.revision >= oldest else None
+    later = [_shown(contracts, revision.revision, head) for revision in revisions if revision.revision >= oldest]
+    unchanged = _shown(contracts, held.revision, head) if held is not None and held.revision >= oldest else None
     return [None] * (None in later) + [unchanged] * (unchanged is not None)
 
 
-def _shown(book: ContractBook, revision: int, head: LogRow) -> Held | None:
-    shown = seal(book.revision(revision), head, None, None)
+def _shown(contracts: ContractRevisions, revision: int, head: LogRow) -> Held | None:
+    shown = seal(contracts.revision(revision), head, None, None)
     return after(None, msgspec.json.decode(shown.body)) if isinstance(shown, SealedEvent) else None
 
 

@@ -15,12 +15,13 @@ from goldwire.changelog.rows import Revision
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import FencedError, InputError, TargetStoppedError
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
+from goldwire.relay.placement.reservation import AnyPlacement
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import Item, Outcome, Target
 from goldwire.targets.memory.target import MemorySettings, MemoryTarget
 from goldwire.targets.sql import SqlSettings, SqlTarget
@@ -249,10 +250,11 @@ class Scenario:
         while True:
             leaks = self.leaks[name]
             link = Link(self.inner[name], faults, self.random, process, self.witnesses[name].arrived, leaks.leaving)
-            book = ContractBook(name, partial(self.compile, name))
+            contracts = ContractRevisions(name, partial(self.compile, name))
             relay = Relay(
-                name, store, link, book, self.settings[name], clock=self.clock, random=self.random,
-                observer=self.observers[name], start="beginning" if name == "every" else "snapshot",
+                name, store, link, contracts, self.settings[name], placement=AnyPlacement(),
+                clock=self.clock, random=self.random, observer=self.observers[name],
+                start="beginning" if name == "every" else "snapshot",
                 call=Interrupted(partial(self._interrupt, store, calm=calm), partial(leaks.turn, store)),
             )  # fmt: skip
             try:

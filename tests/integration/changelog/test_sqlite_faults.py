@@ -18,7 +18,7 @@ from goldwire.changelog.rows import Settlement
 from goldwire.changelog.sqlite import connection
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
-from goldwire.testing.store_setting import NOON, balanced, change, claimed, commit, control
+from goldwire.testing.store_setting import NOON, acquired, balanced, change, commit, control
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def _run(script: str, *arguments: object) -> subprocess.Popen[str]:
 def test_a_reopened_store_holds_what_was_committed(place: Path) -> None:
     with closing(SqliteStore(place)) as store:
         commit(store, ("a", 1))
-        claimed(store)
+        acquired(store)
     with closing(SqliteStore(place)) as store:
         assert [row.entity_id for row in store.read(0, 9, 9)] == ["a"]
         assert store.cursors()[0].target == "t"
@@ -63,7 +63,7 @@ def test_a_store_is_durable_and_fast_by_its_settings(place: Path) -> None:
 def test_a_full_store_says_so_and_stays_whole(place: Path) -> None:
     with closing(SqliteStore(place)) as store:
         commit(store, ("a", 1))
-        claimed(store)
+        acquired(store)
         pages = store._database.execute("PRAGMA page_count").fetchone()[0]
         store._database.execute(f"PRAGMA max_page_count = {pages + 5}")
         with pytest.raises(StoreFullError, match=r"goldwire\.db.*free room"), store.ingest(NOON) as workspace:
@@ -82,7 +82,7 @@ def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(place: Path) -
             with pytest.raises(StoreBusyError, match=r"goldwire\.db.*wait for it"):
                 commit(other, ("b", 1))
             with pytest.raises(StoreBusyError):
-                other.claim("t", "now")
+                other.acquire("t", "now")
             assert other.read(0, 9, 9) == []
         commit(other, ("b", 1))
         assert store.position() == 2
@@ -147,7 +147,7 @@ def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
         import sys
         from goldwire.changelog.sqlite.store import SqliteStore
         store = SqliteStore(sys.argv[1])
-        store.claim(sys.argv[2], "now")
+        store.acquire(sys.argv[2], "now")
         store.close()
     """
     with ExitStack() as stack:
@@ -168,7 +168,7 @@ def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None
         store.close()
     """
     with closing(SqliteStore(place)) as store, _run(script, place) as writer:
-        epoch = store.claim("t", "beginning").epoch
+        epoch = store.acquire("t", "beginning").epoch
         position = 0
         give_up = time.monotonic() + 60
         while position < 700 and time.monotonic() < give_up:
@@ -189,7 +189,7 @@ def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path,
     script = """
         import sys, time
         from goldwire.changelog.sqlite.store import SqliteStore
-        from goldwire.testing.store_setting import claimed, commit, control, settle
+        from goldwire.testing.store_setting import acquired, commit, control, settle
         reached = []
         def wait_at(step):
             if step == sys.argv[2] and reached:
@@ -198,7 +198,7 @@ def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path,
         store = SqliteStore(sys.argv[1], checkpoint=wait_at)
         commit(store, *[(f"e{number}", 1) for number in range(3000)])
         with store.lock_target("t"):
-            claimed(store)
+            acquired(store)
             settle(store, 0, b"D" * 1000, controls=[control(f"e{number}", 1, number + 1) for number in range(1000)])
             reached.append(True)
             if sys.argv[2].startswith("ingest"):

@@ -67,7 +67,7 @@ def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw
         raw.execute(f"ALTER TABLE target_cursor DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
     with closing(SqliteStore(place)) as store:
-        assert store.claim("t", "now").unopened is None
+        assert store.acquire("t", "now").unopened is None
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
     test_a_new_store_has_exactly_the_declared_tables(place)
 

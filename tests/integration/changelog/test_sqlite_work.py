@@ -11,7 +11,7 @@ import pytest
 
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.services.lookup import cursor_of, dead_letter
-from goldwire.testing.store_setting import NOON, claimed, commit, opened, settle
+from goldwire.testing.store_setting import NOON, acquired, commit, opened, settle
 
 
 def steps_of(store: SqliteStore, work: Callable[[], Any]) -> int:
@@ -34,7 +34,7 @@ def steps_of(store: SqliteStore, work: Callable[[], Any]) -> int:
 def with_dead_letters(file: Path, count: int) -> SqliteStore:
     store = SqliteStore(file, durable=False)
     commit(store, *[(f"e{number}", 1) for number in range(1, count + 1)])
-    claimed(store)
+    acquired(store)
     settle(store, 0, b"O" * count, opened=[opened(seq, f"e{seq}", "dead") for seq in range(1, count + 1)])
     return store
 
@@ -55,10 +55,10 @@ def test_twenty_letters_are_dealt_with_by_the_same_work_however_many_there_are(t
 
 def test_one_cursor_costs_the_same_however_many_targets_there_are(tmp_path: Path) -> None:
     with closing(SqliteStore(tmp_path / "goldwire.db", durable=False)) as store:
-        store.claim("t", "now")
+        store.acquire("t", "now")
         alone = steps_of(store, lambda: store.cursor("t"))
         for number in range(50):
-            store.claim(f"t{number}", "now")
+            store.acquire(f"t{number}", "now")
         assert steps_of(store, lambda: store.cursor("t")) == alone
 
 

@@ -22,12 +22,13 @@ from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
 from goldwire.mastering.model import Attribute, EntityType, Model
 from goldwire.mastering.workspace import Change
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
+from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import DELIVERED, Item, Outcome
 from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
@@ -94,7 +95,7 @@ class World:
         self.relay: Relay | None = None
         self.call: StoreCall | None = None
         self.recorder = Recorder()
-        self.claim: Callable[[], None] | None = None
+        self.placement: PlacementGuard = AnyPlacement()
         self.contract(ContractSpec(golden=False))
 
     def contract(self, spec: ContractSpec) -> Revision:
@@ -126,14 +127,14 @@ class World:
             "t",
             self.store,
             self.target,
-            ContractBook("t", compiled),
+            ContractRevisions("t", compiled),
             DeliverySettings(**{"mode": "every", **settings}),
             clock=self.clock,
             random=Random(7),
             observer=Observer("t", self.recorder),
             start=start,
             call=self.call,
-            claim=self.claim,
+            placement=self.placement,
         )
         await self.relay.run(until_caught_up=until_caught_up)
 

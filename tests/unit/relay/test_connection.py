@@ -10,10 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from goldwire.errors import ConfigError
-from goldwire.relay.connection import Connection
+from goldwire.relay.connection import Connection, Stop
 from goldwire.relay.metrics import Recorder
 from goldwire.relay.observer import Observer
-from goldwire.relay.stop import Stop
 from goldwire.targets.base import DELIVERED, Item, Outcome
 
 HOUR_SECONDS = 3_600.0

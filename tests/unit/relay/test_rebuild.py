@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from goldwire.changelog.replays import Selection
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
-from goldwire.relay.contract_revisions import ContractBook
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.rebuild import rebuild
 from goldwire.relay.replay_source import ReplaySource
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 ENTITIES = ("a", "b")
@@ -119,10 +119,10 @@ def course(make_world, first_spec):
             asyncio.set_event_loop(None)
 
 
-def book_of(world, compiled):
-    book = ContractBook("t", compiled)
-    book.refresh(world.store.revisions("t"))
-    return book
+def contracts_of(world, compiled):
+    contracts = ContractRevisions("t", compiled)
+    contracts.refresh(world.store.revisions("t"))
+    return contracts
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
@@ -130,9 +130,9 @@ def book_of(world, compiled):
 def test_what_is_made_again_is_what_was_sent(make_world, compile_revision, first, steps):
     with course(make_world, first) as made:
         made.go(steps)
-        book = book_of(made.world, compile_revision)
+        contracts = contracts_of(made.world, compile_revision)
         for entity_id, past in made.world.store.pasts("t", ENTITIES).items():
-            sent = rebuild(past, book, 0) if past.control is not None else []
+            sent = rebuild(past, contracts, 0) if past.control is not None else []
             assert sent is not None, "the past could not be proven"
             assert [(one.row.version, one.event.body) for one in sent] == sorted(made.taken[entity_id].items())
 
@@ -143,7 +143,7 @@ def test_nothing_leaves_that_the_present_contract_would_not_show(make_world, com
     with course(make_world, first) as made:
         made.go(steps)
         made.contract(last)
-        source = ReplaySource("t", made.world.store, StoreCall(), ContractBook("t", compile_revision))
+        source = ReplaySource("t", made.world.store, StoreCall(), ContractRevisions("t", compile_revision))
         made.world.loop.run_until_complete(source.refresh())
         whole = Selection(0, made.world.store.position())
         found = made.world.loop.run_until_complete(source.gather(whole, None, ENTITIES))

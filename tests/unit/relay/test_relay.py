@@ -4,8 +4,8 @@ import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, FencedError, StoreBusyError, TargetStoppedError
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.metrics import LATENCY
-from goldwire.relay.store_call import StoreCall
 from goldwire.targets.base import DELIVERED, Rejected, Throttled, Unavailable, Unknown
 
 
@@ -285,7 +285,7 @@ def test_a_relay_that_was_taken_over_stops_without_settling(world):
     world.commit(("a", {"city": "1"}))
     task = world.loop.create_task(world.running())
     world.loop.run_until_complete(asyncio.sleep(1.0))
-    world.store.claim("t", "beginning")
+    world.store.acquire("t", "beginning")
     with pytest.raises(FencedError):
         world.loop.run_until_complete(task)
     assert world.store.counts("t").delivered == 0
@@ -446,7 +446,7 @@ def test_latency_counts_only_what_the_target_took(world):
 
 
 def test_contracts_and_cursors_of_others_are_not_read_again_with_every_chunk(world):
-    world.store.claim("another", "now")
+    world.store.acquire("another", "now")
     world.commit(*[(f"e{n}", {"city": "x"}) for n in range(40)])
     said = []
     world.store._database.connection.set_trace_callback(said.append)

@@ -3,7 +3,7 @@ from random import Random
 from goldwire.changelog.rows import LogRow
 from goldwire.clock import timestamp
 from goldwire.relay.pace import DeadLetterCap
-from goldwire.relay.retry_policy import Judge, first_attempt
+from goldwire.relay.retry_policy import RetryPolicy, first_attempt
 from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import Rejected, Throttled, Unavailable, Unknown
 
@@ -25,34 +25,34 @@ class StoppedClock:
         self.time += delay_seconds
 
 
-def judge(clock: StoppedClock, **settings: object) -> Judge:
+def policy(clock: StoppedClock, **settings: object) -> RetryPolicy:
     made = DeliverySettings(**{"max_attempts": 3, **settings})
-    return Judge(made, DeadLetterCap(made), clock, Random(1))
+    return RetryPolicy(made, DeadLetterCap(made), clock, Random(1))
 
 
 def test_a_rejected_event_is_dead_at_once():
-    dead = judge(StoppedClock()).judge(first_attempt(ROW), Rejected("no such column"), LONG_AGO)
+    dead = policy(StoppedClock()).decide(first_attempt(ROW), Rejected("no such column"), LONG_AGO)
     assert (dead.state, dead.reason, dead.attempts, dead.ambiguous) == ("dead", "no such column", 1, False)
 
 
 def test_an_outage_kills_nothing_however_long_it_lasts():
     clock = StoppedClock()
-    it = judge(clock)
+    it = policy(clock)
     delivery = first_attempt(ROW)
     for _ in range(100):
-        delivery = it.judge(delivery, Unavailable("connection refused"), LONG_AGO)
+        delivery = it.decide(delivery, Unavailable("connection refused"), LONG_AGO)
         clock.time += 60
     assert (delivery.state, delivery.attempts, delivery.strikes) == ("retrying", 100, 0)
 
 
 def test_an_event_that_fails_while_others_are_taken_is_dead_after_its_attempts():
     clock = StoppedClock()
-    it = judge(clock)
+    it = policy(clock)
     delivery = first_attempt(ROW)
     states = []
     for _ in range(3):
-        it.saw_life()
-        delivery = it.judge(delivery, Unknown("HTTP 500"), LONG_AGO)
+        it.note_answer()
+        delivery = it.decide(delivery, Unknown("HTTP 500"), LONG_AGO)
         states.append(delivery.state)
         clock.time += 60
     assert states == ["retrying", "retrying", "dead"]
@@ -60,28 +60,28 @@ def test_an_event_that_fails_while_others_are_taken_is_dead_after_its_attempts()
 
 
 def test_an_unknown_outcome_stays_ambiguous_until_it_ends():
-    it = judge(StoppedClock())
-    delivery = it.judge(first_attempt(ROW), Unknown("timeout"), LONG_AGO)
-    assert it.judge(delivery, Unavailable("connection refused"), LONG_AGO).ambiguous
+    it = policy(StoppedClock())
+    delivery = it.decide(first_attempt(ROW), Unknown("timeout"), LONG_AGO)
+    assert it.decide(delivery, Unavailable("connection refused"), LONG_AGO).ambiguous
 
 
 def test_a_throttled_event_waits_as_long_as_it_was_told_and_gets_no_strike():
     clock = StoppedClock()
-    it = judge(clock)
-    it.saw_life()
-    delivery = it.judge(first_attempt(ROW), Throttled(17.0), LONG_AGO)
+    it = policy(clock)
+    it.note_answer()
+    delivery = it.decide(first_attempt(ROW), Throttled(17.0), LONG_AGO)
     assert (delivery.due_at, delivery.strikes, delivery.ambiguous) == (1_017.0, 0, False)
 
 
 def test_what_was_not_attempted_keeps_its_count_and_is_due_at_once():
     clock = StoppedClock()
-    delivery = judge(clock).judge(first_attempt(ROW), None, LONG_AGO)
+    delivery = policy(clock).decide(first_attempt(ROW), None, LONG_AGO)
     assert (delivery.attempts, delivery.due_at, delivery.last_attempt_at) == (0, 1_000.0, None)
 
 
 def test_past_the_cap_deliveries_stay_retrying_and_the_target_is_to_stop():
-    it = judge(StoppedClock(), dead_letter_minimum=2, dead_letter_ratio=0.5)
-    states = [it.judge(first_attempt(ROW), Rejected("wrong table"), LONG_AGO).state for _ in range(4)]
+    it = policy(StoppedClock(), dead_letter_minimum=2, dead_letter_ratio=0.5)
+    states = [it.decide(first_attempt(ROW), Rejected("wrong table"), LONG_AGO).state for _ in range(4)]
     assert states == ["dead", "dead", "retrying", "retrying"]
     assert it.stop is not None
     assert "wrong table" in it.stop

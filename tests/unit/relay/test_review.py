@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
-from goldwire.relay.store_call import StoreCall
+from goldwire.relay.connection import StoreCall
 from goldwire.targets.base import DELIVERED, Delivered, Rejected, Throttled, Unavailable, Unknown
 
 

@@ -20,7 +20,7 @@ class Deliveries(Protocol):
         """
         ...
 
-    def claim(self, target: str, start: Start) -> Cursor:
+    def acquire(self, target: str, start: Start) -> Cursor:
         """Take a target over: create it on first sight (with `start`), raise its epoch, return where it stands.
 
         A `snapshot` begins at 0 with `bound` at the newest position: everything older than a head is superseded.
@@ -32,7 +32,7 @@ class Deliveries(Protocol):
         ...
 
     def cursor(self, target: str) -> Cursor | None:
-        """Where one target stands; None when it was never claimed."""
+        """Where one target stands; None when it was never acquired."""
         ...
 
     def declare(self, target: str, epoch: int, bound: int, mode: Mode, reach: int | None = None) -> None:

@@ -15,7 +15,7 @@ class Replays(Protocol):
         """Keep the record of a new replay.
 
         Raises:
-            InputError: the target was never claimed.
+            InputError: the target was never acquired.
             StoreCorruptError: the id is taken.
         """
         ...

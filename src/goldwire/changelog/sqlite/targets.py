@@ -30,7 +30,7 @@ class KnownTarget(NamedTuple):
 
 
 def find_target(database: Database, target: str) -> KnownTarget | None:
-    """Return where a target stands, None when it was never claimed. Runs inside a transaction."""
+    """Return where a target stands, None when it was never acquired. Runs inside a transaction."""
     row = database.execute(query.CURSOR, (target,)).fetchone()
     return None if row is None else KnownTarget(Cursor._make(row[:-1]), row[-1])
 
@@ -39,7 +39,7 @@ def known_target(database: Database, target: str) -> KnownTarget:
     """Return where a target stands. Runs inside a transaction.
 
     Raises:
-        InputError: it was never claimed.
+        InputError: it was never acquired.
     """
     found = find_target(database, target)
     if found is None:
@@ -94,10 +94,10 @@ class SqliteTargets(Part):
         """See `Store.lock_target`."""
         return self._locks.hold(target)
 
-    def claim(self, target: str, start: Start) -> Cursor:
-        """See `Store.claim`."""
+    def acquire(self, target: str, start: Start) -> Cursor:
+        """See `Store.acquire`."""
         database = self._database
-        with database.writing("claim"):
+        with database.writing("acquire"):
             found = find_target(database, target)
             if found is None:
                 newest = database.execute(query.NEWEST_POSITION).fetchone()[0]

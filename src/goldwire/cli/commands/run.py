@@ -40,7 +40,7 @@ def run(
     from goldwire.observability.logs import set_up_logs
     from goldwire.relay.metrics import Recorder
     from goldwire.services.application import Application
-    from goldwire.services.placement_record import keep_settings
+    from goldwire.services.placement import keep_settings
     from goldwire.services.preflight import check_deliverable
     from goldwire.services.run import run_targets
 

@@ -87,7 +87,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         about(
             "The namespace, with or without `.servicebus.windows.net`; not needed beside `connection_string`.",
             examples=["mdm-prod"],
-            place=_namespace_of,
+            destination=_namespace_of,
         ),
     ] = None
     connection_string: Annotated[

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from goldwire.errors import ConfigError
 from goldwire.event.headers import KeyPart, message_id, partition_key, short, traceparent
-from goldwire.targets.base import Finding, Item
+from goldwire.targets.base import MOVES, Finding, Item
 from goldwire.targets.settings import Settings, about
 
 Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
@@ -49,8 +49,6 @@ Partitions = (
     | None
 )
 
-MOVES = "an entity's events would go to another partition than those before, and lose their order"
-
 
 class BackplaneSettings(Settings, frozen=True, kw_only=True):
     """What every backplane target takes as settings of its messages."""
@@ -60,7 +58,7 @@ class BackplaneSettings(Settings, frozen=True, kw_only=True):
         about(
             "What the partition key (session id) is made of, joined by colons; it must distinguish entities.",
             examples=[["entityType", "entityId"]],
-            pinned=MOVES,
+            fixed=MOVES,
             min_length=1,
         ),
     ] = ("entityId",)

@@ -54,8 +54,8 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
         entries = configs[resource].result()
     except kafka.KafkaException:  # for any reason: it cannot be asked, and the check reports less
         return found
-    told = {name: entry.value for name, entry in entries.items() if entry.value is not None}
-    return Described(found.operations, found.copies, told)
+    reported = {name: entry.value for name, entry in entries.items() if entry.value is not None}
+    return Described(found.operations, found.copies, reported)
 
 
 def findings_of(found: Described, settings: KafkaSettings, size_setting: str) -> list[Finding]:
@@ -90,16 +90,16 @@ def _copies(found: Described) -> list[Finding]:
     return [Finding("replicas", "ok", f"{found.copies} of each partition")]
 
 
-def _of_settings(told: Mapping[str, str] | None, settings: KafkaSettings, size_setting: str) -> list[Finding]:
-    if told is None:
+def _of_settings(reported: Mapping[str, str] | None, settings: KafkaSettings, size_setting: str) -> list[Finding]:
+    if reported is None:
         return [Finding("topic's settings", "note", "cannot be seen; DescribeConfigs on the topic lets a check see them")]
     found = []
-    if "max.message.bytes" in told:
-        found.append(_size(int(told["max.message.bytes"]), settings.message_bytes_max, size_setting))
-    if told.get("min.insync.replicas") == "1":
+    if "max.message.bytes" in reported:
+        found.append(_size(int(reported["max.message.bytes"]), settings.message_bytes_max, size_setting))
+    if reported.get("min.insync.replicas") == "1":
         text = "min.insync.replicas is 1: an event may be on one broker only when it counts as written; 2 is safer"
         found.append(Finding("replicas in sync", "note", text))
-    if "compact" in told.get("cleanup.policy", "") and not settings.null_after_delete:
+    if "compact" in reported.get("cleanup.policy", "") and not settings.null_after_delete:
         text = "the topic is compacted and keeps deletions for ever; set null_after_delete, and send full payloads"
         found.append(Finding("clean-up", "note", text))
     return found

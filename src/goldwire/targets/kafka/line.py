@@ -53,7 +53,7 @@ class Line:
         self.fatal = False
         """It can write nothing any more; a new one must take its place."""
         self._limit_seconds = config["message.timeout.ms"] / 1_000 + _GRACE_SECONDS
-        self._cause_told = threading.Event()
+        self._cause_known = threading.Event()
         self._producer: Any = self._kafka.Producer({**config, "error_cb": self._complained})
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve, name=f"kafka-{topic}", daemon=True)
@@ -101,7 +101,7 @@ class Line:
 
     def note_fatal(self) -> None:
         """Note that the client is at its end, which a record may show before the client reports the cause. It blocks."""
-        self._cause_told.wait(_END_SECONDS)
+        self._cause_known.wait(_END_SECONDS)
         self.fatal = True
 
     def drop(self) -> None:
@@ -134,7 +134,7 @@ class Line:
             self.last_error = error
         if error.fatal():
             self.fatal = True
-            self._cause_told.set()
+            self._cause_known.set()
 
 
 class _Reports:

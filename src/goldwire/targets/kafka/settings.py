@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from goldwire.targets.clients.backplane import MOVES, BackplaneSettings, Partitions
+from goldwire.targets.base import MOVES
+from goldwire.targets.clients.backplane import BackplaneSettings, Partitions
 from goldwire.targets.clients.http import is_loopback
 from goldwire.targets.settings import about
 
@@ -30,17 +31,20 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
     bootstrap_servers: Annotated[
         tuple[str, ...],
         about(
-            "Where to find the cluster, host and port each.", examples=[["broker1.example:9093"]], min_length=1, place=_brokers
+            "Where to find the cluster, host and port each.",
+            examples=[["broker1.example:9093"]],
+            min_length=1,
+            destination=_brokers,
         ),
     ]
-    topic: Annotated[str, about("The topic; it must exist.", examples=["golden-customers"], min_length=1, place=True)]
+    topic: Annotated[str, about("The topic; it must exist.", examples=["golden-customers"], min_length=1, destination=True)]
     partitions: Partitions = None
     partitioner: Annotated[
         Literal["murmur2", "crc32"],
         about(
             "How a key becomes a partition: `murmur2` as Java's clients do, `crc32` as librdkafka does by itself. Choose what "
             "other producers and joins on this topic use.",
-            pinned=MOVES,
+            fixed=MOVES,
         ),
     ] = "murmur2"
     tls: Annotated[bool, about("Encrypt the connection, and check the broker's name.")] = True

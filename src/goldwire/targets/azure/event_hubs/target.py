@@ -10,8 +10,8 @@ from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.targets.azure.event_hubs.amqp import AmqpHub
 from goldwire.targets.azure.namespace import AzureSettings, new_credential, sas_findings
-from goldwire.targets.base import Finding, Item, Outcome
-from goldwire.targets.clients.backplane import MOVES, Partitions
+from goldwire.targets.base import MOVES, Finding, Item, Outcome
+from goldwire.targets.clients.backplane import Partitions
 from goldwire.targets.clients.extras import require
 from goldwire.targets.kafka.settings import KafkaSettings
 from goldwire.targets.kafka.target import KafkaTarget
@@ -24,13 +24,15 @@ KAFKA_PORT = 9093
 class EventHubsSettings(AzureSettings, frozen=True, kw_only=True):
     """Which Event Hub an `event_hubs` target publishes to, and how it gets there."""
 
-    hub: Annotated[str, about("The Event Hub's name; it must exist.", examples=["golden-customers"], min_length=1, place=True)]
+    hub: Annotated[
+        str, about("The Event Hub's name; it must exist.", examples=["golden-customers"], min_length=1, destination=True)
+    ]
     endpoint: Annotated[
         Literal["amqp", "kafka"],
         about(
             "`amqp`: as every Azure client publishes; keys are mapped as the service does it. `kafka`: several times as fast; "
             "keys are mapped as Java's Kafka clients do it.",
-            pinned="the two endpoints map a key to different partitions: " + MOVES,
+            fixed="the two endpoints map a key to different partitions: " + MOVES,
         ),
     ] = "amqp"
     partitions: Partitions = None

@@ -76,7 +76,7 @@ class BrokerDeadLetters:
             GoldwireError: not reachable; ConfigError: the credential must not read it, or it does not exist.
         """
         async with self._client() as client, self._receiver(client) as receiver:
-            return [_told(message) async for message in peek(receiver, limit)]
+            return [_summary(message) async for message in peek(receiver, limit)]
 
     async def redrive(self, sequence_numbers: Collection[int] | None) -> Redriven:
         """Send dead letters to the queue or topic again, oldest first, and take them out of the dead-letter queue.
@@ -139,7 +139,7 @@ class BrokerDeadLetters:
         return client.get_topic_sender(self._settings.entity)
 
 
-def _told(message: ServiceBusReceivedMessage) -> DeadMessage:
+def _summary(message: ServiceBusReceivedMessage) -> DeadMessage:
     at = message.enqueued_time_utc
     return DeadMessage(
         number_of(message),

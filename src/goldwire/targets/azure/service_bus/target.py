@@ -29,9 +29,9 @@ def _entity_of(settings: Mapping[str, Any]) -> Any:
 class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
     """Which queue or topic a `service_bus` target sends to, and how it gets there."""
 
-    queue: Annotated[str | None, about("The queue's name; it must exist.", examples=["golden-customers"], place=_entity_of)] = (
-        None
-    )
+    queue: Annotated[
+        str | None, about("The queue's name; it must exist.", examples=["golden-customers"], destination=_entity_of)
+    ] = None
     topic: Annotated[str | None, about("The topic's name; it must exist.", examples=["golden"])] = None
     sessions: Annotated[
         bool,
@@ -51,7 +51,7 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
                 "entities to this queue or topic: duplicate detection would remove the ids that the other has used.",
                 examples=["bus2"],
                 pattern="^[A-Za-z0-9._-]{1,40}$",
-                apart="duplicate detection would silently remove each event whose message id the other has sent",
+                distinct="duplicate detection would silently remove each event whose message id the other has sent",
             ),
         ]
         | None

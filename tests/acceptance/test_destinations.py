@@ -1,4 +1,4 @@
-"""Several targets, or one under several names, that send to one place: what is refused, what is told, and what arrives."""
+"""Several targets, or one under several names, that send to one destination: what is refused, reported, and what arrives."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ HUB = """\
 
 log:
 """
-LOST = "it needs another message_id_suffix than target 'bus', which came to this place first and sends Customer, too"
-SHARED = "targets 'bus' and 'two' have the same place and both send Customer"
+LOST = "it needs another message_id_suffix than target 'bus', which came to this destination first and sends Customer, too"
+SHARED = "targets 'bus' and 'two' have the same destination and both send Customer"
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
 
 
@@ -160,7 +160,7 @@ def test_a_renamed_target_is_a_second_name(shell: Any) -> None:
     shell.edit("types:\n", "types:\n  Product: { attributes: { price: {} } }\n")
     shell.run("apply")  # of other entities nobody gets in the way
     findings = shell.json("target", "check", "renamed")["findings"]
-    assert [one for one in findings if one["subject"] == "place"] == []
+    assert [one for one in findings if one["subject"] == "destination"] == []
 
 
 def test_two_new_names_for_a_queue_are_refused_together(shell: Any, key: str) -> None:
@@ -181,18 +181,18 @@ def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
     shell.edit("  hub:\n", "  renamed:\n")
     shell.edit("hub: eh1,", "hub: eh1, endpoint: kafka, key: [entityType, entityId],")
     told = shell.fails("apply", code=2)
-    assert "target 'renamed': endpoint is not that of target 'hub', which came to this place first" in told
+    assert "target 'renamed': endpoint is not that of target 'hub', which came to this destination first" in told
     assert "target 'renamed': key is not that of target 'hub'" in told
     shell.edit("endpoint: kafka, key: [entityType, entityId], ", "")
-    assert "targets 'hub' and 'renamed' have the same place" in shell.run("apply").stderr
-    shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "place"]
-    assert "targets 'hub' and 'renamed' have the same place" in shared[0]
+    assert "targets 'hub' and 'renamed' have the same destination" in shell.run("apply").stderr
+    shared = [one["text"] for one in shell.json("target", "check", "renamed")["findings"] if one["subject"] == "destination"]
+    assert "targets 'hub' and 'renamed' have the same destination" in shared[0]
 
 
 HOLD = """
 import sys
 from goldwire.changelog.sqlite import SqliteStore
-with SqliteStore(sys.argv[1]).lock_target("all places"):
+with SqliteStore(sys.argv[1]).lock_target("all destinations"):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -200,7 +200,7 @@ with SqliteStore(sys.argv[1]).lock_target("all places"):
 
 @pytest.fixture
 def held(shell: Any, delivered: None) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock under which targets claim their places, until its standard input is closed."""
+    """Another process that holds the lock under which targets reserve their placements, until its standard input is closed."""
     del delivered
     command = [sys.executable, "-c", HOLD, str(shell.folder / ".goldwire/store.db")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
@@ -216,7 +216,7 @@ def pending(shell: Any, target: str) -> int | None:
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_relay_that_waits_to_claim_its_place_is_ended_by_signals_and_holds_no_other_up(
+def test_a_relay_that_waits_to_reserve_its_placement_is_ended_by_signals_and_holds_no_other_up(
     shell: Any, held: subprocess.Popen[str], key: str, signals: int
 ) -> None:
     process = shell.start("run", "-t", "bus", "-t", "events")
@@ -232,8 +232,8 @@ def test_a_relay_that_waits_to_claim_its_place_is_ended_by_signals_and_holds_no_
 
 
 @pytest.mark.usefixtures("held")
-def test_a_relay_that_cannot_claim_its_place_ends_after_a_while_and_says_what_to_do(shell: Any) -> None:
+def test_a_relay_that_cannot_reserve_its_placement_ends_after_a_while_and_says_what_to_do(shell: Any) -> None:
     done = shell.run("run", "--until-caught-up", "-t", "bus", "-t", "events", code=4)
-    assert "store.db: another process holds the lock under which a target claims its place" in done.stderr
+    assert "store.db: another process holds the lock under which a target reserves its placement" in done.stderr
     assert "end that process" in done.stderr
     assert (pending(shell, "events"), pending(shell, "bus")) == (0, 4)

@@ -1,20 +1,29 @@
-"""A relay claims its place once, before it sends anything, and sends nothing where it may not."""
+"""A relay reserves its placement once, before it sends anything, and sends nothing where it may not."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, StoreBusyError
-from goldwire.relay.sender import CLAIM_SECONDS
+from goldwire.relay.placement.reservation import AnyPlacement
+from goldwire.relay.sender import RESERVE_SECONDS
 
 
-def test_a_place_is_claimed_once_before_the_first_event_and_not_for_nothing(world: Any) -> None:
+class Calling:
+    """Lets a target deliver as a function has it."""
+
+    def __init__(self, reserve: Callable[[], None]) -> None:
+        self.reserve = reserve
+
+
+def test_a_placement_is_reserved_once_before_the_first_event_and_not_for_nothing(world: Any) -> None:
     sent_before: list[int] = []
-    world.claim = lambda: sent_before.append(len(world.target.sent))
+    world.placement = Calling(lambda: sent_before.append(len(world.target.sent)))
     world.run()
     assert sent_before == []
     for number in range(4):
@@ -23,63 +32,63 @@ def test_a_place_is_claimed_once_before_the_first_event_and_not_for_nothing(worl
     assert sent_before == [0]
     world.replay()
     world.run()
-    assert sent_before == [0, 80], "each relay claims anew, also for a replay: its settings may be others"
+    assert sent_before == [0, 80], "each relay reserves anew, also for a replay: its settings may be others"
 
 
-def test_nothing_is_sent_where_a_place_may_not_be_claimed_and_nothing_is_lost(world: Any) -> None:
+def test_nothing_is_sent_where_a_placement_may_not_be_reserved_and_nothing_is_lost(world: Any) -> None:
     def refuse() -> None:
         raise ConfigError("target 't': another was first")
 
     world.commit(*[(f"e{n}", {"city": "x"}) for n in range(20)])
-    world.claim = refuse
+    world.placement = Calling(refuse)
     for _ in range(2):
         with pytest.raises(ConfigError, match="another was first"):
             world.run(batch_size=2, concurrency=8)
     assert world.target.sent == []
     assert world.store.cursors()[0].reach == 0, "nothing is taken for sent"
     assert "another was first" in world.store.cursors()[0].unopened
-    world.claim = None
+    world.placement = AnyPlacement()
     world.run()
     assert len(world.target.sent) == 20
     assert world.balanced()
 
 
-def test_a_claim_that_another_process_is_in_the_way_of_is_made_again(world: Any) -> None:
+def test_a_reservation_that_another_process_is_in_the_way_of_is_made_again(world: Any) -> None:
     """The store is free between two tries: all relays of a process share it."""
     tries: list[float] = []
 
-    def claim() -> None:
+    def reserve() -> None:
         tries.append(world.clock.monotonic())
         if len(tries) < 5:
             raise StoreBusyError("another process holds the lock")
 
     world.commit(("a", {"city": "x"}))
-    world.claim = claim
+    world.placement = Calling(reserve)
     world.run()
     assert world.target.sent == [("a", 1)]
     assert len(tries) == 5
     assert tries == sorted(set(tries)), "time goes by between them"
 
 
-def test_a_claim_that_another_process_is_in_the_way_of_for_good_ends_the_relay(world: Any) -> None:
-    def claim() -> None:
+def test_a_reservation_that_another_process_is_in_the_way_of_for_good_ends_the_relay(world: Any) -> None:
+    def reserve() -> None:
         raise StoreBusyError("another process holds the lock")
 
     world.commit(("a", {"city": "x"}))
-    world.claim = claim
+    world.placement = Calling(reserve)
     began = world.clock.monotonic()
     with pytest.raises(StoreBusyError, match="another process holds the lock"):
         world.run()
-    assert CLAIM_SECONDS <= world.clock.monotonic() - began < 2 * CLAIM_SECONDS, "by its own virtual clock"
+    assert RESERVE_SECONDS <= world.clock.monotonic() - began < 2 * RESERVE_SECONDS, "by its own virtual clock"
     assert (world.target.sent, world.store.cursors()[0].reach) == ([], 0)
-    world.claim = None
+    world.placement = AnyPlacement()
     world.run()
     assert world.target.sent == [("a", 1)]
 
 
 @pytest.mark.parametrize("replaying", [False, True])
-def test_a_stop_ends_the_wait_for_a_claim_and_nothing_was_sent(world: Any, replaying: bool) -> None:
-    def claim() -> None:
+def test_a_stop_ends_the_wait_for_a_reservation_and_nothing_was_sent(world: Any, replaying: bool) -> None:
+    def reserve() -> None:
         raise StoreBusyError("another process holds the lock")
 
     world.commit(("a", {"city": "x"}))
@@ -87,25 +96,25 @@ def test_a_stop_ends_the_wait_for_a_claim_and_nothing_was_sent(world: Any, repla
         world.run()
         world.replay()
     sent = list(world.target.sent)
-    world.claim = claim
+    world.placement = Calling(reserve)
 
     async def run() -> None:
         running = asyncio.ensure_future(world.running(until_caught_up=False))
-        await world.clock.sleep(CLAIM_SECONDS / 2)
+        await world.clock.sleep(RESERVE_SECONDS / 2)
         world.relay.stop()
         await running
 
     world.loop.run_until_complete(run())
     assert world.target.sent == sent
-    world.claim = None
+    world.placement = AnyPlacement()
     world.run()
     assert world.target.sent == [("a", 1)] * (2 if replaying else 1)
     assert world.balanced()
 
 
-def test_a_relay_claims_again_when_its_contract_has_changed(world: Any) -> None:
+def test_a_relay_reserves_again_when_its_contract_has_changed(world: Any) -> None:
     contracts: list[int] = []
-    world.claim = lambda: contracts.append(len(world.store.revisions("t")))
+    world.placement = Calling(lambda: contracts.append(len(world.store.revisions("t"))))
 
     async def run() -> None:
         running = asyncio.ensure_future(world.running(until_caught_up=False))
@@ -125,7 +134,7 @@ def test_a_relay_claims_again_when_its_contract_has_changed(world: Any) -> None:
 def test_a_relay_that_ends_before_it_caught_up_leaves_what_is_unclear_declared(world: Any) -> None:
     """Else a contract that is applied now would seal again, otherwise, what a relay that died has sent."""
     world.commit(*[(f"e{n}", {"city": "x"}) for n in range(5)])
-    cursor = world.store.claim("t", "beginning")
+    cursor = world.store.acquire("t", "beginning")
     world.store.declare("t", cursor.epoch, 5, "every", 5)  # and here it died
 
     async def run() -> None:

@@ -12,12 +12,14 @@ import pytest
 
 from goldwire.config.reader import load
 from goldwire.errors import ConfigError, StoreBusyError
+from goldwire.relay.placement.check import check_placement, shared_destinations
+from goldwire.relay.placement.record import save_reservation
 from goldwire.services.application import Application
 from goldwire.services.ingest import ingest_files
-from goldwire.services.placement_record import Places, keep_claim, standing
-from goldwire.services.placement_rule import claim_place, refuse_moves, shared_places
+from goldwire.services.placement import placement_guard, placements_of
 from goldwire.targets import registry
-from goldwire.targets.placement import Standing, standing_of
+from goldwire.targets.base import Placement
+from goldwire.targets.placement import placement_of
 
 CONFIGURATION = """
 types: {{Customer: {{attributes: {{name: {{}}}}}}, Product: {{attributes: {{name: {{}}}}}}}}
@@ -35,7 +37,7 @@ Make = Callable[..., Application]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Return an application whose targets have this kind; those of `live` have claimed places with these settings, in turns."""
+    """Return an application whose targets have this kind; those of `live` have reserved with the settings given, in turns."""
     applications: list[Application] = []
 
     def build(
@@ -50,11 +52,11 @@ def make(tmp_path: Path) -> Iterator[Make]:
         applications.append(application)
         ingest_files(application, "crm", [tmp_path / "crm.csv"])
         settings_type = registry.settings_type(kind)
-        for name, claimed in live.items():
+        for name, reserved in live.items():
             application.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
-            application.store.claim(name, "beginning")
-            for settings in claimed:
-                keep_claim(application, name, standing_of(kind, settings_type, settings), ["Customer"])
+            application.store.acquire(name, "beginning")
+            for settings in reserved:
+                reserve(application, name, placement_of(kind, settings_type, settings), ["Customer"])
         return application
 
     yield build
@@ -62,15 +64,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
         application.store.close()
 
 
-def refused(application: Application, *names: str) -> list[str]:
-    try:
-        refuse_moves(application, names)
-    except ConfigError as error:
-        return str(error).splitlines()
-    return []
+def reserve(application: Application, name: str, mine: Placement, types: list[str]) -> None:
+    save_reservation(application.store, name, mine, types, application.clock.now())
 
 
-def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(make: Make) -> None:
+def refused(application: Application, *names: str, applying: bool = False) -> list[str]:
+    return [str(conflict) for conflict in check_placement(placements_of(application, applying=applying), names)]
+
+
+def test_a_destination_that_is_not_known_does_not_end_the_look_for_an_older_one(make: Make) -> None:
     unknown = {**OTHER_KEY, "namespace": ""}
     application = make({"hub": [GOLDEN, {**GOLDEN, "hub": "second"}, unknown]}, hub=("customers", OTHER_KEY))
     [line] = refused(application, "hub")
@@ -78,12 +80,12 @@ def test_a_place_that_nobody_can_tell_does_not_end_the_look_for_an_older_one(mak
     assert "target 'hub': key cannot change once it has delivered" in line
 
 
-def test_another_name_that_has_delivered_there_pins_what_it_pins_for_itself(make: Make) -> None:
+def test_another_name_that_has_delivered_there_fixes_what_it_fixes_for_itself(make: Make) -> None:
     application = make({"old": [GOLDEN]}, new=("all", OTHER_KEY))
     [line] = refused(application, "new")
-    assert "target 'new': key is not that of target 'old', which came to this place first and sends Customer, too" in line
-    [told] = shared_places(Places(application), ["new"], "new")
-    assert told.startswith("targets 'new' and 'old' have the same place and both send Customer;")
+    assert "target 'new': key is not that of target 'old', which came to this destination first and sends Customer, too" in line
+    [warning] = shared_destinations(placements_of(application), ["new"], "new")
+    assert warning.startswith("targets 'new' and 'old' have the same destination and both send Customer;")
 
 
 @pytest.mark.parametrize(
@@ -109,9 +111,9 @@ def test_a_contract_that_is_not_applied_holds_up_nobody_else(make: Make) -> None
     application = make({"first": [GOLDEN]}, first=("customers", GOLDEN), second=("all", OTHER_KEY))
     application.store.apply_revision("second", json.dumps({"types": {"Product": {}}}).encode(), 0.0)
     assert refused(application, "first") == refused(application, "second") == []
-    refuse_moves(application, ["first"], applying=True)
-    with pytest.raises(ConfigError, match="target 'second': key is not that of target 'first'"):
-        refuse_moves(application, ["first", "second"], applying=True)
+    assert refused(application, "first", applying=True) == []
+    [line] = refused(application, "first", "second", applying=True)
+    assert "target 'second': key is not that of target 'first'" in line
 
 
 def test_two_new_names_are_compared_with_each_other_once(make: Make) -> None:
@@ -122,24 +124,26 @@ def test_two_new_names_are_compared_with_each_other_once(make: Make) -> None:
     assert refused(application, "two") == []  # nothing was sent yet, and the other does not run
 
 
-def test_the_place_that_a_name_has_left_is_still_the_place_of_what_it_sent(make: Make) -> None:
+def test_the_destination_that_a_name_has_left_is_still_the_destination_of_what_it_sent(make: Make) -> None:
     elsewhere = {**GOLDEN, "hub": "second"}
     application = make({"old": [GOLDEN, elsewhere]}, old=("customers", elsewhere), new=("customers", OTHER_KEY))
     [line] = refused(application, "old", "new")
     assert "target 'new': key is not that of target 'old'" in line
-    assert shared_places(Places(application), ["old", "new"], "old") == []
+    assert shared_destinations(placements_of(application), ["old", "new"], "old") == []
 
 
 def test_a_live_target_of_a_kind_that_is_gone_does_not_become_another_broker(make: Make) -> None:
     application = make({"hub": []}, hub=("customers", GOLDEN))
-    keep_claim(application, "hub", Standing("carrier_pigeon", {"roost": "north"}, {}, {}), ["Customer"])
+    reserve(application, "hub", Placement("carrier_pigeon", {"roost": "north"}, {}, {}), ["Customer"])
     [line] = refused(application, "hub")
     assert "kind (it was carrier_pigeon) cannot change" in line
 
 
-def test_a_target_that_may_have_delivered_is_pinned_whatever_its_cursor_says(make: Make) -> None:
+def test_a_target_that_may_have_delivered_is_fixed_whatever_its_cursor_says(make: Make) -> None:
     application = make({"hub": [GOLDEN]}, hub=("customers", OTHER_KEY))
-    application.store.release("hub", application.store.claim("hub", "beginning").epoch)  # a run that ends before its first work
+    application.store.release(
+        "hub", application.store.acquire("hub", "beginning").epoch
+    )  # a run that ends before its first work
     assert len(refused(application, "hub")) == 1
 
 
@@ -149,26 +153,22 @@ def test_one_suffix_is_enough_for_two_names_that_have_met_before(make: Make) -> 
     assert refused(application, "one", "two") == []
 
 
-def test_whoever_claims_a_place_second_is_refused_and_the_first_goes_on(make: Make) -> None:
+def test_who_reserves_a_destination_second_is_refused_and_the_first_goes_on(make: Make) -> None:
     application = make({}, "service_bus", one=("customers", BUS), two=("customers", BUS))
-    mine = standing(application, "one")
-    assert mine is not None
-    application.store.claim("one", "beginning")
-    application.store.claim("two", "beginning")
-    claim_place(application, "two", mine)
+    application.store.acquire("one", "beginning")
+    application.store.acquire("two", "beginning")
+    placement_guard(application, "two").reserve()
     with pytest.raises(ConfigError, match="target 'one': it needs another message_id_suffix than target 'two'"):
-        claim_place(application, "one", mine)
-    claim_place(application, "two", mine)
-    assert application.store.documents("place one") == [], "who was refused stands in nobody's way"
+        placement_guard(application, "one").reserve()
+    placement_guard(application, "two").reserve()
+    assert application.store.documents("place one") == [], "a target that was refused holds up no other"
 
 
-def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> None:
+def test_of_many_that_reserve_one_destination_at_one_moment_one_gets_it(make: Make) -> None:
     names = [f"bus{number}" for number in range(6)]
     application = make({}, "service_bus", **dict.fromkeys(names, ("customers", BUS)))
-    mine = standing(application, "bus0")
-    assert mine is not None
     for name in names:
-        application.store.claim(name, "beginning")
+        application.store.acquire(name, "beginning")
     ready = threading.Barrier(len(names))
 
     def claim(name: str) -> bool:
@@ -177,9 +177,9 @@ def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> N
             ready.wait(60)
             while True:
                 try:
-                    claim_place(own, name, mine)
-                except StoreBusyError:  # as a relay does
-                    time.sleep(0.01)
+                    placement_guard(own, name).reserve()
+                except StoreBusyError:
+                    time.sleep(0.001)
                 except ConfigError:
                     return False
                 else:
@@ -192,6 +192,6 @@ def test_of_many_that_claim_one_place_at_one_moment_one_gets_it(make: Make) -> N
 
 def test_a_wider_contract_comes_later_than_who_sent_those_types_before(make: Make) -> None:
     application = make({"kept": [], "retired": [GOLDEN]}, kept=("all", OTHER_KEY))
-    keep_claim(application, "kept", standing_of("event_hubs", registry.settings_type("event_hubs"), OTHER_KEY), ["Product"])
+    reserve(application, "kept", placement_of("event_hubs", registry.settings_type("event_hubs"), OTHER_KEY), ["Product"])
     [line] = refused(application, "kept")
     assert "target 'kept': key is not that of target 'retired'" in line
