@@ -14,7 +14,7 @@ import pytest
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import DELIVERED
 from goldwire.errors import StoreCorruptError
-from goldwire.testing.store_setting import NOON, StoreSetting, change, claimed, commit, control, settle
+from goldwire.testing.store_setting import NOON, StoreSetting, acquired, change, commit, control, settle
 
 LOG_READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read(0, 9, 9),
