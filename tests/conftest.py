@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter):
 def show_planted_bugs(terminalreporter):
     """Print the score: a test that is marked `planted_bug` passes if its bug was caught."""
     results = {
-        outcome: sum("planted_bug" in report.keywords for report in terminalreporter.stats.get(outcome, []))
+        outcome: sum("planted_bug" in getattr(report, "keywords", ()) for report in terminalreporter.stats.get(outcome, []))
         for outcome in ("passed", "failed", "error")
     }
     if total := sum(results.values()):

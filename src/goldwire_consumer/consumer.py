@@ -94,7 +94,7 @@ class Consumer(Generic[T]):
         Raises:
             GapDetected: where the settings say so.
             TooManyDeadLettersError: see `Settings`.
-            TryAgainError: the database is away, or somebody else changes the same entity. Messages before the one that failed
+            TryAgainError: the database is away, or another one changes the same entity. Messages before the one that failed
                 may be done already; to give all of them again does no harm.
         """
         waiting = list(messages)

@@ -2,7 +2,7 @@
 
 `PoisonError`: the same message will fail again, so it becomes a dead letter and the stream goes on.
 `TryAgainError`: nothing is wrong with the message; it is not acknowledged, and comes again.
-`StoppedError`: somebody has to look before the stream may go on.
+`StoppedError`: a person has to look before the stream may go on.
 
 No text holds a value of a record.
 """

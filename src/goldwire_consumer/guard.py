@@ -38,14 +38,14 @@ class Guard(Protocol):
         """Keep `after`, provided that `before` is still what is kept.
 
         Raises:
-            TryAgainError: somebody else changed it in the meantime.
+            TryAgainError: another subscriber changed it in the meantime.
         """
 
     def check(self) -> None:
         """See that what was written will be kept when the transaction ends.
 
         Raises:
-            StoppedError: somebody ended the transaction.
+            StoppedError: the caller or the handler ended the transaction.
             Exception: the database will not keep it, because a statement failed and that was overlooked.
         """
 

@@ -24,7 +24,7 @@ _NAMES = {
     "retentiondays": "retention-days",
 }  # fmt: skip
 _CLOUD_NAMES = _NAMES | {"id": "messageId"}
-"""A header that is called just `id` and has no prefix of CloudEvents is somebody else's."""
+"""A header with the bare name `id`, without the prefix of CloudEvents, belongs to another program."""
 
 
 class Position(NamedTuple):

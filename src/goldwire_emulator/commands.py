@@ -253,7 +253,6 @@ def _few() -> BrokerConfig:
 
 def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[str, Any]:
     from goldwire_emulator.broker.config import objections
-    from goldwire_emulator.certificate import CERTIFICATE
 
     return {
         "connection_string": peer.connection_string(),
@@ -267,12 +266,18 @@ def _result(peer: Emulator, entities: BrokerConfig, tls: Path | None) -> dict[st
         "endpoint": peer.endpoint,
         "port": peer.server.port,
         "https_port": None if peer.https is None else peer.https.port,
-        "certificate": None if tls is None else str((tls / CERTIFICATE).resolve()),
+        "certificate": None if tls is None else _certificate(tls),
         "event_hubs": [hub.name for hub in entities.hubs],
         "queues": [queue.name for queue in entities.queues],
         "topics": [topic.name for topic in entities.topics],
         "container_objections": objections(entities),
     }
+
+
+def _certificate(folder: Path) -> str:
+    from goldwire_emulator.certificate import CERTIFICATE
+
+    return str((folder / CERTIFICATE).resolve())
 
 
 def _render(result: dict[str, Any]) -> None:

@@ -191,7 +191,7 @@ def test_a_live_hub_keeps_its_endpoint_under_another_name(shell: Any) -> None:
 
 HOLD = """
 import sys
-from goldwire.changelog.sqlite import SqliteStore
+from goldwire.changelog.sqlite.store import SqliteStore
 with SqliteStore(sys.argv[1]).lock_target("all destinations"):
     print("held", flush=True)
     sys.stdin.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -33,9 +34,10 @@ def run(door: str, *words: str, folder: Path, **settings: Any) -> subprocess.Com
     )
 
 
-def ready(door: str, *words: str, folder: Path) -> dict[str, Any]:
+def ready(door: str, *words: str, folder: Path, **settings: Any) -> dict[str, Any]:
     """Start it, read what it says, end it with SIGTERM."""
-    with subprocess.Popen([*DOORS[door], *words, "--json"], cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    command = [*DOORS[door], *words, "--json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, **settings) as process:
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -92,6 +94,19 @@ def test_a_full_device_has_an_exit_code_of_its_own(door: str, tmp_path: Path) ->
     assert done.returncode == 5, done.stderr
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_without_the_packages_of_its_extras_it_runs_and_names_the_one_that_is_needed(tmp_path: Path) -> None:
+    absent = ("aiohttp", "confluent_kafka", "cryptography", "goldwire", "uvloop")
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({absent}))\n")
+    settings = {"folder": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}}
+    assert ready("goldwire-emulator", "--port", "0", **settings)["certificate"] is None
+    done = run("goldwire-emulator", "--tls", "tls", "--port", "0", **settings)
+    assert done.returncode == 2
+    assert (
+        done.stderr
+        == "goldwire-emulator: --tls needs the package cryptography, which is not installed: pip install cryptography\n"
+    )
 
 
 def test_no_part_of_the_emulator_loads_goldwire() -> None:

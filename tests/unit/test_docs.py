@@ -14,9 +14,9 @@ import rfc8785
 import yaml
 
 from goldwire.config.model import Config
+from goldwire.config.settings_documentation import settings_of
 from goldwire.relay.metrics import METRICS, Metric
 from goldwire.targets import registry
-from goldwire.targets.settings import help_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -163,5 +163,5 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
 @pytest.mark.parametrize("page", sorted((DOCS / "targets").glob("*.md")), ids=lambda page: page.stem)
 def test_the_page_of_a_target_kind_names_each_of_its_settings(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    missing = [one.name for one in help_of(registry.settings_type(page.stem)) if f"`{one.name}`" not in text]
+    missing = [one.name for one in settings_of(registry.settings_type(page.stem)) if f"`{one.name}`" not in text]
     assert missing == []

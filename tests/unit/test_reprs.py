@@ -13,10 +13,11 @@ import pytest
 import rich.pretty
 
 import goldwire
+from goldwire.annotations import Described
 from goldwire.capture.source_spec import SourceSpec
 from goldwire.contract.shape import attribute_class
 from goldwire.redaction import shows
-from goldwire.targets.settings import SettingHelp, Settings
+from goldwire.targets.settings import Settings
 
 MARKER = "zqxjkvmarker"
 HOLDS = re.compile(r"\b(bytes|Raw|Any)\b")
@@ -24,7 +25,7 @@ HOLDS = re.compile(r"\b(bytes|Raw|Any)\b")
 
 CHECKED_ELSEWHERE = {"SealedEvent", "Reply"}
 """In test_leaks: they show a size, so they need bytes to be made of."""
-CONFIGURATION = (Settings, SettingHelp, SourceSpec)
+CONFIGURATION = (Settings, Described, SourceSpec)
 DOORS = ("goldwire.cli", "goldwire.testing", "goldwire.changelog.migrations", "goldwire.__main__")
 
 

@@ -15,7 +15,7 @@ from goldwire.changelog.rows import Control, LogRow
 ReplayState = Literal["open", "done", "cancelled", "failed"]
 
 FAILURES_NAMED_MAX = 100
-"""How many failures a record names; the others are only counted."""
+"""How many failures a record names; it only counts the others."""
 
 
 class Selection(Struct, frozen=True):

@@ -1,6 +1,6 @@
-"""What the changelog tells of: rows of the log, control rows, open deliveries, cursors, settlements, revisions.
+"""The row types of the changelog: rows of the log, control rows, open deliveries, cursors, settlements, revisions.
 
-Plain values, the same for every engine and for whoever reads them.
+Plain values, the same for every engine and every reader.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from goldwire.mastering.workspace import ChangeKind
 from goldwire.redaction import shows
 
 Presence = Literal["in", "out", "gone"]
-"""`in`: the target holds the record; `out`: it left the filter but the target was not told; `gone`: deletion was sent."""
+"""`in`: the target holds the record; `out`: it left the filter but no deletion was sent; `gone`: deletion was sent."""
 
 OpenState = Literal["retrying", "pending", "parked", "dead", "discarded"]
 """`pending` waits behind a retrying one of its entity, `parked` behind a dead one; `discarded` is a dead letter that a person
@@ -81,7 +81,7 @@ class OpenDelivery(NamedTuple):
     due_at: float
     """POSIX seconds."""
     reason: str
-    """What the target said last; never a value of the record."""
+    """The target's last answer; never a value of the record."""
     revision: int
     """Contract revision that sealed it last, and seals it again while it is `ambiguous`; otherwise the newest one does."""
 
@@ -108,7 +108,7 @@ class Cursor(NamedTuple):
     mode: Literal["latest", "every"] | None
     """How the window up to `bound` is worked on to its end, also when the configuration has changed; None before the first."""
     unopened: str | None = None
-    """Why the target could not be opened, or was found set up wrongly, the last time; None while nothing speaks against it."""
+    """Why the target could not be opened, or had a wrong setup, the last time; None while all is well."""
     unopened_since: str | None = None
 
 

@@ -1,4 +1,4 @@
-"""What the command line exits with: one number for each thing that its caller would do next."""
+"""What the command line exits with: one number for each next step of its caller."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def main() -> None:
     """Run the command line; what goes wrong ends in one clear line and an exit code, not in a traceback."""
     code = _run()
     try:
-        # Here, and not when Python ends, which would answer a device without room with an exit code of its own.
+        # Flush here, and not when Python ends, which would answer a full device with an exit code of its own.
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:

@@ -104,5 +104,5 @@ def _cell(value: Any) -> tuple[str, bool]:
         return "yes" if value else "no", False
     if isinstance(value, int):
         return f"{value:,}", True
-    # What a stranger wrote must not steer the terminal.
+    # Text from outside must not steer the terminal.
     return "".join(sign if sign.isprintable() else " " for sign in str(value)), False

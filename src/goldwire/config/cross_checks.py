@@ -1,4 +1,4 @@
-"""What no single field of `goldwire.yaml` can tell: that the names in one section exist in another."""
+"""Checks what no single field of `goldwire.yaml` shows: that the names in one section exist in another."""
 
 from __future__ import annotations
 

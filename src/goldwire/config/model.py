@@ -36,7 +36,7 @@ class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Keys of the masks; at least 32 bytes each. Changing one changes every masked value that is sent from then on."""
 
     hash: Annotated[Secret, Meta(description="Key of the mask `hash` (HMAC-SHA-256).")] | None = None
-    tokenise: Annotated[Secret, Meta(description="Key of the mask `tokenise`; who has it can reverse tokens.")] | None = None
+    tokenise: Annotated[Secret, Meta(description="Key of the mask `tokenise`; its holder can reverse tokens.")] | None = None
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, each with its place, so that all can be told at once."""
+"""What is wrong with a configuration, each with its location, so that one error can report all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from goldwire.errors import ConfigError
 
 SettingPath = tuple[str, ...]
-"""Where a value stands: keys from the top, an item of a list as `[3]`."""
+"""The path of a value: keys from the top, an item of a list as `[3]`."""
 
 
 class Place(NamedTuple):
@@ -34,16 +34,14 @@ class Problems:
 
     def __init__(self, file: str) -> None:
         self.file = file
-        self._found: list[Problem] = []
+        self._found: dict[Problem, None] = {}  # in order, each once
 
     def __bool__(self) -> bool:
         return bool(self._found)
 
     def add(self, place: Place, path: SettingPath, text: str) -> None:
         """Note one problem."""
-        problem = Problem(place, path, text)
-        if problem not in self._found:
-            self._found.append(problem)
+        self._found[Problem(place, path, text)] = None
 
     def lines(self) -> list[str]:
         """Return them in the order of the file, e.g. `goldwire.yaml:17:5: targets.crm.kind: ...`."""
@@ -53,7 +51,7 @@ class Problems:
         ]
 
     def raise_if_any(self) -> None:
-        """Raise all of them as one error.
+        """Raise one error with all of them.
 
         Raises:
             ConfigError: something was noted.

@@ -1,7 +1,8 @@
-"""Reads `goldwire.yaml` and tells everything that is wrong with it at once, each with line and column."""
+"""Reads `goldwire.yaml` and reports everything that is wrong with it at once, each with line and column."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +22,11 @@ from goldwire.errors import ConfigError
 from goldwire.targets import registry
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024
-"""A larger file is no configuration."""
+"""The reader refuses a larger file: it is no configuration."""
 
 
 class Loaded(Struct, frozen=True):
-    """A configuration that was read and found sound, with what is needed to go on from it."""
+    """A sound configuration, with its folder and locations."""
 
     file: Path
     config: Config
@@ -59,9 +60,32 @@ def load(file: Path, environment: Mapping[str, str] | None = None) -> Loaded:
     Raises:
         ConfigError: the file cannot be read, or something in it is wrong; the text has a line for each problem.
     """
+    return _read(_text(file), file, environment)
+
+
+def load_document(document: Mapping[str, Any], folder: Path, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Read a configuration that a program holds.
+
+    Args:
+        document: what a `goldwire.yaml` would hold.
+        folder: where relative paths start.
+        environment: as for `load`.
+
+    Raises:
+        ConfigError: something in it is wrong; the text has a line for each problem, and names lines of the document as JSON,
+            two blanks to a level.
+    """
+    try:
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"the configuration holds what JSON cannot: {error}") from error
+    return _read(text, folder / "configuration.json", environment)
+
+
+def _read(text: str, file: Path, environment: Mapping[str, str] | None) -> Loaded:
     problems = Problems(str(file))
     reader = TypedReader(problems, lambda wanted, found, path: _settings_of_kind(wanted, found, path, problems))
-    root = compose(_text(file), problems)
+    root = compose(text, problems)
     problems.raise_if_any()
     plain = reader.read(root, Config) if root is not None else WRONG
     problems.raise_if_any()

@@ -9,12 +9,12 @@ import types
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec.structs import FieldInfo, fields
 
-from goldwire.config.typed_reader import strip
+from goldwire.annotations import described
 
 _WORDS = {int: "integer", float: "number", bool: "true or false", str: "text", Any: "any value"}
 
@@ -37,16 +37,16 @@ def settings_of(struct: type[msgspec.Struct]) -> list[Setting]:
     docstrings = _docstrings(struct)
     found = []
     for info in fields(struct):
-        description, examples, extra = _metadata(info.type)
+        about = described(info.type)
         found.append(
             Setting(
                 name=info.encode_name,
                 type=type_name(info.type),
                 default=_default(info),
-                description=description or docstrings.get(info.name, ""),
-                examples=tuple(_yaml(example) for example in examples),
-                secret=bool(extra.get("secret")),
-                advanced=bool(extra.get("advanced")),
+                description=about.description or docstrings.get(info.name, ""),
+                examples=tuple(_yaml(example) for example in about.examples),
+                secret=bool(about.extra.get("secret")),
+                advanced=bool(about.extra.get("advanced")),
             )
         )
     return found
@@ -54,7 +54,7 @@ def settings_of(struct: type[msgspec.Struct]) -> list[Setting]:
 
 def structs_in(wanted: Any) -> Iterator[type[msgspec.Struct]]:
     """Yield the structs that an annotation mentions, without looking inside them."""
-    bare = strip(wanted)[0]
+    bare = described(wanted).bare
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         yield bare
     elif get_origin(bare) is not Literal:
@@ -64,7 +64,7 @@ def structs_in(wanted: Any) -> Iterator[type[msgspec.Struct]]:
 
 def type_name(wanted: Any) -> str:
     """Say in words what an annotation accepts."""
-    bare = strip(wanted)[0]
+    bare = described(wanted).bare
     origin = get_origin(bare)
     if origin is Literal:
         return " or ".join(f"`{word}`" for word in get_args(bare))
@@ -77,24 +77,6 @@ def type_name(wanted: Any) -> str:
     if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
         return f"[{bare.__name__}](#{bare.__name__.lower()})"
     return _WORDS.get(bare, getattr(bare, "__name__", str(bare)))
-
-
-def _metadata(wanted: Any) -> tuple[str, list[Any], dict[str, Any]]:
-    description = ""
-    examples: list[Any] = []
-    extra: dict[str, Any] = {}
-    while get_origin(wanted) is Annotated:
-        for meta in wanted.__metadata__:
-            if isinstance(meta, msgspec.Meta):
-                description = description or meta.description or ""
-                examples = examples or list(meta.examples or [])
-                extra = {**(meta.extra or {}), **extra}
-        wanted = get_args(wanted)[0]
-    if get_origin(wanted) in (Union, types.UnionType):
-        for part in get_args(wanted):
-            inner = _metadata(part)
-            description, examples, extra = description or inner[0], examples or inner[1], {**inner[2], **extra}
-    return description, examples, extra
 
 
 def _default(info: FieldInfo) -> str:

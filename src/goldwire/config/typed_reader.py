@@ -6,6 +6,7 @@ import re
 import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from urllib.parse import parse_qsl, urlsplit
 
@@ -13,6 +14,7 @@ import msgspec
 from msgspec.structs import FieldInfo, fields
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from goldwire.annotations import described
 from goldwire.config.problems import Place, Problems, SettingPath
 from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, place_of, plain_scalar
 from goldwire.errors import did_you_mean
@@ -57,10 +59,10 @@ class TypedReader:
             return self._read(node, wanted, path)
 
     def _read(self, node: Node, wanted: Any, path: SettingPath) -> Any:
-        bare, extra = strip(wanted)
+        extra = described(wanted).extra
         if extra.get("secret") and (bared := _bared(node, url=bool(extra.get("url")))) is not None:
             return self._refuse(bared, path, "a secret is never written here; refer to it as ${env:NAME} or ${file:PATH}")
-        value = self._by_kind(node, bare, path)
+        value = self._by_kind(node, described(wanted).bare, path)
         return value if value is WRONG else self._constrained(node, value, wanted, path)
 
     def _by_kind(self, node: Node, bare: Any, path: SettingPath) -> Any:
@@ -80,7 +82,7 @@ class TypedReader:
     def _struct(self, node: Node, wanted: type[msgspec.Struct], path: SettingPath) -> Any:
         if not isinstance(node, MappingNode) and not is_null(node):
             return self._refuse(node, path, f"expected settings ({_some_fields(wanted)}), found {describe(node)}")
-        known: dict[str, FieldInfo] = {info.encode_name: info for info in fields(wanted)}
+        known = _fields(wanted)
         here_entries = list(entries(node, path, self.problems)) if isinstance(node, MappingNode) else []
         chosen = self._choose(wanted, here_entries, path) if self._choose else {}
         tag = wanted.__struct_config__.tag_field
@@ -135,15 +137,15 @@ class TypedReader:
             return self._read(node, fitting[0], path)
         if isinstance(node, ScalarNode) and fitting:
             return self._first_scalar(node, fitting, path)
-        known = [str(strip(option)[0].__struct_config__.tag) for option in fitting]
+        known = [str(described(option).bare.__struct_config__.tag) for option in fitting]
         if known and isinstance(node, MappingNode):
-            field = strip(fitting[0])[0].__struct_config__.tag_field
+            field = described(fitting[0]).bare.__struct_config__.tag_field
             return self._refuse(node, path, f"`{field}` must be one of {', '.join(known)}")
         return self._refuse(node, path, f"{describe(node)} does not fit here; expected {_expected(options)}")
 
     def _first_scalar(self, node: ScalarNode, fitting: list[Any], path: SettingPath) -> Any:
         # Text comes last: it accepts everything.
-        for option in sorted(fitting, key=lambda option: strip(option)[0] is str):
+        for option in sorted(fitting, key=lambda option: described(option).bare is str):
             aside = TypedReader(Problems(self.problems.file))
             value = aside.read(node, option, path)
             if value is not WRONG:
@@ -178,9 +180,9 @@ class TypedReader:
         return plain_scalar(node)
 
     def _constrained(self, node: Node, value: Any, wanted: Any, path: SettingPath) -> Any:
-        try:  # what a reference becomes is checked once it is resolved
-            if not _holds_reference(value):
-                msgspec.convert(value, wanted)
+        """Refuse a value outside the limits of its type; what stands inside of it has been looked at already."""
+        try:
+            _check(value, wanted)
         except msgspec.ValidationError as error:
             text = str(error).partition(" - at `")[0]
             return self._refuse(node, path, text[:1].lower() + text[1:])
@@ -208,20 +210,6 @@ class TypedReader:
         finally:
             if entered:
                 self._open.discard(id(node))
-
-
-def strip(wanted: Any) -> tuple[Any, dict[str, Any]]:
-    """Return an annotation without its metadata, and what this says beyond limits: `secret`, `url`, `advanced`."""
-    extra: dict[str, Any] = {}
-    while get_origin(wanted) is Annotated:
-        for meta in wanted.__metadata__:
-            if isinstance(meta, msgspec.Meta):
-                extra = {**(meta.extra or {}), **extra}
-        wanted = get_args(wanted)[0]
-    if get_origin(wanted) in (Union, types.UnionType):
-        for option in get_args(wanted):
-            extra = {**strip(option)[1], **extra}
-    return wanted, extra
 
 
 def _bared(node: Node, *, url: bool) -> Node | None:
@@ -255,6 +243,33 @@ def _is_open_address(text: str) -> bool:
     return not any((part or "").strip(_STAND_IN) for part in (parts.password, token, *query))
 
 
+@cache
+def _fields(struct: type[msgspec.Struct]) -> dict[str, FieldInfo]:
+    """Return a struct's fields by name; msgspec evaluates their annotations each time that it is asked."""
+    return {info.encode_name: info for info in fields(struct)}
+
+
+def _check(value: Any, wanted: Any) -> None:
+    """Check a value against the limits of its type, without walking through what was checked before.
+
+    Raises:
+        msgspec.ValidationError: it lies outside.
+    """
+    bare, lengths = described(wanted).bare, described(wanted).lengths
+    if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
+        # Only a struct with a check of its own needs to be made. What a reference becomes is checked once it is resolved.
+        if hasattr(bare, "__post_init__") and not _holds_reference(value):
+            msgspec.convert(value, wanted)
+    elif not isinstance(value, dict | list):
+        if not _holds_reference(value):
+            msgspec.convert(value, wanted)
+    elif lengths:
+        limited: Any = Annotated
+        shape = dict[str, None] if isinstance(value, dict) else list[None]
+        hollow: Any = dict.fromkeys(value) if isinstance(value, dict) else [None] * len(value)
+        msgspec.convert(hollow, limited[(shape, *lengths)])
+
+
 def _holds_reference(value: Any) -> bool:
     if isinstance(value, str):
         return _REFERENCE in value
@@ -264,7 +279,7 @@ def _holds_reference(value: Any) -> bool:
 
 
 def _could_be(node: Node, option: Any) -> bool:
-    bare = strip(option)[0]
+    bare = described(option).bare
     origin = get_origin(bare)
     if isinstance(node, MappingNode):
         return origin is dict or (isinstance(bare, type) and issubclass(bare, msgspec.Struct))
@@ -274,7 +289,7 @@ def _could_be(node: Node, option: Any) -> bool:
 
 
 def _tag_matches(node: Node, option: Any) -> bool:
-    bare = strip(option)[0]
+    bare = described(option).bare
     if not (isinstance(node, MappingNode) and isinstance(bare, type) and issubclass(bare, msgspec.Struct)):
         return False
     config = bare.__struct_config__
@@ -285,14 +300,14 @@ def _tag_matches(node: Node, option: Any) -> bool:
 
 
 def _words(wanted: Any) -> list[str]:
-    bare = strip(wanted)[0]
+    bare = described(wanted).bare
     return [str(word) for word in get_args(bare)] if get_origin(bare) is Literal else []
 
 
 def _expected(options: tuple[Any, ...]) -> str:
     said = []
     for option in options:
-        bare = strip(option)[0]
+        bare = described(option).bare
         words = _words(bare)
         if words:
             said.append(", ".join(words))

@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 30.0
 
 
 def installed() -> bool:
-    """Whether the SDK of Event Hubs, the kit for subscribers and the emulator are there; Goldwire itself needs none."""
+    """Return whether the SDK of Event Hubs, the kit for subscribers and the emulator are installed; all are optional."""
     try:
         for module in _NEEDED:
             importlib.import_module(module)
@@ -32,7 +32,7 @@ def installed() -> bool:
 
 @contextmanager
 def emulator(folder: DemoFolder) -> Iterator[None]:
-    """Run an emulator while the block runs, and tell the target where it is.
+    """Run an emulator while the block runs, and set its address in the target's settings.
 
     Raises:
         GoldwireError: it did not start.
@@ -53,7 +53,7 @@ def emulator(folder: DemoFolder) -> Iterator[None]:
 
 
 def written_at(folder: DemoFolder) -> int:
-    """Return when the emulator last wrote, in nanoseconds; 0 where there is none. Nobody else may open its file."""
+    """Return when the emulator last wrote, in nanoseconds; 0 where there is none. No other process may open its file."""
     return max((one.stat().st_mtime_ns for one in folder.emulator_data.glob("*-wal")), default=0)
 
 

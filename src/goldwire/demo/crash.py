@@ -19,10 +19,10 @@ KILL_AFTER_EVENTS = 75
 """How many events of the second wave the partner has when the relay is killed: a good third."""
 
 KILL_AT_THE_LATEST = 140
-"""How many it may have while the relay is let live until the backplane has something too."""
+"""How many it may have while the relay still runs until the backplane has something too."""
 
 ANSWER_SECONDS = 0.15
-"""How long the partner takes over each answer meanwhile, so that there is a middle to be killed in."""
+"""How long the partner takes over each answer meanwhile, so that the kill meets it in mid-send."""
 
 _PATIENCE_SECONDS = 60.0
 

@@ -77,7 +77,7 @@ def fates(application: Application, folder: DemoFolder, decisions: Iterable[Stew
         told = (_told(in_log, entity_id), _told(at_partner, entity_id), _row(rows, entity_id, settings))
         mirror = None if in_mirror is None else in_mirror.get(entity_id, _NEVER)
         wanted = _WANTED[one.decision]
-        # What was provisional reached nobody but the event log, so the others need not hear of its end.
+        # What was provisional reached the event log alone, so the others need no event of its end.
         as_decided = told[0].startswith(wanted[0]) and all(
             here == _NEVER or here.startswith(want) for here, want in zip((*told, mirror or _NEVER), wanted, strict=True)
         )

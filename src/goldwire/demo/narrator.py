@@ -1,4 +1,4 @@
-"""Tells the story to people: headings, figures and tables, a hundred columns wide where output is no terminal."""
+"""Prints the story for people: headings, figures and tables, a hundred columns wide where output is no terminal."""
 
 from __future__ import annotations
 

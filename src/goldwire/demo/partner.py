@@ -78,7 +78,7 @@ def wait_for_lines(file: Path, count: int, process: subprocess.Popen[bytes], pat
     """Return once a file has so many lines.
 
     Raises:
-        GoldwireError: the process that makes them ended before that, or patience did.
+        GoldwireError: the process that makes them ended before that, or the wait was too long.
     """
     give_up = time.monotonic() + patience_seconds
     while count_lines(file) < count:

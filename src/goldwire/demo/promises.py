@@ -1,4 +1,4 @@
-"""What the demo holds Goldwire to: each promise is worked out from what was found, and one broken ends it with an error."""
+"""Checks each promise of Goldwire against what the demo found; a broken one ends the demo with an error."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class Summary(Struct, kw_only=True):
     crash: RelayCrash
     fates: list[DecisionOutcome]
     tombstone: dict[str, Any]
-    """The event by which the event log was told of a merge."""
+    """The event in the event log that reports a merge."""
     ledgers: list[TargetTally]
     chains: list[Chain]
     warehouse: Warehouse

@@ -24,12 +24,12 @@ from goldwire.demo.proof import all_terms, compare_warehouse, verify_chains
 from goldwire.demo.result import DemoDelivery, Intake, Summary
 from goldwire.demo.subscriber import kill_subscriber, read_to_the_end
 from goldwire.demo.truth import quality
-from goldwire.errors import GoldwireError, VerificationError
-from goldwire.relay.metrics import Recorder
+from goldwire.errors import VerificationError
 from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
+from goldwire.services.delivery import run_targets
 from goldwire.services.ingest import ingest_files
-from goldwire.services.run import run_targets
+from goldwire.services.relays import ConfiguredRelays
 
 SAMPLE = ("crm", "rec-1070-org")
 """The record whose event is shown as the partner receives it: the first of the file."""
@@ -129,17 +129,11 @@ def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
     """Let SIGTERM end the demo as Ctrl-C does, so that the processes it started end too."""
-    before = signal.getsignal(signal.SIGTERM)
-    _end_by_sigterm()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _end_by_sigterm() -> None:
-    """Say so again after a relay ran in this process: it gives the signal back to the system's own handling."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _ingest(application: Application, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
@@ -162,28 +156,19 @@ def _ingest(application: Application, folder: DemoFolder, source: str | None, fi
 
 def _deliver(application: Application, name: str) -> DemoDelivery:
     """Run one target until it is caught up; one after the other, so that each rate is its own."""
-    errors: list[GoldwireError] = []
+    relays = ConfiguredRelays(application)
+    relays.check([name])
     started = time.perf_counter()
-    run_targets(
-        application,
-        [name],
-        until_caught_up=True,
-        recorder=Recorder(),
-        progress=lambda *_: None,
-        failed=lambda _, error: errors.append(error),
-    )
+    [end] = run_targets(relays, [name], until_caught_up=True)
     seconds = time.perf_counter() - started
-    _end_by_sigterm()
-    if errors:
-        raise errors[0]
-    if application.store.counts(name).pending:
-        raise KeyboardInterrupt
+    if end.error is not None:
+        raise end.error
     counts, config = application.store.counts(name), application.target_config(name)
     return DemoDelivery(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
 
 
 def _sample(application: Application, folder: DemoFolder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return one event as the partner received it, and the attributes of the golden record it speaks of."""
+    """Return one event as the partner received it, and the attributes of its golden record."""
     entity_id = application.store.find_entity(*SAMPLE)
     assert entity_id is not None, "the sample's record was ingested"
     bodies: Sequence[bytes] = [one.body for one in arrivals(folder.arrivals) if one.entity_id == entity_id]

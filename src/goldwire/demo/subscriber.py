@@ -20,7 +20,7 @@ from goldwire.targets.azure.event_hubs.target import EventHubsSettings
 
 KILL_AFTER_EVENTS = 500
 PAUSE_SECONDS = 0.002
-"""How long the subscriber rests after each event meanwhile, so that there is a middle to be killed in."""
+"""How long the subscriber rests after each event meanwhile, so that the kill meets it in mid-stream."""
 
 _PATIENCE_SECONDS = 120.0
 

@@ -1,4 +1,4 @@
-"""What a batch did to each entity it touched: one new version where anybody can see a difference, else none."""
+"""What a batch did to each entity it touched: one new version where a reader can see a difference, else none."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _live_or_deleted(entity: Entity, assemblers: dict[str, Assembler], correlati
     stored = entity.stored
     assembler = assemblers.get(entity.entity_type)
     if assembler is None:
-        return None  # its type left the model: what stands, stands
+        return None  # its type left the model: its golden record stays as it is
     state = assembler.state(entity, records)
     named = changes(None if stored is None else open_state(stored.state), state)
     if not named and stored is not None and stored.kind == "live":

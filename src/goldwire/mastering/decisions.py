@@ -26,7 +26,7 @@ class RefusedDecisionError(ValueError):
 
 
 def digest(decision: Decision) -> bytes:
-    """Return 16 bytes that tell a decision from every other; where it was read does not count."""
+    """Return 16 bytes that distinguish a decision from every other; its origin does not count."""
     return blake2b(msgspec.json.encode(replace(decision, origin="")), digest_size=16).digest()
 
 
@@ -159,7 +159,7 @@ class Decisions:
         self._unit.unmerges += 1
 
     def _home(self, home: str | None, entity: Entity, record: Record) -> Entity:
-        """Where a record goes that is split off: its home where that is free, else a new entity."""
+        """Return the entity for a record that is split off: its home where that is free, else a new one."""
         if home is not None:
             self._unit.load_entities([home])
             known = self._unit.entities.get(home)
@@ -177,7 +177,7 @@ class Decisions:
 
 
 def _moment(decision: Decision, entity: Entity) -> str:
-    """When a decision counts: one without a time of its own after all that was said and decided before."""
+    """Return when a decision counts: one without a time of its own counts after all facts and decisions before."""
     at = decision.decided_at
     if not decision.dated_here:
         return at

@@ -1,4 +1,4 @@
-"""The door of this room: a batch of facts and decisions becomes the new versions of the golden records they change."""
+"""Masters a batch: facts and decisions become the new versions of the golden records that they change."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class IngestResult(Struct):
 
 
 class Mastering:
-    """Masters facts under one model. Holds no state between batches: that is the store's.
+    """Masters facts under one model. It holds no state between batches; the store does.
 
     Args:
         model: entity types, their match rules and survivorship.
@@ -60,7 +60,7 @@ class Mastering:
         self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
 
     def apply(self, entries: Sequence[Fact | Decision], workspace: Workspace, correlation_id: str) -> IngestResult:
-        """Take a batch in, within one transaction of the store.
+        """Master a batch, within one transaction of the store.
 
         Several changes of one entity in a batch commit one version: the net effect. The order of facts does not matter; a
         decision is about what stands when its turn comes.

@@ -137,7 +137,7 @@ def external_ids_bytes(refs: Sequence[ExternalId]) -> bytes:
 
 
 def changes(old: State | None, new: State) -> str:
-    """Name what anybody can see changed; a newer `lastSeen` alone is nothing.
+    """Name the visible changes; a newer `lastSeen` alone is none.
 
     Returns:
         Attribute names and `@approval`, `@edges`, `@ids`, `@status`, sorted and joined by commas.
@@ -171,7 +171,7 @@ def _attribute_changes(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> li
 
 
 def _same_but_seen(before: bytes, after: bytes) -> bool:
-    """Whether two attributes differ in nothing but `lastSeen`, which stands at a fixed place after `confidence`."""
+    """Return whether two attributes differ in nothing but `lastSeen`, which stands at a fixed place after `confidence`."""
     if len(before) != len(after):
         return False  # all times are of one length
     begin = before.index(_LAST_SEEN) + len(_LAST_SEEN)

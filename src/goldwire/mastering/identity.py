@@ -1,6 +1,6 @@
 """Which records are one entity: those with one external id, one id from an upstream hub, or one match key.
 
-Links only ever unite: a later change of a key splits nothing, only a steward does, and what a steward split stays apart. Work
+Links only unite: a later change of a key splits nothing, only a steward splits, and what a steward split stays apart. Work
 and look-ups grow linearly with the batch: a key links its records to one anchor, never each to each.
 """
 
@@ -28,7 +28,7 @@ Node = ExternalId | str
 def founding_id(key: bytes, ref: ExternalId, attempt: int = 0) -> str:
     """Return the id of the entity that a record founds: keyed BLAKE2b (RFC 7693), 128 bits.
 
-    Without the key nobody can tell which record an id was made from, not even by trying all of them (docs/adr/0014).
+    Without the key no reader can find the record an id was made from, even by trying all of them (docs/adr/0014).
 
     Args:
         key: the store's (`Workspace.entity_key`).
@@ -171,7 +171,7 @@ class Identity:
         if not several:
             return
         self._unit.load_members(entity for entities in several for entity in entities)
-        # The groups are disjoint, but the roots are a set: their order must not show.
+        # The groups are disjoint, but the roots are a set: their order must have no effect.
         for entities in sorted((sorted(each, key=_rank) for each in several if len(each) > 1), key=lambda each: _rank(each[0])):
             survivor = entities[0]
             for loser in entities[1:]:
@@ -221,6 +221,6 @@ def _by_keys(
 
 
 def _rank(entity: Entity) -> tuple[bool, tuple[str, ExternalId], str]:
-    """Who survives a merge, lowest first: an id that a hub gave, then the earliest founded, then the first by external id."""
+    """Return who survives a merge, lowest first: an id of a hub, then the earliest founded, then the first external id."""
     first = min(((record.founded, record.ref) for record in entity.records().values()), default=_NOBODY)
     return entity.entity_id.startswith(OWN_PREFIX), first, entity.entity_id

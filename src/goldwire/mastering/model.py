@@ -53,7 +53,7 @@ class Golden(Struct, frozen=True, forbid_unknown_fields=True):
     required: tuple[str, ...] = ()
     """Attributes that must have a value."""
     minimum_systems: Annotated[int, Meta(ge=1)] = 1
-    """How many systems must have spoken of it."""
+    """How many systems must have facts about the record."""
 
 
 class EntityType(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Checks a model for what its types alone cannot say: names that point nowhere, rules without what they need."""
+"""Checks a model for what its types alone cannot check: names that point nowhere, rules without what they need."""
 
 from __future__ import annotations
 

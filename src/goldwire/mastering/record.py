@@ -72,11 +72,11 @@ class Record:
         self.floors: dict[str, str] = {}
         """Relation to the time before which its edges no longer count."""
         self.changed = False
-        """It must be saved."""
+        """Whether it must be saved."""
         self.claims_before: dict[str, Claim] | None = None
         """The claims as stored, once an attribute that matters to a match rule has changed."""
         self.facts = 0
-        """How many facts of this batch spoke of it."""
+        """How many facts of this batch were about it."""
 
     @property
     def alive(self) -> bool:

@@ -2,7 +2,7 @@
 
 Two passes over the living entities, a bounded batch in each transaction. The first gives every record the match keys of the
 present rules; only when all have them, the second links those that share one and commits what changes. So the outcome does
-not depend on which record comes first, and a pass that was cut off is simply done again (docs/adr/0015).
+not depend on which record comes first, and a pass that was cut off is done again (docs/adr/0015).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Revised(Struct):
 class Remaster:
     """Masters again under one model what is in the store. Holds no state between batches.
 
-    Links only unite, here as in ingest: a rule that became stricter splits nothing. What stewards decided holds.
+    Links only unite, as in ingest: a rule that became stricter splits nothing. Stewards' decisions stay in force.
 
     Args:
         model: entity types, their match rules and survivorship.

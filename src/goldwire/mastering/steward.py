@@ -1,6 +1,6 @@
 """What stewards decided about an entity, kept by the entity they decided it about, so that an unmerge gives it back.
 
-Two decisions about the same thing: the later one holds, whatever order they came in.
+Two decisions about the same thing: the later one holds, in any order of arrival.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which of several systems' values of one attribute becomes the golden one. Total, and free of the order of facts."""
+"""Chooses the golden value of one attribute among several systems' values. It always decides, in any order of facts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
         systems: for `source_priority`, most trusted first; a system that is not named comes last.
     """
     ranks = [_by_system(systems) if rule == "source_priority" else _RANKS[rule] for rule in rules]
-    # What follows `most_recent` at once is what breaks its ties anyway.
+    # The rules right after `most_recent` break its ties anyway.
     if tuple(rules[:1]) == ("most_recent",) and set(rules) <= {"most_recent", "highest_confidence"}:
         return most_recent
 
@@ -49,7 +49,7 @@ def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
 
 
 def most_recent(candidates: Sequence[Candidate]) -> Candidate:
-    """Return the most recent, then the most confident; the first of equals. The usual rule, without the general one's cost."""
+    """Return the most recent, then the most confident; the first of equals. The usual rule; cheaper than the general one."""
     winner = candidates[0]
     at, confidence, _ = winner[0]
     for candidate in candidates[1:]:

@@ -19,7 +19,7 @@ class Entity:
         self.entity_id = entity_id
         self.entity_type = entity_type
         self.absorbed = False
-        """Another entity was merged into it in this batch, so its id must be found."""
+        """Another entity was merged into it in this batch, so a look-up of that id must find it."""
         self.stored = stored
         """As the store has it; None before its first version."""
         self.merged_into = stored.merged_into if stored is not None and stored.kind == "merged" else None
@@ -117,7 +117,7 @@ class UnitOfWork:
         return entity
 
     def get_or_create(self, entity_id: str, entity_type: str) -> Entity:
-        """Return the entity of an id that was loaded; without a version it comes into being, without records."""
+        """Return the entity of an id that was loaded; without a version the method creates it, without records."""
         entity = self.resolve(entity_id)
         if entity is None:
             entity = self.entities[entity_id] = Entity(entity_id, entity_type, None)
@@ -175,9 +175,9 @@ class UnitOfWork:
         survivor.absorbed = True
         self.touch(loser)
         self.touch(survivor)
-        # Whoever was held apart from the loser is held apart from what it is part of now.
+        # An entity that was held apart from the loser is held apart from the survivor now.
         others = {low if high == loser.entity_id else high for low, high in apart if loser.entity_id in {low, high}}
-        # Two that are held apart may both be merged in one batch, each into another one.
+        # One batch may merge two entities that are held apart, each into another one.
         others |= {found.entity_id for found in map(self.resolve, others) if found is not None}
         pairs = [pair(survivor.entity_id, other) for other in others if other != survivor.entity_id]
         if pairs:

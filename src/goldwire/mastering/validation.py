@@ -1,4 +1,4 @@
-"""Which facts are taken: only what the model knows, and what does not contradict who a record is."""
+"""Decides which facts are taken: those that the model knows and that do not contradict a record's identity."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Admission:
         self._new_types: dict[ExternalId, str] = {}
 
     def known(self, fact: Fact) -> bool:
-        """Whether the model knows all that a fact names."""
+        """Return whether the model knows all that a fact names."""
         entity_type = self._model.types.get(fact.entity_type)
         if entity_type is None:
             return self._refuse(
@@ -57,7 +57,7 @@ class Admission:
         self._unit.load_entities({fact.entity_id for fact in facts if fact.entity_id is not None})
 
     def fits(self, fact: Fact, ref: ExternalId) -> bool:
-        """Whether a fact is of the type that its record and the hub's entity have."""
+        """Return whether a fact is of the type that its record and the hub's entity have."""
         record = self._unit.records.get(ref)
         entity_type = record.entity_type if record else self._new_types.setdefault(ref, fact.entity_type)
         if entity_type != fact.entity_type:

@@ -19,7 +19,7 @@ ChangeKind = Literal["live", "deleted", "merged", "erased"]
 
 @shows("ref", "entity_type", "entity_id")
 class StoredRecord(NamedTuple):
-    """What one system has said of one record so far; `body` belongs to mastering, the store does not look inside."""
+    """What one system has said of one record so far; `body` belongs to mastering; the store does not read it."""
 
     ref: ExternalId
     entity_type: str
@@ -29,7 +29,7 @@ class StoredRecord(NamedTuple):
 
 @shows("entity_id", "entity_type", "version", "kind")
 class StoredEntity(NamedTuple):
-    """The head of one entity. `steward` belongs to mastering (overrides, approval), the store does not look inside."""
+    """The head of one entity. `steward` belongs to mastering (overrides, approval); the store does not read it."""
 
     entity_id: str
     entity_type: str
@@ -50,9 +50,9 @@ class Living(NamedTuple):
 
 
 class KeyOwner(NamedTuple):
-    """Who has a match key: how many records, and one entity among theirs (the lowest entity id)."""
+    """The owners of a match key: how many records, and one entity among theirs (the lowest entity id)."""
 
-    count: int  # type: ignore[assignment]  # shadows tuple.count, which nobody wants here
+    count: int  # type: ignore[assignment]  # shadows tuple.count, which no caller uses here
     entity_id: str
 
 
@@ -80,7 +80,7 @@ class Workspace(Protocol):
         """The store's own secret, 32 random bytes made when it was created: ids of new entities are made with it.
 
         Raises:
-            StoreCorruptError: it is gone. Nothing may be founded then: a record could get a second id.
+            StoreCorruptError: it is gone. Mastering must create no entity then: a record could get a second id.
         """
         ...
 
@@ -110,7 +110,7 @@ class Workspace(Protocol):
         ...
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:
-        """Who has these match keys (16 bytes each), as far as anybody has."""
+        """The owners of these match keys (16 bytes each), where there are any."""
         ...
 
     def apart(self, entity_ids: Collection[str]) -> set[tuple[str, str]]:
@@ -142,7 +142,7 @@ class Workspace(Protocol):
         ...
 
     def save_steward(self, entity_id: str, steward: bytes) -> None:
-        """Replace the steward part of a head without a new version (it changed nothing that anybody sees)."""
+        """Replace the steward part of a head without a new version (no reader sees a change)."""
         ...
 
     def commit_changes(self, changes: Iterable[Change]) -> int:

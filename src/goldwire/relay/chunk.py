@@ -22,7 +22,7 @@ Bases = Mapping[str, bytes]
 
 
 def wants_base(contract: CompiledContract, held: Control | None) -> bool:
-    """Say whether the next event of an entity may be a delta, for which the state at the held version is needed."""
+    """Return whether the next event of an entity may be a delta, which needs the state at the held version."""
     return contract.delta and held is not None and held.presence == "in" and held.revision == contract.revision
 
 
@@ -61,7 +61,7 @@ class Chunk:
         """What the target took."""
 
     def hold(self, entity_ids: Collection[str]) -> None:
-        """Let what comes of these entities wait: they are under replay."""
+        """Let later changes of these entities wait: they are under replay."""
         for entity_id in entity_ids:
             self._blocked.setdefault(entity_id, False)
 
@@ -138,7 +138,7 @@ class Chunk:
             self._open(policy.decide(self._first_attempt(row), outcome, sent_at))
 
     def settlement(self, target: str, epoch: int, reach: int, stop: str | None) -> Settlement:
-        """Return all that the chunk did, and up to where may be sent after it."""
+        """Return all that the chunk did, and the position up to which the relay may send after it."""
         return Settlement(
             target=target,
             epoch=epoch,

@@ -1,7 +1,6 @@
 """How a relay reaches what it waits for: a target behind a guard, opened until it answers; the store; and a stop.
 
-Targets are written by third parties. Whatever one raises, forgets or answers in a wrong type, the relay can go on: it must cost
-its own items some attempts, never the process of all others.
+Third parties write targets. A faulty one costs its own items some attempts, never the process of all others.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ class Connection:
     Args:
         target: the target itself.
         timeout_seconds: for each of its verbs.
-        observer: told of what the relay goes on without.
+        observer: gets a report of each fault that the relay tolerates.
         stop: ends the wait for a target that is slow to open.
     """
 
@@ -125,7 +124,7 @@ class Connection:
             return False
 
     async def close(self) -> None:
-        """Disconnect. What fails here is reported and not raised, or it would hide why the relay ends."""
+        """Disconnect. It reports an error and does not raise it, which would hide why the relay ends."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._target.close()
@@ -245,7 +244,7 @@ def _why(error: Exception) -> str:
 
 
 def _cancelled_from_outside() -> bool:
-    """Whether somebody cancelled this task; else it was work of the target's own that was cancelled."""
+    """Return whether this task was cancelled; else work of the target's own was."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -264,5 +263,5 @@ def _sound(answer: Outcome) -> Outcome:
 
 
 def _is_a_wait(wait_seconds: object) -> bool:
-    # A wait of nothing, asked for again and again, would let the relay run hot.
+    # A wait of zero, asked for again and again, would let the relay spin.
     return isinstance(wait_seconds, int | float) and 0.0 < wait_seconds < inf

@@ -32,7 +32,7 @@ class ContractRevisions:
         """Those that seal positions, by where they begin to."""
 
     def refresh(self, revisions: Sequence[Revision]) -> bool:
-        """Take note of what has been applied since, and return whether anything was.
+        """Read what has been applied since, and return whether anything was.
 
         Raises:
             ConfigError: nothing was ever applied to this target.
@@ -61,7 +61,7 @@ class ContractRevisions:
         return self._revisions[-1].revision if self._revisions else 0
 
     def misses(self, newest: int) -> bool:
-        """Say whether `refresh` has something to take note of.
+        """Return whether `refresh` has something to read.
 
         Args:
             newest: the number of the newest revision in the store; 0: there is none, which `refresh` reports.
@@ -73,7 +73,7 @@ class ContractRevisions:
         return self._compiled(next(revision for revision in self._revisions if revision.revision == number))
 
     def without_reports(self) -> ContractRevisions:
-        """Return the same contracts, which do not report a `where` without a result; no revision is read yet."""
+        """Return unread revisions of the same contracts that report no `where` without a result."""
         return ContractRevisions(self._target, self._compile)
 
     def last_position_of(self, seq: int, upto: int) -> int:

@@ -64,7 +64,7 @@ class LaneWork:
         self._end(delivery, FILTERED)
 
     def superseded(self, delivery: OpenDelivery) -> None:
-        """End a delivery that the target has already gone past."""
+        """End a delivery whose version the target already holds, or a newer one."""
         self._end(delivery, SUPERSEDED)
 
     def delivered(self, delivery: OpenDelivery, control: Control) -> None:

@@ -1,4 +1,4 @@
-"""What the relay tells the outside: one wide log line for each attempt, and the metrics.
+"""What the relay reports to the outside: one wide log line for each attempt, and the metrics.
 
 A log line names positions, entities, versions, outcomes and times; never an attribute or what a target answered in full.
 """
@@ -100,7 +100,7 @@ class Observer:
         self._recorder.gauge(metrics.REPLAYING, self._target, value=int(open_now))
 
     def where_failed(self, reason: str) -> None:
-        """A `where` had no result for a record; each kind of reason is logged once, the count is a metric."""
+        """A `where` had no result for a record; it logs each kind of reason once, and counts all in a metric."""
         self._recorder.count(metrics.WHERE_ERRORS, self._target)
         if reason not in self._where_errors and self._standard.isEnabledFor(logging.WARNING):
             self._where_errors.add(reason)

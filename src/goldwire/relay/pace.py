@@ -1,6 +1,6 @@
 """When to send and when to wait: backoff with jitter, the circuit breaker, and the cap on dead letters.
 
-Arithmetic only: it is told the time and never sleeps, so a test needs no waiting.
+Arithmetic only: it gets the time as an argument and never sleeps, so a test needs no waiting.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Breaker:
         self._probe_out = False
 
     def admits(self, now: float) -> bool:
-        """Say whether a send might start at this monotonic time."""
+        """Return whether a send might start at this monotonic time."""
         return self._open_until is None or not (self._probe_out or now < self._open_until)
 
     def enter(self, now: float) -> bool:
-        """Let a send start at this monotonic time, or say False; while probing, the first to ask is let through alone."""
+        """Let a send start at this monotonic time, or return False; while probing, only the first caller may."""
         if not self.admits(now):
             return False
         self._probe_out = self._open_until is not None
         return True
 
     def resting(self, now: float) -> bool:
-        """Say whether nothing may be sent yet at this monotonic time."""
+        """Return whether the relay must not send yet at this monotonic time."""
         return self._open_until is not None and now < self._open_until
 
     def rest_seconds(self, now: float) -> float:
@@ -57,7 +57,7 @@ class Breaker:
 
     @property
     def closed(self) -> bool:
-        """Whether the target is believed to be well."""
+        """Whether the breaker takes the target for healthy."""
         return self._open_until is None
 
     def succeeded(self) -> None:
@@ -80,7 +80,7 @@ class Breaker:
             self._rest(now, wait_seconds)
 
     def _rest(self, now: float, wait_seconds: float | None) -> None:
-        # Sends that were in flight when the rest began add nothing to it, or many at once would make it endless.
+        # Sends in flight when the rest began do not lengthen it, or many at once would make it endless.
         self._trips += self._probe_out or self._open_until is None
         self._probe_out = False
         wait = wait_seconds if wait_seconds is not None else backoff_seconds(self._settings, self._trips, self._random)
@@ -121,7 +121,7 @@ class Throttle:
 
 
 class DeadLetterCap:
-    """Stops a target whose deliveries die in numbers: broken configuration must not dead-letter everything."""
+    """Stops a target with many dead letters: broken configuration must not dead-letter everything."""
 
     def __init__(self, settings: DeliverySettings) -> None:
         self._ratio = settings.dead_letter_ratio

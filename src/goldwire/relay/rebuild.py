@@ -1,7 +1,7 @@
 """Makes the events again that a target was sent of one entity, from the log alone, and proves them by the last one's hash.
 
 Each hash covers the hash before it. So when the last one is that of the control row, all before it are what was sent, byte for
-byte. What this does not confirm is not there (docs/adr/0040).
+byte. What this does not confirm counts as missing (docs/adr/0040).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The relay of one target: reads the log through its contract, sends, settles, and goes on until it is told to stop.
+"""The relay of one target: reads the log through its contract, sends, settles, and goes on until it is stopped.
 
 The loop alternates between an open replay, lanes that are due and the next chunk of the log. It awaits the store and the
 target once a chunk; what happens to each event of a chunk is plain code in `chunk` and `lanes`.
@@ -122,7 +122,7 @@ class Relay:
         return self._cursor
 
     async def _release(self) -> None:
-        """Give back what was declared, unless a relay before this one may have sent some of it, and nobody has settled that."""
+        """Release what was declared, unless a relay before this one may have sent some of it and no relay has settled that."""
         if self._cursor.position >= self._unclear_upto:
             await self._call(self._store.release, self._name, self._cursor.epoch)
 
@@ -137,7 +137,7 @@ class Relay:
                 return
 
     async def _work(self) -> bool:
-        """Give each its turn; False when none had anything to do."""
+        """Give each its turn; return False when none had anything to do."""
         turns = (self._work_replay, self._work_lanes, self._work_log)
         if self._breaker.closed:
             return any([await turn() for turn in turns if not self._stop.asked])
@@ -155,7 +155,7 @@ class Relay:
         return await self._replays.turn(cursor.epoch, clear=cursor.position >= self._unclear_upto)
 
     async def _wait(self, *, until_caught_up: bool) -> bool:
-        """Sleep until there may be something to do; False when there is nothing left and that ends the run."""
+        """Sleep until there may be something to do; return False when there is nothing left and that ends the run."""
         due = await self._next_due()
         delay = self._settings.poll_seconds
         if not self._breaker.resting(self._clock.monotonic()):
@@ -234,7 +234,7 @@ class Relay:
     async def _refresh_contracts(self) -> None:
         """Read the contracts again: whenever more may be sent, since one that is applied later takes effect above that.
 
-        Read any earlier, they could miss one that was applied just before and seals some of it.
+        An earlier read could miss a revision that was applied just before and seals some of it.
         """
         newest = await self._call(self._store.newest_revision, self._name)
         if self._contracts.misses(newest) and self._contracts.refresh(await self._call(self._store.revisions, self._name)):
@@ -308,7 +308,7 @@ class Relay:
         soonest = await self._next_due()
         if soonest is None or soonest <= now + self._settings.backoff_limit_seconds:
             return due
-        # So far off because the target asked for it, or else because the clock was ahead and was set back since.
+        # It is due so late because the target asked for it, or because the clock was ahead and was set back since.
         waiting = await self._due_by(inf, limit)
         return [row for row in waiting if row.reason != ASKED_TO_WAIT or (row.last_attempt_at or "") > timestamp(now)]
 
@@ -371,7 +371,7 @@ class Relay:
             self._progress(self._cursor)
 
     async def _report_standing(self) -> None:
-        """Tell the metrics where the target stands, now and then, and notice a stop that a person asked for."""
+        """Report where the target stands to the metrics, now and then, and notice a stop by a person."""
         now = self._clock.monotonic()
         if now - self._reported_at < STANDING_SECONDS:
             return
@@ -385,7 +385,7 @@ class Relay:
     async def _refuse_if_taken_over(self) -> None:
         """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.
 
-        A rewind in between withdraws open deliveries; without them a newer version of their entity would seem free to go.
+        A rewind in between withdraws open deliveries; without them the relay would send a newer version of their entity.
         """
         if (await self._stored_cursor()).epoch != self._cursor.epoch:
             raise FencedError(f"target {self._name}: it was rewound or taken over; nothing of this chunk was sent")

@@ -35,7 +35,7 @@ SLICE = 20
 """How many entities are made ready at once."""
 
 BEGUN_MAX = 500
-"""So many entities may be held back at once: where one after another fails for a passing reason, no more are begun."""
+"""The most entities held back at once: where one after another fails for a passing reason, the replay begins no more."""
 
 
 class ReplayWork:
@@ -47,7 +47,7 @@ class ReplayWork:
         source: makes the events.
         sender: the target's way out, with its pace and its breaker.
         settings: pace and limits, the same as for live traffic.
-        policy: that of the live traffic; it tells whether the target takes anything at all.
+        policy: that of the live traffic; it knows whether the target takes anything at all.
         clock, random: time and jitter.
         observer: where it is reported.
     """
@@ -91,14 +91,14 @@ class ReplayWork:
         return self._throttle.wait_seconds(now) or max(soonest - now, 0.0)
 
     async def any_open(self) -> bool:
-        """Say whether a replay is open: a run that ends when all is done must not end yet."""
+        """Return whether a replay is open: a run that ends when all is done must not end yet."""
         if self._replay is not None:
             return True
         self._looked_at = -inf
         return await self._call(self._store.open_replay, self._target) is not None
 
     async def turn(self, epoch: int, *, clear: bool) -> bool:
-        """Do some of the open replay; False when nothing was done.
+        """Do some of the open replay; return False when nothing was done.
 
         Args:
             epoch: the relay's own; a record is saved only under the newest.
@@ -128,7 +128,7 @@ class ReplayWork:
     # --- the record
 
     async def _take_up(self) -> bool:
-        """Know the open replay, if there is one, and whether it still is one."""
+        """Read the open replay, if there is one, and whether it is still open."""
         now = self._clock.monotonic()
         if self._replay is None and now - self._looked_at < LOOK_SECONDS:
             return False
@@ -162,7 +162,7 @@ class ReplayWork:
         return bool(await self._call(self._store.erased_since, tuple(self._going), self._looked_upto))
 
     async def _renew(self) -> None:
-        """Make again what is begun, since less of it may leave now; what was sent of it already stays sent."""
+        """Prepare again what is begun, since less of it may leave now; what was sent already stays sent."""
         fresh = {repeat.entity_id: repeat for repeat in (await self._gather(tuple(self._going), begun=True)).repeats}
         for old in list(self._going.values()):
             next_version = old.sent[old.place].row.version
@@ -175,7 +175,7 @@ class ReplayWork:
                 self._end(old)
 
     async def _save(self, state: ReplayState = "open", reason: str = "") -> bool:
-        """Write the record down; False when a person cancelled it meanwhile, and nothing more may be sent of it."""
+        """Save the record; return False when a person cancelled the replay meanwhile, and it must send nothing more."""
         assert self._replay is not None, "there is a replay"
         ended_at = None if state == "open" else timestamp(self._clock.now())
         replay = replace(self._replay, state=state, reason=reason, begun=tuple(self._going), ended_at=ended_at)
@@ -189,7 +189,7 @@ class ReplayWork:
         return True
 
     def _drop(self) -> None:
-        """Have no replay in hand: what was held goes on at once."""
+        """Drop the replay: its entities' live deliveries go on at once."""
         self._replay = None
         self._going.clear()
         self._looked_at = -inf

@@ -1,4 +1,4 @@
-"""Whether an event that was sent once may leave again: the present contract decides, on what the event really carries."""
+"""Decides whether an event that was sent once may leave again: by the present contract, on what the event really carries."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _attributes_shown(carried: _Content, shown: _Content, shape: Shape, present:
     masks = present.masks[shape.entity_type]
     now = shown.changes.attributes
     for name, entry in carried.changes.attributes.items():
-        # One that the record no longer had is carried as a removal: its name, and no value.
+        # The event carries one that the record no longer had as a removal: its name, and no value.
         if name not in visible or (name in masks and name in now and now[name] != entry):
             return False
     return True

@@ -1,4 +1,4 @@
-"""What a replay would come to, without sending or writing anything: the dry run."""
+"""The dry run of a replay: what it would send, without sending or writing anything."""
 
 from __future__ import annotations
 

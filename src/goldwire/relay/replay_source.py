@@ -1,4 +1,4 @@
-"""Where a replay's events come from: entity by entity, made again, proven, and cut down to what may leave and was asked for."""
+"""Where a replay's events come from: entity by entity, made again, proven, and reduced to what may leave and was asked for."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ class ReplaySource:
             if unclear is None:
                 free.append(entity_id)
             elif lane[0].state == "dead":
-                # The dead one holds up the lane, also where it is a later one that may have arrived.
+                # The dead one holds up the lane, also where a later one may have arrived.
                 found.blocked.append(ReplayFailure(entity_id, unclear.version, DEAD_AND_UNCLEAR.format(seq=lane[0].seq)))
             else:
                 found.waiting.append(entity_id)

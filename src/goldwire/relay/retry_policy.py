@@ -111,7 +111,7 @@ class RetryPolicy:
         )
         if type(outcome) is Rejected:
             return self._dead(attempted)
-        # Only a failure beside which the target took other work speaks against the event; an outage kills nothing.
+        # A failure counts against the event only if the target took other work since; an outage kills nothing.
         struck = type(outcome) is not Throttled and self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
         strikes = attempted.strikes + struck
         if strikes >= self._settings.max_attempts:

@@ -177,15 +177,15 @@ class Sender:
     async def _admitted(self, count: int) -> bool:
         """Wait for the rate limit; False when a stop or the breaker keeps this send back.
 
-        A probing breaker lets one send through, the one that finds nobody else probing. It is asked again after the wait:
-        another send may have been told meanwhile to leave the target alone.
+        A probing breaker lets one send through, the one that finds no other send probing. It is asked again after the wait:
+        another send may have opened it meanwhile.
         """
         if self._limiter is not None and self._breaker.admits(self._clock.monotonic()):
             await self._stop.unless(self._limiter.acquire(count))
         return not self._stop.asked and self._breaker.enter(self._clock.monotonic())
 
     def _note(self, answers: list[Outcome], now: float) -> list[Outcome]:
-        """Tell the breaker, and return the answers with no wait longer than the settings allow."""
+        """Report to the breaker, and return the answers with no wait longer than the settings allow."""
         throttled = [answer for answer in answers if type(answer) is Throttled]
         if throttled:
             asked = max((t.wait_seconds for t in throttled if t.wait_seconds is not None), default=None)

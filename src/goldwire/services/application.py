@@ -21,7 +21,7 @@ from goldwire.mastering.model import Model
 from goldwire.services.contract_documents import AppliedContracts, document
 from goldwire.targets import registry
 from goldwire.targets.base import Target
-from goldwire.targets.settings import Settings
+from goldwire.targets.settings import Settings, paths_of
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
@@ -62,6 +62,19 @@ class Application:
         """
         require_assertions()
         return cls(load(file))
+
+    def with_configuration(self, loaded: Loaded) -> Self:
+        """Return what another configuration of the same store describes; the store is shared, and closed by this one.
+
+        Raises:
+            ConfigError: it names another store.
+        """
+        before, after = (one.path(one.config.store.path) for one in (self.loaded, loaded))
+        if before != after:
+            raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
+        fresh = type(self)(loaded, self.clock)
+        fresh.__dict__["store"] = self.store
+        return fresh
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +159,7 @@ class Application:
 
         Args:
             name: the target.
-            where_failed: told why, each time that a `where` has no result.
+            where_failed: called with the reason, each time that a `where` has no result.
         """
         from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
@@ -165,7 +178,7 @@ class Application:
     def settings(self, name: str) -> Settings:
         """Return a target's settings with every reference resolved.
 
-        A setting named `path`, `..._path` or `..._file`, and the file of a `sqlite:///` address, starts at the folder of the
+        A setting that its kind declares as a path, and the file of a `sqlite:///` address, starts at the folder of the
         configuration, wherever the command is run.
 
         Raises:
@@ -174,8 +187,9 @@ class Application:
         config = self.target_config(name)
         where = self.loaded.where("targets", name, "settings")
         plain = self.loaded.references.resolve(config.settings, where)
+        paths = paths_of(registry.settings_type(config.kind))
         for key, value in plain.items():
-            if key == "path" or (value and key.endswith(("_path", "_file"))):
+            if value and key in paths:
                 plain[key] = str(self.loaded.path(value))
             elif isinstance(value, str) and value.startswith(_SQLITE) and not value.startswith((_SQLITE + "/", _SQLITE + ":")):
                 plain[key] = _SQLITE + str(self.loaded.path(value.removeprefix(_SQLITE)))

@@ -32,9 +32,9 @@ class ApplyResult(Struct, frozen=True):
     settings: Change
     """Of kind, settings, start and delivery: these count from the next `goldwire run` on."""
     sealed_before: int = 0
-    """Positions not dealt with yet that the revision before still seals: whoever tightens a contract must know of them."""
+    """Open positions that the revision before still seals: a person who tightens a contract must know of them."""
     warnings: tuple[str, ...] = ()
-    """What is allowed, and does something that its author may not expect."""
+    """What is allowed, but has an effect that its author may not expect."""
 
     @property
     def takes_effect(self) -> str:

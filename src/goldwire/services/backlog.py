@@ -11,7 +11,7 @@ _LOOKED_AT = 100
 
 FIRST_LOOK_SECONDS = 1.0
 FIRST_WORD_SECONDS = 10.0
-"""A target that got no further for so long is spoken of; then after twice as long each time, up to"""
+"""The command reports a target without progress after so long; then after twice as long each time, up to"""
 RAREST_WORD_SECONDS = 300.0
 
 
@@ -20,12 +20,12 @@ class Behind(Struct, frozen=True):
 
     pending: int
     reason: str
-    """What it said last of a delivery that will be tried again; empty where it said nothing."""
+    """Its last answer to a delivery that will be tried again; empty where it gave none."""
     attempts: int
     """How often that one was sent."""
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The same in words."""
         last = f"; the last attempt failed: {self.reason}" if self.reason else ""
         return f"{self.pending:,} pending{last}"

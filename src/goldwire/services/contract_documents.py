@@ -95,7 +95,7 @@ class AppliedContracts:
         target: its name.
 
     A revision seals with the keys that it was applied with and with no others: another key would make other events of what may
-    have been sent already, and change every masked value without anybody having asked for it.
+    have been sent already, and change every masked value without a request.
     """
 
     def __init__(self, loaded: Loaded, target: str) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters: what there is, what the target said of each, and the two ways out."""
+"""Dead letters: the list, the target's answer to each, and the two ways out."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     due_at: float
     """POSIX seconds."""
     reason: str
-    """What the target said last; never a value of the record."""
+    """The target's last answer; never a value of the record."""
     revision: int
     """The contract revision that sealed it last."""
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
+import msgspec
 from msgspec import Struct, field
 
 from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.native import NativeReader
 from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
+from goldwire.capture.source_spec import MEBIBYTE
 from goldwire.errors import InputError
 from goldwire.mastering.engine import IngestResult
 from goldwire.services.application import Application
@@ -87,6 +90,36 @@ def ingest_files(
         return intake.result
 
 
+def ingest_native(
+    application: Application, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None
+) -> Ingested:
+    """Take facts and decisions in that a program holds, in one transaction.
+
+    Args:
+        application: what one configuration describes.
+        rows: each what a JSON line of Goldwire's own format would hold.
+        correlation_id: travels with every change; a new one unless given.
+
+    Raises:
+        InputError: a row cannot be written as JSON; nothing was committed.
+        ConfigError: the model contradicts itself.
+        StoreBusyError, StoreFullError: nothing was committed.
+    """
+    with RejectsWriter(None) as writer:
+        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, None)
+        application.keep_time_rising()
+        note_mastered(application)
+        reader = NativeReader(application.clock.now(), MEBIBYTE)
+        try:
+            lines = [msgspec.json.encode(row) for row in rows]
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise InputError(f"a row cannot be written as JSON: {error}") from None
+        found = [reader.read(line, f"row {number}") for number, line in enumerate(lines, 1)]
+        intake.take(found, max(len(found), 1))
+        intake.result.position = application.store.position()
+        return intake.result
+
+
 def take_batch(application: Application, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
     """Master one batch and commit what it changes, in one transaction.
 
@@ -140,7 +173,7 @@ class _Intake:
         self._progress = progress
 
     def take(self, rows: Iterable[Fact | Decision | Rejected | InputError], batch_size: int) -> None:
-        """Take rows in, a batch at a time; an error among them is raised once what came before it is committed."""
+        """Take rows in, a batch at a time; it raises an error among them once what came before is committed."""
         batch: list[Fact | Decision] = []
         broken: InputError | None = None
         for row in rows:
@@ -184,7 +217,7 @@ class _Intake:
 
 
 def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Decision | Rejected | InputError]:
-    """Hand on a reader's error as its last row, so that what came before it can be committed first."""
+    """Yield a reader's error as its last row, so that the caller commits what came before it first."""
     try:
         yield from rows
     except InputError as error:
@@ -192,7 +225,7 @@ def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Deci
 
 
 def count_lines(files: Sequence[Path]) -> int | None:
-    """Return about how many rows there are, for a progress bar; None where that cannot be told quickly."""
+    """Return about how many rows there are, for a progress bar; None where that cannot be known quickly."""
     total = 0
     for file in files:
         if file.suffix in (".parquet", ".pq") or not file.is_file():

@@ -1,4 +1,4 @@
-"""Finding in the store what a person names on the command line; what is not there is said with the nearest that is."""
+"""Finds in the store what a person names on the command line; an error about a missing name gives the nearest known one."""
 
 from __future__ import annotations
 

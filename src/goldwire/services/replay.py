@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -13,16 +12,22 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.capture import values
+from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
 from goldwire.services.application import Application
 from goldwire.services.lookup import cursor_of, history_of
-from goldwire.services.placement import keep_settings
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
+    from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.run import Supervisor
+
+LOOK_SECONDS = 0.1
+"""How often it is looked how far a replay is."""
 
 
 def moment(text: str, option: str) -> str:
@@ -32,15 +37,13 @@ def moment(text: str, option: str) -> str:
         InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
     """
     try:
-        written = datetime.fromisoformat(text)
-        aware = written if written.tzinfo is not None else written.replace(tzinfo=UTC)
-        return timestamp(aware.timestamp())
-    except (ValueError, OverflowError):
+        return values.moment(text)
+    except values.RefusedError:
         raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
 
 
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a person asked for, as it was written on the command line."""
+class ReplayRequest(Struct, frozen=True, kw_only=True):
+    """What is to be repeated: one beginning and one end at most; without any, all that the target was sent."""
 
     since: str | None = None
     """A moment, see `moment`; what was committed then is included,"""
@@ -60,7 +63,7 @@ class Asked(Struct, frozen=True, kw_only=True):
     """A CEL expression."""
 
 
-def select(application: Application, target: str, asked: Asked) -> Selection:
+def select(application: Application, target: str, asked: ReplayRequest) -> Selection:
     """Return what a person asked for as positions.
 
     Raises:
@@ -89,7 +92,7 @@ def select(application: Application, target: str, asked: Asked) -> Selection:
     return Selection(after, upto, bounded, ids, asked.where, attributes)
 
 
-def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+def _ends(application: Application, asked: ReplayRequest, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
     """Return the position after which to begin, and the last one, None where no end was given."""
     store = application.store
     after, upto = 0, asked.to_seq
@@ -117,7 +120,7 @@ def _ends(application: Application, asked: Asked, histories: Sequence[list[LogRo
 def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
     """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
 
-    That a record is repeated tells the target something about the values that decided it (docs/adr/0010).
+    A repeated record shows the target something of the values that decided it (docs/adr/0010).
     """
     from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
 
@@ -174,27 +177,55 @@ def plan(
     return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
 
 
-def carry_out(application: Application, replay: Replay, told: Callable[[Replay], None]) -> bool:
-    """Run the target's relay until the replay has ended; False where another process runs it, which carries it out.
+def runs_elsewhere(store: Store, target: str) -> bool:
+    """Say whether another process runs a target's relay; it carries out the target's replays."""
+    try:
+        with store.lock_target(target):
+            return False
+    except StoreBusyError:
+        return True
+
+
+async def carry_out(
+    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None = None
+) -> None:
+    """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
+
+    A relay that is asked to end before leaves the replay open, and the next relay of the target goes on with it.
 
     Args:
-        application: what one configuration describes.
+        supervisor: runs the relay; not `until_caught_up`.
+        relays: what it runs.
         replay: its record.
-        told: called with the record after each turn.
+        reported: called with the record now and then, and when it has ended.
 
     Raises:
-        TargetStoppedError, ConfigError: the target cannot be delivered to.
+        GoldwireError: the relay ended with an error.
     """
-    from goldwire.services.run import run_replay  # noqa: PLC0415 - a replay that waits for another process needs none
+    async with supervisor:
+        supervisor.start(replay.target)
+        following = asyncio.create_task(_follow(supervisor, relays, replay, reported))
+        try:
+            ends = await supervisor.wait()
+        finally:
+            following.cancel()
+    for end in ends:
+        if end.error is not None:
+            raise end.error
 
-    try:
-        with application.store.lock_target(replay.target):
-            pass
-    except StoreBusyError:
-        return False
-    keep_settings(application, replay.target)
-    run_replay(application, replay, told)
-    return True
+
+async def _follow(
+    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None
+) -> None:
+    """Let the relay end when no replay of the target is open: a person who asked for another one meanwhile relies on it."""
+    any_open = True
+    while any_open:
+        await relays.clock.sleep(LOOK_SECONDS)
+        records = await supervisor.call(relays.store.replays, replay.target)
+        if reported is not None:
+            reported(next(record for record in records if record.id == replay.id))
+        any_open = any(record.state == "open" for record in records)
+    supervisor.end()
 
 
 def _who() -> str:

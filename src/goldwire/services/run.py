@@ -1,169 +1,284 @@
-"""Runs the relays of several targets in this process until they are caught up, stopped, or told to end."""
+"""Runs the relays of several targets side by side: starts, stops and resumes each, and follows the configuration.
+
+It knows no terminal and no signals; the doors do.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
+from types import TracebackType
+from typing import Literal, Self
 
 from msgspec import Struct
 
-from goldwire.changelog.replays import Replay
 from goldwire.changelog.rows import Cursor
-from goldwire.errors import GoldwireError
+from goldwire.config.reader import Loaded
+from goldwire.errors import GoldwireError, TargetStoppedError
 from goldwire.relay.connection import StoreCall
-from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
-from goldwire.services.application import Application
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
-from goldwire.services.garbage_collection import rare_collection
-from goldwire.services.placement import placement_guard
+from goldwire.services.lookup import cursor_of
+from goldwire.services.relays import ConfiguredRelays, RelayTerms
 
 Progress = Callable[[str, Cursor], None]
-
-REPLAY_LOOK_SECONDS = 0.1
-"""How often who waits for a replay looks how far it is."""
+RelayState = Literal["running", "ended", "stopped", "failed"]
 
 
-class Ended(Struct, frozen=True):
+class RelayEnd(Struct, frozen=True):
     """How the relay of one target ended."""
 
     target: str
     error: GoldwireError | None
 
 
-def run_targets(
-    application: Application,
-    names: Sequence[str],
-    *,
-    until_caught_up: bool,
-    recorder: Recorder,
-    progress: Progress,
-    failed: Callable[[str, GoldwireError], None],
-    waiting: Callable[[str, Behind], None] | None = None,
-) -> list[Ended]:
-    """Deliver to these targets, each at its own pace; one that fails does not hold up the others.
+class RelayStatus(Struct, frozen=True):
+    """What the supervisor does for one target."""
 
-    SIGTERM or SIGINT ends gracefully: what is in flight is settled. A second one ends at once; what was sent and not
-    settled is sent again next time, identically.
-
-    Args:
-        application: what one configuration describes.
-        names: the targets.
-        until_caught_up: end when nothing is pending; otherwise go on until a signal.
-        recorder: where metrics go.
-        progress: called after each settlement.
-        failed: called at once when a target ends with an error.
-        waiting: called now and then, with `until_caught_up`, of a target that gets no further.
-
-    Raises:
-        KeyboardInterrupt: a second signal came.
-    """
-    work = _Run(application, names, until_caught_up, recorder, progress, failed, waiting)
-    with rare_collection(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(work.all())
+    target: str
+    state: RelayState | None
+    """`ended`: it was caught up, or asked to end; None: it was never started."""
+    error: str | None
+    """Why it is stopped or has failed."""
 
 
-def run_replay(application: Application, replay: Replay, told: Callable[[Replay], None]) -> None:
-    """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
+class Reloaded(Struct, frozen=True):
+    """What a new configuration changed, by the names of targets."""
 
-    SIGTERM or SIGINT ends gracefully; the replay stays open, and the next relay of the target goes on with it.
-
-    Args:
-        application: what one configuration describes.
-        replay: its record.
-        told: called with the record now and then, and when it has ended.
-
-    Raises:
-        GoldwireError: the relay ended with an error.
-        KeyboardInterrupt: a second signal came.
-    """
-    names, until_caught_up = [replay.target], False
-    work = _Run(application, names, until_caught_up, Recorder(), _unheard, _unheard, None)
-    work.awaited = replay, told
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        for ended in runner.run(work.all()):
-            if ended.error is not None:
-                raise ended.error
-
-
-def _unheard(*_: object) -> None:
-    """Tell nobody."""
+    started: list[str]
+    ended: list[str]
+    """They are no longer configured."""
+    restarted: list[str]
+    """Their settings are others now."""
 
 
 class _Run:
-    awaited: tuple[Replay, Callable[[Replay], None]] | None = None
-    """End when this replay has ended."""
+    """One relay, and the task that runs it."""
+
+    def __init__(self, relay: Relay, terms: RelayTerms, task: asyncio.Task[RelayEnd]) -> None:
+        self.relay = relay
+        self.terms = terms
+        self.task = task
+
+    @property
+    def running(self) -> bool:
+        return not self.task.done()
+
+    @property
+    def end(self) -> RelayEnd | None:
+        """How it ended; None while it runs, and where it was cancelled."""
+        return None if self.running or self.task.cancelled() else self.task.result()
+
+
+class Supervisor:
+    """Runs relays on the running event loop, each at its own pace; one that fails does not hold up the others.
+
+    A context manager: as it ends, so do the relays, gracefully. To cancel the task that waits for that ends them at once. What
+    was sent and not settled then is sent again next time, identically.
+
+    Args:
+        relays: builds them.
+        until_caught_up: a relay ends when nothing is pending; otherwise it goes on until it is asked to end.
+        progress: called with target and cursor after each settlement.
+        failed: called at once when a relay ends with an error.
+        waiting: called now and then, with `until_caught_up`, of a target that gets no further.
+    """
 
     def __init__(
         self,
-        application: Application,
-        names: Sequence[str],
-        until_caught_up: bool,
-        recorder: Recorder,
-        progress: Progress,
-        failed: Callable[[str, GoldwireError], None],
-        waiting: Callable[[str, Behind], None] | None,
+        relays: ConfiguredRelays,
+        *,
+        until_caught_up: bool = False,
+        progress: Progress | None = None,
+        failed: Callable[[str, GoldwireError], None] | None = None,
+        waiting: Callable[[str, Behind], None] | None = None,
     ) -> None:
-        self._application = application
-        self._names = names
+        self._relays = relays
         self._until_caught_up = until_caught_up
-        self._recorder = recorder
         self._progress = progress
         self._failed = failed
         self._waiting = waiting
-        self._signals = 0
-        self._relays: list[Relay] = []
-        self._tasks: list[asyncio.Task[Ended]] = []
-
-    async def all(self) -> list[Ended]:
+        self._runs: dict[str, _Run] = {}
+        self._stopped: dict[str, str] = {}
         # One thread, because the store is used from one thread at a time; the loop stays free to send meanwhile.
-        with ThreadPoolExecutor(1, "goldwire-store") as executor:
-            call = StoreCall(executor)
-            self._relays = [self._relay(name, call) for name in self._names]
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, self._signalled)
-            try:
-                pairs = zip(self._names, self._relays, strict=True)
-                self._tasks = [asyncio.create_task(self._one(name, relay, call), name=name) for name, relay in pairs]
-                with suppress(asyncio.CancelledError):
-                    return await asyncio.gather(*self._tasks)
-            finally:
-                for number in (signal.SIGTERM, signal.SIGINT):
-                    loop.remove_signal_handler(number)
-        raise KeyboardInterrupt
+        self._executor = ThreadPoolExecutor(1, "goldwire-store")
+        self.call = StoreCall(self._executor)
+        """How the store is reached while relays run."""
+        self.cancelled = False
+        """Whether the relays were ended at once."""
 
-    def _relay(self, name: str, call: StoreCall) -> Relay:
-        placement = placement_guard(self._application, name)
-        return self._application.relay(name, self._recorder, call, placement, partial(self._progress, name))
+    async def __aenter__(self) -> Self:
+        return self
 
-    async def _one(self, name: str, relay: Relay, call: StoreCall) -> Ended:
-        watched = self._waiting is not None and self._until_caught_up
-        watching = asyncio.create_task(self._watch(name, call)) if watched else None
-        if self.awaited is not None:
-            watching = asyncio.create_task(self._await_replay(relay, call, *self.awaited))
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None or issubclass(kind, asyncio.CancelledError):
+            self.end()
+        else:
+            self.cancel()
+        try:
+            await self._until_ended(list(self._runs.values()))
+        except asyncio.CancelledError:
+            self.cancel()
+            await self._until_ended(list(self._runs.values()))
+            raise
+        finally:
+            self._executor.shutdown()
+
+    def start(self, *names: str) -> None:
+        """Begin to deliver to these targets; one that is delivered to already goes on. All are built before any begins.
+
+        `ConfiguredRelays.check` comes before.
+
+        Raises:
+            NotFoundError: a target is not configured; none has begun.
+            ConfigError: a setting is wrong; none has begun.
+        """
+        self._begin([self._built(self._relays, name) for name in names if not self._runs_now(name)])
+
+    async def stop(self, name: str, reason: str = "by hand") -> None:
+        """Stop a target: its relay ends gracefully, and none sends it anything before it is resumed; the store keeps that.
+
+        Args:
+            name: the target.
+            reason: for people.
+
+        Raises:
+            NotFoundError: the store has never seen the target.
+        """
+        await self.call(cursor_of, self._relays.store, name)
+        await self._end([name])
+        await self.call(self._relays.store.stop, name, reason)
+        self._stopped[name] = reason
+
+    async def resume(self, name: str) -> None:
+        """Let a stopped target run again, and begin to deliver to it.
+
+        Raises:
+            NotFoundError: the store has never seen the target, or it is not configured.
+            ConfigError: it must not be delivered to as it is configured.
+        """
+        await self.call(cursor_of, self._relays.store, name)
+        await self.call(self._relays.check, [name])
+        await self.call(self._relays.store.stop, name, None)
+        self._stopped.pop(name, None)
+        self.start(name)
+
+    def status(self) -> list[RelayStatus]:
+        """Return what is done for each configured target, by name, and for those that are not configured any more."""
+        return [self._status(name) for name in sorted({*self._relays.names, *self._runs})]
+
+    async def reload(self, loaded: Loaded) -> Reloaded:
+        """Follow a new configuration: begin with new targets, end those that are gone, begin anew where settings changed.
+
+        A contract is not looked at: relays follow what is applied. A target that was stopped stays so, and one that was
+        configured before and never started is not started now.
+
+        Args:
+            loaded: the configuration; its contracts are applied.
+
+        Raises:
+            ConfigError: it names another store, or a target must not be delivered to; everything goes on as before.
+        """
+        before, fresh = set(self._relays.names), self._relays.with_configuration(loaded)
+        gone = sorted(name for name in self._runs if name not in fresh.names)
+        new = [name for name in fresh.names if name not in before]
+        changed = [name for name in fresh.names if self._follows(name) and fresh.terms(name) != self._runs[name].terms]
+        await self.call(fresh.check, [*new, *changed])
+        built = [self._built(fresh, name) for name in (*new, *changed)]
+        ended = [name for name in gone if self._runs_now(name)]
+        await self._end([*gone, *changed])
+        for name in gone:
+            del self._runs[name]
+        self._relays = fresh
+        self._begin(built)
+        return Reloaded(new, ended, changed)
+
+    def end(self) -> None:
+        """Ask all relays to end gracefully: what is in flight is settled."""
+        for run in self._runs.values():
+            run.relay.stop()
+
+    def cancel(self) -> None:
+        """End all relays at once; what was sent and not settled is sent again next time, identically."""
+        self.cancelled = True
+        for run in self._runs.values():
+            run.task.cancel()
+
+    async def wait(self) -> list[RelayEnd]:
+        """Return how the relays ended, in the order in which they were started, once none runs."""
+        while running := [run.task for run in self._runs.values() if run.running]:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                if not task.cancelled():
+                    task.result()  # what no relay foresees ends everything
+        return [run.end for run in self._runs.values() if run.end is not None]
+
+    def _built(self, relays: ConfiguredRelays, name: str) -> tuple[str, Relay, RelayTerms]:
+        return name, relays.build(name, self.call, partial(self._moved, name)), relays.terms(name)
+
+    def _begin(self, built: Sequence[tuple[str, Relay, RelayTerms]]) -> None:
+        for name, relay, terms in built:
+            self._runs[name] = _Run(relay, terms, asyncio.create_task(self._one(name, relay), name=name))
+
+    async def _end(self, names: Sequence[str]) -> None:
+        runs = [self._runs[name] for name in names if name in self._runs]
+        for run in runs:
+            run.relay.stop()
+        await self._until_ended(runs)
+
+    @staticmethod
+    async def _until_ended(runs: Sequence[_Run]) -> None:
+        if running := [run.task for run in runs if run.running]:
+            await asyncio.wait(running)
+
+    def _runs_now(self, name: str) -> bool:
+        return name in self._runs and self._runs[name].running
+
+    def _follows(self, name: str) -> bool:
+        """Whether a target's relay is begun anew with other settings: not where a person has to let it run."""
+        return name in self._runs and self._status(name).state != "stopped"
+
+    def _status(self, name: str) -> RelayStatus:
+        if name in self._runs and self._runs[name].running:
+            return RelayStatus(name, "running", None)
+        if name in self._stopped:
+            return RelayStatus(name, "stopped", self._stopped[name])
+        if name not in self._runs:
+            return RelayStatus(name, None, None)
+        ended = self._runs[name].end
+        error = ended.error if ended is not None else None
+        state: RelayState = "ended" if error is None else "stopped" if isinstance(error, TargetStoppedError) else "failed"
+        return RelayStatus(name, state, str(error) if error is not None else None)
+
+    def _moved(self, name: str, cursor: Cursor) -> None:
+        if self._progress is not None:
+            self._progress(name, cursor)
+
+    async def _one(self, name: str, relay: Relay) -> RelayEnd:
+        watching = asyncio.create_task(self._watch(name)) if self._waiting is not None and self._until_caught_up else None
         try:
             await relay.run(until_caught_up=self._until_caught_up)
         except GoldwireError as error:
-            self._failed(name, error)
-            return Ended(name, error)
+            if self._failed is not None:
+                self._failed(name, error)
+            return RelayEnd(name, error)
         finally:
             if watching is not None:
                 watching.cancel()
-        return Ended(name, None)
+        return RelayEnd(name, None)
 
-    async def _watch(self, name: str, call: StoreCall) -> None:
-        """Speak of a target that gets no further: who waits for the end of a command wants to know what for."""
-        assert self._waiting is not None, "nobody listens"
+    async def _watch(self, name: str) -> None:
+        """Report a target that gets no further: a person who waits for the end wants to know what for."""
+        assert self._waiting is not None, "it was given"
         silence_seconds, before = FIRST_LOOK_SECONDS, -1
         while True:
-            await self._application.clock.sleep(silence_seconds)
+            await self._relays.clock.sleep(silence_seconds)
             try:
-                found = await call(behind, self._application.store, name)
+                found = await self.call(behind, self._relays.store, name)
             except GoldwireError:
                 continue  # the relay meets it too, and has more to say of it
             pending = found.pending if found is not None else 0
@@ -172,31 +287,3 @@ class _Run:
                 silence_seconds = min(silence_seconds * 2, RAREST_WORD_SECONDS)
             else:
                 before, silence_seconds = pending, FIRST_WORD_SECONDS
-
-    async def _await_replay(self, relay: Relay, call: StoreCall, replay: Replay, told: Callable[[Replay], None]) -> None:
-        """Go on until no replay of the target is open: who asked for another one meanwhile was told that this relay does it."""
-        any_open = True
-        while any_open:
-            await self._application.clock.sleep(REPLAY_LOOK_SECONDS)
-            records = await call(self._application.store.replays, replay.target)
-            told(next(record for record in records if record.id == replay.id))
-            any_open = any(record.state == "open" for record in records)
-        relay.stop()
-
-    def _signalled(self) -> None:
-        self._signals += 1
-        for relay in self._relays:
-            relay.stop()
-        if self._signals > 1:
-            for task in self._tasks:
-                task.cancel()
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the fastest event loop there is here, None for Python's own."""
-    try:
-        import uvloop  # noqa: PLC0415 - it does not exist everywhere
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory

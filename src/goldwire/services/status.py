@@ -42,7 +42,7 @@ class TargetStatus(Struct, frozen=True):
     unopened_since: str | None
     """and since when."""
     last_failure: str | None
-    """What it said last of a delivery that will be tried again."""
+    """Its last answer to a delivery that will be tried again."""
 
 
 class Status(Struct, frozen=True):
@@ -91,7 +91,7 @@ def _target(loaded: Loaded, store: Store, name: str, cursor: Cursor | None) -> T
 def _differs(loaded: Loaded, store: Store, name: str) -> bool | None:
     try:
         return contract_differs(loaded, store, name)
-    except ConfigError:  # a person who only looks need not have the keys
+    except ConfigError:  # showing the status must not need the keys
         return None
 
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.placement.check import check_placement, shared_destinations
 from goldwire.services.application import Application
+from goldwire.services.event_loop import loop_factory
 from goldwire.services.placement import placements_of
-from goldwire.services.run import loop_factory
 from goldwire.targets.base import Checks, Finding, Target
 
 
@@ -84,7 +84,7 @@ def _placement(application: Application, name: str) -> list[Finding]:
 
 
 def _patience(application: Application, name: str) -> list[Finding]:
-    """Compare the target's own time limit with the relay's: whoever gives up first cannot tell what became of the rest."""
+    """Compare the target's own time limit with the relay's: the side that gives up first does not know the outcome."""
     own = getattr(application.settings(name), "timeout_seconds", None)
     limit = application.target_config(name).delivery.timeout_seconds
     if own is None or own < limit:

@@ -9,7 +9,7 @@ from goldwire.errors import InputError
 from goldwire.event.chain import Finding, Verified, Verifier
 
 TICK = 1_000
-"""After how many lines progress is told."""
+"""After how many lines it reports progress."""
 
 
 def verify_files(

@@ -12,7 +12,7 @@ import msgspec
 from goldwire.canonical import canonical
 from goldwire.errors import ConfigError
 from goldwire.targets.base import UNKNOWN_VALUE, Placement, PlacementTerms
-from goldwire.targets.settings import Settings, extras_of, help_of
+from goldwire.targets.settings import Settings, defaults_of, extras_of
 
 
 def has_destination(settings_type: type[Settings]) -> bool:
@@ -63,7 +63,7 @@ def _declared(settings_type: type[Settings], wanted: str) -> dict[str, Any]:
 
 @lru_cache
 def _defaults(settings_type: type[Settings]) -> dict[str, Any]:
-    return {one.name: msgspec.to_builtins(one.default) for one in help_of(settings_type)}
+    return {name: msgspec.to_builtins(value) for name, value in defaults_of(settings_type).items()}
 
 
 def _listed(value: Any) -> Any:

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo
 
+from goldwire.annotations import described
 from goldwire.errors import ConfigError
 
 HIDDEN = "***"
@@ -27,6 +29,7 @@ def about(
     secret: bool = False,
     url: bool = False,
     advanced: bool = False,
+    path: bool = False,
     destination: bool | Callable[[Mapping[str, Any]], Any] = False,
     fixed: str | None = None,
     distinct: str | None = None,
@@ -40,6 +43,7 @@ def about(
         secret: never shown; of a mapping the values only.
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
+        path: a file or folder; a relative one starts at the folder of the configuration.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
@@ -55,6 +59,7 @@ def about(
             "secret": secret or url,
             "url": url,
             "advanced": advanced,
+            "path": path,
             "destination": destination,
             "fixed": fixed,
             "distinct": distinct,
@@ -90,19 +95,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         yield from redacted(self).items()
 
 
-class SettingHelp(Struct, frozen=True):
-    """One setting as a form or a page of the documentation shows it."""
-
-    name: str
-    type: str
-    required: bool
-    default: Any
-    description: str
-    examples: list[Any]
-    secret: bool
-    advanced: bool
-
-
 def redacted(settings: Settings) -> dict[str, Any]:
     """Return the settings by name, with each secret replaced: fit for a log or a page."""
     extras = _extras(type(settings))
@@ -119,38 +111,25 @@ def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("secret"))
 
 
+def paths_of(settings_type: type[Settings]) -> frozenset[str]:
+    """Return the names of the settings that are paths."""
+    return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("path"))
+
+
 def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
     """Return what `about` was told of each setting beside its help, by name."""
     return _extras(settings_type)
 
 
-def help_of(settings_type: type[Settings]) -> list[SettingHelp]:
-    """Return the help of each setting, in the order in which the kind declares them."""
-    metas = _metas(settings_type)
-    hints = get_type_hints(settings_type)
-    entries = []
-    for field in msgspec.structs.fields(settings_type):
-        meta = metas.get(field.name) or Meta()
-        default: Any = None
-        if field.default is not msgspec.NODEFAULT:
-            default = field.default
-        elif field.default_factory is not msgspec.NODEFAULT:
-            default = field.default_factory()
-        hint = hints[field.name]
-        extra = meta.extra or {}
-        entries.append(
-            SettingHelp(
-                name=field.encode_name,
-                type=hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", ""),
-                required=field.required,
-                default=default,
-                description=meta.description or "",
-                examples=list(meta.examples or []),
-                secret=bool(extra.get("secret")),
-                advanced=bool(extra.get("advanced")),
-            )
-        )
-    return entries
+def defaults_of(settings_type: type[Settings]) -> dict[str, Any]:
+    """Return what each setting is unless it is given, by name; None for one that must be given."""
+    given = {field.name: field for field in msgspec.structs.fields(settings_type)}
+    return {name: None if field.required else field_default(field) for name, field in given.items()}
+
+
+def field_default(field: FieldInfo) -> Any:
+    """Return what a field is unless it is given."""
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
 
 
 def _hide(value: Any, *, url: bool) -> Any:
@@ -179,18 +158,5 @@ def origin_of(url: str) -> str:
 
 @lru_cache
 def _extras(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
-    return {name: meta.extra or {} for name, meta in _metas(settings_type).items()}
-
-
-@lru_cache
-def _metas(settings_type: type[Settings]) -> dict[str, Meta]:
-    """Return the outermost `Meta` of each annotation, also where it stands inside a union with None."""
-    found = {}
-    for name, hint in get_type_hints(settings_type, include_extras=True).items():
-        for candidate in (hint, *get_args(hint)):
-            if get_origin(candidate) is Annotated:
-                metas = [part for part in candidate.__metadata__ if isinstance(part, Meta)]
-                if metas:
-                    found[name] = metas[0]
-                    break
-    return found
+    hints = get_type_hints(settings_type, include_extras=True)
+    return {name: described(hint).extra for name, hint in hints.items()}

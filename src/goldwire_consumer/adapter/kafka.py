@@ -258,7 +258,7 @@ def _ends(found: Sequence[confluent_kafka.Message], *, first: bool) -> list[Topi
 
 
 def _rewind(kafka: confluent_kafka.Consumer, found: Sequence[confluent_kafka.Message]) -> None:
-    """Let the same messages come again; a partition that was taken away meanwhile comes to somebody else."""
+    """Let the same messages come again; a partition that was taken away meanwhile comes to another consumer."""
     for place in _ends(found, first=True):
         try:
             kafka.seek(place)

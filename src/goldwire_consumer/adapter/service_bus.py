@@ -60,7 +60,7 @@ _PASSING = (
 """The message comes again by itself, to the receiver that holds it next."""
 
 _REFUSED = (ServiceBusAuthenticationError, ServiceBusAuthorizationError)
-"""Somebody must mend the credential, unless it was good before: then a token came late, or a key is being changed."""
+"""A person must mend the credential, unless it was good before: then a token came late, or a key is being changed."""
 
 
 class ServiceBusSubscription:

@@ -111,7 +111,7 @@ class PostgresStore:
         transaction = PostgresTransaction(connection, self._stream)
         try:
             with connection.transaction():
-                # Of the transaction and not of the session, which a pooler may give to somebody else.
+                # Of the transaction and not of the session, which a pooler may give to another client.
                 connection.execute("SELECT set_config('lock_timeout', %s, true)", (self._lock_timeout,))
                 yield transaction
                 transaction.check()

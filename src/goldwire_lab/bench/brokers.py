@@ -12,7 +12,7 @@ from typing import Any
 
 from goldwire.clock import SystemClock
 from goldwire.errors import GoldwireError, VerificationError
-from goldwire.services.run import loop_factory
+from goldwire.services.event_loop import loop_factory
 from goldwire.targets import registry
 from goldwire.targets.base import DELIVERED, Item
 from goldwire.testing.events import sealed

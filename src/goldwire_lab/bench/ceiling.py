@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from goldwire.errors import VerificationError
-from goldwire.services.run import loop_factory
+from goldwire.services.event_loop import loop_factory
 from goldwire.testing.events import sealed
 from goldwire_lab.bench import sample
 from goldwire_lab.bench.figures import Cost, Round, Throughput, Wanted, throughput

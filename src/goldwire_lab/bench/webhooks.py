@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from goldwire.errors import VerificationError
-from goldwire.services.run import loop_factory
+from goldwire.services.event_loop import loop_factory
 from goldwire_lab.bench import floor, sample
 from goldwire_lab.bench.figures import Throughput, Wanted, throughput
 from goldwire_lab.bench.measurement import in_turns

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from goldwire.relay.metrics import Recorder
 from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
+from goldwire.services.delivery import run_targets
 from goldwire.services.ingest import ingest_files
-from goldwire.services.run import run_targets
+from goldwire.services.relays import ConfiguredRelays
 
 CONFIGURATION = """\
 store: {path: goldwire.db}
@@ -52,10 +53,9 @@ def test_each_evaluation_without_a_result_is_counted_and_each_reason_logged_once
         apply_all(it, check=False)
         ingest_files(it, "crm", [tmp_path / "crm.csv"])
         run_targets(
-            it,
+            ConfiguredRelays(it, recorder),
             ["events"],
             until_caught_up=True,
-            recorder=recorder,
             progress=lambda name, cursor: told.append((name, cursor.filtered)),
             failed=lambda name, error: told.append((name, error)),
         )

@@ -10,11 +10,12 @@ from typing import Annotated
 import pytest
 
 from goldwire.clock import SystemClock
+from goldwire.config.settings_documentation import settings_of
 from goldwire.errors import ConfigError
 from goldwire.targets.clients.extras import require
 from goldwire.targets.memory.target import MemorySettings, MemoryTarget
 from goldwire.targets.registry import build, kinds, parse_settings, settings_type, target_kind
-from goldwire.targets.settings import Settings, about, help_of, origin_of, redacted, secrets_of
+from goldwire.targets.settings import Settings, about, defaults_of, origin_of, paths_of, redacted, secrets_of
 from goldwire.targets.sql import ExternalIdKey, SqlSettings
 from goldwire.targets.webhook.target import WebhookSettings
 
@@ -160,8 +161,14 @@ def test_a_malformed_url_shows_nothing(url: str) -> None:
 
 def test_every_setting_of_every_kind_is_described() -> None:
     for kind in ("file", "memory", "sql", "webhook"):
-        for setting in help_of(settings_type(kind)):
+        for setting in settings_of(settings_type(kind)):
             assert setting.description.endswith((".", ".)")), (kind, setting.name)
+
+
+def test_every_setting_that_is_a_path_says_so() -> None:
+    named = {kind: {name for name in defaults_of(settings_type(kind)) if name.endswith(("path", "file"))} for kind in kinds()}
+    assert {kind: paths_of(settings_type(kind)) for kind in kinds()} == named
+    assert named["kafka"] == {"ca_file", "certificate_file", "key_file"}
 
 
 def test_what_could_hold_a_secret_is_marked() -> None:

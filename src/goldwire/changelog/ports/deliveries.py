@@ -135,7 +135,7 @@ class Deliveries(Protocol):
         """Make these dead letters `retrying`, due now with no strikes; what is parked behind becomes `pending`.
 
         A discarded letter is given up for good: newer versions of its entity have gone their way since, among them perhaps a
-        deletion that the target never needed to hear of.
+        deletion that the target never needed.
 
         Returns:
             how many.

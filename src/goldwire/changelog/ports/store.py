@@ -1,6 +1,6 @@
 """The store's port, whole: every protocol of this package in one object.
 
-Engines implement it synchronously and in batches. What needs one concern only takes that protocol, not the store.
+Engines implement it synchronously and in batches. A caller that needs one concern takes that protocol, not the store.
 """
 
 from __future__ import annotations

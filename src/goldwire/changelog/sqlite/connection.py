@@ -63,9 +63,9 @@ def connect(path: str, busy_timeout_seconds: float, *, durable: bool, entity_key
 
 
 def _bind_at_once() -> None:
-    """Tell `sqlite3` that bytes and None are stored as they are, which is so anyway.
+    """Register adapters that return bytes and None as they are.
 
-    Untold, it asks both types for an adapter whenever one of them is bound, which costs more than the binding itself.
+    Without them `sqlite3` looks for an adapter whenever it binds one of them, which costs more than the binding itself.
     """
     sqlite3.register_adapter(bytes, bytes)
     sqlite3.register_adapter(type(None), lambda none: none)

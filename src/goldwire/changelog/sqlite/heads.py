@@ -34,7 +34,7 @@ class Heads:
         row = database.execute(query.NEWEST_ROW).fetchone()
         newest = None if row is None else log_rows(database.path, [row])[0]
         self._seq: int = 0 if newest is None else newest.seq
-        # Text order is time order. A clock may stand or go back, but of two records a target tells by it who had a key last.
+        # Text order is time order. A clock may stand or go back, but a target sees by this time which of two had a key last.
         self._committed_at: str = timestamp(now) if newest is None else max(timestamp(now), just_after(newest.committed_at))
         self._newest_no: int = database.execute(query.NEWEST_ENTITY_NO).fetchone()[0]
 

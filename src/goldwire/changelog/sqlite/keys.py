@@ -1,4 +1,4 @@
-"""Match keys inside one ingest transaction: who has a key is kept in one row, so that nobody ever counts records.
+"""Match keys inside one ingest transaction: one row holds the owners of a key, so that no query counts records.
 
 Most keys belong to one record only, so the row names it itself; the records that share a key with it have a link each. That
 halves the rows that a new record's keys cost.
@@ -22,7 +22,7 @@ KEY_BYTES = 16
 
 @shows("entity_id")
 class KeyHolder(NamedTuple):
-    """A record as far as keys are concerned; without an entity it has none, whatever it will have."""
+    """A record as far as keys are concerned; without an entity it has no keys yet."""
 
     entity_id: str | None
     packed: bytes
@@ -88,7 +88,7 @@ class MatchKeys:
         """Take keys from a record's former entity, and from the record itself those that it has no more."""
         for key in keys:
             row = self._rows[key]
-            assert row is not None, "a record has a match key that nobody has"
+            assert row is not None, "a record has a match key that no row has"
             if row.entity_id == entity_id:
                 writes.in_doubt.add(key)
             if key in kept:

@@ -99,7 +99,7 @@ NEWEST_ENTITY_NO = "SELECT coalesce(max(no), 0) FROM entity"
 INSERT_ENTITY = """
 INSERT INTO entity (no, entity_id, entity_type, version, seq, kind, merged_into, steward) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
-"""A new head, or with version 0 the mere name of an entity that a record speaks of."""
+"""A new head, or with version 0 only the name of an entity that a record mentions."""
 
 UPDATE_ENTITY = "UPDATE entity SET entity_type = ?, version = ?, seq = ?, kind = ?, merged_into = ?, steward = ? WHERE no = ?"
 """Move a head. The entity id is not among the columns, so no index is touched."""
@@ -153,7 +153,7 @@ ON CONFLICT (match_key) DO UPDATE SET records = excluded.records, entity_no = ex
 """A key's row: how many records have it, whose entity id is the lowest, and the record that has no link."""
 
 DELETE_KEY = "DELETE FROM match_key WHERE match_key = ?"
-"""Nobody has the key any more."""
+"""No record has the key any more."""
 
 KEY_OWNERS = """
 SELECT k.match_key, k.records, e.entity_id, k.first_no FROM match_key k CROSS JOIN entity e ON e.no = k.entity_no

@@ -1,4 +1,4 @@
-"""Records and match keys inside one ingest transaction: remembered while it runs, written once, sorted, before it ends.
+"""Records and match keys inside one ingest transaction: kept in memory, and written once, sorted, before it ends.
 
 Mastering may save a record and its keys in any order and more than once; what is written is the last word.
 """

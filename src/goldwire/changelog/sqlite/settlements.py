@@ -71,14 +71,14 @@ class SqliteSettlements(Part):
             if gone != len(closed):
                 raise _contradiction(settlement, "a delivery was closed that is not open")
             database.executemany(query.INSERT_CLOSING, [(number, *closing) for closing in closed])
-        # A letter may have been discarded or redriven since the relay looked; what it put behind it must not wait for ever.
+        # A letter may have been discarded or redriven since the relay looked; what the relay put behind it must not hang.
         waiting = {delivery.entity_id for delivery in settlement.opened if delivery.state != "retrying"}
         for lane in lanes_of(database, number, waiting).values():
             update_open(database, settlement.target, number, ordered(lane, 0.0))
 
 
 def _check(cursor: Cursor, settlement: Settlement) -> None:
-    """Hold a settlement against the cursor and against itself."""
+    """Check a settlement against the cursor and against itself."""
     begin, end, codes = settlement.position_from, settlement.position_to, settlement.codes
     if begin != cursor.position:
         raise _contradiction(settlement, f"it starts at {begin}, the cursor is at {cursor.position}")

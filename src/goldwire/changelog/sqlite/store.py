@@ -43,7 +43,7 @@ class SqliteStore(
         busy_timeout_seconds: how long to wait for another writer before `StoreBusyError`.
         durable: fsync each commit. False only where losing the store at a power cut does no harm: tests and simulations.
         entity_key: what a store that is created now makes the ids of its entities with, 32 bytes. Leave it out: then they are
-            random. A simulation gives it, so that it repeats itself. A store that is there keeps its own.
+            random. A simulation gives it, so that it repeats itself. An existing store keeps its own.
         checkpoint: called with a name inside each write transaction and after its commit (`settle:after-controls`,
             `settle:before-commit`, `settle:after-commit`, ...); what it raises takes the place of a crash there.
 

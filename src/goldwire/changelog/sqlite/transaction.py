@@ -1,6 +1,6 @@
-"""One connection and its transactions: whole or not at all, with SQLite's errors told as Goldwire's.
+"""One connection and its transactions: whole or not at all, with SQLite's errors raised as Goldwire's.
 
-Named checkpoints stand inside and after each transaction, so that a simulation can strike there.
+Named checkpoints stand inside and after each transaction, so that a simulation can crash there.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NO_TEXT = "Could not decode to UTF-8"
 
 
 def translated(error: sqlite3.Error, path: str) -> GoldwireError:
-    """Return the error that tells a person what to do about SQLite's."""
+    """Return the error that says what a person can do about SQLite's."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return StoreBusyError(f"{path}: another process is writing to it: wait for it or stop it, then repeat the command")
@@ -66,7 +66,7 @@ class Database:
         return Writing(self, name)
 
     def reading(self) -> Reading:
-        """See one state of the store throughout, whoever writes meanwhile."""
+        """See one state of the store throughout, while others write."""
         return Reading(self)
 
     def each(self, query: str, before: Sequence[Any], values: Collection[Any], *, times: int = 1) -> list[Any]:

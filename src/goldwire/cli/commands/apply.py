@@ -54,7 +54,7 @@ def apply(
         if stale:
             note(
                 f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
-                "`goldwire remaster` masters them again, and with --dry-run only tells what would change"
+                "`goldwire remaster` masters them again, and with --dry-run only shows what would change"
             )
         for name in left:
             note(f"goldwire: {name} is no longer configured; its control table is kept")

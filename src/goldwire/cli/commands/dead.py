@@ -133,7 +133,7 @@ def _ask(target: str, positions: list[int], *, may_ask: bool) -> None:
     """Let a person decide about letters that may have arrived.
 
     Raises:
-        InputError: nobody can be asked, or the answer was no; nothing was discarded.
+        InputError: there is no terminal to ask on, or the answer was no; nothing was discarded.
     """
     from goldwire.errors import InputError
 

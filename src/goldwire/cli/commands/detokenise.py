@@ -1,4 +1,4 @@
-"""`goldwire detokenise`: turns tokens back into values, for whoever holds the key."""
+"""`goldwire detokenise`: turns tokens back into values, for a holder of the key."""
 
 from __future__ import annotations
 

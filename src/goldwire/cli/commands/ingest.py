@@ -22,7 +22,7 @@ MAPPED_SUFFIXES = (".csv", ".parquet", ".pq")
 """Files that are read only by way of a source."""
 
 NOTED_SECONDS = 1.0
-"""A clock that is set back by more is spoken of."""
+"""The command warns of a clock that is set back by more."""
 
 
 def register(app: typer.Typer) -> None:
@@ -95,7 +95,7 @@ def ingest(
 
 
 def _told_apart(words: list[str], config: Config, folder: Path) -> tuple[str | None, list[Path]]:
-    """Tell the source from the files."""
+    """Separate the source from the files."""
     from goldwire.errors import InputError, did_you_mean
 
     if words and words[0] in config.sources:

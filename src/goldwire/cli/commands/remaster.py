@@ -22,7 +22,7 @@ def remaster(
     *,
     entity_type: Annotated[str | None, typer.Option("--type", help="Only entities of this type.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what would change. Needs room on the disk for a copy of the store.")
+        bool, typer.Option("--dry-run", help="Only show what would change. Needs room on the disk for a copy of the store.")
     ] = False,
     correlation_id: Annotated[
         str | None, typer.Option("--correlation-id", help="Travels with every change of this run; without it a new one.")

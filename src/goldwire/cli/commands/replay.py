@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,7 +70,7 @@ def replay_start(
     ] = None,
     rate: Annotated[float | None, typer.Option("--rate", min=0.001, help="Events a second at most.")] = None,
     why: Annotated[str, typer.Option("--why", help="Why; the record keeps it.")] = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what would be sent; send and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,11 +80,11 @@ def replay_start(
     """
     from goldwire.services.application import Application
     from goldwire.services.preflight import check_deliverable
-    from goldwire.services.replay import Asked, select
+    from goldwire.services.replay import ReplayRequest, select
 
     if rate is not None and not isfinite(rate):
         raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
-    asked = Asked(
+    asked = ReplayRequest(
         since=since, until=until, from_seq=from_seq, to_seq=to_seq, from_version=from_version, to_version=to_version,
         entities=tuple(entity or ()), where=where,
     )  # fmt: skip
@@ -189,7 +190,7 @@ def _carry_out(
 ) -> None:
     from goldwire.errors import GoldwireError
     from goldwire.observability.logs import set_up_logs
-    from goldwire.services.replay import ask, carry_out
+    from goldwire.services.replay import ask, runs_elsewhere
 
     log = application.loaded.config.log
     set_up_logs(log.format, log.level)
@@ -197,21 +198,35 @@ def _carry_out(
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
 
-        def told(replay: Replay) -> None:
+        def reported(replay: Replay) -> None:
             display.update(task, completed=max(replay.position - selection.after, 0), note=f"{replay.tally.events:,} events")
 
         try:
-            here = carry_out(application, record, told)
+            here = not runs_elsewhere(application.store, target)
+            if here:
+                _run_relay(application, record, reported)
         except GoldwireError:
             note(f"goldwire: replay {record.id} stays open; {_GOES_ON.format(target=target, id=record.id)}")
             raise
     record = _record(application, record.id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
     if not here:
-        note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` tells how far it is")
+        note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` shows how far it is")
     elif record.state == "open":
         note(f"goldwire: interrupted; {_GOES_ON.format(target=target, id=record.id)}")
     _exit_if_failed(record)
+
+
+def _run_relay(application: Application, record: Replay, reported: Callable[[Replay], None]) -> None:
+    from goldwire.cli.signals import run_until_signalled
+    from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.replay import carry_out
+    from goldwire.services.run import Supervisor
+
+    relays = ConfiguredRelays(application)
+    relays.keep_settings([record.target])
+    supervisor = Supervisor(relays)
+    run_until_signalled(supervisor, lambda: carry_out(supervisor, relays, record, reported))
 
 
 def _exit_if_failed(record: Replay) -> None:

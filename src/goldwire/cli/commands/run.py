@@ -11,8 +11,9 @@ from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, note, progress, say, show, table, warn_unapplied
 
 if TYPE_CHECKING:
+    from goldwire.changelog.rows import Cursor
     from goldwire.errors import GoldwireError
-    from goldwire.services.application import Application
+    from goldwire.services.delivery import TargetRun
 
 
 def register(app: typer.Typer) -> None:
@@ -37,59 +38,54 @@ def run(
     Ctrl-C or SIGTERM ends gracefully: what is in flight is settled. A target that has to stop does not hold up the others; the
     exit code is then that of its error.
     """
+    from goldwire.cli.signals import run_until_signalled
     from goldwire.observability.logs import set_up_logs
     from goldwire.relay.metrics import Recorder
     from goldwire.services.application import Application
-    from goldwire.services.placement import keep_settings
-    from goldwire.services.preflight import check_deliverable
-    from goldwire.services.run import run_targets
+    from goldwire.services.delivery import deliver, target_runs
+    from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.run import Supervisor
 
     with Application.of(config) as application:
         log = application.loaded.config.log
         set_up_logs(log.format, log.level)
-        names = [
-            name
-            for name in dict.fromkeys(target or sorted(application.loaded.config.targets))
-            if application.target_config(name)
-        ]
-        warn_unapplied(application.loaded.file, check_deliverable(application, names))
-        for name in names:
-            keep_settings(application, name)
         recorder = Recorder()
+        relays = ConfiguredRelays(application, recorder)
+        names = list(dict.fromkeys(target or relays.names))
+        warn_unapplied(application.loaded.file, relays.check(names))
         if metrics_port is not None:
             _serve_metrics(metrics_port, recorder)
         with progress(quiet=as_json) as display:
             newest = application.store.position()
             tasks = {name: display.add_task(name, total=newest, note="") for name in names}
 
-            def moved(name: str, cursor: Any) -> None:
+            def moved(name: str, cursor: Cursor) -> None:
                 done = f"{cursor.delivered:,} delivered"
                 display.update(tasks[name], completed=cursor.position, total=max(newest, cursor.bound), note=done)
 
-            ended = run_targets(
-                application,
-                names,
+            supervisor = Supervisor(
+                relays,
                 until_caught_up=until_caught_up,
-                recorder=recorder,
                 progress=moved,
                 failed=_Complaints().of,
-                waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.told}. Ctrl-C ends"),
+                waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.summary}. Ctrl-C ends"),
             )
-        result = _result(application, names, {one.target: one.error for one in ended})
-    show(result, as_json=as_json, render=lambda: _render(result))
-    codes = [exit_code(one.error) for one in ended if one.error is not None]
+            ends = run_until_signalled(supervisor, lambda: deliver(supervisor, names))
+        runs = target_runs(application.store, ends)
+    show([_plain(one) for one in runs], as_json=as_json, render=lambda: _render(runs))
+    codes = [exit_code(end.error) for end in ends if end.error is not None]
     if codes:
         raise typer.Exit(codes[0])
 
 
 class _Complaints:
-    """Tells why targets ended, each thing once: a store without room ends all of them with the same words."""
+    """Reports why targets ended, each reason once: a store without room ends all of them with the same words."""
 
     def __init__(self) -> None:
         self._told: set[str] = set()
 
     def of(self, target: str, error: GoldwireError) -> None:
-        """Tell of one target, unless the same was told of another."""
+        """Report one target's end, unless another ended for the same reason."""
         from goldwire.errors import StoreBusyError, StoreCorruptError, StoreFullError
 
         of_all = isinstance(error, StoreBusyError | StoreCorruptError | StoreFullError)
@@ -110,48 +106,24 @@ def _serve_metrics(port: int, recorder: Any) -> None:
         raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
 
 
-def _result(application: Application, names: list[str], errors: dict[str, Any]) -> list[dict[str, Any]]:
-    from goldwire.services.backlog import behind
+def _plain(one: TargetRun) -> dict[str, Any]:
+    """Return what a run came to at one target for machines, with the ledger's terms beside the rest."""
+    from msgspec import to_builtins
 
-    cursors = {cursor.target: cursor for cursor in application.store.cursors()}
-    result = []
-    for name in names:
-        begun, error = name in cursors, errors[name]
-        waits = behind(application.store, name) if begun else None
-        result.append(
-            {
-                "target": name,
-                "position": cursors[name].position if begun else 0,
-                **(application.store.counts(name)._asdict() if begun else {}),
-                "state": _state(error) if error else "behind" if waits else "caught up",
-                "last_failure": waits.reason or None if waits else None,
-                "error": str(error) if error else None,
-            }
-        )
-    return result
+    plain: dict[str, Any] = to_builtins(one)
+    terms = plain.pop("counts") or {}
+    return {"target": plain.pop("target"), "position": plain.pop("position"), **terms, **plain}
 
 
-def _state(error: Exception) -> str:
-    """Say in a word how a relay ended that had to."""
-    from goldwire import errors
-
-    words: dict[type[Exception], str] = {
-        errors.TargetStoppedError: "stopped",
-        errors.StoreBusyError: "busy",
-        errors.FencedError: "taken over",
-    }
-    return words.get(type(error), "failed")
-
-
-def _render(result: list[dict[str, Any]]) -> None:
-    if not result:
+def _render(runs: list[TargetRun]) -> None:
+    if not runs:
         say("no targets are configured")
         return
     terms = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
-    rows = [(one["target"], *[one.get(term) for term in terms], one["state"] if one["error"] else "") for one in result]
+    rows = [(one.target, *[getattr(one.counts, term, None) for term in terms], one.state if one.error else "") for one in runs]
     table(("target", *terms, ""), rows)
-    for one in result:
-        if one["last_failure"]:
-            say(f"{one['target']}: the last attempt failed: {one['last_failure']}")
-        if one.get("dead"):
-            say(f"{one['target']}: `goldwire dead list {one['target']}` tells what was given up, and why")
+    for one in runs:
+        if one.last_failure:
+            say(f"{one.target}: the last attempt failed: {one.last_failure}")
+        if one.counts is not None and one.counts.dead:
+            say(f"{one.target}: `goldwire dead list {one.target}` shows what was given up, and why")

@@ -19,7 +19,7 @@ letters = typer.Typer(help="The broker's dead letters: delivered, and given up b
 group.add_typer(letters, name="dead-letters")
 
 _REDRIVEN = ("left", "missing", "refused", "unsettled")
-"""What --json tells of a redrive beside the number of messages that were sent."""
+"""What --json shows of a redrive beside the number of messages that were sent."""
 
 _REASON_CHARACTERS = 60
 """Of a reason in the table."""

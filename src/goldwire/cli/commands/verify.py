@@ -1,4 +1,4 @@
-"""`goldwire verify`: checks the hash chains of a file of events, whoever wrote it."""
+"""`goldwire verify`: checks the hash chains of a file of events, written by any program."""
 
 from __future__ import annotations
 

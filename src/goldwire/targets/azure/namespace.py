@@ -118,7 +118,7 @@ class AzureSettings(BackplaneSettings, frozen=True, kw_only=True):
         ),
     ] = None
     ca_file: Annotated[
-        str | None, about("PEM file of certificate authorities to trust instead of the usual.", advanced=True)
+        str | None, about("PEM file of certificate authorities to trust instead of the usual.", advanced=True, path=True)
     ] = None
     timeout_seconds: Annotated[
         float, about("Without the service's word by then, the outcome of a batch is unknown.", gt=0.1, le=3_600)

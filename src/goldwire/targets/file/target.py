@@ -29,6 +29,7 @@ class FileSettings(Settings, frozen=True):
         str,
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
+            path=True,
             examples=["out/events.jsonl"],
             min_length=1,
         ),

@@ -60,9 +60,11 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
     oauth_client_id: Annotated[str | None, about("For `oauthbearer`.")] = None
     oauth_client_secret: Annotated[str | None, about("For `oauthbearer`.", secret=True)] = None
     oauth_scope: Annotated[str | None, about("For `oauthbearer`, where the issuer wants one.")] = None
-    ca_file: Annotated[str | None, about("PEM file of certificate authorities to trust instead of the system's.")] = None
-    certificate_file: Annotated[str | None, about("PEM file of the client's own certificate.", advanced=True)] = None
-    key_file: Annotated[str | None, about("PEM file of that certificate's key.", advanced=True)] = None
+    ca_file: Annotated[
+        str | None, about("PEM file of certificate authorities to trust instead of the system's.", path=True)
+    ] = None
+    certificate_file: Annotated[str | None, about("PEM file of the client's own certificate.", advanced=True, path=True)] = None
+    key_file: Annotated[str | None, about("PEM file of that certificate's key.", advanced=True, path=True)] = None
     key_password: Annotated[str | None, about("Of `key_file`.", secret=True, advanced=True)] = None
     null_after_delete: Annotated[
         bool,

@@ -75,7 +75,9 @@ class WebhookSettings(Settings, frozen=True):
     plain_http: Annotated[
         bool, about("Allow http:// to another machine: everything can then be read on the way.", advanced=True)
     ] = False
-    ca_file: Annotated[str | None, about("PEM file of further certificate authorities to trust.", advanced=True)] = None
+    ca_file: Annotated[str | None, about("PEM file of further certificate authorities to trust.", advanced=True, path=True)] = (
+        None
+    )
 
     def __post_init__(self) -> None:
         if self.url.startswith("http://") and not self.plain_http and not is_loopback(self.url):

@@ -1,0 +1,117 @@
+"""Delivering to targets from beginning to end, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from goldwire.changelog.ports.store import Store
+from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
+from goldwire.services.backlog import Behind, behind
+from goldwire.services.event_loop import run_in_thread
+from goldwire.services.garbage_collection import rare_collection
+from goldwire.services.ledger import LedgerTerms
+from goldwire.services.relays import ConfiguredRelays
+from goldwire.services.run import Progress, RelayEnd, Supervisor
+
+DeliveryState = Literal["caught up", "behind", "stopped", "busy", "taken over", "failed"]
+
+
+class TargetRun(Struct, frozen=True):
+    """What a run came to at one target."""
+
+    target: str
+    position: int
+    """Everything up to this position of the log is settled or open."""
+    counts: LedgerTerms | None
+    """Its ledger; None where it never began."""
+    state: DeliveryState
+    last_failure: str | None
+    """What the target said last of a delivery that will be tried again."""
+    error: str | None
+    """Why its relay had to end."""
+
+
+def target_runs(store: Store, ends: Sequence[RelayEnd]) -> list[TargetRun]:
+    """Return what a run came to.
+
+    Args:
+        store: where it was settled.
+        ends: how each relay ended.
+    """
+    cursors = {cursor.target: cursor for cursor in store.cursors()}
+    found = []
+    for end in ends:
+        begun, error = end.target in cursors, end.error
+        waits = behind(store, end.target) if begun else None
+        found.append(
+            TargetRun(
+                target=end.target,
+                position=cursors[end.target].position if begun else 0,
+                counts=LedgerTerms.of(store.counts(end.target)) if begun else None,
+                state=_state(error) if error is not None else "behind" if waits else "caught up",
+                last_failure=waits.reason or None if waits else None,
+                error=str(error) if error is not None else None,
+            )
+        )
+    return found
+
+
+async def deliver(supervisor: Supervisor, names: Sequence[str]) -> list[RelayEnd]:
+    """Deliver to these targets on the running event loop; return how each relay ended, once none runs.
+
+    Raises:
+        ConfigError: a setting is wrong; nothing was sent.
+        CancelledError: the task was cancelled; the relays have ended gracefully.
+    """
+    async with supervisor:
+        supervisor.start(*names)
+        return await supervisor.wait()
+
+
+def run_targets(
+    relays: ConfiguredRelays,
+    names: Sequence[str],
+    *,
+    until_caught_up: bool,
+    progress: Progress | None = None,
+    failed: Callable[[str, GoldwireError], None] | None = None,
+    waiting: Callable[[str, Behind], None] | None = None,
+) -> list[RelayEnd]:
+    """Deliver to these targets and return how each relay ended. Works in any thread, and beside a running event loop.
+
+    Ctrl-C ends gracefully: what is in flight is settled. A second one ends at once.
+
+    Args:
+        relays: builds them.
+        names: the targets.
+        until_caught_up: end when nothing is pending; otherwise go on until Ctrl-C.
+        progress: called after each settlement, as the next two in another thread; see `Supervisor`.
+        failed: called when a relay ends with an error.
+        waiting: called now and then of a target that gets no further.
+
+    Raises:
+        ConfigError: a setting is wrong; nothing was sent.
+        KeyboardInterrupt: Ctrl-C was pressed, and all has ended.
+    """
+    supervisor = Supervisor(
+        relays, until_caught_up=until_caught_up, progress=progress, failed=failed, waiting=waiting
+    )  # fmt: skip
+    with rare_collection():
+        return run_in_thread(lambda: deliver(supervisor, names), end=supervisor.end, cancel=supervisor.cancel)
+
+
+def errors_of(ends: Sequence[RelayEnd]) -> Mapping[str, GoldwireError]:
+    """Return why relays had to end, by target; those that ended of themselves are left out."""
+    return {end.target: end.error for end in ends if end.error is not None}
+
+
+def _state(error: GoldwireError) -> DeliveryState:
+    words: dict[type[GoldwireError], DeliveryState] = {
+        TargetStoppedError: "stopped",
+        StoreBusyError: "busy",
+        FencedError: "taken over",
+    }
+    return words.get(type(error), "failed")

@@ -1,0 +1,63 @@
+"""Which event loop relays run on, and how it is reached from plain code, wherever that runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the fastest event loop there is here, None for Python's own."""
+    try:
+        import uvloop  # noqa: PLC0415 - it does not exist everywhere
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[], None], cancel: Callable[[], None]) -> T:
+    """Run a coroutine to its end on an event loop in a thread of its own.
+
+    So it works beside a running loop, as in a notebook, in any thread, and without a handler for signals.
+
+    Args:
+        main: makes the coroutine.
+        end: asks it to end gracefully; called in its thread after the first Ctrl-C,
+        cancel: and this one, to end it at once, after the next.
+
+    Returns:
+        what the coroutine returned.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed; the coroutine has ended.
+    """
+    loop_made: Future[asyncio.AbstractEventLoop] = Future()
+    outcome: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            with asyncio.Runner(loop_factory=loop_factory()) as runner:
+                loop_made.set_result(runner.get_loop())
+                outcome.set_result(runner.run(main()))
+        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
+            outcome.set_exception(error)
+
+    thread = Thread(target=work, name="goldwire-loop", daemon=True)
+    thread.start()
+    for step in (end, cancel):
+        try:
+            return outcome.result()
+        except KeyboardInterrupt:
+            if outcome.done():
+                break
+            with suppress(RuntimeError):  # the loop ended meanwhile
+                loop_made.result().call_soon_threadsafe(step)
+    thread.join()
+    raise KeyboardInterrupt
