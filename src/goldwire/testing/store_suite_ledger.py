@@ -223,10 +223,24 @@ class LedgerSuite(StoreSetting):
         assert store.apply_revision("t", b"two", NOON).effective_after == 7
         assert store.apply_revision("u", b"one", NOON).effective_after == 0
 
-    def test_documents_are_numbered_and_an_unchanged_one_is_not_kept_twice(self, store: Store) -> None:
-        assert store.save_document("goldwire.yaml", b"one", NOON) == 1
-        assert store.save_document("goldwire.yaml", b"one", NOON) == 1
-        assert store.save_document("goldwire.yaml", b"two", NOON + 1) == 2
-        assert store.save_document("other", b"two", NOON) == 1
-        assert store.documents("goldwire.yaml") == [(1, timestamp(NOON), b"one"), (2, timestamp(NOON + 1), b"two")]
-        assert store.documents("nothing") == []
+    def test_what_is_kept_of_a_target_is_numbered_and_not_kept_twice_in_a_row(self, store: Store) -> None:
+        for keep, kept in ((store.keep_settings, store.kept_settings), (store.reserve_placement, store.placements)):
+            numbers = [keep("t", document, NOON + at) for at, document in enumerate((b"one", b"one", b"two", b"one"))]
+            assert numbers == [1, 1, 2, 3]
+            assert keep("another", b"two", NOON) == 1
+            assert kept("t") == [
+                (1, timestamp(NOON), b"one"),
+                (2, timestamp(NOON + 2), b"two"),
+                (3, timestamp(NOON + 3), b"one"),
+            ]
+            assert kept("another") == [(1, timestamp(NOON), b"two")]
+            assert kept("nothing") == []
+
+    def test_what_is_kept_of_the_store_is_numbered_and_not_kept_twice_in_a_row(self, store: Store) -> None:
+        for keep, kept in (
+            (store.keep_mastering_rules, store.mastering_rules),
+            (store.keep_configuration, store.configurations),
+        ):
+            assert kept() == []
+            assert [keep(document, NOON + at) for at, document in enumerate((b"one", b"one", b"two"))] == [1, 1, 2]
+            assert kept() == [(1, timestamp(NOON), b"one"), (2, timestamp(NOON + 2), b"two")]
