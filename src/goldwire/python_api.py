@@ -32,8 +32,23 @@ from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
 
 __all__ = [
-    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "ChainFinding", "Goldwire", "Ingested",
-    "LedgerReport", "LedgerTerms", "Replay", "ReplayRequest", "Status", "Tally", "TargetRun", "TargetStatus", "Verified",
+    "ApplyResult",
+    "ChainFinding",
+    "DeadLetter",
+    "EntityAtTarget",
+    "EntityHistory",
+    "EntityVersion",
+    "Goldwire",
+    "Ingested",
+    "LedgerReport",
+    "LedgerTerms",
+    "Replay",
+    "ReplayRequest",
+    "Status",
+    "Tally",
+    "TargetRun",
+    "TargetStatus",
+    "Verified",
 ]  # fmt: skip
 
 Files = str | Path | Sequence[str | Path]

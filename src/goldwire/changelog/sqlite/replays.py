@@ -131,7 +131,7 @@ class SqliteReplays(Part):
 
 
 def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
-    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so no checksum tells.
+    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so it compares no checksum.
 
     Raises:
         StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.
