@@ -88,7 +88,7 @@ class SqliteReplays(Part):
             ended: dict[str, list[tuple[int, int, int | None]]] = {}
             erased: dict[str, int] = {}
             for entity_id, seq, version, kind, code, revision, settled in database.each(
-                replay_query.PASTS, (known.no,), numbers.values()
+                replay_query.PASTS, (known.no, known.no), numbers.values()
             ):
                 mine = ended.setdefault(entity_id, [])
                 if _is_erasure(database.path, kind, seq, entity_id, version):
