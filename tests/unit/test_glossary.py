@@ -44,7 +44,7 @@ ORDINARY = {
         syntax testing thread threads token transaction type typed unary versions virtual yaml
     """,
     "brokers and databases": """
-        broker bus consumer database hub hubs message namespace
+        broker bus consumer database hub hubs message namespace topic
     """,
     "telemetry": """
         metric metrics observability
