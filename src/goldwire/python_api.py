@@ -15,7 +15,7 @@ import structlog
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
 from goldwire.errors import InputError, NotFoundError, did_you_mean
-from goldwire.event.chain import Finding, Verified
+from goldwire.event.chain import ChainFinding, Verified
 from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult, apply_all
@@ -32,8 +32,23 @@ from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
 
 __all__ = [
-    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "Finding", "Goldwire", "Ingested",
-    "LedgerReport", "LedgerTerms", "Replay", "ReplayRequest", "Status", "Tally", "TargetRun", "TargetStatus", "Verified",
+    "ApplyResult",
+    "ChainFinding",
+    "DeadLetter",
+    "EntityAtTarget",
+    "EntityHistory",
+    "EntityVersion",
+    "Goldwire",
+    "Ingested",
+    "LedgerReport",
+    "LedgerTerms",
+    "Replay",
+    "ReplayRequest",
+    "Status",
+    "Tally",
+    "TargetRun",
+    "TargetStatus",
+    "Verified",
 ]  # fmt: skip
 
 Files = str | Path | Sequence[str | Path]
@@ -279,7 +294,7 @@ class Goldwire:
         return next(one for one in application.store.replays(target) if one.id == record.id)
 
     @staticmethod
-    def verify(files: Files, *, partial: bool = False, found: Callable[[Path, Finding], None] | None = None) -> Verified:
+    def verify(files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None) -> Verified:
         """Check every event's hash, and that each follows on the one before it of its entity. Needs nothing but the files.
 
         Args:

@@ -1,4 +1,4 @@
-"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their places."""
+"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their order."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def update_open(database: Database, target: str, number: int, deliveries: list[O
 
 
 def ordered(lane: list[OpenDelivery], now: float) -> list[OpenDelivery]:
-    """Return the deliveries of a lane whose state no longer fits their place in it, with the one that does.
+    """Return the deliveries of a lane whose state no longer fits their index in it, with the one that does.
 
     Only the first may retry; what is behind it is pending, and parked when a dead one is in between.
     """
     changed: list[OpenDelivery] = []
     parked = False
-    for place, row in enumerate(lane):
+    for index, row in enumerate(lane):
         if row.state == "dead":
             parked = True
             continue
-        state: OpenState = "parked" if parked else "pending" if place > 0 else "retrying"
+        state: OpenState = "parked" if parked else "pending" if index > 0 else "retrying"
         if row.state != state:
             changed.append(row._replace(state=state, due_at=now if state == "retrying" else row.due_at))
     return changed

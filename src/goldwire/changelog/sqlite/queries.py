@@ -1,4 +1,4 @@
-"""Every statement that the SQLite engine runs, named and described in one place.
+"""Every statement that the SQLite engine runs, named and described in one module.
 
 `(MANY)` stands for a list of parameters; `many` writes it out. Columns of a row type are always listed in the order of its
 fields, so that a result becomes the row by position.
@@ -345,8 +345,8 @@ SETTLEMENTS = "SELECT position_from, codes FROM settlement WHERE target_no = ? O
 """All settlements of a target, in order."""
 
 ENDS = """
-SELECT seq, code FROM closing WHERE target_no = ?1
-UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ?1 ORDER BY seq
+SELECT seq, code FROM closing WHERE target_no = ?
+UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ? ORDER BY seq
 """
 """What became of the positions that settlements left open, in order: the code of a closing, 0 while still open."""
 
@@ -376,16 +376,16 @@ SELECT count(*) FROM open_delivery WHERE target_no = ? AND seq > ? AND ambiguous
 """How many deliveries a rewind would forget although they may have arrived."""
 
 DISCARDED_BEFORE_UNCLEAR = """
-SELECT count(*) FROM open_delivery o WHERE o.target_no = ?1 AND o.seq > ?2 AND o.state = 'discarded' AND EXISTS (
+SELECT count(*) FROM open_delivery o WHERE o.target_no = ? AND o.seq > ? AND o.state = 'discarded' AND EXISTS (
   SELECT 1 FROM entity e CROSS JOIN log l ON l.entity_no = e.no
-  WHERE e.entity_id = o.entity_id AND l.version > o.version AND l.seq > ?3 AND l.seq <= ?4)
+  WHERE e.entity_id = o.entity_id AND l.version > o.version AND l.seq > ? AND l.seq <= ?)
 """
 """How many deliveries that a rewind would bring back have a successor that may have arrived without being settled."""
 
 DELETE_OPEN_ABOVE = "DELETE FROM open_delivery WHERE target_no = ? AND seq > ?"
 """Withdraw open deliveries."""
 
-# --- revisions and documents
+# --- revisions
 
 NEWEST_REVISION = """
 SELECT revision, effective_after, applied_at, document FROM revision WHERE target = ? ORDER BY revision DESC LIMIT 1
@@ -400,12 +400,3 @@ INSERT_REVISION = "INSERT INTO revision (target, revision, effective_after, appl
 
 REVISIONS = "SELECT revision, effective_after, applied_at, document FROM revision WHERE target = ? ORDER BY revision"
 """All contract revisions of a target."""
-
-NEWEST_DOCUMENT = "SELECT number, document FROM document WHERE name = ? ORDER BY number DESC LIMIT 1"
-"""The document kept last under a name."""
-
-INSERT_DOCUMENT = "INSERT INTO document (name, number, saved_at, document) VALUES (?, ?, ?, ?)"
-"""Keep a document."""
-
-DOCUMENTS = "SELECT number, saved_at, document FROM document WHERE name = ? ORDER BY number"
-"""All documents under a name."""
