@@ -29,7 +29,7 @@ from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
 
 __all__ = [
-    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "Finding", "Goldwire", "Ingested",
+    "ApplyResult", "ChainFinding", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "Goldwire", "Ingested",
     "LedgerReport", "LedgerTerms", "Replay", "ReplayRequest", "Status", "Tally", "TargetRun", "TargetStatus", "Verified",
 ]  # fmt: skip
 
