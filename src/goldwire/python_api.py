@@ -10,10 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import structlog
+
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
 from goldwire.errors import NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding, Verified
+from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult, apply_all
 from goldwire.services.dead_letters import DeadLetter, dead_letters, discard, named_letters, redrive
@@ -55,6 +58,8 @@ class Goldwire:
         else:
             loaded = load(Path(configuration))
         self._application = Application(loaded)
+        if not structlog.is_configured():  # else the program has said where log lines go
+            set_up_logs(loaded.config.log.format, loaded.config.log.level)
 
     @classmethod
     def open(cls, configuration: str | Path | Mapping[str, Any], *, folder: str | Path | None = None) -> Self:

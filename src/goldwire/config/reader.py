@@ -79,7 +79,7 @@ def load_document(document: Mapping[str, Any], folder: Path, environment: Mappin
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"the configuration holds what JSON cannot: {error}") from error
-    return _read(text, folder / "configuration.json", environment)
+    return _read(text, folder / "<dict>", environment)
 
 
 def _read(text: str, file: Path, environment: Mapping[str, str] | None) -> Loaded:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+_THREADS = ThreadPoolExecutor(32, "goldwire-loop")
+"""Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -39,18 +41,13 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
         KeyboardInterrupt: Ctrl-C was pressed; the coroutine has ended.
     """
     loop_made: Future[asyncio.AbstractEventLoop] = Future()
-    outcome: Future[T] = Future()
 
-    def work() -> None:
-        try:
-            with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                loop_made.set_result(runner.get_loop())
-                outcome.set_result(runner.run(main()))
-        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-            outcome.set_exception(error)
+    def work() -> T:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            loop_made.set_result(runner.get_loop())
+            return runner.run(main())
 
-    thread = Thread(target=work, name="goldwire-loop", daemon=True)
-    thread.start()
+    outcome = _THREADS.submit(work)
     for step in (end, cancel):
         try:
             return outcome.result()
@@ -59,5 +56,5 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
                 break
             with suppress(RuntimeError):  # the loop ended meanwhile
                 loop_made.result().call_soon_threadsafe(step)
-    thread.join()
+    wait([outcome])
     raise KeyboardInterrupt
