@@ -31,8 +31,8 @@ ORDINARY = {
         memory mislabelled missing name names no not numbers of opening ordinal owner page pages part place plan process
         program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
         replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
-        settings shared signer simulated size soon spec starter steps stop stopped story summary system tables teller terms topic view
-        throughput time timeout too torn try unavailable unfit unknown unreadable up values verified verifier visible wanted
+        settings shared signer simulated size soon spec starter steps stop stopped story summary system tables teller terms
+        throughput time timeout too topic view torn try unavailable unfit unknown unreadable up values verified verifier visible wanted
         warehouse write writer writing
     """,
     "programming and Python": """
