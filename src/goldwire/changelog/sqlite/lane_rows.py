@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from goldwire.changelog.rows import OpenDelivery, OpenState
+from goldwire.changelog.rows import OpenDelivery
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.errors import StoreCorruptError
@@ -28,6 +28,7 @@ def update_open(database: Database, target: str, number: int, deliveries: list[O
         raise StoreCorruptError(f"target {target}: a delivery was updated that is not open")
 
 
+<<<<<<< HEAD
 def ordered(lane: list[OpenDelivery], now: float) -> list[OpenDelivery]:
     """Return the deliveries of a lane whose state no longer fits their index in it, with the one that does.
 
@@ -45,6 +46,8 @@ def ordered(lane: list[OpenDelivery], now: float) -> list[OpenDelivery]:
     return changed
 
 
+=======
+>>>>>>> h-store
 def lanes_of(database: Database, number: int, entity_ids: Collection[str]) -> dict[str, list[OpenDelivery]]:
     """Return what is open of these entities, each lane in order of the log. Runs inside a transaction."""
     found: dict[str, list[OpenDelivery]] = {}
