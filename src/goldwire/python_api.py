@@ -14,7 +14,7 @@ import structlog
 
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
-from goldwire.errors import NotFoundError, did_you_mean
+from goldwire.errors import InputError, NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding, Verified
 from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
@@ -258,8 +258,11 @@ class Goldwire:
             how many.
 
         Raises:
+            InputError: no position is given.
             NotFoundError: the target has not begun, or has no dead letter at a position.
         """
+        if not positions:
+            raise InputError(f"name the positions of the dead letters of {target} to discard; `dead_letters` returns them")
         store = self._application.store
         letters = [one for one in named_letters(store, target, positions) if one.state == "dead"]
         return discard(store, self._application.clock, target, letters)
@@ -322,7 +325,7 @@ class Goldwire:
             return _paths(files)
         path = sources[source].path if source is not None else None
         if path is None:
-            raise NotFoundError("name the files to ingest, or give the source a `path`")
+            raise InputError("name the files to ingest, or give the source a `path`")
         return [loaded.path(path)]
 
 

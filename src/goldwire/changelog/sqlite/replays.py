@@ -10,12 +10,13 @@ import msgspec
 from goldwire.changelog.checksums import damaged_log_row
 from goldwire.changelog.replays import Fate, Past, Replay
 from goldwire.changelog.rows import DELIVERED, FILTERED
+from goldwire.changelog.rules import fence
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite import replay_queries as replay_query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.log import SCAN_LIMIT
 from goldwire.changelog.sqlite.log_rows import log_rows
-from goldwire.changelog.sqlite.targets import controls_of, fence, find_target, known_target
+from goldwire.changelog.sqlite.targets import controls_of, find_target, known_target
 from goldwire.clock import timestamp
 from goldwire.mastering.workspace import ChangeKind
 
