@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def holders() -> Iterator[type[Any]]:
                 continue
             if not issubclass(cls, msgspec.Struct | tuple) or issubclass(cls, CONFIGURATION):
                 continue
-            if any(HOLDS.search(str(annotation)) for annotation in vars(cls).get("__annotations__", {}).values()):
+            if any(HOLDS.search(str(annotation)) for annotation in inspect.get_annotations(cls).values()):
                 yield cls
 
 
@@ -55,7 +56,18 @@ def marked(cls: type[Any]) -> Any:
 
 def test_the_classes_that_hold_states_and_attributes_are_found() -> None:
     found = {cls.__name__ for cls in holders()}
-    assert found >= {"LogRow", "Control", "Fact", "Decision", "StoredRecord", "StoredEntity", "GoldenState", "Change", "State"}
+    assert found >= {
+        "LogRow",
+        "Control",
+        "Fact",
+        "Decision",
+        "StoredRecord",
+        "StoredEntity",
+        "GoldenState",
+        "Change",
+        "State",
+        "GoldenView",
+    }
 
 
 @pytest.mark.parametrize("cls", list(holders()), ids=lambda cls: f"{cls.__module__}.{cls.__name__}")

@@ -1,6 +1,6 @@
 """Runs a `where:` expression that lies outside the compiled subset in the `common-expression-language` package.
 
-Only the variables that the expression uses are decoded and passed. The package is the extra `goldwire[cel]`.
+Only the variables that the expression uses are decoded and passed. The package comes with the extra `cel`.
 """
 
 from __future__ import annotations

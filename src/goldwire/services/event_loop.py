@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from threading import Thread
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+INTERRUPTIBLE_SECONDS = 0.2
+"""So often a waiting thread looks up: a signal that comes just before it waits would wake it no sooner than the end."""
+
+_THREADS = ThreadPoolExecutor(32, "goldwire-loop")
+"""Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -39,25 +44,27 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
         KeyboardInterrupt: Ctrl-C was pressed; the coroutine has ended.
     """
     loop_made: Future[asyncio.AbstractEventLoop] = Future()
-    outcome: Future[T] = Future()
 
-    def work() -> None:
-        try:
-            with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                loop_made.set_result(runner.get_loop())
-                outcome.set_result(runner.run(main()))
-        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
-            outcome.set_exception(error)
+    def work() -> T:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            loop_made.set_result(runner.get_loop())
+            return runner.run(main())
 
-    thread = Thread(target=work, name="goldwire-loop", daemon=True)
-    thread.start()
-    for step in (end, cancel):
+    outcome = _THREADS.submit(work)
+    steps = (end, cancel)
+    interrupts = asked = 0
+    while True:
         try:
-            return outcome.result()
-        except KeyboardInterrupt:
+            while asked < min(interrupts, len(steps)):
+                with suppress(RuntimeError):  # the loop ended meanwhile
+                    loop_made.result().call_soon_threadsafe(steps[asked])
+                asked += 1
             if outcome.done():
                 break
-            with suppress(RuntimeError):  # the loop ended meanwhile
-                loop_made.result().call_soon_threadsafe(step)
-    thread.join()
-    raise KeyboardInterrupt
+            wait([outcome], INTERRUPTIBLE_SECONDS)
+        except KeyboardInterrupt:
+            interrupts += 1
+    found = outcome.result()
+    if interrupts:
+        raise KeyboardInterrupt
+    return found

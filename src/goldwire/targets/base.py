@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from msgspec import Struct
 
 from goldwire.event.sealed import SealedEvent
+from goldwire.redaction import shows
 
 MOVES = "an entity's events would go to another partition than those before, and lose their order"
 """Why what decides an entity's partition must not change: a clause that follows "because"."""
@@ -147,6 +148,7 @@ class Placement(Struct, frozen=True, forbid_unknown_fields=True):
         return [("kind", self.kind)]
 
 
+@shows("fixed", "distinct")
 class PlacementTerms(Struct, frozen=True):
     """What a kind declares of placements."""
 
@@ -156,3 +158,9 @@ class PlacementTerms(Struct, frozen=True):
     """By distinct setting, why it must differ: a clause of that kind."""
     defaults: dict[str, Any]
     """By fixed setting, the value that it had before it was declared."""
+
+    def __repr__(self) -> str:
+        return f"PlacementTerms(fixed={sorted(self.fixed)}, distinct={sorted(self.distinct)})"
+
+    def __rich_repr__(self) -> list[tuple[str, list[str]]]:
+        return [("fixed", sorted(self.fixed)), ("distinct", sorted(self.distinct))]

@@ -73,34 +73,32 @@ class LedgerSuite(StoreSetting):
             "DELETE FROM log WHERE seq = 5",
         ],
     )
-    def test_a_recount_finds_rows_that_do_not_cover_every_position_once(
-        self, store: Store, place: Path, statement: str
-    ) -> None:
+    def test_a_recount_finds_rows_that_do_not_cover_every_position_once(self, store: Store, path: Path, statement: str) -> None:
         _ten(store)
-        self.tamper(place, statement)
+        self.tamper(path, statement)
         with pytest.raises(StoreCorruptError):
             store.recount("t")
 
-    def test_a_recount_finds_a_hole_that_an_overlap_makes_up_for(self, store: Store, place: Path) -> None:
+    def test_a_recount_finds_a_hole_that_an_overlap_makes_up_for(self, store: Store, path: Path) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 5)])
         acquired(store)
         settle(store, 0, b"DD")
         settle(store, 2, b"DD")
-        self.tamper(place, "UPDATE settlement SET position_from = 1 WHERE position_from = 2")
+        self.tamper(path, "UPDATE settlement SET position_from = 1 WHERE position_from = 2")
         with pytest.raises(StoreCorruptError, match="cover"):
             store.recount("t")
 
-    def test_a_recount_finds_an_end_that_belongs_to_no_open_code(self, store: Store, place: Path) -> None:
+    def test_a_recount_finds_an_end_that_belongs_to_no_open_code(self, store: Store, path: Path) -> None:
         commit(store, ("a", 1))
         acquired(store)
         settle(store, 0, b"D")
-        self.tamper(place, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
+        self.tamper(path, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
         with pytest.raises(StoreCorruptError, match="position 1"):
             store.recount("t")
 
-    def test_a_recount_differs_from_counters_that_lie(self, store: Store, place: Path) -> None:
+    def test_a_recount_differs_from_counters_that_lie(self, store: Store, path: Path) -> None:
         _ten(store)
-        self.tamper(place, "UPDATE target_cursor SET delivered = delivered + 1")
+        self.tamper(path, "UPDATE target_cursor SET delivered = delivered + 1")
         assert store.recount("t").delivered == store.counts("t").delivered - 1
 
     @pytest.mark.parametrize("position", range(11))
@@ -166,8 +164,8 @@ class LedgerSuite(StoreSetting):
             store.rewind("t", position)
         assert store.cursors()[0].epoch == 1
 
-    def test_a_crash_inside_a_rewind_leaves_nothing_of_it(self, place: Path) -> None:
-        store = self.make_store(place, crash_at("rewind:after-withdrawal"))
+    def test_a_crash_inside_a_rewind_leaves_nothing_of_it(self, path: Path) -> None:
+        store = self.make_store(path, crash_at("rewind:after-withdrawal"))
         _ten(store)
         before = balanced(store)
         with pytest.raises(Crash):

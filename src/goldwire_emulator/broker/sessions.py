@@ -16,8 +16,8 @@ from goldwire_emulator.broker.refusals import NotAllowedError, SessionCannotBeLo
 
 _HELD = "m.entity = ? AND m.session = ? AND m.lock_token IS NOT NULL"
 _OCCUPIED = """
-SELECT session FROM messages WHERE entity = ?1 AND session IS NOT NULL AND state = 0
-UNION SELECT session FROM sessions WHERE entity = ?1 AND state IS NOT NULL ORDER BY session
+SELECT session FROM messages WHERE entity = ? AND session IS NOT NULL AND state = 0
+UNION SELECT session FROM sessions WHERE entity = ? AND state IS NOT NULL ORDER BY session
 """
 _STATE_SET = "SELECT session FROM sessions WHERE entity = ? AND updated_at_ms > ? ORDER BY session"
 
@@ -157,7 +157,7 @@ class Sessions:
         """Sessions with a message or a state; or those whose state was set after a time."""
         self._context.catch_up()
         if updated_after_ms is None:
-            found = self._database.execute(_OCCUPIED, (self._queue.id,))
+            found = self._database.execute(_OCCUPIED, (self._queue.id, self._queue.id))
         else:
             found = self._database.execute(_STATE_SET, (self._queue.id, updated_after_ms))
         return [session for (session,) in found][skip : skip + top]

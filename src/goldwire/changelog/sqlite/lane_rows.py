@@ -1,4 +1,4 @@
-"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their places."""
+"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their order."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def recounted(database: Database, target: KnownTarget) -> Counts:
     if (oldest, newest) != (1, size):
         raise StoreCorruptError(f"{database.path}: the log has {size} rows for positions {oldest} to {newest}")
     ended = dict.fromkeys((DELIVERED, FILTERED, SUPERSEDED), 0)
-    ends = iter(database.execute(query.ENDS, (number,)))
+    ends = iter(database.execute(query.ENDS, (number, number)))
     for position, codes in _settlements(database, cursor, number):
         for code in ended:
             ended[code] += codes.count(code)

@@ -1,4 +1,4 @@
-"""Every statement that the SQLite engine runs, named and described in one place.
+"""Every statement that the SQLite engine runs, named and described in one module.
 
 `(MANY)` stands for a list of parameters; `many` writes it out. Columns of a row type are always listed in the order of its
 fields, so that a result becomes the row by position.
@@ -345,8 +345,8 @@ SETTLEMENTS = "SELECT position_from, codes FROM settlement WHERE target_no = ? O
 """All settlements of a target, in order."""
 
 ENDS = """
-SELECT seq, code FROM closing WHERE target_no = ?1
-UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ?1 ORDER BY seq
+SELECT seq, code FROM closing WHERE target_no = ?
+UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ? ORDER BY seq
 """
 """What became of the positions that settlements left open, in order: the code of a closing, 0 while still open."""
 
@@ -376,9 +376,9 @@ SELECT count(*) FROM open_delivery WHERE target_no = ? AND seq > ? AND ambiguous
 """How many deliveries a rewind would forget although they may have arrived."""
 
 DISCARDED_BEFORE_UNCLEAR = """
-SELECT count(*) FROM open_delivery o WHERE o.target_no = ?1 AND o.seq > ?2 AND o.state = 'discarded' AND EXISTS (
+SELECT count(*) FROM open_delivery o WHERE o.target_no = ? AND o.seq > ? AND o.state = 'discarded' AND EXISTS (
   SELECT 1 FROM entity e CROSS JOIN log l ON l.entity_no = e.no
-  WHERE e.entity_id = o.entity_id AND l.version > o.version AND l.seq > ?3 AND l.seq <= ?4)
+  WHERE e.entity_id = o.entity_id AND l.version > o.version AND l.seq > ? AND l.seq <= ?)
 """
 """How many deliveries that a rewind would bring back have a successor that may have arrived without being settled."""
 

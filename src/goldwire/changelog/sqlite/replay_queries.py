@@ -34,8 +34,8 @@ in the covering index `log_version` decides."""
 PASTS = """
 SELECT l.entity_id, l.seq, l.version, l.kind, c.code, c.revision,
   (SELECT substr(s.codes, l.seq - s.position_from, 1) FROM settlement s
-    WHERE s.target_no = ?1 AND s.position_from < l.seq ORDER BY s.position_from DESC LIMIT 1)
-FROM log l LEFT JOIN closing c ON c.target_no = ?1 AND c.seq = l.seq
+    WHERE s.target_no = ? AND s.position_from < l.seq ORDER BY s.position_from DESC LIMIT 1)
+FROM log l LEFT JOIN closing c ON c.target_no = ? AND c.seq = l.seq
 WHERE l.entity_no IN (MANY) ORDER BY l.entity_no, l.version
 """
 """How each version of these entities ended for a target: the code of its closing, or else the byte of its settlement (NULL

@@ -89,7 +89,7 @@ class SqliteReplays(Part):
             ended: dict[str, list[tuple[int, int, int | None]]] = {}
             erased: dict[str, int] = {}
             for entity_id, seq, version, kind, code, revision, settled in database.each(
-                replay_query.PASTS, (known.no,), numbers.values()
+                replay_query.PASTS, (known.no, known.no), numbers.values()
             ):
                 mine = ended.setdefault(entity_id, [])
                 if _is_erasure(database.path, kind, seq, entity_id, version):
@@ -132,7 +132,7 @@ class SqliteReplays(Part):
 
 
 def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
-    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so no checksum tells.
+    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so it compares no checksum.
 
     Raises:
         StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.

@@ -9,6 +9,7 @@ import msgspec
 
 from goldwire.canonical import canonical
 from goldwire.changelog.ports.store import Store
+from goldwire.redaction import shows
 from goldwire.targets.base import Placement
 
 _BEFORE = {"placement": "standing", "destination": "place", "fixed": "pinned", "distinct": "apart"}
@@ -16,20 +17,24 @@ _BEFORE = {"placement": "standing", "destination": "place", "fixed": "pinned", "
 
 
 class Reservation(NamedTuple):
-    """That a target may have delivered with a placement."""
+    """The record that a target may have delivered with a placement."""
 
     since: str
-    """When it first was about to."""
+    """When the target first was about to deliver."""
     types: frozenset[str]
     """The entity types of its contract then."""
     placement: Placement
 
 
+@shows("since")
 class KeptSettings(NamedTuple):
     """A target's settings as they were written in the configuration."""
 
     since: str
     document: bytes
+
+    def __repr__(self) -> str:
+        return f"KeptSettings(since={self.since!r})"
 
 
 def reservations(store: Store, target: str) -> list[Reservation]:
@@ -38,7 +43,7 @@ def reservations(store: Store, target: str) -> list[Reservation]:
 
 
 def save_reservation(store: Store, target: str, placement: Placement, types: Collection[str], now: float) -> None:
-    """Keep that a target may deliver with this placement from now on; what is kept as the newest is not written again.
+    """Record that a target may deliver with this placement from now on; the newest record is not written again.
 
     Args:
         store: where it is kept.
@@ -59,7 +64,7 @@ def kept_settings(store: Store, target: str) -> list[KeptSettings]:
 
 
 def save_settings(store: Store, target: str, document: bytes, now: float) -> None:
-    """Keep a target's settings as they are written; what is kept as the newest is not written again.
+    """Keep a target's settings as they are written; the newest ones are not written again.
 
     Args:
         store: where they are kept.
