@@ -83,10 +83,10 @@ def number(value: float) -> bytes:
     digits = (whole + fraction).lstrip("0")
     point = len(whole) + int(exponent or 0) - (len(whole + fraction) - len(digits))
     digits = digits.rstrip("0")
-    return (sign + _place(digits, point)).encode()
+    return (sign + _point_set(digits, point)).encode()
 
 
-def _place(digits: str, point: int) -> str:
+def _point_set(digits: str, point: int) -> str:
     """Write significant digits with the decimal point after `point` of them, as ECMAScript chooses to."""
     count = len(digits)
     if count <= point <= 21:  # noqa: PLR2004 - ECMA-262 names 21 and -6

@@ -14,8 +14,8 @@ import structlog
 
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
-from goldwire.errors import NotFoundError, did_you_mean
-from goldwire.event.chain import Finding, Verified
+from goldwire.errors import InputError, NotFoundError, did_you_mean
+from goldwire.event.chain import ChainFinding, Verified
 from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult, apply_all
@@ -32,8 +32,23 @@ from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
 
 __all__ = [
-    "ApplyResult", "DeadLetter", "EntityAtTarget", "EntityHistory", "EntityVersion", "Finding", "Goldwire", "Ingested",
-    "LedgerReport", "LedgerTerms", "Replay", "ReplayRequest", "Status", "Tally", "TargetRun", "TargetStatus", "Verified",
+    "ApplyResult",
+    "ChainFinding",
+    "DeadLetter",
+    "EntityAtTarget",
+    "EntityHistory",
+    "EntityVersion",
+    "Goldwire",
+    "Ingested",
+    "LedgerReport",
+    "LedgerTerms",
+    "Replay",
+    "ReplayRequest",
+    "Status",
+    "Tally",
+    "TargetRun",
+    "TargetStatus",
+    "Verified",
 ]  # fmt: skip
 
 Files = str | Path | Sequence[str | Path]
@@ -243,8 +258,11 @@ class Goldwire:
             how many.
 
         Raises:
+            InputError: no position is given.
             NotFoundError: the target has not begun, or has no dead letter at a position.
         """
+        if not positions:
+            raise InputError(f"name the positions of the dead letters of {target} to discard; `dead_letters` returns them")
         store = self._application.store
         letters = [one for one in named_letters(store, target, positions) if one.state == "dead"]
         return discard(store, self._application.clock, target, letters)
@@ -276,7 +294,7 @@ class Goldwire:
         return next(one for one in application.store.replays(target) if one.id == record.id)
 
     @staticmethod
-    def verify(files: Files, *, partial: bool = False, found: Callable[[Path, Finding], None] | None = None) -> Verified:
+    def verify(files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None) -> Verified:
         """Check every event's hash, and that each follows on the one before it of its entity. Needs nothing but the files.
 
         Args:
@@ -307,7 +325,7 @@ class Goldwire:
             return _paths(files)
         path = sources[source].path if source is not None else None
         if path is None:
-            raise NotFoundError("name the files to ingest, or give the source a `path`")
+            raise InputError("name the files to ingest, or give the source a `path`")
         return [loaded.path(path)]
 
 

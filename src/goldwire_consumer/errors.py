@@ -71,7 +71,7 @@ class TooManyDeadLettersError(StoppedError):
 
 
 class Link(NamedTuple):
-    """One end of a chain's broken place."""
+    """One end of a break in a chain."""
 
     version: int
     hash: str

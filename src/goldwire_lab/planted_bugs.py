@@ -48,8 +48,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "coalesced-over-an-unclear-outcome": (
         "goldwire.relay.lanes",
-        "place = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)",
-        "place = len(lane) - 1",
+        "index = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)",
+        "index = len(lane) - 1",
     ),
     "next-in-lane-forgotten": (
         "goldwire.relay.lanes",
@@ -187,8 +187,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "goldwire.relay.replay",
         """self._observer.replayed("skipped", skipped)
         self._end(repeat)""",
-        """repeat.place += 1
-        self._end(repeat) if repeat.place == len(repeat.sent) else None""",
+        """repeat.index += 1
+        self._end(repeat) if repeat.index == len(repeat.sent) else None""",
     ),
     "replay-leaves-a-receiver-behind": (
         "goldwire.relay.replay_source",
@@ -197,12 +197,12 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "replay-leaks-what-a-contract-hides-now": (
         "goldwire.relay.replay_source",
-        " or not still_allowed(sent[place], present):",
+        " or not still_allowed(sent[index], present):",
         ":",
     ),
     "replay-leaks-what-was-erased": (
         "goldwire.relay.replay_source",
-        "sent[place].row.version < erased or ",
+        "sent[index].row.version < erased or ",
         "",
     ),
     "replay-leaks-what-is-masked-now": (

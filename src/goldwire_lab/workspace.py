@@ -62,15 +62,15 @@ class MemoryWorkspace:
         """See `Workspace.living`."""
         self._called("living")
         found = [
-            Living(place, head.entity_id, head.entity_type)
-            for place, head in enumerate(self.heads.values(), start=1)
-            if place > after and head.kind == "live"
+            Living(ordinal, head.entity_id, head.entity_type)
+            for ordinal, head in enumerate(self.heads.values(), start=1)
+            if ordinal > after and head.kind == "live"
         ]
         return found[:limit]
 
-    def newest_place(self) -> int:
-        """See `Workspace.newest_place`."""
-        self._called("newest_place")
+    def newest_ordinal(self) -> int:
+        """See `Workspace.newest_ordinal`."""
+        self._called("newest_ordinal")
         return len(self.heads)
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:

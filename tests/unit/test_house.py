@@ -145,3 +145,29 @@ def test_nothing_names_a_path_of_one_machine() -> None:
         short(path) for path in paths if path.is_file() and path != Path(__file__) and machine.search(path.read_text("utf-8"))
     ]
     assert not found
+
+
+@pytest.mark.parametrize("distribution", sorted(path.name for path in (ROOT / "src").iterdir() if path.is_dir()))
+def test_a_class_name_stands_once_in_a_distribution(distribution: str) -> None:
+    found: dict[str, list[str]] = {}
+    for path in (ROOT / "src" / distribution).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(short(path))
+    assert {name: sorted(paths) for name, paths in found.items() if len(paths) > 1} == {}
+
+
+NOUNS_IN_ING = {
+    "ceiling": "the highest figure of a machine",
+    "dead_lettering": "the usual name of what is done with events that cannot be applied",
+    "mastering": "the usual name of what makes golden records",
+    "setting": "one value that a person sets, or the scene of a measurement",
+    "store_setting": "the scene of a test of a store",
+    "testing": "what other projects import for their tests, as Python's own packages name it",
+}
+
+
+def test_no_module_is_named_by_a_gerund() -> None:
+    names = {part for path in SOURCES for part in path.relative_to(ROOT / "src").with_suffix("").parts}
+    assert {name for name in names if name.endswith("ing")} - NOUNS_IN_ING.keys() == set()
+    assert NOUNS_IN_ING.keys() <= names, "what is no longer there needs no reason"

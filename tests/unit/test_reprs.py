@@ -56,7 +56,18 @@ def marked(cls: type[Any]) -> Any:
 
 def test_the_classes_that_hold_states_and_attributes_are_found() -> None:
     found = {cls.__name__ for cls in holders()}
-    assert found >= {"LogRow", "Control", "Fact", "Decision", "StoredRecord", "StoredEntity", "GoldenState", "Change", "State"}
+    assert found >= {
+        "LogRow",
+        "Control",
+        "Fact",
+        "Decision",
+        "StoredRecord",
+        "StoredEntity",
+        "GoldenState",
+        "Change",
+        "State",
+        "GoldenView",
+    }
 
 
 @pytest.mark.parametrize("cls", list(holders()), ids=lambda cls: f"{cls.__module__}.{cls.__name__}")

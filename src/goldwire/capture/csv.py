@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldwire.capture.fact import Fact, Rejected
+from goldwire.capture.fact import Fact, RejectedRow
 from goldwire.capture.mapper import Mapper
 from goldwire.capture.origin import LINE_LIMIT_BYTES, lines, opened
 from goldwire.capture.source_spec import SourceSpec
@@ -86,7 +86,7 @@ class _Feed(Iterator[str]):
             return self._number, raw.decode(errors="surrogateescape"), True
 
 
-def read_csv(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Rejected]:
+def read_csv(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | RejectedRow]:
     """Yield a fact or a reject for each row.
 
     Args:
@@ -112,15 +112,15 @@ def read_csv(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Reject
                 return
             except (csv.Error, _OpenQuoteError) as error:
                 feed.retry_after_first()
-                yield Rejected(f"{prefix}{feed.line}", "", _broken(error, too_long=feed.too_long))
+                yield RejectedRow(f"{prefix}{feed.line}", "", _broken(error, too_long=feed.too_long))
                 continue
             if not row:
                 continue
             origin = f"{prefix}{feed.line}"
             if feed.damaged:
-                yield Rejected(origin, _damaged_field(header, row), "is not UTF-8; save the file as UTF-8")
+                yield RejectedRow(origin, _damaged_field(header, row), "is not UTF-8; save the file as UTF-8")
             elif len(row) != width:
-                yield Rejected(
+                yield RejectedRow(
                     origin, "", f"the header has {width} cells and this row {len(row)}; quote cells that hold the delimiter"
                 )
             else:

@@ -87,7 +87,7 @@ class Decision(Struct, frozen=True):
     """It came without a time: `decided_at` is when it was read. It then counts as later than what was decided before."""
 
 
-class Rejected(Struct, frozen=True):
+class RejectedRow(Struct, frozen=True):
     """A row that could not become a fact, or a fact that could not be taken; good rows beside it go through."""
 
     origin: str

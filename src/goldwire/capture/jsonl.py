@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.fact import Decision, Fact, RejectedRow
 from goldwire.capture.mapper import Mapper
 from goldwire.capture.names import NAME_TWICE, has_name_twice
 from goldwire.capture.native import NativeReader, not_json
@@ -17,7 +17,7 @@ from goldwire.capture.source_spec import SourceSpec
 _TOO_LONG = f"is longer than {LINE_LIMIT_BYTES} bytes; split or drop the row"
 
 
-def read_jsonl(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Rejected]:
+def read_jsonl(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | RejectedRow]:
     """Yield a fact or a reject for each line that holds a JSON object.
 
     Args:
@@ -31,23 +31,23 @@ def read_jsonl(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Reje
     mapper = Mapper(spec, now, None, str(path))
     for line, origin in _lines(path):
         if line is None:
-            yield Rejected(origin, "", _TOO_LONG)
+            yield RejectedRow(origin, "", _TOO_LONG)
             continue
         try:
             row = msgspec.json.decode(line)
             if has_name_twice(line):
-                yield Rejected(origin, "", NAME_TWICE)
+                yield RejectedRow(origin, "", NAME_TWICE)
                 continue
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            yield Rejected(origin, "", not_json(error))
+            yield RejectedRow(origin, "", not_json(error))
             continue
         if isinstance(row, dict):
             yield mapper.fact(row, origin)
         else:
-            yield Rejected(origin, "", "is no JSON object; each line must be one")
+            yield RejectedRow(origin, "", "is no JSON object; each line must be one")
 
 
-def read_native(path: Path, now: float, max_value_bytes: int) -> Iterator[Fact | Decision | Rejected]:
+def read_native(path: Path, now: float, max_value_bytes: int) -> Iterator[Fact | Decision | RejectedRow]:
     """Yield what each line of Goldwire's own format says.
 
     Args:
@@ -60,7 +60,7 @@ def read_native(path: Path, now: float, max_value_bytes: int) -> Iterator[Fact |
     """
     reader = NativeReader(now, max_value_bytes)
     for line, origin in _lines(path):
-        yield Rejected(origin, "", _TOO_LONG) if line is None else reader.read(line, origin)
+        yield RejectedRow(origin, "", _TOO_LONG) if line is None else reader.read(line, origin)
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes | None, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from goldwire.capture.fact import Edge, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Edge, ExternalId, Fact, RejectedRow
 from goldwire.capture.source_spec import ColumnSpec, SourceSpec
 from goldwire.capture.values import NULL, RefusedError, from_text, from_value, is_undated, moment, moment_of, share
 from goldwire.clock import timestamp
@@ -54,12 +54,12 @@ class Mapper:
             if not self._columns:
                 self._columns = self._all_of(columns)
 
-    def fact(self, row: dict[str, Any], origin: str) -> Fact | Rejected:
+    def fact(self, row: dict[str, Any], origin: str) -> Fact | RejectedRow:
         """Return the row's fact, or why there is none."""
         try:
             return self._fact(row, origin)
         except _BadField as bad:
-            return Rejected(origin, bad.field, bad.reason)
+            return RejectedRow(origin, bad.field, bad.reason)
 
     def _fact(self, row: dict[str, Any], origin: str) -> Fact:
         spec = self._spec

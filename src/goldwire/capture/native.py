@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import msgspec
 from msgspec import Struct, field
 
-from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact, RejectedRow
 from goldwire.capture.names import NAME_TWICE, has_name_twice
 from goldwire.capture.plain import decision_from, fact_from
 from goldwire.capture.source_spec import MEBIBYTE
@@ -17,7 +17,7 @@ from goldwire.redaction import shows
 _OPERATIONS = ("added", "removed")
 
 
-class ExternalRef(Struct, forbid_unknown_fields=True):
+class NativeExternalRef(Struct, forbid_unknown_fields=True):
     """A record, as the wire names it."""
 
     system: str
@@ -27,7 +27,7 @@ class ExternalRef(Struct, forbid_unknown_fields=True):
 class _To(Struct, forbid_unknown_fields=True, rename="camel"):
     """Where an edge leads."""
 
-    external_id: ExternalRef | None = None
+    external_id: NativeExternalRef | None = None
     entity_id: str | None = None
 
 
@@ -60,9 +60,9 @@ class NativeDecision(Struct, forbid_unknown_fields=True, rename="camel"):
 
     decision: DecisionKind
     entity_id: str | None = None
-    record: ExternalRef | None = None
+    record: NativeExternalRef | None = None
     into_entity_id: str | None = None
-    into_record: ExternalRef | None = None
+    into_record: NativeExternalRef | None = None
     attribute: str | None = None
     value: Any = msgspec.UNSET
     decided_at: str | None = None
@@ -84,22 +84,22 @@ class NativeReader:
         self._fact = msgspec.json.Decoder(NativeFact)
         self._decision = msgspec.json.Decoder(NativeDecision)
 
-    def read(self, line: bytes, origin: str) -> Fact | Decision | Rejected:
+    def read(self, line: bytes, origin: str) -> Fact | Decision | RejectedRow:
         """Return what one line says, or why it says nothing."""
         try:
             # Decisions are few: the reader tries a line as one only when the word stands in it as a key.
             is_decision = b'"decision"' in line and _is_decision(line)
             found = self._read_decision(line, origin) if is_decision else self._read_fact(line, origin)
-            return Rejected(origin, "", NAME_TWICE) if has_name_twice(line) else found
+            return RejectedRow(origin, "", NAME_TWICE) if has_name_twice(line) else found
         except msgspec.ValidationError as error:
-            reason, _, place = str(error).partition(" - at `")
-            place = place.rstrip("`").removeprefix("$").lstrip(".")
-            return Rejected(origin, place, _plain_reason(reason, place))
+            reason, _, location = str(error).partition(" - at `")
+            location = location.rstrip("`").removeprefix("$").lstrip(".")
+            return RejectedRow(origin, location, _plain_reason(reason, location))
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            return Rejected(origin, "", not_json(error))
+            return RejectedRow(origin, "", not_json(error))
         except RefusedError as refused:
-            place, _, reason = str(refused).partition(": ")
-            return Rejected(origin, place, reason)
+            location, _, reason = str(refused).partition(": ")
+            return RejectedRow(origin, location, reason)
 
     def _read_fact(self, line: bytes, origin: str) -> Fact:
         native = self._fact.decode(line)
@@ -151,14 +151,14 @@ def _is_decision(line: bytes) -> bool:
     return isinstance(decoded, dict) and "decision" in decoded
 
 
-def _plain_reason(reason: str, place: str) -> str:
+def _plain_reason(reason: str, location: str) -> str:
     if reason.startswith("Invalid enum value"):
-        words = _OPERATIONS if place.endswith(".op") else get_args(DecisionKind)
+        words = _OPERATIONS if location.endswith(".op") else get_args(DecisionKind)
         return f"is none of the words known here: {', '.join(words)}"
     return reason[:1].lower() + reason[1:]
 
 
-def _ref(ref: ExternalRef | None) -> ExternalId | None:
+def _ref(ref: NativeExternalRef | None) -> ExternalId | None:
     return None if ref is None else ExternalId(ref.system, ref.id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from goldwire.capture.fact import Fact, Rejected
+from goldwire.capture.fact import Fact, RejectedRow
 from goldwire.capture.mapper import Mapper
 from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import ConfigError, InputError
@@ -14,7 +14,7 @@ from goldwire.extras import install_command
 ROWS_AT_A_TIME = 1000
 
 
-def read_parquet(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | Rejected]:
+def read_parquet(path: Path, spec: SourceSpec, now: float) -> Iterator[Fact | RejectedRow]:
     """Yield a fact or a reject for each row; an origin's number counts rows from 1.
 
     Args:

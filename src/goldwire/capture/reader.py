@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from goldwire.capture.csv import read_csv
-from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.fact import Decision, Fact, RejectedRow
 from goldwire.capture.jsonl import read_jsonl, read_native
 from goldwire.capture.parquet import read_parquet
 from goldwire.capture.source_spec import MEBIBYTE, SourceSpec, check_source, suffix_format
 from goldwire.errors import ConfigError, InputError
 
 
-def read_file(path: Path, spec: SourceSpec | None, now: float, source: str = "NAME") -> Iterator[Fact | Decision | Rejected]:
+def read_file(path: Path, spec: SourceSpec | None, now: float, source: str = "NAME") -> Iterator[Fact | Decision | RejectedRow]:
     """Yield what a file says, row by row, in constant memory.
 
     Args:

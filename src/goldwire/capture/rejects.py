@@ -1,4 +1,4 @@
-"""The rejects file: one JSON line for each row that could not be taken, with the place and the reason, never the values."""
+"""The rejects file: one JSON line for each row that could not be taken, with the location and the reason, never the values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from goldwire.capture.fact import Rejected
+from goldwire.capture.fact import RejectedRow
 from goldwire.errors import GoldwireError, InputError, StoreFullError
 
 
@@ -47,7 +47,7 @@ class RejectsFile:
         if not os.access(self.path if self.path.exists() else folder, os.W_OK):
             raise InputError(f"{self.path}: the rejects file may not be written; mend its permissions, or name another")
 
-    def write(self, rejected: Rejected) -> None:
+    def write(self, rejected: RejectedRow) -> None:
         """Append one.
 
         Raises:

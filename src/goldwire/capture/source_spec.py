@@ -107,7 +107,7 @@ def check_source(name: str, spec: SourceSpec) -> None:
         spec: its settings.
 
     Raises:
-        ConfigError: naming the place and the fix.
+        ConfigError: naming the location and the fix.
     """
     if spec.system == RESERVED_SYSTEM:
         raise ConfigError(f"sources.{name}.system: `{RESERVED_SYSTEM}` is kept for stewards' decisions; choose another name")

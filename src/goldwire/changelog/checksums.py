@@ -1,4 +1,4 @@
-"""The checksums of log rows and control rows: what was written is what is read, or the reader stops (docs/adr/0041).
+"""The checksums of log rows and control rows: a read that meets a changed row stops (docs/adr/0041).
 
 A checksum is the CRC-32 of the row's MessagePack form, whose bytes are the same on every machine and version.
 """

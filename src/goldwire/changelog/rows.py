@@ -171,6 +171,17 @@ class Revision(NamedTuple):
     """Canonical JSON of all that the contract is compiled from; secrets only as references."""
 
 
+@shows("number", "kept_at")
+class KeptDocument(NamedTuple):
+    """Something that was applied or reserved, as it was at one time."""
+
+    number: int
+    """From 1 on, without gaps, for each thing that is kept."""
+    kept_at: str
+    document: bytes
+    """Canonical JSON; secrets only as references."""
+
+
 Mode = Literal["latest", "every"]
 """How a window is worked on: only the newest version of each entity in it, or each version."""
 

@@ -231,12 +231,40 @@ revision = Table(
     comment="Applied contract revisions, by the target's name: they may come before its first acquisition.",
 )
 
-document = Table(
-    "document",
+target_settings = Table(
+    "target_settings",
     metadata,
-    Column("name", Text, primary_key=True),
+    Column("target", Text, primary_key=True),
     Column("number", BIG, primary_key=True, autoincrement=False),
-    Column("saved_at", Text, nullable=False),
+    Column("kept_at", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),
-    comment="Applied configuration documents.",
+    comment="Each target's settings as they were applied, references to secrets unresolved.",
+)
+
+placement = Table(
+    "placement",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("kept_at", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    comment="Where each target may have delivered, and which entity types, from when on.",
+)
+
+mastering_rules = Table(
+    "mastering_rules",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("kept_at", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    comment="Under which match rules and survivorship the store was mastered.",
+)
+
+configuration = Table(
+    "configuration",
+    metadata,
+    Column("number", BIG, primary_key=True, autoincrement=False),
+    Column("kept_at", Text, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    comment="Configurations as they were applied, references to secrets unresolved.",
 )

@@ -1,4 +1,4 @@
-"""Commands that other distributions bring: mounted where they are installed, and else named with what brings them."""
+"""Commands that other distributions bring: added where they are installed; else an error names the package that brings them."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def _run() -> str | int | None:
 def _report(error: OSError) -> int:
     """Report an error of the operating system, and return its exit code."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    place = error.filename or ("standard output, or a file" if full else "the operating system")
+    file = error.filename or ("standard output, or a file" if full else "the operating system")
     fix = "; free room, then repeat the command" if full else ""
-    complain(f"{place}: {error.strerror or type(error).__name__}{fix}")
+    complain(f"{file}: {error.strerror or type(error).__name__}{fix}")
     return exit_code(StoreFullError) if full else exit_code(GoldwireError)
 
 

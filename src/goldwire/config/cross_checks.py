@@ -9,7 +9,7 @@ from msgspec.structs import fields
 
 from goldwire.capture.source_spec import SourceSpec, check_source
 from goldwire.config.model import Config
-from goldwire.config.problems import Place, Problems, SettingPath
+from goldwire.config.problems import Location, Problems, SettingPath
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, did_you_mean
 from goldwire.mastering.model import EntityType
@@ -20,7 +20,7 @@ class CrossCheck:
 
     Args:
         config: well-formed already.
-        places: where each value stands.
+        locations: where each value stands.
         problems: where what is wrong is noted.
         settings_types: target kinds with the structs of their settings.
     """
@@ -28,12 +28,12 @@ class CrossCheck:
     def __init__(
         self,
         config: Config,
-        places: Mapping[SettingPath, Place],
+        locations: Mapping[SettingPath, Location],
         problems: Problems,
         settings_types: Mapping[str, type[msgspec.Struct]],
     ) -> None:
         self._config = config
-        self._places = places
+        self._locations = locations
         self._problems = problems
         self._settings_types = settings_types
 
@@ -99,7 +99,7 @@ class CrossCheck:
 
     def _settings(self, path: SettingPath, kind: str) -> None:
         """Required settings of a target that has no `settings` at all; where there are some, the reader has looked."""
-        if (*path, "settings") in self._places or kind not in self._settings_types:
+        if (*path, "settings") in self._locations or kind not in self._settings_types:
             return
         missing = [info.encode_name for info in fields(self._settings_types[kind]) if info.required]
         if missing:
@@ -115,6 +115,6 @@ class CrossCheck:
 
     def _note(self, path: SettingPath, text: str) -> None:
         here = path
-        while here not in self._places:
+        while here not in self._locations:
             here = here[:-1]
-        self._problems.add(self._places[here], path, text)
+        self._problems.add(self._locations[here], path, text)

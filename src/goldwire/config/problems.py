@@ -10,7 +10,7 @@ SettingPath = tuple[str, ...]
 """The path of a value: keys from the top, an item of a list as `[3]`."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Line and column of a value in its file, both from 1."""
 
     line: int
@@ -20,7 +20,7 @@ class Place(NamedTuple):
 class Problem(NamedTuple):
     """One thing to mend. The text never holds a value that may be secret."""
 
-    place: Place
+    location: Location
     path: SettingPath
     text: str
 
@@ -39,15 +39,15 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, place: Place, path: SettingPath, text: str) -> None:
+    def add(self, location: Location, path: SettingPath, text: str) -> None:
         """Note one problem."""
-        self._found[Problem(place, path, text)] = None
+        self._found[Problem(location, path, text)] = None
 
     def lines(self) -> list[str]:
         """Return them in the order of the file, e.g. `goldwire.yaml:17:5: targets.crm.kind: ...`."""
         return [
-            f"{self.file}:{place.line}:{place.column}: {dotted(path)}{': ' if path else ''}{text}"
-            for place, path, text in sorted(self._found)
+            f"{self.file}:{location.line}:{location.column}: {dotted(path)}{': ' if path else ''}{text}"
+            for location, path, text in sorted(self._found)
         ]
 
     def raise_if_any(self) -> None:

@@ -14,10 +14,10 @@ from yaml.nodes import ScalarNode
 
 from goldwire.config.cross_checks import CrossCheck
 from goldwire.config.model import Config, TargetConfig
-from goldwire.config.problems import Place, Problems, SettingPath, dotted
+from goldwire.config.problems import Location, Problems, SettingPath, dotted
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
-from goldwire.config.yaml_nodes import Entry, compose, place_of
+from goldwire.config.yaml_nodes import Entry, compose, location_of
 from goldwire.errors import ConfigError
 from goldwire.targets import registry
 
@@ -30,7 +30,7 @@ class Loaded(Struct, frozen=True):
 
     file: Path
     config: Config
-    places: dict[SettingPath, Place]
+    locations: dict[SettingPath, Location]
     references: References
 
     @property
@@ -41,9 +41,9 @@ class Loaded(Struct, frozen=True):
     def where(self, *path: str) -> str:
         """Say where something stands, e.g. `goldwire.yaml:17:5: targets.crm`."""
         here = path
-        while here not in self.places:
+        while here not in self.locations:
             here = here[:-1]
-        return f"{self.file}:{self.places[here].line}:{self.places[here].column}: {dotted(path)}"
+        return f"{self.file}:{self.locations[here].line}:{self.locations[here].column}: {dotted(path)}"
 
     def path(self, text: str) -> Path:
         """Return a path of the configuration as seen from here."""
@@ -91,10 +91,10 @@ def _read(text: str, file: Path, environment: Mapping[str, str] | None) -> Loade
     problems.raise_if_any()
     config = msgspec.convert(plain, Config)
     settings_types = {name: registry.settings_type(name) for name in {target.kind for target in config.targets.values()}}
-    CrossCheck(config, reader.places, problems, settings_types).run()
+    CrossCheck(config, reader.locations, problems, settings_types).run()
     problems.raise_if_any()
     references = References(os.environ if environment is None else environment, file.absolute().parent)
-    return Loaded(file, config, reader.places, references)
+    return Loaded(file, config, reader.locations, references)
 
 
 def _text(file: Path) -> str:
@@ -120,5 +120,5 @@ def _settings_of_kind(wanted: type, entries: list[Entry], path: SettingPath, pro
             try:
                 return {"settings": registry.settings_type(str(value.value))}
             except ConfigError as error:
-                problems.add(place_of(value), (*path, "kind"), str(error))
+                problems.add(location_of(value), (*path, "kind"), str(error))
     return {}

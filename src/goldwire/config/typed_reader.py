@@ -1,4 +1,4 @@
-"""Reads a YAML tree by the types of the settings; what does not fit is noted with its place."""
+"""Reads a YAML tree by the types of the settings; what does not fit is noted with its location."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from msgspec.structs import FieldInfo, fields
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from goldwire.annotations import described
-from goldwire.config.problems import Place, Problems, SettingPath
-from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, place_of, plain_scalar
+from goldwire.config.problems import Location, Problems, SettingPath
+from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, location_of, plain_scalar
 from goldwire.errors import did_you_mean
 
 WRONG = msgspec.UNSET
@@ -44,7 +44,7 @@ class TypedReader:
 
     def __init__(self, problems: Problems, choose: Choose | None = None) -> None:
         self.problems = problems
-        self.places: dict[SettingPath, Place] = {}
+        self.locations: dict[SettingPath, Location] = {}
         """Where each value stands: its key, or itself in a list."""
         self._choose = choose
         self._open: set[int] = set()
@@ -52,7 +52,7 @@ class TypedReader:
 
     def read(self, node: Node, wanted: Any, path: SettingPath = ()) -> Any:
         """Return a node as the plain value that `wanted` asks for, or WRONG."""
-        self.places.setdefault(path, place_of(node))
+        self.locations.setdefault(path, location_of(node))
         with self._visit(node, path) as allowed:
             if not allowed:
                 return WRONG
@@ -88,19 +88,19 @@ class TypedReader:
         tag = wanted.__struct_config__.tag_field
         found: dict[str, Any] = {}
         sound = True
-        for name, value_node, place in here_entries:
+        for name, value_node, location in here_entries:
             here = (*path, name)
-            self.places[here] = place
+            self.locations[here] = location
             if name == tag:
                 found[name] = self._scalar(value_node, str, here)
             elif name in known:
                 found[name] = self.read(value_node, chosen.get(name, known[name].type), here)
             else:
-                self.problems.add(place, here, f"unknown field{did_you_mean(name, known)}")
+                self.problems.add(location, here, f"unknown field{did_you_mean(name, known)}")
                 sound = False
         for name, info in known.items():
             if info.required and name not in found:
-                self.problems.add(self.places[path], path, f"`{name}` is missing")
+                self.problems.add(self.locations[path], path, f"`{name}` is missing")
                 sound = False
         return found if sound and not any(value is WRONG for value in found.values()) else WRONG
 
@@ -110,14 +110,14 @@ class TypedReader:
         if not isinstance(node, MappingNode):
             return self._refuse(node, path, f"expected names with settings below them, found {describe(node)}")
         found = {}
-        for name, value_node, place in entries(node, path, self.problems):
+        for name, value_node, location in entries(node, path, self.problems):
             here = (*path, name)
-            self.places[here] = place
+            self.locations[here] = location
             found[name] = self.read(value_node, wanted[1], here)
             try:
                 msgspec.convert(name, wanted[0])
             except msgspec.ValidationError:
-                self.problems.add(place, here, f"the name does not fit{_pattern(wanted[0])}")
+                self.problems.add(location, here, f"the name does not fit{_pattern(wanted[0])}")
                 found[name] = WRONG
         return WRONG if any(value is WRONG for value in found.values()) else found
 
@@ -189,7 +189,7 @@ class TypedReader:
         return value
 
     def _refuse(self, node: Node, path: SettingPath, text: str) -> Any:
-        self.problems.add(place_of(node), path, text)
+        self.problems.add(location_of(node), path, text)
         return WRONG
 
     @contextmanager

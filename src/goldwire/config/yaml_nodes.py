@@ -18,7 +18,7 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from goldwire.config.problems import Place, Problems, SettingPath
+from goldwire.config.problems import Location, Problems, SettingPath
 
 _TAGS = {BaseResolver.DEFAULT_SCALAR_TAG, BaseResolver.DEFAULT_SEQUENCE_TAG, BaseResolver.DEFAULT_MAPPING_TAG}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)\Z")
@@ -28,7 +28,7 @@ _NAMED = re.compile(r" '!?[\w!-]{2,}'")
 """The name of an alias, an anchor or a tag in a message of the YAML library: it may be a secret without quotes."""
 
 
-Entry = tuple[str, Node, Place]
+Entry = tuple[str, Node, Location]
 """A key, its value, and where the key stands."""
 
 
@@ -49,27 +49,27 @@ def compose(text: str, problems: Problems) -> MappingNode | None:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+        location = Location(mark.line + 1, mark.column + 1) if mark else Location(1, 1)
         said = _NAMED.sub("", str(error.problem or error.context))
-        problems.add(place, (), f"no valid YAML: {said}{_hint(text, place.line, said)}")
+        problems.add(location, (), f"no valid YAML: {said}{_hint(text, location.line, said)}")
         return None
     except ReaderError as error:
         before = text[: error.position]
-        place = Place(before.count("\n") + 1, error.position - before.rfind("\n"))
-        problems.add(place, (), f"a control character (U+{error.character:04X}) cannot stand in YAML")
+        location = Location(before.count("\n") + 1, error.position - before.rfind("\n"))
+        problems.add(location, (), f"a control character (U+{error.character:04X}) cannot stand in YAML")
         return None
     if node is None:
-        problems.add(Place(1, 1), (), "the file is empty; `goldwire init` writes one to start from")
+        problems.add(Location(1, 1), (), "the file is empty; `goldwire init` writes one to start from")
         return None
     if not isinstance(node, MappingNode):
-        problems.add(place_of(node), (), f"expected settings such as `store:`, found {describe(node)}")
+        problems.add(location_of(node), (), f"expected settings such as `store:`, found {describe(node)}")
         return None
     return node
 
 
-def place_of(node: Node) -> Place:
+def location_of(node: Node) -> Location:
     """Return where a node begins."""
-    return Place(node.start_mark.line + 1, node.start_mark.column + 1)
+    return Location(node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def describe(node: Node) -> str:
@@ -106,36 +106,36 @@ def plain_scalar(node: ScalarNode) -> Any:
 
 
 def entries(node: MappingNode, path: SettingPath, problems: Problems) -> Iterator[Entry]:
-    """Yield a mapping's keys, values and the keys' places; note keys that stand twice.
+    """Yield a mapping's keys, values and the keys' locations; note keys that stand twice.
 
     `<<` brings in what another mapping has and this one has not.
     """
-    seen: dict[str, Place] = {}
+    seen: dict[str, Location] = {}
     merged: list[MappingNode] = []
     for key, value in node.value:
-        place = place_of(key)
+        location = location_of(key)
         if not isinstance(key, ScalarNode):
-            problems.add(place, path, f"a key must be text, not {describe(key)}")
+            problems.add(location, path, f"a key must be text, not {describe(key)}")
             continue
         name = str(key.value)
         if name == "<<" and key.style is None:
             wanted = value.value if isinstance(value, SequenceNode) else [value]
             merged += [other for other in wanted if isinstance(other, MappingNode)]
             if not all(isinstance(other, MappingNode) for other in wanted):
-                problems.add(place, (*path, name), "merges mappings only")
+                problems.add(location, (*path, name), "merges mappings only")
         elif name in seen:
-            problems.add(place, (*path, name), f"stands twice; first on line {seen[name].line}. Rename or remove one")
+            problems.add(location, (*path, name), f"stands twice; first on line {seen[name].line}. Rename or remove one")
         else:
-            seen[name] = place
-            yield name, value, place
+            seen[name] = location
+            yield name, value, location
     for other in merged:
         if other is node:
-            problems.add(place_of(node), path, "an alias refers to the value it stands in")
+            problems.add(location_of(node), path, "an alias refers to the value it stands in")
             continue
-        for name, value, place in entries(other, path, problems):
+        for name, value, location in entries(other, path, problems):
             if name not in seen:
-                seen[name] = place
-                yield name, value, place
+                seen[name] = location
+                yield name, value, location
 
 
 def foreign_tag(node: Node) -> str | None:

@@ -75,7 +75,7 @@ def attribute_class(names: Sequence[str]) -> tuple[type[Struct], dict[str, str]]
         ContractError: a name has a quote, a backslash or a control character.
     """
     ordered = sorted(names, key=key_order)
-    fields = {name: f"f{place}" for place, name in enumerate(ordered)}
+    fields = {name: f"f{index}" for index, name in enumerate(ordered)}
     try:
         made = msgspec.defstruct(
             "Attributes",
@@ -125,15 +125,15 @@ class Shape:
             [field for name, field in self.fields.items() if name not in names],
             {self.fields[one.name]: one.mask for one in self.visible if one.mask},
         )
-        """Masks a decoded attributes object in place, and drops what only the selection may look at."""
-        self._flags = [(self.fields[one.name], 1 << place) for place, one in enumerate(self.visible) if one.tags]
+        """Masks a decoded attributes object itself, and drops what only the selection may look at."""
+        self._flags = [(self.fields[one.name], 1 << index) for index, one in enumerate(self.visible) if one.tags]
         self._prefixes = tuple(b'{"rel":%b,"to":' % text(one.name) for one in relations)
         self._suffixes = None if systems is None else tuple(b',"system":%b}' % text(name) for name in systems)
         self._to_entities = tuple(prefix + b'{"entityId":' for prefix in self._prefixes)
         self._to_systems = None if systems is None else tuple(b',"system":%b}}}' % text(name) for name in systems)
         self._edge_flags = [
-            (b'{"rel":%b,"to":' % text(one.name), 1 << place)
-            for place, one in enumerate(relations, len(self.visible))
+            (b'{"rel":%b,"to":' % text(one.name), 1 << index)
+            for index, one in enumerate(relations, len(self.visible))
             if one.tags
         ]
         self._tags = [one.tags for one in self.visible] + [one.tags for one in relations]
@@ -141,7 +141,7 @@ class Shape:
         self._carried = {0: Carried("", None)}
 
     def keep_changes(self, attributes: Any, base: Any) -> bool:
-        """Reduce a decoded attributes object to what looks different from a base, and mask it; both are changed in place.
+        """Reduce a decoded attributes object to what looks different from a base, and mask it; both are changed themselves.
 
         An attribute that the base had and the state has not becomes one whose value is `null`.
 
@@ -205,7 +205,7 @@ class Shape:
         return known
 
     def _add_up(self, found: int) -> Carried:
-        tags = sorted({tag for place, tags in enumerate(self._tags) if found >> place & 1 for tag in tags})
+        tags = sorted({tag for index, tags in enumerate(self._tags) if found >> index & 1 for tag in tags})
         limits = [days for tag in tags if (days := self._retention.get(tag)) is not None]
         return Carried(",".join(tags), min(limits) if limits else None)
 

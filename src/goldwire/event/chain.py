@@ -16,7 +16,7 @@ from goldwire.event.hash import UnreadableError, read
 Kind = Literal["unreadable", "altered", "missing", "reordered", "restarted", "version"]
 
 
-class Finding(NamedTuple):
+class ChainFinding(NamedTuple):
     """One thing that is wrong."""
 
     line: int
@@ -43,13 +43,13 @@ class Verified(Struct):
         return self.findings == 0
 
 
-class _Place(NamedTuple):
+class _Location(NamedTuple):
     """Where an event stands."""
 
     file: str
     line: int
 
-    def seen_from(self, here: _Place) -> str:
+    def seen_from(self, here: _Location) -> str:
         """Return the line, and the file where it is another one."""
         return f"line {self.line}" if self.file == here.file else f"line {self.line} of {self.file}"
 
@@ -57,14 +57,14 @@ class _Place(NamedTuple):
 class _Chain:
     """What was seen of one entity."""
 
-    __slots__ = ("awaited", "hash", "place", "seen", "version")
+    __slots__ = ("awaited", "hash", "location", "seen", "version")
 
     def __init__(self) -> None:
         self.hash: str | None = None
         self.version = 0
-        self.place = _Place("", 0)
+        self.location = _Location("", 0)
         self.seen: set[int] = set()
-        self.awaited: dict[str, _Place] = {}
+        self.awaited: dict[str, _Location] = {}
         """By hash, where the event stands that named it as its predecessor before it was seen."""
 
 
@@ -85,7 +85,7 @@ class Verifier:
         self._from_the_start = from_the_start
         self._chains: dict[str, _Chain] = {}
 
-    def check(self, lines: Iterable[bytes], file: str = "") -> Iterator[Finding]:
+    def check(self, lines: Iterable[bytes], file: str = "") -> Iterator[ChainFinding]:
         """Yield what is wrong, while it reads; empty lines are skipped.
 
         Args:
@@ -95,20 +95,20 @@ class Verifier:
         for number, line in enumerate(lines, 1):
             text = line.strip()
             if text:
-                for finding in self._event(_Place(file, number), text):
+                for finding in self._event(_Location(file, number), text):
                     self.result.findings += 1
                     yield finding
 
-    def _event(self, place: _Place, text: bytes) -> Iterator[Finding]:
+    def _event(self, location: _Location, text: bytes) -> Iterator[ChainFinding]:
         self.result.events += 1
         try:
             header, holds = read(text)
         except UnreadableError as error:
-            yield Finding(place.line, "unreadable", None, None, f"cannot be read as an event: {error}")
+            yield ChainFinding(location.line, "unreadable", None, None, f"cannot be read as an event: {error}")
             return
         if not holds:
-            yield Finding(
-                place.line, "altered", header.entityId, header.version, "its content does not have the hash that it states"
+            yield ChainFinding(
+                location.line, "altered", header.entityId, header.version, "its content does not have the hash that it states"
             )
         chain = self._chains.get(header.entityId)
         if chain is None:
@@ -119,47 +119,47 @@ class Verifier:
             self.result.repeated += 1
             return
         chain.seen.add(short)
-        yield from self._link(place, header, chain)
+        yield from self._link(location, header, chain)
 
-    def _link(self, place: _Place, header: Header, chain: _Chain) -> Iterator[Finding]:
-        finding = _broken(place, header, chain, from_the_start=self._from_the_start)
+    def _link(self, location: _Location, header: Header, chain: _Chain) -> Iterator[ChainFinding]:
+        finding = _broken(location, header, chain, from_the_start=self._from_the_start)
         if finding is not None:
             yield finding
         elif chain.hash is not None and header.version <= chain.version:
-            yield Finding(
-                place.line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}"
+            yield ChainFinding(
+                location.line, "version", header.entityId, header.version, f"its version does not rise above {chain.version}"
             )
         if header.version >= chain.version:
-            chain.hash, chain.version, chain.place = header.hash, header.version, place
+            chain.hash, chain.version, chain.location = header.hash, header.version, location
 
 
-def _broken(place: _Place, header: Header, chain: _Chain, *, from_the_start: bool) -> Finding | None:
+def _broken(location: _Location, header: Header, chain: _Chain, *, from_the_start: bool) -> ChainFinding | None:
     """Return what is wrong between an event and the one before it, and remember which predecessor is missing."""
     entity, version, previous = header.entityId, header.version, header.previousHash
-    line, last = place.line, chain.place.seen_from(place)
+    line, last = location.line, chain.location.seen_from(location)
     waiting = chain.awaited.pop(header.hash, None)
     if waiting is not None:
-        return Finding(
+        return ChainFinding(
             line,
             "reordered",
             entity,
             version,
-            f"it belongs before {waiting.seen_from(place)}, which names it as its predecessor",
+            f"it belongs before {waiting.seen_from(location)}, which names it as its predecessor",
         )
     if previous == chain.hash:
         return None
     if chain.hash is not None and version < chain.version:
-        return Finding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
+        return ChainFinding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
     if previous is None:
         text = f"it begins a new chain, though {last} has an event before it"
-        if chain.place.file != place.file:
+        if chain.location.file != location.file:
             text += "; if these are files of two targets, verify each alone"
-        return Finding(line, "restarted", entity, version, text)
+        return ChainFinding(line, "restarted", entity, version, text)
     if chain.hash is None and not from_the_start:
         return None
-    chain.awaited[previous] = place
+    chain.awaited[previous] = location
     before = "the first event" if chain.hash is None else f"the event in {last}"
-    return Finding(
+    return ChainFinding(
         line, "missing", entity, version,
         f"its predecessor is not {before}: at least one event between is missing or was altered"
         if chain.hash is not None
@@ -167,7 +167,7 @@ def _broken(place: _Place, header: Header, chain: _Chain, *, from_the_start: boo
     )  # fmt: skip
 
 
-def verify(lines: Iterable[bytes], *, from_the_start: bool = True) -> tuple[Verified, list[Finding]]:
+def verify(lines: Iterable[bytes], *, from_the_start: bool = True) -> tuple[Verified, list[ChainFinding]]:
     """Verify one stream of events as a whole.
 
     Args:

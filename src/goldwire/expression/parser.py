@@ -38,7 +38,7 @@ def parse(text: str) -> Node:
     """Read an expression.
 
     Raises:
-        ContractError: it is no CEL expression, too long, or nested too deep; the text names the place.
+        ContractError: it is no CEL expression, too long, or nested too deep; the text names the location.
     """
     if len(text) > LENGTH_MAX:
         raise fault(text, 0, f"longer than {LENGTH_MAX} characters; simplify it")
@@ -55,12 +55,12 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._tokens = tokens(text)
-        self._place = 0
+        self._index = 0
         self._depth = 0
 
     @property
     def here(self) -> Token:
-        return self._tokens[self._place]
+        return self._tokens[self._index]
 
     def unexpected(self, wanted: str) -> Exception:
         return fault(self._text, self.here.at, f"expected {wanted}")
@@ -157,7 +157,7 @@ class _Reader:
             return ListOf(token.at, self._arguments("]"))
         if token.value == "{":
             return self._map(token.at)
-        self._place -= 1
+        self._index -= 1
         raise self.unexpected("a value, a name or an opening bracket")
 
     def _number(self, token: Token, sign: int) -> Literal:
@@ -197,12 +197,12 @@ class _Reader:
         token = self.here
         if token.kind == "end":
             raise self.unexpected("a value")
-        self._place += 1
+        self._index += 1
         return token
 
     def _take(self, sign: str) -> bool:
         if self.here.kind == "sign" and self.here.value == sign:
-            self._place += 1
+            self._index += 1
             return True
         return False
 

@@ -91,9 +91,9 @@ def compile_where(text: str, known: Collection[str]) -> Where:
         known: names of the attributes it may refer to.
 
     Raises:
-        ContractError: it is no CEL, names something unknown, or needs a package that is missing; the text names the place.
+        ContractError: it is no CEL, names something unknown, or needs a package that is missing; the text names the location.
     """
     where = Where(text, known)
     # a fault that shows only when source is written must show at load, also when no entity type is selected
-    where.bind({name: f"f{place}" for place, name in enumerate(sorted(where.attributes))})
+    where.bind({name: f"f{index}" for index, name in enumerate(sorted(where.attributes))})
     return where

@@ -61,7 +61,7 @@ class Resolver:
         self.outside: str | None = None
 
     def resolve(self, node: Node) -> Node:
-        """Return the tree with attributes and known names in place of paths.
+        """Return the tree with attributes and known names instead of paths.
 
         Raises:
             ContractError: a name means nothing here.

@@ -117,7 +117,7 @@ class Known(Node, frozen=True):
 
 
 def fault(text: str, at: int, what: str) -> ContractError:
-    """Return the error that names the place in an expression, with what stands there."""
+    """Return the error that names the location in an expression, with what stands there."""
     here = text[at : at + 20]
-    place = f"at character {at + 1}, {here!r}" if here else "at its end"
-    return ContractError(f"`where` {place}: {what}")
+    location = f"at character {at + 1}, {here!r}" if here else "at its end"
+    return ContractError(f"`where` {location}: {what}")

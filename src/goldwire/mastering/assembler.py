@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 
 from goldwire.canonical import key_order, number, text
-from goldwire.mastering.golden import State, edges_bytes, external_ids_bytes
+from goldwire.mastering.golden import GoldenView, edges_bytes, external_ids_bytes
 from goldwire.mastering.model import EntityType
 from goldwire.mastering.record import NULL, Claim, Record
 from goldwire.mastering.steward import approval_of, overrides_of
@@ -41,7 +41,7 @@ class Assembler:
         ]
         """Each attribute, in canonical order, with what chooses among its claims."""
 
-    def state(self, entity: Entity, records: Sequence[Record]) -> State:
+    def state(self, entity: Entity, records: Sequence[Record]) -> GoldenView:
         """Return the golden state.
 
         Args:
@@ -54,7 +54,7 @@ class Assembler:
             winners = self._winners(records, overrides_of(entity.homes))
         attributes, lowest = _write(winners)
         edges = {edge for record in records if record.edges for edge in record.live_edges()}
-        return State(
+        return GoldenView(
             approval_of(entity.homes, self._type.approval),
             attributes,
             _confidence(lowest),

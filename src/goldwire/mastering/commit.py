@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from goldwire.mastering.assembler import Assembler
-from goldwire.mastering.golden import State, changes, open_state, tombstone
+from goldwire.mastering.golden import GoldenView, changes, open_state, tombstone
 from goldwire.mastering.identity import OWN_PREFIX
 from goldwire.mastering.steward import NOTHING
 from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Change, ChangeKind
 
-_NEVER = State("approved", {}, b"1", b"[]", b"[]", "provisional").encode()
+_NEVER = GoldenView("approved", {}, b"1", b"[]", b"[]", "provisional").encode()
 """State of a tombstone that never was a record: it was merged or deleted in the batch that brought it."""
 
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from msgspec import Struct, field
 
-from goldwire.capture.fact import Decision, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Decision, ExternalId, Fact, RejectedRow
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
 from goldwire.mastering.decisions import Decisions, RefusedDecisionError, digest
@@ -39,7 +39,7 @@ class IngestResult(Struct):
     """Entities that were merged into another one."""
     unmerges: int = 0
     """Decisions that split an entity."""
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
     """Facts and decisions that were not taken."""
 
 
@@ -50,7 +50,7 @@ class Mastering:
         model: entity types, their match rules and survivorship.
 
     Raises:
-        ConfigError: the model contradicts itself; the text names the place.
+        ConfigError: the model contradicts itself; the text names the location.
     """
 
     def __init__(self, model: Model) -> None:
@@ -84,7 +84,7 @@ class Mastering:
         return result
 
     def _take(self, unit: UnitOfWork, run: Iterator[Fact], result: IngestResult) -> None:
-        """Fold a run of facts into their records and place these."""
+        """Fold a run of facts into their records and find the entities of these."""
         admission = Admission(self.model, unit, result.rejected)
         by_ref: dict[ExternalId, list[Fact]] = {}
         for fact in run:
@@ -99,7 +99,7 @@ class Mastering:
                 arrivals.append(self._fold(unit, ref, fitting))
                 result.facts += len(fitting)
         replaced = self._rekey(arrivals)
-        Identity(unit, self._makers).place(arrivals)
+        Identity(unit, self._makers).resolve(arrivals)
         for arrival in arrivals:
             if arrival.record.changed:
                 unit.touch(unit.entities[arrival.record.entity_id])
@@ -148,6 +148,6 @@ class Mastering:
                 done.add(key)
                 result.decisions += 1
             except RefusedDecisionError as refused:
-                result.rejected.append(Rejected(decision.origin, refused.field, refused.reason))
+                result.rejected.append(RejectedRow(decision.origin, refused.field, refused.reason))
         unit.workspace.save_carried_out(done.intersection(digests))
         unit.save()

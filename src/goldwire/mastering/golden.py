@@ -73,7 +73,7 @@ _members = msgspec.json.Decoder(_Members).decode
 
 
 @shows("status", "approval")
-class State(Struct, gc=False):
+class GoldenView(Struct, gc=False):
     """A state while it is made: every member as its canonical bytes."""
 
     approval: str
@@ -93,10 +93,10 @@ class State(Struct, gc=False):
         )  # fmt: skip
 
 
-def open_state(encoded: bytes) -> State:
+def open_state(encoded: bytes) -> GoldenView:
     """Return a stored state's members."""
     found = _members(encoded)
-    return State(
+    return GoldenView(
         found.approval,
         {name: bytes(raw) for name, raw in found.attributes.items()},
         bytes(found.confidence),
@@ -136,7 +136,7 @@ def external_ids_bytes(refs: Sequence[ExternalId]) -> bytes:
     return b"[" + b",".join([b'{"id":%b,"system":%b}' % (text(ref[1]), text(ref[0])) for ref in refs]) + b"]"
 
 
-def changes(old: State | None, new: State) -> str:
+def changes(old: GoldenView | None, new: GoldenView) -> str:
     """Name the visible changes; a newer `lastSeen` alone is none.
 
     Returns:
@@ -171,7 +171,7 @@ def _attribute_changes(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> li
 
 
 def _same_but_seen(before: bytes, after: bytes) -> bool:
-    """Return whether two attributes differ in nothing but `lastSeen`, which stands at a fixed place after `confidence`."""
+    """Return whether two attributes differ in nothing but `lastSeen`, which stands at a fixed index after `confidence`."""
     if len(before) != len(after):
         return False  # all times are of one length
     begin = before.index(_LAST_SEEN) + len(_LAST_SEEN)

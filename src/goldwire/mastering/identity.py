@@ -103,7 +103,7 @@ class Identity:
         self._makers = makers
         self._counted = counted
 
-    def place(self, arrivals: Sequence[Arrival]) -> None:
+    def resolve(self, arrivals: Sequence[Arrival]) -> None:
         """Give each record without an entity one, and merge entities that turn out to be one.
 
         Args:

@@ -28,15 +28,15 @@ class KeyMaker:
         self.limits = [rule.block_limit for rule in entity_type.match]
         self._parts: list[_Part] = []
         self._rules: list[tuple[bytes, list[int]]] = []
-        places: dict[_Part, int] = {}
+        indexes: dict[_Part, int] = {}
         for rule in entity_type.match:
             parts = _parts(rule)
             for part in parts:
-                if part not in places:
-                    places[part] = len(self._parts)
+                if part not in indexes:
+                    indexes[part] = len(self._parts)
                     self._parts.append(part)
             # The key names what is compared, not the rule: renaming a rule does not tear matches apart.
-            self._rules.append((repr((name, parts)).encode(), [places[part] for part in parts]))
+            self._rules.append((repr((name, parts)).encode(), [indexes[part] for part in parts]))
 
     def keys(self, claims: Mapping[str, Claim]) -> list[bytes | None]:
         """Return one key for each rule, or None where an attribute is missing or empty."""
@@ -45,8 +45,8 @@ class KeyMaker:
             claim = claims.get(attribute)
             texts.append("" if claim is None else normalised(claim[2], steps, prefix))
         keys: list[bytes | None] = []
-        for seed, places in self._rules:
-            chosen = [texts[place] for place in places]
+        for seed, indexes in self._rules:
+            chosen = [texts[index] for index in indexes]
             if "" in chosen:
                 keys.append(None)
             else:

@@ -28,7 +28,7 @@ NULL = b"null"
 
 
 @shows("founded", "home")
-class _Body(Struct, array_like=True):
+class _RecordBody(Struct, array_like=True):
     """What the store keeps of a record. Most claims share time and confidence, so these stand once."""
 
     founded: str
@@ -44,7 +44,7 @@ class _Body(Struct, array_like=True):
 
 
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE = msgspec.json.Decoder(_Body).decode
+_DECODE = msgspec.json.Decoder(_RecordBody).decode
 
 
 class Record:
@@ -160,7 +160,7 @@ class Record:
         """Return the record as the store keeps it."""
         confidence = next(iter(self.claims.values()))[1] if self.claims else 1.0
         at = self.seen_at
-        body = _Body(
+        body = _RecordBody(
             self.founded,
             self.seen_at,
             self.deleted_at,

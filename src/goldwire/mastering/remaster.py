@@ -42,7 +42,7 @@ class Remaster:
         model: entity types, their match rules and survivorship.
 
     Raises:
-        ConfigError: the model contradicts itself; the text names the place.
+        ConfigError: the model contradicts itself; the text names the location.
     """
 
     def __init__(self, model: Model) -> None:
@@ -93,7 +93,7 @@ class Remaster:
         identity = Identity(unit, self._makers, counted=True)
         while entities:
             merged = unit.merges
-            identity.place(self._arrivals(entities))
+            identity.resolve(self._arrivals(entities))
             if unit.merges == merged:
                 return
             unit.save()

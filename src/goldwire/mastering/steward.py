@@ -45,14 +45,14 @@ class Decided(Struct):
 
 
 @shows("approval", "deleted_at")
-class _Body(Struct, array_like=True):
+class _StewardBody(Struct, array_like=True):
     overrides: dict[str, tuple[str, bool, Raw]]
     approval: tuple[str, Literal["approved", "withdrawn"]] | None
     deleted_at: str
 
 
 _ENCODER = msgspec.json.Encoder(order="deterministic")
-_DECODER = msgspec.json.Decoder(dict[str, _Body])
+_DECODER = msgspec.json.Decoder(dict[str, _StewardBody])
 
 
 def encode_steward(homes: dict[str, Decided]) -> bytes:
@@ -61,7 +61,7 @@ def encode_steward(homes: dict[str, Decided]) -> bytes:
         return NOTHING
     return _ENCODER.encode(
         {
-            entity_id: _Body(
+            entity_id: _StewardBody(
                 {name: (at, holds, Raw(value)) for name, (at, holds, value) in decided.overrides.items()},
                 decided.approval,
                 decided.deleted_at,

@@ -38,11 +38,11 @@ def choice(rules: Sequence[Choice], systems: Sequence[str]) -> Choose:
     def choose(candidates: Sequence[Candidate]) -> Candidate:
         left = candidates
         for rank in ranks:
-            places = rank(left, candidates)
-            highest = max(places)
-            if places.count(highest) == 1:
-                return left[places.index(highest)]
-            left = [candidate for candidate, place in zip(left, places, strict=True) if place == highest]
+            scores = rank(left, candidates)
+            highest = max(scores)
+            if scores.count(highest) == 1:
+                return left[scores.index(highest)]
+            left = [candidate for candidate, score in zip(left, scores, strict=True) if score == highest]
         return most_recent(left)
 
     return choose
@@ -60,7 +60,7 @@ def most_recent(candidates: Sequence[Candidate]) -> Candidate:
 
 
 def _by_system(systems: Sequence[str]) -> _Rank:
-    order = {system: -place for place, system in enumerate(systems)}
+    order = {system: -index for index, system in enumerate(systems)}
     last = -len(systems)
     return lambda left, _: [order.get(system, last) for _, system in left]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from goldwire.capture.fact import ExternalId, Fact, Rejected
+from goldwire.capture.fact import ExternalId, Fact, RejectedRow
 from goldwire.mastering.model import EntityType, Model
 from goldwire.mastering.unit_of_work import UnitOfWork
 
@@ -20,7 +20,7 @@ class Admission:
         rejected: where refused facts are noted.
     """
 
-    def __init__(self, model: Model, unit: UnitOfWork, rejected: list[Rejected]) -> None:
+    def __init__(self, model: Model, unit: UnitOfWork, rejected: list[RejectedRow]) -> None:
         self._model = model
         self._unit = unit
         self._rejected = rejected
@@ -90,5 +90,5 @@ class Admission:
         return True
 
     def _refuse(self, fact: Fact, field: str, reason: str) -> bool:
-        self._rejected.append(Rejected(fact.origin, field, reason))
+        self._rejected.append(RejectedRow(fact.origin, field, reason))
         return False

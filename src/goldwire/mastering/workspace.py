@@ -42,9 +42,9 @@ class StoredEntity(NamedTuple):
 
 
 class Living(NamedTuple):
-    """An entity that lives, and its place in the order in which entities were first met (1 and up, with gaps)."""
+    """An entity that lives, and its number in the order in which entities were first met (1 and up, with gaps)."""
 
-    place: int
+    ordinal: int
     entity_id: str
     entity_type: str
 
@@ -100,13 +100,13 @@ class Workspace(Protocol):
         """Entities that live, in the order in which they were first met, at most `limit`.
 
         Args:
-            after: the place of the last one that is known; 0 begins.
+            after: the ordinal of the last one that is known; 0 begins.
             limit: how many.
         """
         ...
 
-    def newest_place(self) -> int:
-        """The place of the entity that was first met last; 0 where there is none."""
+    def newest_ordinal(self) -> int:
+        """The ordinal of the entity that was first met last; 0 where there is none."""
         ...
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:

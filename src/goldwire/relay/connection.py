@@ -66,7 +66,7 @@ class Stop:
         finally:
             for task in tasks:
                 task.cancel()
-            # `wait` and no `await task`: that could not tell the task's cancellation from our own, and would swallow ours.
+            # `wait` and no `await task`: that would take the task's cancellation for our own, and swallow ours.
             await asyncio.wait(tasks)
         if tasks[0].cancelled():
             return False

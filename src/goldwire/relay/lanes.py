@@ -47,9 +47,9 @@ class LaneWork:
         closed: list[Closing] = []
         for entity_id, lane in self._lanes.items():
             if self._latest:
-                place = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)
-                closed += [Closing(delivery.seq, SUPERSEDED) for delivery in lane[:place]]
-                lane = self._lanes[entity_id] = lane[place:]  # noqa: PLW2901 - the lane that is left
+                index = next((i for i, delivery in enumerate(lane) if delivery.ambiguous), len(lane) - 1)
+                closed += [Closing(delivery.seq, SUPERSEDED) for delivery in lane[:index]]
+                lane = self._lanes[entity_id] = lane[index:]  # noqa: PLW2901 - the lane that is left
             head = lane[0]._replace(state="retrying")
             if not head.ambiguous:
                 head = head._replace(revision=revision)

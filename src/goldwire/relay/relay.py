@@ -97,7 +97,7 @@ class Relay:
 
         Raises:
             TargetStoppedError: it was stopped before, or had to be now; the reason is in the text.
-            StoreBusyError: another process delivers to this target, or keeps it from claiming its place.
+            StoreBusyError: another process delivers to this target, or keeps it from reserving its placement.
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """

@@ -165,12 +165,12 @@ class ReplayWork:
         """Prepare again what is begun, since less of it may leave now; what was sent already stays sent."""
         fresh = {repeat.entity_id: repeat for repeat in (await self._gather(tuple(self._going), begun=True)).repeats}
         for old in list(self._going.values()):
-            next_version = old.sent[old.place].row.version
+            next_version = old.sent[old.index].row.version
             left = (
                 [one for one in fresh[old.entity_id].sent if one.row.version >= next_version] if old.entity_id in fresh else []
             )
-            old.withheld += len(old.sent) - old.place - len(left)
-            old.sent, old.place = left, 0
+            old.withheld += len(old.sent) - old.index - len(left)
+            old.sent, old.index = left, 0
             if not left:
                 self._end(old)
 
@@ -255,7 +255,7 @@ class ReplayWork:
         self._observer.replayed("withheld", gathered.withheld)
 
     def _events_begun(self) -> int:
-        return sum(len(repeat.sent) - repeat.place for repeat in self._going.values())
+        return sum(len(repeat.sent) - repeat.index for repeat in self._going.values())
 
     # --- sending
 
@@ -299,21 +299,21 @@ class ReplayWork:
             if not isinstance(outcome, Delivered | Duplicate):
                 self._failed(repeat, outcome, sent_at)
                 continue
-            repeat.place, repeat.delivery = repeat.place + 1, None
-            if repeat.place < len(repeat.sent):
+            repeat.index, repeat.delivery = repeat.index + 1, None
+            if repeat.index < len(repeat.sent):
                 onwards.append(repeat)
             else:
                 self._end(repeat)
         return onwards
 
     def _failed(self, repeat: Repeat, outcome: Outcome, sent_at: str) -> None:
-        sent = repeat.sent[repeat.place]
+        sent = repeat.sent[repeat.index]
         judged = self._policy.decide(repeat.delivery or first_attempt(sent.row), outcome, sent_at)
         if judged.state != "dead":
             repeat.delivery = judged
             repeat.due = self._clock.monotonic() + max(judged.due_at - self._clock.now(), 0.0)
             return
-        skipped = len(repeat.sent) - repeat.place - 1
+        skipped = len(repeat.sent) - repeat.index - 1
         self._fail(ReplayFailure(repeat.entity_id, sent.row.version, judged.reason))
         self._count(rejected=1, skipped=skipped)
         self._observer.replayed("rejected", 1)
@@ -328,4 +328,4 @@ class ReplayWork:
 
 def _item(repeat: Repeat, replay_id: str) -> Item:
     attempt = repeat.delivery.attempts + 1 if repeat.delivery is not None else 1
-    return Item(repeat.sent[repeat.place].event, repeat.remote_id, attempt, replay_id)
+    return Item(repeat.sent[repeat.index].event, repeat.remote_id, attempt, replay_id)

@@ -16,20 +16,20 @@ _REMOVED = b'{"op":"removed",'
 
 
 @shows()
-class _Changes(Struct):
+class _RepeatedChanges(Struct):
     attributes: dict[str, Raw] = {}
     edges: list[Raw] = []
 
 
 @shows()
-class _Content(Struct):
+class _RepeatedContent(Struct):
     """Of an event what a contract shapes."""
 
     externalIds: list[Raw]  # noqa: N815 - the wire's name
-    changes: _Changes = msgspec.field(default_factory=_Changes)
+    changes: _RepeatedChanges = msgspec.field(default_factory=_RepeatedChanges)
 
 
-_content = msgspec.json.Decoder(_Content).decode
+_content = msgspec.json.Decoder(_RepeatedContent).decode
 
 
 def still_allowed(sent: Sent, present: CompiledContract) -> bool:
@@ -59,7 +59,7 @@ def still_allowed(sent: Sent, present: CompiledContract) -> bool:
     )
 
 
-def _attributes_shown(carried: _Content, shown: _Content, shape: Shape, present: CompiledContract) -> bool:
+def _attributes_shown(carried: _RepeatedContent, shown: _RepeatedContent, shape: Shape, present: CompiledContract) -> bool:
     visible = {one.name for one in shape.visible}
     masks = present.masks[shape.entity_type]
     now = shown.changes.attributes
@@ -70,12 +70,12 @@ def _attributes_shown(carried: _Content, shown: _Content, shape: Shape, present:
     return True
 
 
-def _edges_shown(carried: _Content, shape: Shape) -> bool:
+def _edges_shown(carried: _RepeatedContent, shape: Shape) -> bool:
     edges = map(bytes, carried.changes.edges)
     plain = [Raw(b"{" + edge.removeprefix(_REMOVED) if edge.startswith(_REMOVED) else edge) for edge in edges]
     return len(shape.edges(plain)) == len(plain)
 
 
-def _ids_shown(carried: _Content, shape: Shape, state: State) -> bool:
+def _ids_shown(carried: _RepeatedContent, shape: Shape, state: State) -> bool:
     shown = msgspec.json.decode(shape.external_ids(state), type=list[Raw])
     return set(map(bytes, carried.externalIds)) <= set(map(bytes, shown))

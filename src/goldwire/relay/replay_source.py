@@ -34,7 +34,7 @@ class Repeat(Struct, gc=False):
     """How many older ones may not leave any more."""
     newest_only: bool = False
     """Of all that was sent only the newest could be proven."""
-    place: int = 0
+    index: int = 0
     """How many are done."""
     delivery: OpenDelivery | None = None
     """What is known of failed attempts at the one in hand."""
@@ -195,7 +195,7 @@ def _within(sent: list[Sent], upto: int) -> list[Sent]:
 
 def _newest_that_may_leave(sent: list[Sent], erased: int, present: CompiledContract) -> list[Sent]:
     """Return what follows the last event that may not leave: older than an erasure, or more than the contract shows now."""
-    for place in range(len(sent) - 1, -1, -1):
-        if sent[place].row.version < erased or not still_allowed(sent[place], present):
-            return sent[place + 1 :]
+    for index in range(len(sent) - 1, -1, -1):
+        if sent[index].row.version < erased or not still_allowed(sent[index], present):
+            return sent[index + 1 :]
     return sent

@@ -10,6 +10,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from goldwire.changelog.location import StoreLocation
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
@@ -83,12 +84,17 @@ class Application:
         if "store" in self.__dict__:
             self.store.close()
 
+    @property
+    def store_location(self) -> StoreLocation:
+        """Where the store is, whether it is there or not."""
+        return StoreLocation(self.loaded.path(self.loaded.config.store.path))
+
     @cached_property
     def store(self) -> Store:
         """The store, opened and brought to the newest schema."""
         from goldwire.changelog.sqlite.store import SqliteStore  # noqa: PLC0415 - commands without a store start without it
 
-        path = self.loaded.path(self.loaded.config.store.path)
+        path = self.store_location.path
         path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(OSError):  # it is there, or cannot be: opening it will say so
             path.touch(mode=_NEW_STORE_MODE, exist_ok=False)

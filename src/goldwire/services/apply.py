@@ -79,7 +79,7 @@ def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
         )
     if not check:
         note_mastered(application)
-        store.save_document("configuration", canonical(msgspec.to_builtins(application.loaded.config)), now)
+        store.keep_configuration(canonical(msgspec.to_builtins(application.loaded.config)), now)
     return done
 
 

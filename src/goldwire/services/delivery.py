@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -101,11 +101,6 @@ def run_targets(
     )  # fmt: skip
     with rare_collection():
         return run_in_thread(lambda: deliver(supervisor, names), end=supervisor.end, cancel=supervisor.cancel)
-
-
-def errors_of(ends: Sequence[RelayEnd]) -> Mapping[str, GoldwireError]:
-    """Return why relays had to end, by target; those that ended of themselves are left out."""
-    return {end.target: end.error for end in ends if end.error is not None}
 
 
 def _state(error: GoldwireError) -> DeliveryState:

@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+INTERRUPTIBLE_SECONDS = 0.2
+"""So often a waiting thread looks up: a signal that comes just before it waits would wake it no sooner than the end."""
+
 _THREADS = ThreadPoolExecutor(32, "goldwire-loop")
 """Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
 
@@ -48,13 +51,20 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
             return runner.run(main())
 
     outcome = _THREADS.submit(work)
-    for step in (end, cancel):
+    steps = (end, cancel)
+    interrupts = asked = 0
+    while True:
         try:
-            return outcome.result()
-        except KeyboardInterrupt:
+            while asked < min(interrupts, len(steps)):
+                with suppress(RuntimeError):  # the loop ended meanwhile
+                    loop_made.result().call_soon_threadsafe(steps[asked])
+                asked += 1
             if outcome.done():
                 break
-            with suppress(RuntimeError):  # the loop ended meanwhile
-                loop_made.result().call_soon_threadsafe(step)
-    wait([outcome])
-    raise KeyboardInterrupt
+            wait([outcome], INTERRUPTIBLE_SECONDS)
+        except KeyboardInterrupt:
+            interrupts += 1
+    found = outcome.result()
+    if interrupts:
+        raise KeyboardInterrupt
+    return found

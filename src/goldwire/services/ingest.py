@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct, field
 
-from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.fact import Decision, Fact, RejectedRow
 from goldwire.capture.native import NativeReader
 from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
@@ -43,7 +43,7 @@ class Ingested(Struct):
     merges: int = 0
     unmerges: int = 0
     rejected: int = 0
-    first_rejects: list[Rejected] = field(default_factory=list)
+    first_rejects: list[RejectedRow] = field(default_factory=list)
     rejects_file: str | None = None
     """Where all rejects are named, if there are any and a file was asked for."""
     position: int = 0
@@ -157,7 +157,7 @@ class RejectsWriter:
         if self._file is not None:
             self._file.close()
 
-    def write(self, rejected: Rejected) -> None:
+    def write(self, rejected: RejectedRow) -> None:
         """Name one reject."""
         if self._file is not None:
             self._file.write(rejected)
@@ -172,7 +172,7 @@ class _Intake:
         self._writer = writer
         self._progress = progress
 
-    def take(self, rows: Iterable[Fact | Decision | Rejected | InputError], batch_size: int) -> None:
+    def take(self, rows: Iterable[Fact | Decision | RejectedRow | InputError], batch_size: int) -> None:
         """Take rows in, a batch at a time; it raises an error among them once what came before is committed."""
         batch: list[Fact | Decision] = []
         broken: InputError | None = None
@@ -181,7 +181,7 @@ class _Intake:
                 broken = row
                 break
             self.result.rows += 1
-            if isinstance(row, Rejected):
+            if isinstance(row, RejectedRow):
                 self._reject(row)
                 continue
             batch.append(row)
@@ -209,14 +209,14 @@ class _Intake:
         if self._progress is not None:
             self._progress(result)
 
-    def _reject(self, rejected: Rejected) -> None:
+    def _reject(self, rejected: RejectedRow) -> None:
         self.result.rejected += 1
         if len(self.result.first_rejects) < FIRST_REJECTS:
             self.result.first_rejects.append(rejected)
         self._writer.write(rejected)
 
 
-def _read_on(rows: Iterator[Fact | Decision | Rejected]) -> Iterator[Fact | Decision | Rejected | InputError]:
+def _read_on(rows: Iterator[Fact | Decision | RejectedRow]) -> Iterator[Fact | Decision | RejectedRow | InputError]:
     """Yield a reader's error as its last row, so that the caller commits what came before it first."""
     try:
         yield from rows

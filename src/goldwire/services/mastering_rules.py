@@ -1,6 +1,6 @@
 """Under which match rules and survivorship the store was mastered, so that a change of them is noticed.
 
-Kept as a document of the store. What is new in the model (a type, an attribute) is no change: nothing was mastered without it.
+What is new in the model (a type, an attribute) is no change: nothing was mastered without it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from goldwire.mastering.model import EntityType
 
 if TYPE_CHECKING:
     from goldwire.services.application import Application
-
-_NAME = "mastered under"
 
 Described = dict[str, dict[str, Any]]
 """Entity type to what decides which records are one, and which values win."""
@@ -42,12 +40,12 @@ def note_mastered(application: Application, types: Collection[str] = ()) -> None
         known = {}
     wanted = {**present, **{name: _joined(rules, present.get(name)) for name, rules in known.items() if name not in types}}
     if wanted != before:
-        application.store.save_document(_NAME, canonical(wanted), application.clock.now())
+        application.store.keep_mastering_rules(canonical(wanted), application.clock.now())
 
 
 def _known(application: Application) -> Described:
-    kept = application.store.documents(_NAME)
-    found: Described = msgspec.json.decode(kept[-1][2]) if kept else {}
+    kept = application.store.mastering_rules()
+    found: Described = msgspec.json.decode(kept[-1].document) if kept else {}
     return found
 
 

@@ -33,11 +33,11 @@ class ConfiguredPlacements:
             return None
         try:
             return placement_of(kind, settings_type, msgspec.to_builtins(self._application.settings(name)))
-        except ConfigError:  # delivering to it reports that; here there is nothing to compare
+        except ConfigError:  # a delivery reports that; here there is nothing to compare
             return None
 
     def kept_placement(self, document: bytes) -> Placement | None:
-        """Return as much of a placement as settings say whose references may lead nowhere any more."""
+        """Return the part of a placement that settings with unresolvable references still give."""
         kept = msgspec.json.decode(document)
         settings_type = _type_with_destination(kept["kind"])
         if settings_type is None:

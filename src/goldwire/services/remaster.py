@@ -100,18 +100,18 @@ class _Remastering:
         self._result.position = store.position()
 
     def _pass(self, store: Store, passed: int, step: Callable[[Sequence[Living], Workspace], None]) -> None:
-        place, upto = 0, None
+        ordinal, upto = 0, None
         while True:
             with without_collection(), store.ingest(self._application.clock.now()) as workspace:
                 # What is founded meanwhile is mastered under the present model anyway.
-                upto = workspace.newest_place() if upto is None else upto
-                batch = [entity for entity in workspace.living(place, self._batch_size) if entity.place <= upto]
+                upto = workspace.newest_ordinal() if upto is None else upto
+                batch = [entity for entity in workspace.living(ordinal, self._batch_size) if entity.ordinal <= upto]
                 step(batch, workspace)
             if not batch:
                 return
-            place = batch[-1].place
+            ordinal = batch[-1].ordinal
             if self._progress is not None:
-                self._progress(passed * upto + place, 2 * upto, self._result)
+                self._progress(passed * upto + ordinal, 2 * upto, self._result)
 
     def _revise(self, batch: Sequence[Living], workspace: Workspace) -> None:
         done = self._master.revise(batch, workspace, self._result.correlation_id)

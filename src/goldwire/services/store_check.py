@@ -7,7 +7,7 @@ from msgspec import Struct
 from goldwire.changelog.ports.integrity import CheckProgress, Damage, Integrity
 
 KEPT_DAMAGES = 1_000
-"""So many are kept; the others are only counted."""
+"""The most damages that the result holds; it counts the others."""
 
 
 class StoreCheck(Struct):

@@ -69,7 +69,7 @@ def _not_open(error: Exception) -> Finding:
 
 def _placement(application: Application, name: str) -> list[Finding]:
     """Return what a relay would refuse, where there is a store that knows what the target has had."""
-    if not application.loaded.path(application.loaded.config.store.path).exists():
+    if not application.store_location.exists():
         return []
     try:
         placements = placements_of(application)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from goldwire.errors import InputError
-from goldwire.event.chain import Finding, Verified, Verifier
+from goldwire.event.chain import ChainFinding, Verified, Verifier
 
 TICK = 1_000
 """After how many lines it reports progress."""
@@ -16,7 +16,7 @@ def verify_files(
     files: Sequence[Path],
     *,
     from_the_start: bool = True,
-    found: Callable[[Path, Finding], None],
+    found: Callable[[Path, ChainFinding], None],
     progress: Callable[[int], None] | None = None,
 ) -> Verified:
     """Verify events.

@@ -71,7 +71,7 @@ def _listed(value: Any) -> Any:
 
 
 def _hashed(value: Any) -> Any:
-    """Hash what says a destination; texts that differ in case alone are the same to Azure: taking them so is only stricter."""
+    """Hash a value that names a destination. Azure ignores case, so the hash does too, which is only stricter elsewhere."""
     if isinstance(value, list | tuple):
         return [_hashed(one) for one in value]
     if value in {None, UNKNOWN_VALUE}:

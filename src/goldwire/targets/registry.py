@@ -52,8 +52,8 @@ def target_kind(kind: str, *, settings: type[Settings]) -> Callable[[Kind], Kind
 
     def register(make: Kind) -> Kind:
         known = _entries.get(kind)
-        if known is not None and _place(known.make) != _place(make):
-            raise ConfigError(f"target kind '{kind}' is claimed by {_place(known.make)} and by {_place(make)}; rename one")
+        if known is not None and _path(known.make) != _path(make):
+            raise ConfigError(f"target kind '{kind}' is claimed by {_path(known.make)} and by {_path(make)}; rename one")
         _entries[kind] = _Entry(make, settings)
         return make
 
@@ -168,5 +168,5 @@ def _load_point(point: EntryPoint) -> None:
         raise ConfigError(f"the package {package} announces target kind '{point.name}' but does not register it")
 
 
-def _place(make: Callable[..., Target]) -> str:
+def _path(make: Callable[..., Target]) -> str:
     return f"{make.__module__}.{getattr(make, '__qualname__', '?')}"

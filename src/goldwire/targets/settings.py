@@ -19,7 +19,7 @@ from goldwire.annotations import described
 from goldwire.errors import ConfigError
 
 HIDDEN = "***"
-"""What stands in the place of a secret."""
+"""What is shown instead of a secret."""
 
 
 def about(
@@ -152,8 +152,8 @@ def origin_of(url: str) -> str:
     if "@" in url and "@" not in parts.netloc:
         # A password with a sign that is not percent-encoded ends the host too early: what stands there may be part of it.
         return f"{parts.scheme}://"
-    place = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{place}{f':{port}' if port else ''}/"
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{f':{port}' if port else ''}/"
 
 
 @lru_cache

@@ -38,27 +38,27 @@ class StoreSetting(ABC):
     """How the suite gets its stores. A store's suite overrides the two methods."""
 
     @abstractmethod
-    def make_store(self, place: Path, checkpoint: Checkpoint | None = None) -> Store:
-        """Open the store at `place`, and create it first where there is none; a second call opens the same one again.
+    def make_store(self, path: Path, checkpoint: Checkpoint | None = None) -> Store:
+        """Open the store at `path`, and create it first where there is none; a second call opens the same one again.
 
         Args:
-            place: a path that is unique to the test; an engine without files takes it as a name.
+            path: a path that is unique to the test; an engine without files takes it as a name.
             checkpoint: called at named steps of each write transaction.
         """
 
     @abstractmethod
-    def tamper(self, place: Path, statement: str) -> None:
+    def tamper(self, path: Path, statement: str) -> None:
         """Run a SQL statement on the tables of `goldwire.changelog.schema`, behind the store's back."""
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> Path:
+    def path(self, tmp_path: Path) -> Path:
         """Where the test's store lives."""
         return tmp_path / "goldwire.db"
 
     @pytest.fixture
-    def store(self, place: Path) -> Iterator[Store]:
+    def store(self, path: Path) -> Iterator[Store]:
         """An empty store."""
-        opened = self.make_store(place)
+        opened = self.make_store(path)
         yield opened
         opened.close()
 

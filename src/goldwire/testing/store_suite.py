@@ -3,11 +3,11 @@
 Subject an engine to it with one class in a test file:
 
     class TestMyStore(StoreSuite):
-        def make_store(self, place, checkpoint=None):
-            return MyStore(place, checkpoint=checkpoint)
+        def make_store(self, path, checkpoint=None):
+            return MyStore(path, checkpoint=checkpoint)
 
-        def tamper(self, place, statement):
-            run_sql(place, statement)
+        def tamper(self, path, statement):
+            run_sql(path, statement)
 """
 
 from __future__ import annotations

@@ -68,14 +68,14 @@ class DamageSuite(StoreSetting):
     """What everything may rely on: what is read is what was written."""
 
     @pytest.fixture
-    def filled(self, place: Path) -> Path:
-        """The place of a store with three rows in the log, all settled, one control row each."""
-        with closing(self.make_store(place)) as store:
+    def filled(self, path: Path) -> Path:
+        """The path of a store with three rows in the log, all settled, one control row each."""
+        with closing(self.make_store(path)) as store:
             commit(store, ("a", 1), ("b", 1), ("c", 1))
             acquired(store)
             rows = [control(entity_id, 1, seq) for seq, entity_id in enumerate("abc", 1)]
             settle(store, 0, bytes([DELIVERED] * 3), controls=rows)
-        return place
+        return path
 
     @pytest.mark.parametrize("read", LOG_READS)
     @pytest.mark.parametrize("damage", LOG_DAMAGE)
@@ -119,16 +119,16 @@ class DamageSuite(StoreSetting):
         with closing(self.make_store(filled)) as store, pytest.raises(StoreCorruptError, match="entity c"):
             store.controls("t", ["c"])
 
-    def test_an_erasure_that_is_none_any_more_is_noticed_before_a_replay(self, place: Path) -> None:
-        with closing(self.make_store(place)) as store:
+    def test_an_erasure_that_is_none_any_more_is_noticed_before_a_replay(self, path: Path) -> None:
+        with closing(self.make_store(path)) as store:
             commit(store, ("a", 1))
             with store.ingest(NOON) as workspace:
                 workspace.commit_changes([change("a", 2, kind="erased"), change("a", 3)])
             acquired(store)
             settle(store, 0, b"DSD")
             assert store.erased_since(["a"], 0) == {"a"}
-        self.tamper(place, "UPDATE log SET kind = 'ersaed' WHERE seq = 2")
-        with closing(self.make_store(place)) as store:
+        self.tamper(path, "UPDATE log SET kind = 'ersaed' WHERE seq = 2")
+        with closing(self.make_store(path)) as store:
             with pytest.raises(StoreCorruptError, match="position 2 "):
                 store.pasts("t", ["a"])
             with pytest.raises(StoreCorruptError, match="position 2 "):

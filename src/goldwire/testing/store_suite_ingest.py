@@ -28,23 +28,23 @@ class IngestSuite(StoreSetting):
         assert [row.seq for row in store.read(0, 100, 100)] == [1, 2, 3]
         assert store.position() == 3
 
-    def test_the_key_of_entity_ids_is_made_with_the_store_and_stays(self, place: Path, store: Store) -> None:
+    def test_the_key_of_entity_ids_is_made_with_the_store_and_stays(self, path: Path, store: Store) -> None:
         with store.ingest(NOON) as workspace:
             key = workspace.entity_key()
-        again = self.make_store(place)
+        again = self.make_store(path)
         with again.ingest(NOON) as workspace:
             assert workspace.entity_key() == key
         again.close()
         assert len(key) == 32
 
-    def test_another_store_has_another_key(self, place: Path, store: Store) -> None:
-        other = self.make_store(place.with_name("another.db"))
+    def test_another_store_has_another_key(self, path: Path, store: Store) -> None:
+        other = self.make_store(path.with_name("another.db"))
         with store.ingest(NOON) as workspace, other.ingest(NOON) as its_workspace:
             assert workspace.entity_key() != its_workspace.entity_key()
         other.close()
 
-    def test_a_store_whose_key_is_lost_founds_nothing(self, place: Path, store: Store) -> None:
-        self.tamper(place, "DELETE FROM store_secret")
+    def test_a_store_whose_key_is_lost_founds_nothing(self, path: Path, store: Store) -> None:
+        self.tamper(path, "DELETE FROM store_secret")
         with pytest.raises(StoreCorruptError, match="restore"), store.ingest(NOON) as workspace:
             workspace.entity_key()
 
@@ -69,20 +69,20 @@ class IngestSuite(StoreSetting):
         assert [row.entity_id for row in store.read(0, 100, 100)] == ["a", "c"]
 
     @pytest.mark.parametrize("step", ["ingest:after-log", "ingest:before-commit"])
-    def test_a_crash_inside_an_ingest_leaves_nothing(self, place: Path, step: str) -> None:
-        self.make_store(place).close()
-        store = self.make_store(place, crash_at(step))
+    def test_a_crash_inside_an_ingest_leaves_nothing(self, path: Path, step: str) -> None:
+        self.make_store(path).close()
+        store = self.make_store(path, crash_at(step))
         with pytest.raises(Crash):
             commit(store, ("a", 1))
         assert store.position() == 0
         store.close()
-        reopened = self.make_store(place)
+        reopened = self.make_store(path)
         assert reopened.position() == 0
         commit(reopened, ("a", 1))
         reopened.close()
 
-    def test_a_crash_after_the_commit_keeps_it(self, place: Path) -> None:
-        store = self.make_store(place, crash_at("ingest:after-commit"))
+    def test_a_crash_after_the_commit_keeps_it(self, path: Path) -> None:
+        store = self.make_store(path, crash_at("ingest:after-commit"))
         with pytest.raises(Crash):
             commit(store, ("a", 1))
         assert store.position() == 1
@@ -276,22 +276,22 @@ class IngestSuite(StoreSetting):
 
     def test_living_entities_come_in_the_order_in_which_they_were_met(self, store: Store) -> None:
         with store.ingest(NOON) as workspace:
-            assert (workspace.living(0, 10), workspace.newest_place()) == ([], 0)
+            assert (workspace.living(0, 10), workspace.newest_ordinal()) == ([], 0)
             workspace.commit_changes([change("z", 1), change("b", 1), change("a", 1), change("m", 1)])
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("b", 2, kind="deleted"), change("z", 2), change("k", 1)])
             workspace.save_records([record(1, "only-named")])
             found = workspace.living(0, 10)
             assert [(each.entity_id, each.entity_type) for each in found] == [(each, "Customer") for each in "zamk"]
-            assert [each.place for each in found] == sorted({each.place for each in found})
+            assert [each.ordinal for each in found] == sorted({each.ordinal for each in found})
             assert workspace.living(0, 2) == found[:2]
-            assert workspace.living(found[1].place, 10) == found[2:]
-            assert workspace.living(found[-1].place, 10) == []
-            assert workspace.newest_place() >= found[-1].place
+            assert workspace.living(found[1].ordinal, 10) == found[2:]
+            assert workspace.living(found[-1].ordinal, 10) == []
+            assert workspace.newest_ordinal() >= found[-1].ordinal
 
-    def test_a_rehearsal_is_a_copy_that_leaves_nothing(self, place: Path, store: Store) -> None:
+    def test_a_rehearsal_is_a_copy_that_leaves_nothing(self, path: Path, store: Store) -> None:
         commit(store, ("a", 1))
-        before = set(place.parent.iterdir())
+        before = set(path.parent.iterdir())
         with store.rehearsal() as copy:
             commit(copy, ("a", 2), ("b", 1))
             assert [row.version for row in copy.history("a")] == [1, 2]
@@ -299,7 +299,7 @@ class IngestSuite(StoreSetting):
             commit(store, ("c", 1))
             assert copy.find_entity("crm", "1") is None
         assert [row.entity_id for row in store.read(0, 10, 10)] == ["a", "c"]
-        assert set(place.parent.iterdir()) == before
+        assert set(path.parent.iterdir()) == before
 
     def test_nothing_else_may_use_the_store_object_while_an_ingest_is_open(self, store: Store) -> None:
         commit(store, ("a", 1))
@@ -311,8 +311,8 @@ class IngestSuite(StoreSetting):
                 store.acquire("t", "now")
         assert store.position() == 2
 
-    def test_another_store_object_sees_an_ingest_only_when_it_is_committed(self, place: Path, store: Store) -> None:
-        other = self.make_store(place)
+    def test_another_store_object_sees_an_ingest_only_when_it_is_committed(self, path: Path, store: Store) -> None:
+        other = self.make_store(path)
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("a", 1)])
             assert other.position() == 0

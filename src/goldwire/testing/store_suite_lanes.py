@@ -67,7 +67,7 @@ class LaneSuite(StoreSetting):
         assert list(lane_states(store, "a")) == [1, 2, 3]
         assert lane_states(store, "c") == {}
 
-    def test_every_open_state_has_its_place_in_the_ledger(self, store: Store) -> None:
+    def test_every_open_state_has_its_part_in_the_ledger(self, store: Store) -> None:
         _dead_lane(store)
         commit(store, ("c", 2))
         assert balanced(store) == (7, 1, 0, 0, 1, 2, 3)

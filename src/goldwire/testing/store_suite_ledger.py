@@ -73,34 +73,32 @@ class LedgerSuite(StoreSetting):
             "DELETE FROM log WHERE seq = 5",
         ],
     )
-    def test_a_recount_finds_rows_that_do_not_cover_every_position_once(
-        self, store: Store, place: Path, statement: str
-    ) -> None:
+    def test_a_recount_finds_rows_that_do_not_cover_every_position_once(self, store: Store, path: Path, statement: str) -> None:
         _ten(store)
-        self.tamper(place, statement)
+        self.tamper(path, statement)
         with pytest.raises(StoreCorruptError):
             store.recount("t")
 
-    def test_a_recount_finds_a_hole_that_an_overlap_makes_up_for(self, store: Store, place: Path) -> None:
+    def test_a_recount_finds_a_hole_that_an_overlap_makes_up_for(self, store: Store, path: Path) -> None:
         commit(store, *[(f"e{number}", 1) for number in range(1, 5)])
         acquired(store)
         settle(store, 0, b"DD")
         settle(store, 2, b"DD")
-        self.tamper(place, "UPDATE settlement SET position_from = 1 WHERE position_from = 2")
+        self.tamper(path, "UPDATE settlement SET position_from = 1 WHERE position_from = 2")
         with pytest.raises(StoreCorruptError, match="cover"):
             store.recount("t")
 
-    def test_a_recount_finds_an_end_that_belongs_to_no_open_code(self, store: Store, place: Path) -> None:
+    def test_a_recount_finds_an_end_that_belongs_to_no_open_code(self, store: Store, path: Path) -> None:
         commit(store, ("a", 1))
         acquired(store)
         settle(store, 0, b"D")
-        self.tamper(place, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
+        self.tamper(path, "INSERT INTO closing (target_no, seq, code, revision) VALUES (1, 1, 68, 0)")
         with pytest.raises(StoreCorruptError, match="position 1"):
             store.recount("t")
 
-    def test_a_recount_differs_from_counters_that_lie(self, store: Store, place: Path) -> None:
+    def test_a_recount_differs_from_counters_that_lie(self, store: Store, path: Path) -> None:
         _ten(store)
-        self.tamper(place, "UPDATE target_cursor SET delivered = delivered + 1")
+        self.tamper(path, "UPDATE target_cursor SET delivered = delivered + 1")
         assert store.recount("t").delivered == store.counts("t").delivered - 1
 
     @pytest.mark.parametrize("position", range(11))
@@ -166,8 +164,8 @@ class LedgerSuite(StoreSetting):
             store.rewind("t", position)
         assert store.cursors()[0].epoch == 1
 
-    def test_a_crash_inside_a_rewind_leaves_nothing_of_it(self, place: Path) -> None:
-        store = self.make_store(place, crash_at("rewind:after-withdrawal"))
+    def test_a_crash_inside_a_rewind_leaves_nothing_of_it(self, path: Path) -> None:
+        store = self.make_store(path, crash_at("rewind:after-withdrawal"))
         _ten(store)
         before = balanced(store)
         with pytest.raises(Crash):
@@ -225,10 +223,24 @@ class LedgerSuite(StoreSetting):
         assert store.apply_revision("t", b"two", NOON).effective_after == 7
         assert store.apply_revision("u", b"one", NOON).effective_after == 0
 
-    def test_documents_are_numbered_and_an_unchanged_one_is_not_kept_twice(self, store: Store) -> None:
-        assert store.save_document("goldwire.yaml", b"one", NOON) == 1
-        assert store.save_document("goldwire.yaml", b"one", NOON) == 1
-        assert store.save_document("goldwire.yaml", b"two", NOON + 1) == 2
-        assert store.save_document("other", b"two", NOON) == 1
-        assert store.documents("goldwire.yaml") == [(1, timestamp(NOON), b"one"), (2, timestamp(NOON + 1), b"two")]
-        assert store.documents("nothing") == []
+    def test_what_is_kept_of_a_target_is_numbered_and_not_kept_twice_in_a_row(self, store: Store) -> None:
+        for keep, kept in ((store.keep_settings, store.kept_settings), (store.reserve_placement, store.placements)):
+            numbers = [keep("t", document, NOON + at) for at, document in enumerate((b"one", b"one", b"two", b"one"))]
+            assert numbers == [1, 1, 2, 3]
+            assert keep("another", b"two", NOON) == 1
+            assert kept("t") == [
+                (1, timestamp(NOON), b"one"),
+                (2, timestamp(NOON + 2), b"two"),
+                (3, timestamp(NOON + 3), b"one"),
+            ]
+            assert kept("another") == [(1, timestamp(NOON), b"two")]
+            assert kept("nothing") == []
+
+    def test_what_is_kept_of_the_store_is_numbered_and_not_kept_twice_in_a_row(self, store: Store) -> None:
+        for keep, kept in (
+            (store.keep_mastering_rules, store.mastering_rules),
+            (store.keep_configuration, store.configurations),
+        ):
+            assert kept() == []
+            assert [keep(document, NOON + at) for at, document in enumerate((b"one", b"one", b"two"))] == [1, 1, 2]
+            assert kept() == [(1, timestamp(NOON), b"one"), (2, timestamp(NOON + 2), b"two")]

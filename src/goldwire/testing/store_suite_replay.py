@@ -101,12 +101,12 @@ class ReplaySuite(StoreSetting):
             store.save_replay(_replay("r1", position=3), old)
         assert store.replays() == [_replay("r1")]
 
-    def test_a_crash_while_a_record_is_saved_leaves_the_old_one(self, place: Path) -> None:
-        store = self.make_store(place)
+    def test_a_crash_while_a_record_is_saved_leaves_the_old_one(self, path: Path) -> None:
+        store = self.make_store(path)
         epoch = _six(store)
         store.add_replay(_replay("r1"))
         store.close()
-        store = self.make_store(place, crash_at("save_replay:before-commit"))
+        store = self.make_store(path, crash_at("save_replay:before-commit"))
         with pytest.raises(Crash):
             store.save_replay(_replay("r1", position=3), epoch)
         assert store.replays() == [_replay("r1")]

@@ -164,13 +164,13 @@ class SettleSuite(StoreSetting):
             settle(store, 0, b"D", epoch=7)
 
     @pytest.mark.parametrize("step", ["settle:after-controls", "settle:after-open", "settle:before-commit"])
-    def test_a_crash_inside_a_settlement_leaves_nothing_of_it(self, place: Path, step: str) -> None:
-        store = self.make_store(place)
+    def test_a_crash_inside_a_settlement_leaves_nothing_of_it(self, path: Path, step: str) -> None:
+        store = self.make_store(path)
         _three(store)
         acquired(store)
         settle(store, 0, b"O", opened=[opened(1, "a")])
         store.close()
-        store = self.make_store(place, crash_at(step))
+        store = self.make_store(path, crash_at(step))
         with pytest.raises(Crash):
             settle(
                 store,
@@ -181,7 +181,7 @@ class SettleSuite(StoreSetting):
                 closed=[Closing(1, SUPERSEDED)],
                 stop="x",
             )
-        for seen in (store, self.make_store(place)):
+        for seen in (store, self.make_store(path)):
             assert seen.cursors()[0].position == 1
             assert seen.cursors()[0].stopped is None
             assert seen.controls("t", ["a"]) == {}
@@ -189,8 +189,8 @@ class SettleSuite(StoreSetting):
             assert balanced(seen).pending == 3
             seen.close()
 
-    def test_a_crash_after_a_settlement_keeps_all_of_it(self, place: Path) -> None:
-        store = self.make_store(place, crash_at("settle:after-commit"))
+    def test_a_crash_after_a_settlement_keeps_all_of_it(self, path: Path) -> None:
+        store = self.make_store(path, crash_at("settle:after-commit"))
         _three(store)
         acquired(store)
         with pytest.raises(Crash):
@@ -275,11 +275,11 @@ class SettleSuite(StoreSetting):
             with pytest.raises(InputError, match=r"target t: .*known-one"):
                 ask()
 
-    def test_a_target_is_held_once(self, place: Path, store: Store) -> None:
+    def test_a_target_is_held_once(self, path: Path, store: Store) -> None:
         with store.lock_target("t"), store.lock_target("T/ö: x"):
             with pytest.raises(StoreBusyError, match="target t"), store.lock_target("t"):
                 pass
-            other = self.make_store(place)
+            other = self.make_store(path)
             with pytest.raises(StoreBusyError, match="target t"), other.lock_target("t"):
                 pass
             with other.lock_target("another"):

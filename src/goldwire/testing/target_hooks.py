@@ -39,7 +39,7 @@ class TargetHooks(ABC):
     fences: ClassVar[bool] = True
     """The target itself refuses what is not newer. Where the system behind it cannot, the relay's control table does."""
     resumes: ClassVar[bool] = True
-    """What was written is there when a second target is made in the same place."""
+    """What was written is there when a second target is made for the same destination."""
     rejects: ClassVar[bool] = False
     """Some events can never be written: `bad_event` returns one."""
     interruptible: ClassVar[bool] = False

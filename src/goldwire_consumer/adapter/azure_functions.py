@@ -28,10 +28,10 @@ def event_hub_messages(events: Sequence[EventHubEvent]) -> list[Message]:
     return [
         Message(
             body=event.get_body(),
-            headers=wire_headers(application[place], system[place]),
+            headers=wire_headers(application[index], system[index]),
             source=f"sequence number {event.sequence_number}",
         )
-        for place, event in enumerate(events)
+        for index, event in enumerate(events)
     ]
 
 

@@ -84,7 +84,7 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
 
     def _given(self, context: PartitionContext) -> None:
         self._partitions.give(
-            context, None if self._checkpoints is None else self._checkpoints.list_checkpoints(*place(context))
+            context, None if self._checkpoints is None else self._checkpoints.list_checkpoints(*source_parts(context))
         )
 
     def _taken(self, context: PartitionContext, _reason: CloseReason) -> None:
@@ -103,7 +103,7 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
             context.update_checkpoint(events[-1])
 
 
-def place(context: Partition) -> tuple[str, str, str]:
+def source_parts(context: Partition) -> tuple[str, str, str]:
     """Return namespace, hub and consumer group, as checkpoint stores take them."""
     return context.fully_qualified_namespace, context.eventhub_name, context.consumer_group
 
@@ -116,7 +116,7 @@ def messages(context: Partition, events: Iterable[EventData], *, positions: bool
         events: what the SDK gave.
         positions: whether the checkpoint goes into the transaction; else the SDK keeps it.
     """
-    source = source_of(*place(context)) if positions else None
+    source = source_of(*source_parts(context)) if positions else None
     return [message(one, source, context) for one in events]
 
 

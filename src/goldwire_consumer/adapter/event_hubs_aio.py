@@ -10,7 +10,7 @@ import asyncio
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from goldwire_consumer.adapter.event_hubs import messages, place, report
+from goldwire_consumer.adapter.event_hubs import messages, report, source_parts
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
 from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.aio import AsyncConsumer
@@ -80,7 +80,7 @@ class AsyncEventHubsSubscription(
             await asyncio.sleep(self._pace.silence_seconds)
 
     async def _given(self, context: PartitionContext) -> None:
-        known = None if self._checkpoints is None else await self._checkpoints.list_checkpoints(*place(context))
+        known = None if self._checkpoints is None else await self._checkpoints.list_checkpoints(*source_parts(context))
         self._partitions.give(context, known)
 
     async def _taken(self, context: PartitionContext, _reason: CloseReason) -> None:

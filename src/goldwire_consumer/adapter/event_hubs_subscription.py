@@ -46,7 +46,7 @@ class HubSubscription(Generic[ConsumerT, ClientT, CheckpointsT]):
             ValueError: dead letters would be lost.
         """
         if consumer.settings.dead_letters == "returned":
-            raise ValueError("Event Hubs has no place for dead letters: set Settings.dead_letters to a table or a function")
+            raise ValueError("Event Hubs has no room for dead letters: set Settings.dead_letters to a table or a function")
         self._consumer = consumer
         self._client = client
         self._checkpoints = checkpoints

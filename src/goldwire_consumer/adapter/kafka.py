@@ -57,7 +57,7 @@ class KafkaSubscription:
         if str(configuration.get("enable.auto.commit", "false")).lower() == "true":
             raise ValueError("enable.auto.commit commits what may not be applied yet; leave it out")
         if consumer.settings.dead_letters == "returned":
-            raise ValueError("Kafka has no place for dead letters: set Settings.dead_letters to a table or a function")
+            raise ValueError("Kafka has no room for dead letters: set Settings.dead_letters to a table or a function")
         self._consumer = consumer
         self._configuration = {"auto.offset.reset": "earliest", **configuration, "enable.auto.commit": False}
         self._topics = list(topics)
@@ -116,7 +116,7 @@ class _Entry:
             self._complain(error)
 
     def admit(self, *_: object) -> None:
-        """Note that the group has a place for us."""
+        """Note that the group has assigned us partitions."""
         self._admitted = True
 
     def check(self) -> None:
@@ -151,14 +151,14 @@ def rewind(
         raise ValueError("give the moment with a zone, e.g. datetime(2026, 11, 20, tzinfo=UTC)")
     kafka = confluent_kafka.Consumer({**configuration, "enable.auto.commit": False})
     try:
-        places = [place for topic in topics for place in _partitions(kafka, topic)]
+        positions = [position for topic in topics for position in _partitions(kafka, topic)]
         stood = {
-            (one.topic, one.partition): one.offset for one in kafka.committed(places, _PATIENCE_SECONDS) if one.offset >= 0
+            (one.topic, one.partition): one.offset for one in kafka.committed(positions, _PATIENCE_SECONDS) if one.offset >= 0
         }
         if isinstance(to, Mapping):
             wanted = [TopicPartition(topic, partition, offset) for (topic, partition), offset in to.items()]
         else:
-            wanted = [TopicPartition(one.topic, one.partition, _offset(kafka, one, to)) for one in places]
+            wanted = [TopicPartition(one.topic, one.partition, _offset(kafka, one, to)) for one in positions]
         if wanted:
             _set(kafka, wanted)
         return stood
@@ -166,10 +166,10 @@ def rewind(
         kafka.close()
 
 
-def _set(kafka: confluent_kafka.Consumer, places: list[TopicPartition]) -> None:
+def _set(kafka: confluent_kafka.Consumer, positions: list[TopicPartition]) -> None:
     """Commit without being a member, which a broker allows as long as the group has none."""
     try:
-        kafka.commit(offsets=places, asynchronous=False)
+        kafka.commit(offsets=positions, asynchronous=False)
     except KafkaException as error:
         if error.args[0].code() in _FENCED:
             raise SubscriberError("the consumer group has running subscribers: end them, then set it back") from None
@@ -183,12 +183,12 @@ def _partitions(kafka: confluent_kafka.Consumer, topic: str) -> list[TopicPartit
     return [TopicPartition(topic, partition) for partition in sorted(found.partitions)]
 
 
-def _offset(kafka: confluent_kafka.Consumer, place: TopicPartition, moment: datetime | None) -> int:
+def _offset(kafka: confluent_kafka.Consumer, position: TopicPartition, moment: datetime | None) -> int:
     """Return the first offset that is not before a moment; the end where there is none."""
-    first, after_last = kafka.get_watermark_offsets(place, _PATIENCE_SECONDS)
+    first, after_last = kafka.get_watermark_offsets(position, _PATIENCE_SECONDS)
     if moment is None:
         return int(first)
-    asked = TopicPartition(place.topic, place.partition, int(moment.timestamp() * 1_000))
+    asked = TopicPartition(position.topic, position.partition, int(moment.timestamp() * 1_000))
     [found] = kafka.offsets_for_times([asked], _PATIENCE_SECONDS)
     return int(found.offset) if found.offset >= 0 else int(after_last)
 
@@ -245,25 +245,25 @@ _PASSING = {
 
 
 def _ends(found: Sequence[confluent_kafka.Message], *, first: bool) -> list[TopicPartition]:
-    places: dict[tuple[str, int], int] = {}
+    positions: dict[tuple[str, int], int] = {}
     for one in found:
         topic, partition, offset = one.topic(), one.partition(), one.offset()
         if topic is None or partition is None or offset is None:
             raise SubscriberError("the client gave a message that stands nowhere: report it with the version of librdkafka")
         if first:
-            places.setdefault((topic, partition), offset)
+            positions.setdefault((topic, partition), offset)
         else:
-            places[topic, partition] = offset + 1
-    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in places.items()]
+            positions[topic, partition] = offset + 1
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
 
 
 def _rewind(kafka: confluent_kafka.Consumer, found: Sequence[confluent_kafka.Message]) -> None:
     """Let the same messages come again; a partition that was taken away meanwhile comes to another consumer."""
-    for place in _ends(found, first=True):
+    for position in _ends(found, first=True):
         try:
-            kafka.seek(place)
+            kafka.seek(position)
         except KafkaException as error:
-            _LOG.warning("kafka: %s is another consumer's now: %s", place.topic, error.args[0].name())
+            _LOG.warning("kafka: %s is another consumer's now: %s", position.topic, error.args[0].name())
 
 
 def _commit(kafka: confluent_kafka.Consumer, found: Sequence[confluent_kafka.Message]) -> None:

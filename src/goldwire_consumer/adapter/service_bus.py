@@ -245,7 +245,7 @@ def _parts(body: Any) -> Iterable[bytes]:
 
 
 def _release(receiver: ServiceBusReceiver, found: list[ServiceBusReceivedMessage]) -> None:
-    """Give messages back at once, last one first: the broker puts each at its place."""
+    """Give messages back at once, last one first: the broker puts each where it was."""
     for one in reversed(found):
         try:
             receiver.abandon_message(one)

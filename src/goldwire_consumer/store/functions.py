@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class FunctionStore(Generic[T]):
-    """A store made of three functions. It has no table of dead letters: give the consumer another place for them.
+    """A store made of three functions. It has no table of dead letters: give the consumer somewhere else for them.
 
     Attributes:
         keeps_letters: it has no table of dead letters.

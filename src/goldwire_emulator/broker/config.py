@@ -117,14 +117,14 @@ class _Correlation(_Pascal, frozen=True):
 
 
 class _Rule(_Pascal, frozen=True):
-    class Properties(_Pascal, frozen=True):
+    class ConfigProperties(_Pascal, frozen=True):
         filter_type: Literal["Correlation", "Sql"]
         correlation_filter: _Correlation | None = None
         sql_filter: _Expression | None = None
         action: _Expression | None = None
 
     name: str
-    properties: Properties
+    properties: ConfigProperties
 
 
 class _Subscription(_Pascal, frozen=True):
@@ -202,13 +202,13 @@ def objections(config: BrokerConfig) -> list[str]:
     return list(config_checks.container_objections(config.hubs, config.queues, config.topics))
 
 
-def _checked(place: str, make: Callable[[_T], Any], entry: _T) -> Any:
+def _checked(location: str, make: Callable[[_T], Any], entry: _T) -> Any:
     try:
         return make(entry)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{location}: {error}") from None
     except ValueError as error:
-        raise InputError(f"{place}: {error}; mend it in Config.json") from None
+        raise InputError(f"{location}: {error}; mend it in Config.json") from None
 
 
 def _hub(hub: _Hub) -> HubSettings:

@@ -61,20 +61,20 @@ def check_names(hubs: Iterable[HubSettings], queues: Iterable[QueueSettings], to
     for topic in topics:
         _check_parts(f"topic '{topic.name}'", "subscription", (each.name for each in topic.subscriptions))
         for subscription in topic.subscriptions:
-            place = f"subscription '{subscription.name}' of topic '{topic.name}'"
-            _check_receiving(place, subscription)
-            _check_parts(place, "rule", (rule.name for rule in subscription.rules), allow="$default")
+            location = f"subscription '{subscription.name}' of topic '{topic.name}'"
+            _check_receiving(location, subscription)
+            _check_parts(location, "rule", (rule.name for rule in subscription.rules), allow="$default")
             try:
                 Rules(subscription.rules)
             except ArgumentError as error:
-                raise InputError(f"{place}: {error}") from None
+                raise InputError(f"{location}: {error}") from None
 
 
-def _check_parts(place: str, kind: str, names: Iterable[str], allow: str = "") -> None:
+def _check_parts(location: str, kind: str, names: Iterable[str], allow: str = "") -> None:
     try:
         _check_unique(((kind, name, _PART_CHARACTERS) for name in names), allow)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{location}: {error}") from None
 
 
 def _check_unique(named: Iterable[tuple[str, str, int]], allow: str = "") -> None:
@@ -96,13 +96,13 @@ def _check_unique(named: Iterable[tuple[str, str, int]], allow: str = "") -> Non
         seen[lower] = kind
 
 
-def _check_receiving(place: str, settings: ReceivingSettings) -> None:
+def _check_receiving(location: str, settings: ReceivingSettings) -> None:
     if not 0 < settings.lock_ms <= MAX_LOCK_MS:
-        raise InputError(f"{place}: LockDuration may be at most PT5M")
+        raise InputError(f"{location}: LockDuration may be at most PT5M")
     if not 1 <= settings.max_delivery_count <= MAX_DELIVERIES:
-        raise InputError(f"{place}: MaxDeliveryCount is {settings.max_delivery_count}: give 1 to {MAX_DELIVERIES}")
+        raise InputError(f"{location}: MaxDeliveryCount is {settings.max_delivery_count}: give 1 to {MAX_DELIVERIES}")
     if settings.forward_to and settings.requires_session:
-        raise InputError(f"{place}: ForwardTo and RequiresSession exclude one another")
+        raise InputError(f"{location}: ForwardTo and RequiresSession exclude one another")
 
 
 def check_forwarding(queues: Iterable[QueueSettings], topics: Iterable[TopicSettings]) -> None:
@@ -155,21 +155,21 @@ def container_objections(
             yield from _receiving_objections(f"subscription '{each.name}' of topic '{topic.name}'", each)
 
 
-def _receiving_objections(place: str, settings: ReceivingSettings) -> Iterator[str]:
+def _receiving_objections(location: str, settings: ReceivingSettings) -> Iterator[str]:
     if settings.lock_ms < _CONTAINER_LOCK_MS:
-        yield f"{place}: the container takes a LockDuration from PT5S"
+        yield f"{location}: the container takes a LockDuration from PT5S"
     if settings.max_delivery_count > _CONTAINER_DELIVERIES:
-        yield f"{place}: the container takes a MaxDeliveryCount up to {_CONTAINER_DELIVERIES}"
-    yield from _life_objections(place, settings.default_time_to_live_ms)
+        yield f"{location}: the container takes a MaxDeliveryCount up to {_CONTAINER_DELIVERIES}"
+    yield from _life_objections(location, settings.default_time_to_live_ms)
 
 
-def _life_objections(place: str, time_to_live_ms: int | None) -> Iterator[str]:
+def _life_objections(location: str, time_to_live_ms: int | None) -> Iterator[str]:
     least, most = _CONTAINER_TIME_TO_LIVE_MS
     if time_to_live_ms is not None and not least <= time_to_live_ms <= most:
-        yield f"{place}: the container takes a DefaultMessageTimeToLive from PT5M to PT1H"
+        yield f"{location}: the container takes a DefaultMessageTimeToLive from PT5M to PT1H"
 
 
-def _window_objections(place: str, window_ms: int | None) -> Iterator[str]:
+def _window_objections(location: str, window_ms: int | None) -> Iterator[str]:
     least, most = _CONTAINER_WINDOW_MS
     if window_ms is not None and not least <= window_ms <= most:
-        yield f"{place}: the container takes a DuplicateDetectionHistoryTimeWindow from PT5S to PT5M"
+        yield f"{location}: the container takes a DuplicateDetectionHistoryTimeWindow from PT5S to PT5M"

@@ -56,7 +56,7 @@ def typed(text: bytes | str, wanted: type[_T], name: str) -> _T:
         return msgspec.convert(value, wanted)
     except msgspec.ValidationError as error:
         said, path = _explained(str(error), wanted)
-        raise InputError(f"{name}{_place(tree, path)}: {_dotted(path)}{': ' if path else ''}{said}") from None
+        raise InputError(f"{name}{_location(tree, path)}: {_dotted(path)}{': ' if path else ''}{said}") from None
 
 
 def _decoded(text: bytes, name: str) -> str:
@@ -140,7 +140,7 @@ def _type_at(wanted: Any, path: _Path) -> Any:
     return wanted
 
 
-def _place(node: yaml.Node | None, path: _Path) -> str:
+def _location(node: yaml.Node | None, path: _Path) -> str:
     """Return `:line:column` of a field's key or a list's item, as far down as the text has the path; empty: not known."""
     if node is None:
         return ""

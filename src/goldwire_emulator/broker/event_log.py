@@ -73,8 +73,8 @@ class EventLog:
             "ORDER BY place LIMIT ?",
             (self._base + start, self._base + self._next, limit),
         )
-        for place, offset, enqueued_at_ms, key, payload in rows:
-            events.append(Event(place - self._base, str(offset), enqueued_at_ms, key, payload))
+        for index, offset, enqueued_at_ms, key, payload in rows:
+            events.append(Event(index - self._base, str(offset), enqueued_at_ms, key, payload))
             size += len(payload)
             if size >= max_bytes:
                 break

@@ -26,12 +26,12 @@ class Fixed(msgspec.Struct, frozen=True, omit_defaults=True):
     requires_duplicate_detection: bool = msgspec.field(default=False, name="RequiresDuplicateDetection")
 
 
-def keep_fixed(context: BusContext, place: str, path: str, fixed: Fixed) -> None:
+def keep_fixed(context: BusContext, location: str, path: str, fixed: Fixed) -> None:
     """Keep what an entity is made with; one that was made before must be the same.
 
     Args:
         context: has the store.
-        place: the entity as an error names it.
+        location: the entity as an error names it.
         path: its address.
         fixed: as it is configured.
 
@@ -47,7 +47,7 @@ def keep_fixed(context: BusContext, place: str, path: str, fixed: Fixed) -> None
     difference = _difference(msgspec.json.decode(text, type=Fixed), fixed)
     if difference:
         raise InputError(
-            f"{place}: {difference}; the service fixes that when it is made: "
+            f"{location}: {difference}; the service fixes that when it is made: "
             "change it back, or give the entity another name, or another folder"
         )
 

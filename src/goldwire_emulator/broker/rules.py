@@ -8,7 +8,7 @@ from typing import Any
 from goldwire_emulator.broker.entities import CorrelationFilter, RuleSettings
 from goldwire_emulator.broker.message import Edits, NewMessage
 from goldwire_emulator.broker.refusals import AlreadyExistsError, NotFoundError
-from goldwire_emulator.broker.sql_parser import Place, Statement, parse_action, parse_filter
+from goldwire_emulator.broker.sql_parser import PropertyName, Statement, parse_action, parse_filter
 from goldwire_emulator.broker.sql_values import equal
 
 DEFAULT_RULE = RuleSettings("$Default")
@@ -25,7 +25,7 @@ class Rules:
     """
 
     def __init__(self, settings: Iterable[RuleSettings]) -> None:
-        self._rules = {each.name.lower(): _Rule(each) for each in settings}
+        self._rules = {each.name.lower(): _CompiledRule(each) for each in settings}
 
     def settings(self) -> tuple[RuleSettings, ...]:
         """All rules, in their order."""
@@ -62,7 +62,7 @@ class Rules:
         return copies + [message.edited(rule.edits(message)) for rule in matching if rule.statements]
 
 
-class _Rule:
+class _CompiledRule:
     def __init__(self, settings: RuleSettings) -> None:
         self.settings = settings
         self.statements = parse_action(settings.action) if settings.action.strip() else []
@@ -84,17 +84,17 @@ def _sql(text: str) -> Callable[[NewMessage], bool]:
 
 def _correlation(wanted: CorrelationFilter) -> Callable[[NewMessage], bool]:
     system = list(wanted.system.items())
-    application = [(Place("user", name), value) for name, value in wanted.application.items()]
+    application = [(PropertyName("user", name), value) for name, value in wanted.application.items()]
     return lambda message: (
         all(str(message.system.get(name)) == value for name, value in system)
-        and all(equal(place.of(message), value) is True for place, value in application)
+        and all(equal(wanted_name.of(message), value) is True for wanted_name, value in application)
     )
 
 
 def _step(statement: Statement, message: NewMessage) -> Edits:
-    place, name = statement.place, statement.place.name
+    wanted_name, name = statement.property_name, statement.property_name.name
     value: Any = None if statement.value is None else statement.value(message)
-    if place.scope == "sys":
+    if wanted_name.scope == "sys":
         return Edits(system={name: None if value is None else str(value)})
     # A property that stands there in other letter case is the same property.
     name = next((held for held in message.application if held.lower() == name.lower()), name)

@@ -144,17 +144,17 @@ class ServiceBus:
         return queue
 
     def _add_topic(self, settings: TopicSettings) -> None:
-        place = f"topic '{settings.name}'"
+        location = f"topic '{settings.name}'"
         fixed = Fixed("topic", requires_duplicate_detection=settings.duplicate_window_ms is not None)
-        keep_fixed(self.context, place, settings.name, fixed)
+        keep_fixed(self.context, location, settings.name, fixed)
         subscriptions = []
         for each in settings.subscriptions:
             path = f"{settings.name}{SUBSCRIPTIONS}{each.name}"
             fixed = Fixed("subscription", each.requires_session)
-            keep_fixed(self.context, f"subscription '{each.name}' of {place}", path, fixed)
+            keep_fixed(self.context, f"subscription '{each.name}' of {location}", path, fixed)
             subscriptions.append(Subscription(self.context, self._add_receiving(path, each), each))
             self.subscriptions[path.lower()] = subscriptions[-1]
-        topic = _Topic(self.context, settings, subscriptions)
+        topic = _TopicEntity(self.context, settings, subscriptions)
         self.entrances[settings.name.lower()] = Entrance(
             self.context,
             settings.name,
@@ -229,7 +229,7 @@ class ServiceBus:
         return self.context.due_ms
 
 
-class _Topic:
+class _TopicEntity:
     def __init__(self, context: BusContext, settings: TopicSettings, subscriptions: list[Subscription]) -> None:
         self._context = context
         self._settings = settings

@@ -20,7 +20,7 @@ MAX_CHARACTERS = 1024
 _COMPARISONS = frozenset({"=", "<>", "!=", ">", ">=", "<", "<="})
 
 
-class Place(NamedTuple):
+class PropertyName(NamedTuple):
     """A property that an expression names: `sys.Label`, `user.region`, `region`."""
 
     scope: Literal["sys", "user"]
@@ -37,9 +37,9 @@ class Place(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """One step of an action: `SET place = value`, or `REMOVE place`, which has no value."""
+    """One step of an action: `SET property_name = value`, or `REMOVE property_name`, which has no value."""
 
-    place: Place
+    property_name: PropertyName
     value: Evaluate | None
 
 
@@ -103,11 +103,11 @@ class _Parser:
 
     def statement(self) -> Statement:
         if self.take("keyword", "REMOVE"):
-            return Statement(self.place(), None)
+            return Statement(self.property_name(), None)
         self.expect("keyword", "SET")
-        place = self.place()
+        property_name = self.property_name()
         self.expect("sign", "=")
-        return Statement(place, self.sum())
+        return Statement(property_name, self.sum())
 
     def disjunction(self) -> Evaluate:
         left = self.conjunction()
@@ -130,9 +130,9 @@ class _Parser:
     def predicate(self) -> Evaluate:
         if self.take("keyword", "EXISTS"):
             self.expect("sign", "(")
-            place = self.place()
+            property_name = self.property_name()
             self.expect("sign", ")")
-            return lambda message: place.of(message) is not None
+            return lambda message: property_name.of(message) is not None
         left = self.sum()
         if sign := self.take("sign", *_COMPARISONS):
             right = self.sum()
@@ -197,7 +197,7 @@ class _Parser:
         following = self._tokens[min(self._at + 1, len(self._tokens) - 1)]
         if self.now.kind == "name" and following == ("sign", "(", following.position):
             return self.function()
-        return self.place().of
+        return self.property_name().of
 
     def function(self) -> Evaluate:
         name = self.expect("name", "").value.lower()
@@ -209,24 +209,24 @@ class _Parser:
             raise ArgumentError(f"the rule's SQL calls {name}(): the functions are newid() and property(name): {self._text}")
         named = self.sum()
         self.expect("sign", ")")
-        return lambda message: Place("user", str(named(message))).of(message)
+        return lambda message: PropertyName("user", str(named(message))).of(message)
 
-    def place(self) -> Place:
+    def property_name(self) -> PropertyName:
         name = self.expect("name", "").value
         if name.lower() in {"sys", "user"} and self.take("sign", "."):
             scope, name = name.lower(), self.expect("name", "").value
             if scope == "sys":
                 return _system(name)
-        return Place("user", name)
+        return PropertyName("user", name)
 
 
-def _system(name: str) -> Place:
+def _system(name: str) -> PropertyName:
     known = SYSTEM_PROPERTIES.get(name.lower())
     if known is None:
         raise ArgumentError(
             f"sys.{name} is no system property that rules can use here; those are {', '.join(SYSTEM_PROPERTIES)}"
         )
-    return Place("sys", known)
+    return PropertyName("sys", known)
 
 
 def _constant(value: Any) -> Evaluate:

@@ -68,19 +68,19 @@ class Store:
         self._undone: list[Callable[[], None]] = []
         if folder is not None:
             _make(folder)
-        place = ":memory:" if folder is None else str(folder / FILE_NAME)
+        file = ":memory:" if folder is None else str(folder / FILE_NAME)
         # Calls come from one thread at a time, but a test may open the broker in another than the one that serves it.
         try:
-            self.database = sqlite3.connect(place, isolation_level=None, timeout=1.0, check_same_thread=False)
+            self.database = sqlite3.connect(file, isolation_level=None, timeout=1.0, check_same_thread=False)
         except sqlite3.OperationalError as error:
-            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
+            raise InputError(f"{file}: {error}; mend it, or give another folder") from error
         try:
-            self._prepare(place)
+            self._prepare(file)
         except BaseException:
             self.database.close()
             raise
 
-    def _prepare(self, place: str) -> None:
+    def _prepare(self, file: str) -> None:
         try:
             for pragma in ("page_size = 8192", "locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL"):
                 self.database.execute(f"PRAGMA {pragma}")
@@ -92,12 +92,12 @@ class Store:
                     self._upgrade()
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
-                raise StoreBusyError(f"{place}: another emulator has it open; stop that one or give another folder") from error
-            raise InputError(f"{place}: {error}; mend it, or give another folder") from error
+                raise StoreBusyError(f"{file}: another emulator has it open; stop that one or give another folder") from error
+            raise InputError(f"{file}: {error}; mend it, or give another folder") from error
         except sqlite3.DatabaseError as error:
-            raise StoreCorruptError(f"{place}: {error}; restore a copy, or give another folder") from error
+            raise StoreCorruptError(f"{file}: {error}; restore a copy, or give another folder") from error
         if version not in {0, 1, FORMAT}:
-            raise StoreCorruptError(f"{place}: written in format {version}, this version reads {FORMAT}; give another folder")
+            raise StoreCorruptError(f"{file}: written in format {version}, this version reads {FORMAT}; give another folder")
 
     def _create(self) -> None:
         for statement in _SCHEMA.split(";"):

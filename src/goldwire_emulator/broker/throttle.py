@@ -32,7 +32,7 @@ class Throttle:
         self._left = rate or 0.0
         self._looked = self._clock.monotonic()
 
-    def take(self, count: int, place: str) -> None:
+    def take(self, count: int, entity: str) -> None:
         """Count what comes in.
 
         A batch larger than what is left passes if a whole second's worth is left, or it never could.
@@ -47,5 +47,5 @@ class Throttle:
         self._left = min(rate, self._left + (now - self._looked) * rate)
         self._looked = now
         if self._left < min(count, rate):
-            raise BusyError(f"{place} takes {rate:g} a second; wait and send again")
+            raise BusyError(f"{entity} takes {rate:g} a second; wait and send again")
         self._left -= count

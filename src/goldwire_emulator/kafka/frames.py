@@ -23,7 +23,7 @@ _FLEXIBLE_SINCE = 3
 """From this version on ApiVersions answers with compact arrays and tagged fields."""
 
 
-class Request(Struct, frozen=True):
+class KafkaRequest(Struct, frozen=True):
     """A request of a client."""
 
     frame: bytes
@@ -54,9 +54,9 @@ def framed(frame: bytes) -> bytes:
     return struct.pack(">i", len(frame)) + frame
 
 
-def request_of(frame: bytes) -> Request:
+def request_of(frame: bytes) -> KafkaRequest:
     """Read the header of a request."""
-    return Request(frame, *struct.unpack_from(">hhi", frame))
+    return KafkaRequest(frame, *struct.unpack_from(">hhi", frame))
 
 
 def correlation_of(frame: bytes) -> int:
@@ -65,23 +65,23 @@ def correlation_of(frame: bytes) -> int:
     return found
 
 
-def mechanism_of(request: Request) -> str:
+def mechanism_of(request: KafkaRequest) -> str:
     """Return what a SaslHandshake asks for."""
     return _take(request.body, ">h").decode()
 
 
-def token_of(request: Request) -> bytes:
+def token_of(request: KafkaRequest) -> bytes:
     """Return what a SaslAuthenticate carries."""
     return _take(request.body, ">i")
 
 
-def handshake(request: Request, error: int, mechanisms: list[str]) -> bytes:
+def handshake(request: KafkaRequest, error: int, mechanisms: list[str]) -> bytes:
     """Return the answer to a SaslHandshake."""
     names = b"".join(struct.pack(">h", len(name)) + name.encode() for name in mechanisms)
     return struct.pack(">ihi", request.correlation, error, len(mechanisms)) + names
 
 
-def authenticated(request: Request, error: int, message: str, data: bytes, session_ms: int) -> bytes:
+def authenticated(request: KafkaRequest, error: int, message: str, data: bytes, session_ms: int) -> bytes:
     """Return the answer to a SaslAuthenticate.
 
     Args:

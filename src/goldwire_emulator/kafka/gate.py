@@ -1,6 +1,6 @@
 """A gate before a Kafka cluster that knows neither TLS nor SASL: it has both, and lets no unauthenticated client through.
 
-librdkafka's mock cluster (`kafka_cluster`) takes every client in plain text. The gate listens in its place, believes whom its
+librdkafka's mock cluster (`kafka_cluster`) takes every client in plain text. The gate listens instead of it, believes whom its
 mechanisms believe, and passes everything else on. The cluster's answers name the gate's ports, so that clients stay with it.
 """
 
@@ -31,7 +31,7 @@ from goldwire_emulator.kafka.frames import (
     SASL_AUTHENTICATE,
     SASL_HANDSHAKE,
     UNSUPPORTED_MECHANISM,
-    Request,
+    KafkaRequest,
     authenticated,
     correlation_of,
     framed,
@@ -171,7 +171,7 @@ class _Passage:
         self._reader = reader
         self._writer = writer
         self._onward: asyncio.StreamWriter | None = None
-        self._waiting: dict[int, Request] = {}
+        self._waiting: dict[int, KafkaRequest] = {}
         self._answered = asyncio.Event()
         self._exchange: Exchange | None = None
         self._until = inf if not gate.mechanisms else -inf
@@ -237,7 +237,7 @@ class _Passage:
             self._answered.clear()
             await self._answered.wait()
 
-    def _shake(self, request: Request) -> bytes:
+    def _shake(self, request: KafkaRequest) -> bytes:
         mechanism = self._gate.mechanisms.get(mechanism_of(request))
         if mechanism is None:
             return handshake(request, UNSUPPORTED_MECHANISM, list(self._gate.mechanisms))
@@ -245,7 +245,7 @@ class _Passage:
         next(self._exchange)
         return handshake(request, 0, list(self._gate.mechanisms))
 
-    def _authenticate(self, request: Request) -> bytes:
+    def _authenticate(self, request: KafkaRequest) -> bytes:
         if self._exchange is None:
             return authenticated(request, ILLEGAL_STATE, "no handshake", b"", 0)
         try:

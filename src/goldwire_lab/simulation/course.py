@@ -64,11 +64,11 @@ def _remaster(model: Model, entities: int, transaction: Transaction, correlation
         partial(master.revise, correlation_id=correlation_id),
     )
     for step in steps:
-        place = 0
+        ordinal = 0
         batch: Sequence[Living] = (Living(0, "", ""),)
         while batch:
             with transaction() as workspace:
-                batch = workspace.living(place, entities)
+                batch = workspace.living(ordinal, entities)
                 step(batch, workspace)
-            place = batch[-1].place if batch else place
+            ordinal = batch[-1].ordinal if batch else ordinal
             yield

@@ -21,7 +21,7 @@ from goldwire.changelog.schema import metadata
 from goldwire.changelog.sqlite import queries as sqlite_queries
 from goldwire.changelog.sqlite.migration import APPLICATION_ID, alembic_config, migrate
 from goldwire.changelog.sqlite.store import SqliteStore
-from goldwire.testing.store_setting import NOON, change, claimed, commit, control, settle
+from goldwire.testing.store_setting import NOON, acquired, change, commit, control, settle
 
 QUERIES = {
     name: value
@@ -72,7 +72,42 @@ def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw
     test_a_new_store_has_exactly_the_declared_tables(place)
 
 
+NEW_TABLES = ("target_settings", "placement", "mastering_rules", "configuration")
+DOCUMENTS = """CREATE TABLE document (
+  name TEXT NOT NULL, number INTEGER NOT NULL, saved_at TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, number))"""
+
+
+def _before_own_tables(raw: sqlite3.Connection) -> None:
+    for table in NEW_TABLES:
+        raw.execute(f"DROP TABLE {table}")
+    raw.execute(DOCUMENTS)
+    raw.execute("UPDATE alembic_version SET version_num = '0003'")
+
+
+def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: sqlite3.Connection) -> None:
+    _before_own_tables(raw)
+    names = ("target crm", "place crm", "target target crm", "mastered under", "configuration")
+    for number, name in enumerate(names):
+        for repeat in (1, 2):
+            row = (name, repeat, f"then {number}", b"%d of %d" % (repeat, number))
+            raw.execute("INSERT INTO document VALUES (?, ?, ?, ?)", row)
+
+    def both(number: int) -> list[tuple[int, str, bytes]]:
+        return [(repeat, f"then {number}", b"%d of %d" % (repeat, number)) for repeat in (1, 2)]
+
+    with closing(SqliteStore(place)) as store:
+        assert store.kept_settings("crm") == both(0)
+        assert store.placements("crm") == both(1)
+        assert store.kept_settings("target crm") == both(2)
+        assert store.mastering_rules() == both(3)
+        assert store.configurations() == both(4)
+        assert store.keep_configuration(b"new", NOON) == 3
+    assert raw.execute("SELECT name FROM sqlite_master WHERE name = 'document'").fetchall() == []
+    test_a_new_store_has_exactly_the_declared_tables(place)
+
+
 def _before_checksums(raw: sqlite3.Connection) -> None:
+    _before_own_tables(raw)
     for table in ("log", "control"):
         raw.execute(f"ALTER TABLE {table} DROP COLUMN checksum")
     raw.execute("UPDATE alembic_version SET version_num = '0002'")
@@ -84,7 +119,7 @@ def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(p
         commit(store, *[(name, 1) for name in names], ("e3", 2))
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("e4", 2, kind="merged", merged_into="e5", state="{ä}".encode())])
-        claimed(store)
+        acquired(store)
         settle(store, 0, b"D" * 7, controls=[control(name, 1, seq) for seq, name in enumerate(names, 1)])
     sums = [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1").fetchall() for table in ("log", "control")]
     _before_checksums(raw)

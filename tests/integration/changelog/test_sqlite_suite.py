@@ -12,9 +12,9 @@ from goldwire.testing.store_suite import StoreSuite
 
 
 class TestSqliteStore(StoreSuite):
-    def make_store(self, place: Path, checkpoint: Callable[[str], None] | None = None) -> SqliteStore:
-        return SqliteStore(place, durable=False, checkpoint=checkpoint)
+    def make_store(self, path: Path, checkpoint: Callable[[str], None] | None = None) -> SqliteStore:
+        return SqliteStore(path, durable=False, checkpoint=checkpoint)
 
-    def tamper(self, place: Path, statement: str) -> None:
-        with closing(sqlite3.connect(place)) as connection, connection:
+    def tamper(self, path: Path, statement: str) -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute(statement)

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from goldwire.capture.fact import Decision, Fact, Rejected
+from goldwire.capture.fact import Decision, Fact, RejectedRow
 from goldwire.capture.reader import read_file
 from goldwire.capture.source_spec import SourceSpec
 
 NOW = 1_764_000_000.0
 
-Read = Callable[..., list[Fact | Decision | Rejected]]
+Read = Callable[..., list[Fact | Decision | RejectedRow]]
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
     """Write a file and read it."""
 
-    def write_and_read(content: bytes | str, name: str = "in.csv", **spec: object) -> list[Fact | Decision | Rejected]:
+    def write_and_read(content: bytes | str, name: str = "in.csv", **spec: object) -> list[Fact | Decision | RejectedRow]:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         source = SourceSpec(**({"system": "crm", "type": "Customer", "id": "id"} | spec))
@@ -33,7 +33,7 @@ def read(tmp_path: Path) -> Read:
 def read_native(tmp_path: Path) -> Read:
     """Write Goldwire's own lines and read them."""
 
-    def write_and_read(*lines: str | bytes) -> list[Fact | Decision | Rejected]:
+    def write_and_read(*lines: str | bytes) -> list[Fact | Decision | RejectedRow]:
         path = tmp_path / "in.jsonl"
         path.write_bytes(b"\n".join(line.encode() if isinstance(line, str) else line for line in lines))
         return list(read_file(path, None, NOW))

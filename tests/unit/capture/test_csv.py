@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.capture.fact import Edge, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Edge, ExternalId, Fact, RejectedRow
 from goldwire.capture.reader import read_file
 from goldwire.capture.source_spec import ColumnSpec, DeletedSpec, EdgeSpec, SourceSpec
 from goldwire.errors import ConfigError, InputError
@@ -87,7 +87,7 @@ def test_a_stray_quote_costs_its_row_not_the_rest_of_a_long_file(read: Any) -> N
     rows = [f"{number},Ada" for number in range(3000)]
     entries = read("id,name\n" + "\n".join([*rows[:10], '10,"open', *rows[11:]]) + "\n")
     assert sum(isinstance(each, Fact) for each in entries) == 2999
-    assert [each.origin.rpartition(":")[2] for each in entries if isinstance(each, Rejected)] == ["12"]
+    assert [each.origin.rpartition(":")[2] for each in entries if isinstance(each, RejectedRow)] == ["12"]
 
 
 def test_a_value_over_the_limit_names_file_line_and_field(read: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_value_over_the_limit_names_file_line_and_field(read: Any) -> None:
     assert places(entries) == [("fact", 2), ("name", 3), ("fact", 4)]
     assert "1048576" in entries[1].reason
     assert "xxx" not in entries[1].reason
-    assert isinstance(read("id,name\n1,12345678\n", max_value_bytes=9)[0], Rejected)
+    assert isinstance(read("id,name\n1,12345678\n", max_value_bytes=9)[0], RejectedRow)
 
 
 @pytest.mark.parametrize(

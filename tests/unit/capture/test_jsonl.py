@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, Rejected
+from goldwire.capture.fact import Decision, Edge, ExternalId, Fact, RejectedRow
 from goldwire.capture.reader import read_file
 from goldwire.capture.source_spec import ColumnSpec, DeletedSpec, SourceSpec
 
@@ -24,7 +24,7 @@ def test_bad_lines_are_rejected_one_by_one(read: Any) -> None:
         b'{"id":1}\n{"id":2,\n[1]\n{"id":"\xff"}\n{"a":1}\n{"id":true}\n{"id":6,"a":9007199254740993}\n{"id":7,"a":1e999}\n{"id":8}',
         name="in.jsonl",
     )
-    assert [(each.origin.rpartition(":")[2], each.field) for each in entries if isinstance(each, Rejected)] == [
+    assert [(each.origin.rpartition(":")[2], each.field) for each in entries if isinstance(each, RejectedRow)] == [
         ("2", ""), ("3", ""), ("4", ""), ("5", "id"), ("6", "id"), ("7", "a"), ("8", ""),
     ]  # fmt: skip
     assert [each.external_id for each in entries if isinstance(each, Fact)] == ["1", "8"]
@@ -46,9 +46,9 @@ def test_a_true_deletes(read: Any) -> None:
 
 def test_nesting_without_end_is_refused(read: Any) -> None:
     (entry,) = read('{"id":1,"a":' + "[" * 100 + "]" * 100 + "}", name="in.jsonl")
-    assert isinstance(entry, Rejected)
+    assert isinstance(entry, RejectedRow)
     (entry,) = read('{"id":1,"a":' + "[" * 100_000 + "]" * 100_000 + "}", name="in.jsonl")
-    assert isinstance(entry, Rejected)
+    assert isinstance(entry, RejectedRow)
 
 
 def test_a_whole_fact_needs_no_mapping(read_native: Any) -> None:
@@ -106,7 +106,7 @@ def test_decisions_stand_among_facts(read_native: Any) -> None:
 )
 def test_a_line_that_says_nothing_names_its_field(read_native: Any, line: Any, field: Any) -> None:
     bad, good = read_native(line, '{"system":"crm","externalId":"1","entityType":"T"}')
-    assert isinstance(bad, Rejected)
+    assert isinstance(bad, RejectedRow)
     assert bad.field == field
     assert isinstance(good, Fact)
 

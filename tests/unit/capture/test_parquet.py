@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from goldwire.capture.fact import Rejected
+from goldwire.capture.fact import RejectedRow
 from goldwire.capture.reader import read_file
 from goldwire.capture.source_spec import SourceSpec
 from goldwire.errors import InputError
@@ -55,7 +55,7 @@ def test_a_time_column_gives_the_time_of_observation(tmp_path: Path) -> None:
 def test_bad_values_are_rejected_row_by_row(tmp_path: Path) -> None:
     path = written(tmp_path, {"id": ["1", "2", None, "4"], "v": [float("nan"), float("inf"), 1.0, 1.5]})
     entries = list(read_file(path, SPEC, 0))
-    assert [each.field if isinstance(each, Rejected) else "fact" for each in entries] == ["v", "v", "id", "fact"]
+    assert [each.field if isinstance(each, RejectedRow) else "fact" for each in entries] == ["v", "v", "id", "fact"]
 
 
 def test_a_broken_file_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goldwire.capture import decision_from, fact_from
-from goldwire.capture.fact import Edge, Rejected
+from goldwire.capture.fact import Edge, RejectedRow
 from goldwire.capture.rejects import RejectsFile
 from goldwire.capture.values import RefusedError, moment
 
@@ -74,12 +74,12 @@ def test_recorded_times_have_one_form_whose_order_is_time_order(when: Any) -> No
     assert dt.datetime.fromisoformat(text) == utc.astimezone(dt.UTC)
 
 
-def test_the_rejects_file_comes_with_the_first_reject_and_holds_place_and_reason(tmp_path: Path) -> None:
+def test_the_rejects_file_comes_with_the_first_reject_and_holds_location_and_reason(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     with RejectsFile(path) as rejects:
         assert not path.exists()
-        rejects.write(Rejected("crm.csv:17", "name", "is wrong"))
-        rejects.write(Rejected("crm.csv:18", "", "is worse"))
+        rejects.write(RejectedRow("crm.csv:17", "name", "is wrong"))
+        rejects.write(RejectedRow("crm.csv:18", "", "is worse"))
     assert rejects.count == 2
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0] == {"origin": "crm.csv:17", "field": "name", "reason": "is wrong"}

@@ -74,7 +74,7 @@ def test_the_published_schema_refuses_what_the_loader_refuses(tmp_path: Path, wr
     assert not jsonschema.Draft202012Validator(config_schema()).is_valid(yaml.safe_load(wrong))
 
 
-def test_a_wrong_field_of_a_target_is_named_with_its_place(tmp_path: Path) -> None:
+def test_a_wrong_field_of_a_target_is_named_with_its_location(tmp_path: Path) -> None:
     assert faults(tmp_path, SOUND.replace("    contract: all", "    conract: all")) == [
         "goldwire.yaml:8:3: targets.events: `contract` is missing",
         "goldwire.yaml:10:5: targets.events.conract: unknown field; did you mean 'contract'?",

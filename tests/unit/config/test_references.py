@@ -30,7 +30,7 @@ def test_an_unknown_form_is_refused_with_the_two_that_exist(tmp_path: Path, text
         references(tmp_path, X="1").resolve(text, "w")
 
 
-def test_a_missing_variable_names_itself_and_its_place(tmp_path: Path) -> None:
+def test_a_missing_variable_names_itself_and_its_location(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"goldwire.yaml:7:3: targets.crm.settings.url: .*variable TOKEN is not set"):
         references(tmp_path).resolve({"url": "${env:TOKEN}"}, "goldwire.yaml:7:3: targets.crm.settings")
 

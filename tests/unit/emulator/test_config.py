@@ -103,7 +103,7 @@ def test_the_shape_of_microsoft_s_event_hubs_file_is_read():
         ),
     ],
 )
-def test_a_wrong_file_is_refused_with_the_place(content, said):
+def test_a_wrong_file_is_refused_with_the_location(content, said):
     with pytest.raises(InputError, match=said):
         parse_config(content if isinstance(content, str) else json.dumps(content))
 
@@ -120,7 +120,7 @@ def test_a_wrong_file_is_refused_with_the_place(content, said):
         ({"FilterType": "Regex"}, "Regex"),
     ],
 )
-def test_a_wrong_rule_is_refused_with_the_place(properties, said):
+def test_a_wrong_rule_is_refused_with_the_location(properties, said):
     topic = {"Name": "t", "Subscriptions": [{"Name": "s", "Rules": [{"Name": "r", "Properties": properties}]}]}
     with pytest.raises(InputError, match=said):
         parse_config(json.dumps(bus(topics=[topic])))

@@ -105,7 +105,7 @@ def test_an_expression_without_a_result_never_selects_and_is_counted(text: str) 
         ("a.country.startswith('D')", ["did you mean 'startsWith'?"]),
     ],
 )
-def test_a_wrong_expression_is_refused_at_load_and_the_place_is_named(text: str, parts: list[str]) -> None:
+def test_a_wrong_expression_is_refused_at_load_and_the_location_is_named(text: str, parts: list[str]) -> None:
     with pytest.raises(ContractError) as refused:
         compile_where(text, KNOWN)
     for part in parts:

@@ -1,4 +1,4 @@
-"""A model that contradicts itself does not load, and the error names the place."""
+"""A model that contradicts itself does not load, and the error names the location."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NAME = {"name": Attribute()}
 
 
 @pytest.mark.parametrize(
-    ("entity_type", "place"),
+    ("entity_type", "location"),
     [
         (EntityType(attributes={}), "types.T.attributes"),
         (EntityType(attributes={"a,b": Attribute()}), "types.T.attributes.a,b"),
@@ -35,10 +35,10 @@ NAME = {"name": Attribute()}
         (EntityType(attributes=NAME, match=(MatchRule("r", ("name",)),) * 2), "types.T.match[0].name"),
     ],
 )
-def test_a_contradiction_is_named_with_its_place(entity_type: Any, place: Any) -> None:
+def test_a_contradiction_is_named_with_its_location(entity_type: Any, location: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         check_model(Model(types={"T": entity_type}))
-    assert str(caught.value).startswith(f"{place}:") or str(caught.value).startswith(place)
+    assert str(caught.value).startswith(f"{location}:") or str(caught.value).startswith(location)
 
 
 def test_a_sound_model_loads_also_with_an_attribute_called_hash() -> None:

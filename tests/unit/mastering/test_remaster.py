@@ -29,9 +29,9 @@ def remaster(hub: Any, model: Model, size: int = 3) -> tuple[int, int]:
     master = Remaster(model)
     versions = merges = 0
     for step in ("rekey", "revise"):
-        place, upto = 0, hub.workspace.newest_place()
-        while batch := [each for each in hub.workspace.living(place, size) if each.place <= upto]:
-            place = batch[-1].place
+        ordinal, upto = 0, hub.workspace.newest_ordinal()
+        while batch := [each for each in hub.workspace.living(ordinal, size) if each.ordinal <= upto]:
+            ordinal = batch[-1].ordinal
             if step == "rekey":
                 master.rekey(batch, hub.workspace)
                 continue

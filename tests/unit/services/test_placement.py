@@ -58,7 +58,7 @@ def test_what_is_kept_knows_the_destination_and_no_secret(application: Applicati
     assert kept == mine
     assert types == {"Customer"}
     assert kept.fixed == {"endpoint": "amqp", "key": ["entityId"]}
-    [(_, _, document)] = application.store.documents("place hub")
+    [(_, _, document)] = application.store.placements("hub")
     assert b"c2VjcmV0" not in document
     assert b"golden" not in document
 
@@ -132,7 +132,7 @@ def test_the_first_to_reserve_a_destination_with_the_settings_and_types_that_cou
     reserve(application, "hub", replace(mine, fixed={}), ["Customer"])
     reserve(application, "hub", mine, ["Customer"])
     reserve(application, "hub", replace(mine, destination={"hub": "another"}), ["Customer", "Product"])
-    first = application.store.documents("place hub")[1][1]
+    first = application.store.placements("hub")[1][1]
     assert placements_of(application).rank("hub", mine, ["Customer"]) == (False, first, "hub")
     assert placements_of(application).rank("hub", mine, ["Product"]) == (True, "", "hub")
 
@@ -142,9 +142,9 @@ def test_a_reservation_of_a_store_from_before_these_names_is_read_and_not_writte
     assert mine is not None
     standing = {"kind": mine.kind, "place": mine.destination, "pinned": mine.fixed, "apart": mine.distinct}
     document = json.dumps({"standing": standing, "types": ["Customer"]})
-    application.store.save_document("place hub", document.encode(), 0.0)
+    application.store.reserve_placement("hub", document.encode(), 0.0)
     [kept] = placements_of(application).reserved("hub")
     assert kept.placement == mine
     assert kept.types == {"Customer"}
     placement_guard(application, "hub").reserve()
-    assert len(application.store.documents("place hub")) == 1
+    assert len(application.store.placements("hub")) == 1

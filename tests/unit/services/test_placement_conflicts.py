@@ -161,7 +161,7 @@ def test_who_reserves_a_destination_second_is_refused_and_the_first_goes_on(make
     with pytest.raises(ConfigError, match="target 'one': it needs another message_id_suffix than target 'two'"):
         placement_guard(application, "one").reserve()
     placement_guard(application, "two").reserve()
-    assert application.store.documents("place one") == [], "a target that was refused holds up no other"
+    assert application.store.placements("one") == [], "a target that was refused holds up no other"
 
 
 def test_of_many_that_reserve_one_destination_at_one_moment_one_gets_it(make: Make) -> None:
@@ -187,7 +187,7 @@ def test_of_many_that_reserve_one_destination_at_one_moment_one_gets_it(make: Ma
 
     with ThreadPoolExecutor(len(names)) as threads:
         assert sorted(threads.map(claim, names)) == [False] * 5 + [True]
-    assert sum(bool(application.store.documents(f"place {name}")) for name in names) == 1
+    assert sum(bool(application.store.placements(name)) for name in names) == 1
 
 
 def test_a_wider_contract_comes_later_than_who_sent_those_types_before(make: Make) -> None:

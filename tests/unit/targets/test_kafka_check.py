@@ -4,19 +4,19 @@ from typing import Any
 
 import pytest
 
-from goldwire.targets.kafka.check import Described, findings_of
+from goldwire.targets.kafka.check import DescribedTopic, findings_of
 from goldwire.targets.kafka.settings import KafkaSettings
 
 SAFE = {"max.message.bytes": "1048588", "min.insync.replicas": "2", "cleanup.policy": "delete"}
 
 
-def states(found: Described, **settings: Any) -> dict[str, str]:
+def states(found: DescribedTopic, **settings: Any) -> dict[str, str]:
     findings = findings_of(found, KafkaSettings(bootstrap_servers=("b:1",), topic="golden", **settings), "message_bytes_max")
     return {finding.subject: finding.state for finding in findings}
 
 
 def test_a_topic_as_it_should_be_needs_nothing() -> None:
-    found = states(Described(frozenset({"WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}), 3, SAFE))
+    found = states(DescribedTopic(frozenset({"WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"}), 3, SAFE))
     assert found == {"rights": "ok", "replicas": "ok", "message size": "ok"}
 
 
@@ -25,7 +25,7 @@ def test_a_topic_as_it_should_be_needs_nothing() -> None:
     [({"DESCRIBE"}, "fix"), ({"WRITE", "DESCRIBE"}, "ok"), ({"WRITE", "DESCRIBE", "READ", "ALTER_CONFIGS"}, "note")],
 )
 def test_rights_are_write_and_nothing_more(operations: set[str], state: str) -> None:
-    assert states(Described(frozenset(operations), 3, SAFE))["rights"] == state
+    assert states(DescribedTopic(frozenset(operations), 3, SAFE))["rights"] == state
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,13 @@ def test_rights_are_write_and_nothing_more(operations: set[str], state: str) -> 
     ],
 )
 def test_what_does_not_fit_is_said(told: dict[str, str], settings: dict[str, Any], subject: str, state: str) -> None:
-    assert states(Described(None, 3, {**SAFE, **told}), **settings)[subject] == state
+    assert states(DescribedTopic(None, 3, {**SAFE, **told}), **settings)[subject] == state
 
 
 def test_an_empty_record_after_a_deletion_suits_a_compacted_topic() -> None:
-    assert "clean-up" not in states(Described(None, 3, {**SAFE, "cleanup.policy": "compact"}), null_after_delete=True)
+    assert "clean-up" not in states(DescribedTopic(None, 3, {**SAFE, "cleanup.policy": "compact"}), null_after_delete=True)
 
 
 def test_what_is_not_told_is_not_praised() -> None:
-    assert states(Described()) == {"rights": "note", "topic's settings": "note"}
-    assert states(Described(None, 1, SAFE))["replicas"] == "note"
+    assert states(DescribedTopic()) == {"rights": "note", "topic's settings": "note"}
+    assert states(DescribedTopic(None, 1, SAFE))["replicas"] == "note"

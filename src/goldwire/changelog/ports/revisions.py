@@ -1,11 +1,11 @@
-"""The port of what people applied: contract revisions and configuration documents."""
+"""The port of what people applied: contract revisions, settings, placements, mastering rules, configurations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from goldwire.changelog.rows import Revision
+from goldwire.changelog.rows import KeptDocument, Revision
 
 
 class Revisions(Protocol):
@@ -23,10 +23,34 @@ class Revisions(Protocol):
         """The number of the revision that was applied last, 0 before the first; no document is read for it."""
         ...
 
-    def save_document(self, name: str, document: bytes, now: float) -> int:
-        """Keep an applied configuration document; return its number (unchanged when it equals the newest)."""
+    def keep_settings(self, target: str, document: bytes, now: float) -> int:
+        """Keep a target's settings as they were applied, unless they equal the newest; return their number."""
         ...
 
-    def documents(self, name: str) -> list[tuple[int, str, bytes]]:
-        """Kept documents: number, when, bytes; oldest first."""
+    def kept_settings(self, target: str) -> list[KeptDocument]:
+        """All settings of a target that were ever applied, oldest first."""
+        ...
+
+    def reserve_placement(self, target: str, document: bytes, now: float) -> int:
+        """Keep where a target may deliver from now on, unless it equals the newest; return its number."""
+        ...
+
+    def placements(self, target: str) -> list[KeptDocument]:
+        """Where a target may have delivered, oldest first."""
+        ...
+
+    def keep_mastering_rules(self, document: bytes, now: float) -> int:
+        """Keep under which rules the store is mastered, unless they equal the newest; return their number."""
+        ...
+
+    def mastering_rules(self) -> list[KeptDocument]:
+        """Under which rules the store was mastered, oldest first."""
+        ...
+
+    def keep_configuration(self, document: bytes, now: float) -> int:
+        """Keep an applied configuration, unless it equals the newest; return its number."""
+        ...
+
+    def configurations(self) -> list[KeptDocument]:
+        """All configurations that were applied, oldest first."""
         ...

@@ -16,7 +16,7 @@ from goldwire.changelog.ports.revisions import Revisions
 
 
 class Store(Ingest, Log, Deliveries, Replays, Revisions, Integrity, Protocol):
-    """The one place where state lives. One writer at a time; any number of readers.
+    """What alone holds state. One writer at a time; any number of readers.
 
     A store object is used from one thread at a time: it has one connection, and one transaction on it. A service with several
     threads has two ways. It lets one thread own the object and hands its calls to that thread, as the relays of `goldwire run`

@@ -1,10 +1,12 @@
-"""Applied contract revisions and configuration documents."""
+"""Applied contract revisions, and what else is kept as it was applied: settings, placements, rules, configurations."""
 
 from __future__ import annotations
 
-from goldwire.changelog.rows import Revision
+from goldwire.changelog.rows import KeptDocument, Revision
+from goldwire.changelog.sqlite import kept_queries as kept_query
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
+from goldwire.changelog.sqlite.kept_queries import KeptStatements
 from goldwire.changelog.sqlite.targets import find_target
 from goldwire.clock import timestamp
 
@@ -35,18 +37,48 @@ class SqliteDocuments(Part):
         with self._database.reading():
             return int(self._database.execute(query.NEWEST_REVISION_NUMBER, (target,)).fetchone()[0])
 
-    def save_document(self, name: str, document: bytes, now: float) -> int:
-        """See `Store.save_document`."""
-        database = self._database
-        with database.writing("save_document"):
-            row = database.execute(query.NEWEST_DOCUMENT, (name,)).fetchone()
-            if row is not None and row[1] == document:
-                return int(row[0])
-            number = 1 if row is None else row[0] + 1
-            database.execute(query.INSERT_DOCUMENT, (name, number, timestamp(now), document))
-            return int(number)
+    def keep_settings(self, target: str, document: bytes, now: float) -> int:
+        """See `Revisions.keep_settings`."""
+        return self._keep("keep_settings", kept_query.SETTINGS, (target,), document, now)
 
-    def documents(self, name: str) -> list[tuple[int, str, bytes]]:
-        """See `Store.documents`."""
+    def kept_settings(self, target: str) -> list[KeptDocument]:
+        """See `Revisions.kept_settings`."""
+        return self._kept(kept_query.SETTINGS, (target,))
+
+    def reserve_placement(self, target: str, document: bytes, now: float) -> int:
+        """See `Revisions.reserve_placement`."""
+        return self._keep("reserve_placement", kept_query.PLACEMENTS, (target,), document, now)
+
+    def placements(self, target: str) -> list[KeptDocument]:
+        """See `Revisions.placements`."""
+        return self._kept(kept_query.PLACEMENTS, (target,))
+
+    def keep_mastering_rules(self, document: bytes, now: float) -> int:
+        """See `Revisions.keep_mastering_rules`."""
+        return self._keep("keep_mastering_rules", kept_query.MASTERING_RULES, (), document, now)
+
+    def mastering_rules(self) -> list[KeptDocument]:
+        """See `Revisions.mastering_rules`."""
+        return self._kept(kept_query.MASTERING_RULES, ())
+
+    def keep_configuration(self, document: bytes, now: float) -> int:
+        """See `Revisions.keep_configuration`."""
+        return self._keep("keep_configuration", kept_query.CONFIGURATIONS, (), document, now)
+
+    def configurations(self) -> list[KeptDocument]:
+        """See `Revisions.configurations`."""
+        return self._kept(kept_query.CONFIGURATIONS, ())
+
+    def _keep(self, step: str, table: KeptStatements, of: tuple[str, ...], document: bytes, now: float) -> int:
+        database = self._database
+        with database.writing(step):
+            newest = database.execute(table.newest, of).fetchone()
+            if newest is not None and newest[1] == document:
+                return int(newest[0])
+            number = 1 if newest is None else int(newest[0]) + 1
+            database.execute(table.insert, (*of, number, timestamp(now), document))
+            return number
+
+    def _kept(self, table: KeptStatements, of: tuple[str, ...]) -> list[KeptDocument]:
         with self._database.reading():
-            return self._database.execute(query.DOCUMENTS, (name,)).fetchall()
+            return [KeptDocument._make(row) for row in self._database.execute(table.all, of)]

@@ -42,8 +42,8 @@ class SqliteWorkspace:
         """See `Workspace.living`."""
         return [Living._make(row) for row in self._database.execute(query.LIVING, (after, limit))]
 
-    def newest_place(self) -> int:
-        """See `Workspace.newest_place`."""
+    def newest_ordinal(self) -> int:
+        """See `Workspace.newest_ordinal`."""
         return int(self._database.execute(query.NEWEST_ENTITY_NO).fetchone()[0])
 
     def key_owners(self, keys: Collection[bytes]) -> dict[bytes, KeyOwner]:

@@ -37,7 +37,7 @@ class SqliteIntegrity(Part):
                 yield Damage(part.__name__.removeprefix("_of_"), self._database.path, str(error))
 
     def damaged_row(self) -> Damage | None:
-        """Return the first row of the log or control row that is not what was written, None where all are."""
+        """Return the first damaged row of the log or of the control table; None where all are whole."""
         return next(chain(self._of_log(_silent), self._of_controls(_silent)), None)
 
     def _of_file(self, report: CheckProgress) -> Iterator[Damage]:
@@ -121,7 +121,7 @@ class SqliteIntegrity(Part):
 
     @contextmanager
     def _any_text(self) -> Iterator[None]:
-        """Read bytes that are no text all the same, in place of an error that names no row; a checksum never fits them."""
+        """Read bytes that are no text anyway, since SQLite's error names no row; a checksum never fits them."""
         connection = self._database.connection
         before = connection.text_factory
         connection.text_factory = _readable
@@ -135,7 +135,7 @@ class SqliteIntegrity(Part):
 def _fits_log(row: tuple[Any, ...]) -> bool:
     try:
         return bool(log_checksum(row[:10], row[10]) == row[11])
-    except TypeError:  # the entity's number is no number any more
+    except TypeError:  # the entity's number is damaged too
         return False
 
 

@@ -1,11 +1,11 @@
-"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their places."""
+"""Open deliveries as rows: read by lane, written back, and kept in the states that fit their order."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from goldwire.changelog.rows import OpenDelivery, OpenState
+from goldwire.changelog.rows import OpenDelivery
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.errors import StoreCorruptError
@@ -26,23 +26,6 @@ def update_open(database: Database, target: str, number: int, deliveries: list[O
     ]  # fmt: skip
     if database.executemany(query.UPDATE_OPEN, rows).rowcount != len(rows):
         raise StoreCorruptError(f"target {target}: a delivery was updated that is not open")
-
-
-def ordered(lane: list[OpenDelivery], now: float) -> list[OpenDelivery]:
-    """Return the deliveries of a lane whose state no longer fits their place in it, with the one that does.
-
-    Only the first may retry; what is behind it is pending, and parked when a dead one is in between.
-    """
-    changed: list[OpenDelivery] = []
-    parked = False
-    for place, row in enumerate(lane):
-        if row.state == "dead":
-            parked = True
-            continue
-        state: OpenState = "parked" if parked else "pending" if place > 0 else "retrying"
-        if row.state != state:
-            changed.append(row._replace(state=state, due_at=now if state == "retrying" else row.due_at))
-    return changed
 
 
 def lanes_of(database: Database, number: int, entity_ids: Collection[str]) -> dict[str, list[OpenDelivery]]:

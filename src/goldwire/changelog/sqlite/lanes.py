@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from goldwire.changelog.rows import OpenDelivery
+from goldwire.changelog.rules import ordered
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
-from goldwire.changelog.sqlite.lane_rows import lanes_of, open_row, ordered, update_open
+from goldwire.changelog.sqlite.lane_rows import lanes_of, open_row, update_open
 from goldwire.changelog.sqlite.targets import find_target, known_target
 
 

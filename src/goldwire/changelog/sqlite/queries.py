@@ -1,4 +1,4 @@
-"""Every statement that the SQLite engine runs, named and described in one place.
+"""Every statement that the SQLite engine runs, named and described in one module.
 
 `(MANY)` stands for a list of parameters; `many` writes it out. Columns of a row type are always listed in the order of its
 fields, so that a result becomes the row by position.
@@ -385,7 +385,7 @@ SELECT count(*) FROM open_delivery o WHERE o.target_no = ? AND o.seq > ? AND o.s
 DELETE_OPEN_ABOVE = "DELETE FROM open_delivery WHERE target_no = ? AND seq > ?"
 """Withdraw open deliveries."""
 
-# --- revisions and documents
+# --- revisions
 
 NEWEST_REVISION = """
 SELECT revision, effective_after, applied_at, document FROM revision WHERE target = ? ORDER BY revision DESC LIMIT 1
@@ -400,12 +400,3 @@ INSERT_REVISION = "INSERT INTO revision (target, revision, effective_after, appl
 
 REVISIONS = "SELECT revision, effective_after, applied_at, document FROM revision WHERE target = ? ORDER BY revision"
 """All contract revisions of a target."""
-
-NEWEST_DOCUMENT = "SELECT number, document FROM document WHERE name = ? ORDER BY number DESC LIMIT 1"
-"""The document kept last under a name."""
-
-INSERT_DOCUMENT = "INSERT INTO document (name, number, saved_at, document) VALUES (?, ?, ?, ?)"
-"""Keep a document."""
-
-DOCUMENTS = "SELECT number, saved_at, document FROM document WHERE name = ? ORDER BY number"
-"""All documents under a name."""

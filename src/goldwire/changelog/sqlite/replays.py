@@ -10,12 +10,13 @@ import msgspec
 from goldwire.changelog.checksums import damaged_log_row
 from goldwire.changelog.replays import Fate, Past, Replay
 from goldwire.changelog.rows import DELIVERED, FILTERED
+from goldwire.changelog.rules import fence
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite import replay_queries as replay_query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.log import SCAN_LIMIT
 from goldwire.changelog.sqlite.log_rows import log_rows
-from goldwire.changelog.sqlite.targets import controls_of, fence, find_target, known_target
+from goldwire.changelog.sqlite.targets import controls_of, find_target, known_target
 from goldwire.clock import timestamp
 from goldwire.mastering.workspace import ChangeKind
 
@@ -131,7 +132,7 @@ class SqliteReplays(Part):
 
 
 def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
-    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so no checksum tells.
+    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so it compares no checksum.
 
     Raises:
         StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.

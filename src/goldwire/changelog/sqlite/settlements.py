@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from goldwire.changelog.checksums import control_checksum
-from goldwire.changelog.rows import DELIVERED, FILTERED, OPEN, SUPERSEDED, Control, Cursor, Settlement
+from goldwire.changelog.rows import Control, Settlement
+from goldwire.changelog.rules import ENDS, check_settlement, contradiction, fence, ordered
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part, slot
-from goldwire.changelog.sqlite.lane_rows import lanes_of, ordered, update_open
-from goldwire.changelog.sqlite.targets import fence, known_target
-from goldwire.errors import StoreCorruptError
-
-ENDS = (DELIVERED, FILTERED, SUPERSEDED)
+from goldwire.changelog.sqlite.lane_rows import lanes_of, update_open
+from goldwire.changelog.sqlite.targets import known_target
 
 
 class SqliteSettlements(Part):
@@ -22,7 +20,7 @@ class SqliteSettlements(Part):
         with database.writing("settle"):
             cursor, number = known_target(database, settlement.target)
             fence(cursor, settlement.epoch)
-            _check(cursor, settlement)
+            check_settlement(cursor, settlement)
             self._save_controls(settlement, number)
             database.checkpoint("settle:after-controls")
             self._save_codes(settlement, number)
@@ -40,7 +38,7 @@ class SqliteSettlements(Part):
         try:
             written = [(slot(number, numbers[control.entity_id]), *control[1:]) for control in settlement.controls]
         except KeyError as error:
-            raise _contradiction(settlement, f"control row of entity {error.args[0]}, which is not in the log") from error
+            raise contradiction(settlement, f"control row of entity {error.args[0]}, which is not in the log") from error
         rows = [(*row, control_checksum(row)) for row in sorted(written)]
         if self._database.executemany(query.SAVE_CONTROL, rows).rowcount != len(rows):
             self._refuse_older(settlement, {slot(number, numbers[row.entity_id]): row for row in settlement.controls})
@@ -49,11 +47,11 @@ class SqliteSettlements(Part):
         for row in self._database.each(query.CONTROLS, (), controls):
             control = controls[row[0]]
             if control.version < row[1]:
-                raise _contradiction(
+                raise contradiction(
                     settlement,
                     f"control row of entity {control.entity_id} would go back from version {row[1]} to {control.version}",
                 )
-        raise _contradiction(settlement, "a control row would go back in version, or an entity has two")
+        raise contradiction(settlement, "a control row would go back in version, or an entity has two")
 
     def _save_codes(self, settlement: Settlement, number: int) -> None:
         if settlement.codes:
@@ -69,36 +67,9 @@ class SqliteSettlements(Part):
             closed = sorted(settlement.closed)
             gone = database.executemany(query.DELETE_OPEN, [(number, closing.seq) for closing in closed]).rowcount
             if gone != len(closed):
-                raise _contradiction(settlement, "a delivery was closed that is not open")
+                raise contradiction(settlement, "a delivery was closed that is not open")
             database.executemany(query.INSERT_CLOSING, [(number, *closing) for closing in closed])
         # A letter may have been discarded or redriven since the relay looked; what the relay put behind it must not hang.
         waiting = {delivery.entity_id for delivery in settlement.opened if delivery.state != "retrying"}
         for lane in lanes_of(database, number, waiting).values():
             update_open(database, settlement.target, number, ordered(lane, 0.0))
-
-
-def _check(cursor: Cursor, settlement: Settlement) -> None:
-    """Check a settlement against the cursor and against itself."""
-    begin, end, codes = settlement.position_from, settlement.position_to, settlement.codes
-    if begin != cursor.position:
-        raise _contradiction(settlement, f"it starts at {begin}, the cursor is at {cursor.position}")
-    if end > cursor.reach:
-        raise _contradiction(settlement, f"it goes to {end}, but only positions up to {cursor.reach} were declared")
-    if settlement.reach > cursor.bound:
-        raise _contradiction(settlement, f"it declares {settlement.reach}, but the window ends at {cursor.bound}")
-    if len(codes) != end - begin:
-        raise _contradiction(settlement, f"it has {len(codes)} codes for {end - begin} positions")
-    if sum(map(codes.count, (*ENDS, OPEN))) != len(codes):
-        raise _contradiction(settlement, "a code is none of D, F, S, O")
-    opened = [delivery.seq for delivery in settlement.opened]
-    if codes.count(OPEN) != len(set(opened)) or len(opened) != len(set(opened)):
-        raise _contradiction(settlement, f"it has {codes.count(OPEN)} open codes and {len(opened)} opened deliveries")
-    for seq in opened:
-        if not begin < seq <= end or codes[seq - begin - 1] != OPEN:
-            raise _contradiction(settlement, f"the opened delivery {seq} has no open code")
-    if any(closing.code not in ENDS for closing in settlement.closed):
-        raise _contradiction(settlement, "a delivery was closed with a code that is none of D, F, S")
-
-
-def _contradiction(settlement: Settlement, what: str) -> StoreCorruptError:
-    return StoreCorruptError(f"target {settlement.target}: settlement refused: {what}; nothing of it was applied")

@@ -45,7 +45,7 @@ class SqliteStore(
         entity_key: what a store that is created now makes the ids of its entities with, 32 bytes. Leave it out: then they are
             random. A simulation gives it, so that it repeats itself. An existing store keeps its own.
         checkpoint: called with a name inside each write transaction and after its commit (`settle:after-controls`,
-            `settle:before-commit`, `settle:after-commit`, ...); what it raises takes the place of a crash there.
+            `settle:before-commit`, `settle:after-commit`, ...); what it raises stands for a crash there.
 
     Raises:
         InputError: the file cannot be opened, is no Goldwire store, or was written by a newer Goldwire.
@@ -77,13 +77,13 @@ class SqliteStore(
         """See `Store.rehearsal`; the copy lies in a folder beside the store that only its owner may read."""
         folder = None if self.path == ":memory:" else Path(self.path).absolute().parent
         with tempfile.TemporaryDirectory(prefix=".goldwire-rehearsal-", dir=folder) as name:
-            place = Path(name) / "store.db"
+            copied = Path(name) / "store.db"
             try:
-                with closing(sqlite3.connect(place)) as copy:
+                with closing(sqlite3.connect(copied)) as copy:
                     self._database.connection.backup(copy)
             except sqlite3.Error as error:
-                raise translated(error, str(place)) from error
-            store = SqliteStore(place, durable=False)
+                raise translated(error, str(copied)) from error
+            store = SqliteStore(copied, durable=False)
             try:
                 yield store
             finally:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple, cast
 
 from goldwire.changelog.checksums import control_checksum, damaged_control_row
 from goldwire.changelog.rows import DELIVERED, FILTERED, SUPERSEDED, Control, Cursor, Mode, Start
+from goldwire.changelog.rules import fence
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import EntityNumbers, Part, slot
 from goldwire.changelog.sqlite.lock import TargetLocks
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.clock import timestamp
-from goldwire.errors import FencedError, InputError, StoreCorruptError
+from goldwire.errors import InputError, StoreCorruptError
 
 _control = cast("Callable[[tuple[Any, ...]], Control]", partial(tuple.__new__, Control))  # half the time of `_make`
 
@@ -46,21 +47,6 @@ def known_target(database: Database, target: str) -> KnownTarget:
         names = ", ".join(row[0] for row in database.execute(query.CURSORS)) or "none"
         raise InputError(f"target {target}: never ran on this store (known: {names}): mend the name, or run it first")
     return found
-
-
-def fence(cursor: Cursor, epoch: int) -> None:
-    """Refuse what an older relay asks for.
-
-    Raises:
-        FencedError: the epoch is not the newest.
-        StoreCorruptError: the epoch was never given.
-    """
-    if epoch < cursor.epoch:
-        raise FencedError(
-            f"target {cursor.target}: a newer relay took it over (epoch {cursor.epoch}, this one has {epoch}): stop this one"
-        )
-    if epoch > cursor.epoch:
-        raise StoreCorruptError(f"target {cursor.target}: epoch {epoch} was never given, the newest is {cursor.epoch}")
 
 
 def controls_of(database: Database, target: KnownTarget, numbers: Mapping[str, int]) -> dict[str, Control]:

@@ -65,7 +65,7 @@ def ingest(
     with Application.of(config) as application:
         if rejects is None:
             moment = timestamp(application.clock.now()).replace(":", "")
-            rejects = application.loaded.path(application.loaded.config.store.path).with_name(f"rejects-{moment}.jsonl")
+            rejects = application.store_location.rejects(moment)
         behind_seconds = application.keep_time_rising()
         if behind_seconds > NOTED_SECONDS:
             note(

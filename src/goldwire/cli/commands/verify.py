@@ -12,7 +12,7 @@ from goldwire.cli.options import JsonOption
 from goldwire.cli.output import counted, note, progress, say, show
 
 if TYPE_CHECKING:
-    from goldwire.event.chain import Finding
+    from goldwire.event.chain import ChainFinding
 
 SHOWN_FINDINGS = 20
 """How many findings are shown; `--json` has the first thousand."""
@@ -46,7 +46,7 @@ def verify(
         raise InputError(f"{', '.join(missing)}: no such file")
     kept: list[dict[str, Any]] = []
 
-    def found(path: Path, finding: Finding) -> None:
+    def found(path: Path, finding: ChainFinding) -> None:
         if len(kept) < KEPT_FINDINGS:
             kept.append({"file": str(path), **finding._asdict()})
 

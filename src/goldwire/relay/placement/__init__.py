@@ -1,1 +1,1 @@
-"""Who may deliver where: the rule of ADR 34, from what the store keeps of it to what the relay asks."""
+"""Decides which target may deliver where: the rule of ADR 34, its record in the store, and the guard that the relay asks."""

@@ -30,7 +30,7 @@ class PlacementConflict(Struct, frozen=True):
 def check_placement(placements: Placements, names: Sequence[str]) -> list[PlacementConflict]:
     """Compare targets with where they, and others, may have delivered, and with each other.
 
-    Of two at one destination the one that came second is refused.
+    Of two at one destination it refuses the one that came second.
 
     Args:
         placements: where targets deliver and may have delivered.
@@ -54,7 +54,7 @@ def refuse(conflicts: Sequence[PlacementConflict]) -> None:
 
 
 def conflicts_of(placements: Placements, name: str, beginning: Mapping[str, Placement]) -> list[PlacementConflict]:
-    """Return what is to be refused of one target.
+    """Return the conflicts of one target.
 
     Args:
         placements: where targets deliver and may have delivered.
@@ -103,7 +103,7 @@ def shared_destinations(placements: Placements, names: Sequence[str], name: str)
 
 
 def _changes(terms: PlacementTerms, mine: Placement, reserved: Sequence[Reservation]) -> list[tuple[str, str]]:
-    """Compare with the newest settings that meant the same destination: a target may have been elsewhere since, and come back.
+    """Compare with the newest settings that meant the same destination: a target may have moved since, and come back.
 
     Settings that may have meant it are compared as well, and do not end the search: the destination may be an older one.
     """

@@ -14,11 +14,11 @@ from goldwire.relay.placement.record import Reservation, kept_settings, reservat
 from goldwire.targets.base import Placement, PlacementTerms
 
 Rank = tuple[bool, str, str]
-"""Who came to a destination first: without a reservation of one's own last, then by time, then by name."""
+"""Sorts who came to a destination first: by time, then by name; a target without a reservation comes last."""
 
 
 class ConfiguredTargets(Protocol):
-    """What a configuration says of targets, and what their kinds declare."""
+    """What a configuration says about targets, and what their kinds declare."""
 
     def placement(self, name: str) -> Placement | None:
         """Return a configured target's placement; None where its kind has no destination, or a setting cannot be resolved."""
@@ -95,7 +95,7 @@ class Placements:
             return found[::-1]
         if not any(cursor.target == name and cursor.reach > cursor.start for cursor in self.store.cursors()):
             return []
-        # It was delivered to before reservations were kept; the settings were.
+        # The target was delivered to before the store kept reservations; it kept the settings.
         kept = kept_settings(self.store, name)
         known = [(one.since, self.configured.kept_placement(one.document)) for one in reversed(kept)]
         if kept and kept[-1].document == self.configured.settings(name):

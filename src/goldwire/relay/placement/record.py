@@ -17,10 +17,10 @@ _BEFORE = {"placement": "standing", "destination": "place", "fixed": "pinned", "
 
 
 class Reservation(NamedTuple):
-    """That a target may have delivered with a placement."""
+    """The record that a target may have delivered with a placement."""
 
     since: str
-    """When it first was about to."""
+    """When the target first was about to deliver."""
     types: frozenset[str]
     """The entity types of its contract then."""
     placement: Placement
@@ -33,14 +33,17 @@ class KeptSettings(NamedTuple):
     since: str
     document: bytes
 
+    def __repr__(self) -> str:
+        return f"KeptSettings(since={self.since!r})"
+
 
 def reservations(store: Store, target: str) -> list[Reservation]:
     """Return what a target has reserved, the oldest first."""
-    return [_reservation(since, document) for _, since, document in store.documents(_reservation_name(target))]
+    return [_reservation(since, document) for _, since, document in store.placements(target)]
 
 
 def save_reservation(store: Store, target: str, placement: Placement, types: Collection[str], now: float) -> None:
-    """Keep that a target may deliver with this placement from now on; what is kept as the newest is not written again.
+    """Record that a target may deliver with this placement from now on; the newest record is not written again.
 
     Args:
         store: where it is kept.
@@ -52,16 +55,16 @@ def save_reservation(store: Store, target: str, placement: Placement, types: Col
     kept = reservations(store, target)
     if not kept or kept[-1][1:] != (frozenset(types), placement):
         document = canonical({"placement": msgspec.to_builtins(placement), "types": sorted(types)})
-        store.save_document(_reservation_name(target), document, now)
+        store.reserve_placement(target, document, now)
 
 
 def kept_settings(store: Store, target: str) -> list[KeptSettings]:
     """Return a target's settings as they were kept, the oldest first."""
-    return [KeptSettings(since, document) for _, since, document in store.documents(_settings_name(target))]
+    return [KeptSettings(since, document) for _, since, document in store.kept_settings(target)]
 
 
 def save_settings(store: Store, target: str, document: bytes, now: float) -> None:
-    """Keep a target's settings as they are written; what is kept as the newest is not written again.
+    """Keep a target's settings as they are written; the newest ones are not written again.
 
     Args:
         store: where they are kept.
@@ -69,9 +72,7 @@ def save_settings(store: Store, target: str, document: bytes, now: float) -> Non
         document: the settings, references to secrets unresolved.
         now: seconds since the epoch.
     """
-    kept = kept_settings(store, target)
-    if not kept or kept[-1].document != document:
-        store.save_document(_settings_name(target), document, now)
+    store.keep_settings(target, document, now)
 
 
 def _reservation(since: str, document: bytes) -> Reservation:
@@ -83,11 +84,3 @@ def _reservation(since: str, document: bytes) -> Reservation:
 
 def _member(kept: dict[str, Any], name: str) -> Any:
     return kept[name] if name in kept else kept[_BEFORE[name]]
-
-
-def _reservation_name(target: str) -> str:
-    return f"place {target}"
-
-
-def _settings_name(target: str) -> str:
-    return f"target {target}"

@@ -14,14 +14,14 @@ from goldwire.relay.placement.record import reservations, save_reservation
 from goldwire.targets.base import Placement
 
 _LOCK = "all destinations"
-"""A lock that is no target's, since no target has a blank in its name."""
+"""The name of a lock that belongs to no target, since no target has a blank in its name."""
 
 
 class PlacementGuard(Protocol):
     """What a relay asks whether its target may deliver."""
 
     def reserve(self) -> None:
-        """Reserve the target's placement as its contract is now. It is called as the store is.
+        """Reserve the target's placement as its contract is now. The relay calls it as it calls the store.
 
         Raises:
             ConfigError: the target may not deliver there; nothing is reserved then.
@@ -59,9 +59,9 @@ class ReservedPlacement:
 
 
 def reserve_placement(placements: Placements, name: str, mine: Placement, now: float) -> None:
-    """Keep that a target may deliver with its placement from now on.
+    """Record that a target may deliver with its placement from now on.
 
-    One reserves at a time, so of two that want one destination at the same moment the second sees the first.
+    One relay reserves at a time, so of two that want one destination at the same moment the second sees the first.
 
     Args:
         placements: where targets deliver and may have delivered; nothing was read from it yet.
@@ -71,7 +71,7 @@ def reserve_placement(placements: Placements, name: str, mine: Placement, now: f
 
     Raises:
         ConfigError: there is a conflict; nothing is kept then.
-        StoreBusyError: another one reserves at this moment; it reads and writes, no more.
+        StoreBusyError: another relay reserves at this moment, which is quick.
     """
     with ExitStack() as held:
         try:
@@ -80,7 +80,7 @@ def reserve_placement(placements: Placements, name: str, mine: Placement, now: f
             raise StoreBusyError(_HELD.format(store=placements.configured.store())) from error
         refuse(conflicts_of(placements, name, {name: mine}))
         if not reservations(placements.store, name):
-            # In a store from before reservations, what stands for them would end with the first one that is written.
+            # In a store from before reservations, the first written one ends the use of the settings in their place.
             for one in reversed(placements.reserved(name)):
                 save_reservation(placements.store, name, one.placement, one.types, now)
         save_reservation(placements.store, name, mine, placements.types(name), now)

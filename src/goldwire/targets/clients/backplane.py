@@ -1,6 +1,6 @@
 """What a message says to any broker: key, id, properties and body, as the event itself or as CloudEvents 1.0.
 
-Each backplane target puts these where its protocol has a place for them.
+Each backplane target puts these where its protocol has room for them.
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def _is_uri_reference(text: str) -> bool:
     return bool(text) and _URI_REFERENCE.fullmatch(text) is not None
 
 
-def refuse_growth(place: str, found: int, declared: int | None) -> None:
+def refuse_growth(entity: str, found: int, declared: int | None) -> None:
     """Compare the number of partitions with the one in the settings.
 
     Args:
-        place: target and entity, as the error begins.
+        entity: target and entity, as the error begins.
         found: what the broker reports.
         declared: of the settings; None: no check.
 
@@ -106,8 +106,9 @@ def refuse_growth(place: str, found: int, declared: int | None) -> None:
     """
     if declared not in {None, found}:
         raise ConfigError(
-            f"{place}: it has {found} partitions, but the settings say partitions: {declared}. If some were added: {MOVES}. "
-            f"Deliver to a new place under a new target name; or let consumers read to the end, then set partitions: {found}"
+            f"{entity}: it has {found} partitions, but the settings say partitions: {declared}. If some were added: {MOVES}. "
+            f"Deliver to a new destination under a new target name; or let consumers read to the end, then set "
+            f"partitions: {found}"
         )
 
 
@@ -130,7 +131,7 @@ class Shared(Struct, frozen=True, gc=False):
     correlation_id: str
     subject: str
     properties: dict[str, str]
-    """What has no place of its own in any protocol, by the names of the wire format; but for `traceparent`."""
+    """What no protocol has a field for, by the names of the wire format; but for `traceparent`."""
     headers: tuple[tuple[str, str], ...]
     """All of it, with the content type of a plain event, as a protocol wants it that knows nothing but headers."""
 
@@ -156,7 +157,7 @@ class Message(Struct, frozen=True, gc=False):
 
     @property
     def properties(self) -> dict[str, str]:
-        """What has no place of its own in any protocol, by the names of the wire format; empty in CloudEvents' binary mode."""
+        """What no protocol has a field for, by the names of the wire format; empty in CloudEvents' binary mode."""
         return _NOTHING if self.attributes else {"traceparent": self.traceparent, **self.shared.properties}
 
 
@@ -252,7 +253,7 @@ def headers_of(message: Message) -> Sequence[tuple[str, str]]:
 
 
 def application_properties_of(message: Message) -> dict[str, str]:
-    """Return AMQP's application properties; id, subject, content type and correlation id have places of their own.
+    """Return AMQP's application properties; id, subject, content type and correlation id have fields of their own.
 
     CloudEvents' AMQP binding 1.0.2: the prefix `cloudEvents_`, which also JMS accepts.
     """

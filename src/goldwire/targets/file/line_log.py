@@ -47,7 +47,7 @@ class LineLog:
             self.file = self._newest()
             self._lock(self.file)
             # Between finding and locking, another writer may have rotated and gone.
-            if self._newest() == self.file and self._in_place():
+            if self._newest() == self.file and self._is_current():
                 break
             self.close()
         try:
@@ -63,7 +63,7 @@ class LineLog:
             OSError: nothing was written; the file is as it was.
             TornWriteError: it is not known what was written; `open` mends it.
         """
-        if not self._in_place():
+        if not self._is_current():
             # The file was moved or deleted: what comes next belongs under the configured name.
             self.close()
             self.open()
@@ -117,7 +117,7 @@ class LineLog:
             return self._path
         numbered = self.files()
         if self._path.exists():
-            # Written before rotation was switched on: it takes its place in the series.
+            # Written before rotation was switched on: it joins the series.
             following = self._number(self._number_of(numbered[-1]) + 1 if numbered else 1)
             self._path.rename(following)
             return following
@@ -143,7 +143,7 @@ class LineLog:
             raise
         self._descriptor, self.file = descriptor, file
 
-    def _in_place(self) -> bool:
+    def _is_current(self) -> bool:
         """Return whether the open file is still the one of that name."""
         try:
             named = self.file.stat()

@@ -17,7 +17,7 @@ _ENOUGH = frozenset({"WRITE", "DESCRIBE", "DESCRIBE_CONFIGS"})
 _OF_CONNECTIONS = ("bootstrap.servers", "client.id", "log_level", "security.protocol", "ssl.", "sasl.", "oauth_cb")
 
 
-class Described(Struct, frozen=True):
+class DescribedTopic(Struct, frozen=True):
     """What a broker reports of a topic; None where it does not."""
 
     operations: frozenset[str] | None = None
@@ -27,7 +27,7 @@ class Described(Struct, frozen=True):
     settings: Mapping[str, str] | None = None
 
 
-def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
+def describe(config: Mapping[str, Any], settings: KafkaSettings) -> DescribedTopic:
     """Ask the cluster. It blocks.
 
     Args:
@@ -43,11 +43,11 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
         kafka.TopicCollection([settings.topic]), include_authorized_operations=True, request_timeout=limit
     )
     configs = client.describe_configs([resource], request_timeout=limit)
-    found = Described()
+    found = DescribedTopic()
     try:
         topic = topics[settings.topic].result()
         operations = topic.authorized_operations
-        found = Described(
+        found = DescribedTopic(
             operations=None if operations is None else frozenset(one.name for one in operations),
             copies=min((len(one.replicas) for one in topic.partitions), default=None),
         )
@@ -55,10 +55,10 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> Described:
     except kafka.KafkaException:  # for any reason: it cannot be asked, and the check reports less
         return found
     reported = {name: entry.value for name, entry in entries.items() if entry.value is not None}
-    return Described(found.operations, found.copies, reported)
+    return DescribedTopic(found.operations, found.copies, reported)
 
 
-def findings_of(found: Described, settings: KafkaSettings, size_setting: str) -> list[Finding]:
+def findings_of(found: DescribedTopic, settings: KafkaSettings, size_setting: str) -> list[Finding]:
     """Compare what the cluster reports with the settings and with what keeps events safe.
 
     Args:
@@ -69,7 +69,7 @@ def findings_of(found: Described, settings: KafkaSettings, size_setting: str) ->
     return [_rights(found), *_copies(found), *_of_settings(found.settings, settings, size_setting)]
 
 
-def _rights(found: Described) -> Finding:
+def _rights(found: DescribedTopic) -> Finding:
     if found.operations is None:
         return Finding("rights", "note", "the user can see the topic; that it may write shows with the first event")
     if "WRITE" not in found.operations:
@@ -81,7 +81,7 @@ def _rights(found: Described) -> Finding:
     return Finding("rights", "ok", "the user may write, and nothing more: least privilege")
 
 
-def _copies(found: Described) -> list[Finding]:
+def _copies(found: DescribedTopic) -> list[Finding]:
     if found.copies is None:
         return []
     if found.copies < _SAFE_COPIES:

@@ -51,7 +51,7 @@ class Line:
         """What the client complained of last, beyond single messages: what people must mend goes before what follows from it.
         A caller that sees the cluster work again may set it to None."""
         self.fatal = False
-        """It can write nothing any more; a new one must take its place."""
+        """It can write nothing any more; a new one must replace it."""
         self._limit_seconds = config["message.timeout.ms"] / 1_000 + _GRACE_SECONDS
         self._cause_known = threading.Event()
         self._producer: Any = self._kafka.Producer({**config, "error_cb": self._complained})

@@ -15,7 +15,7 @@ from goldwire.targets.sql.values import Column, UnfitValueError, convert
 
 
 @shows("entity_id", "version")
-class Change(Struct, frozen=True):
+class RowChange(Struct, frozen=True):
     """One event, ready to be planned."""
 
     entity_id: str
@@ -46,19 +46,19 @@ class _Attribute(Struct):
     value: Any = None
 
 
-class _Changes(Struct):
+class _RowChanges(Struct):
     attributes: dict[str, _Attribute] = {}
 
 
-class _Body(Struct):
+class _RowBody(Struct):
     external_ids: list[_ExternalId] = field(name="externalIds", default_factory=list)
-    changes: _Changes = field(default_factory=_Changes)
+    changes: _RowChanges = field(default_factory=_RowChanges)
 
 
-_decode = msgspec.json.Decoder(_Body).decode
+_decode = msgspec.json.Decoder(_RowBody).decode
 
 
-def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]) -> Change:
+def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]) -> RowChange:
     """Return what an item asks for.
 
     Raises:
@@ -75,7 +75,7 @@ def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]
     text = item.remote_id if item.remote_id in known else min(known, default=None)
     key = None if text is None else convert(key_column, text)
     others = {_converted_or_none(key_column, other) for other in (*known, item.remote_id)}
-    return Change(
+    return RowChange(
         entity_id=event.entity_id,
         version=event.version,
         timestamp=event.timestamp,
@@ -89,7 +89,7 @@ def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]
     )
 
 
-def _values(body: _Body, whole: bool, settings: SqlSettings, columns: Mapping[str, Column]) -> dict[str, Any]:
+def _values(body: _RowBody, whole: bool, settings: SqlSettings, columns: Mapping[str, Column]) -> dict[str, Any]:
     given = body.changes.attributes
     values = {}
     for column, attribute in settings.columns.items():

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 from goldwire.redaction import shows
 from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected
-from goldwire.targets.sql.change import Change
+from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
 
 
@@ -33,11 +33,11 @@ class Found(Struct):
     tombstones: dict[str, int]
     """Entity: version."""
 
-    def of_entity(self, change: Change) -> list[HeldRow]:
+    def of_entity(self, change: RowChange) -> list[HeldRow]:
         """Return the rows that belong to the change's entity."""
         return [row for row in self.rows.values() if row.entity_id == change.entity_id]
 
-    def fence(self, change: Change) -> int:
+    def fence(self, change: RowChange) -> int:
         """Return the version that a change of this entity must exceed."""
         return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
 
@@ -46,19 +46,19 @@ class Found(Struct):
 class Steps(Struct):
     """Statements to run, in this order; each holds its own fence as well."""
 
-    copies: list[tuple[Change, Any]] = field(default_factory=list)
+    copies: list[tuple[RowChange, Any]] = field(default_factory=list)
     """A delta whose record gets another key: the rest of its values is in the row of the old one."""
-    removals: list[tuple[Change, Any]] = field(default_factory=list)
+    removals: list[tuple[RowChange, Any]] = field(default_factory=list)
     """A key whose row is to be marked or removed, if it is the entity's."""
     tombstones: list[tuple[str, int, str]] = field(default_factory=list)
     """Entity, version, timestamp."""
-    updates: list[Change] = field(default_factory=list)
+    updates: list[RowChange] = field(default_factory=list)
     """Deltas on a row that is there."""
-    upserts: list[Change] = field(default_factory=list)
+    upserts: list[RowChange] = field(default_factory=list)
     """Whole records."""
 
 
-def plan(change: Change, found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
     """Return what a change needs, and what to answer once that is done."""
     own = found.of_entity(change)
     if found.fence(change) >= change.version:
@@ -71,14 +71,14 @@ def plan(change: Change, found: Found, settings: SqlSettings) -> tuple[Steps, Ou
     return _record(change, own, found, settings)
 
 
-def _removal(change: Change, rows: Sequence[HeldRow], settings: SqlSettings) -> Steps:
+def _removal(change: RowChange, rows: Sequence[HeldRow], settings: SqlSettings) -> Steps:
     steps = Steps(removals=[(change, row.key) for row in rows])
     if not rows or change.erased or settings.delete == "physical":
         steps.tombstones.append((change.entity_id, change.version, change.timestamp))
     return steps
 
 
-def _without_key(change: Change, own: Sequence[HeldRow], settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _without_key(change: RowChange, own: Sequence[HeldRow], settings: SqlSettings) -> tuple[Steps, Outcome]:
     if any(not row.deleted for row in own):
         # The system knew the record and no longer does, as after an unmerge: its row goes.
         return _removal(change, own, settings), DELIVERED
@@ -92,7 +92,7 @@ def _without_key(change: Change, own: Sequence[HeldRow], settings: SqlSettings) 
     )
 
 
-def _record(change: Change, own: Sequence[HeldRow], found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _record(change: RowChange, own: Sequence[HeldRow], found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
     steps = Steps()
     owner = found.rows.get(str(change.key))
     foreign = owner is not None and owner.entity_id not in (None, change.entity_id)
@@ -149,9 +149,9 @@ def merged(all_steps: Sequence[Steps]) -> Steps:
     return together
 
 
-def waves(changes: Mapping[int, Change]) -> list[dict[int, Change]]:
+def waves(changes: Mapping[int, RowChange]) -> list[dict[int, RowChange]]:
     """Split changes so that within a wave no two touch the same key or entity; order is kept where they do."""
-    split: list[dict[int, Change]] = []
+    split: list[dict[int, RowChange]] = []
     last: dict[str, int] = {}
     for index, change in changes.items():
         marks = {f"e{change.entity_id}", *(f"k{key}" for key in change.candidates)}

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from goldwire.targets.sql.change import Change
+from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
 from goldwire.targets.sql.settings import SqlSettings
@@ -62,7 +62,7 @@ class Statements:
         )
         """Reads every row of a record that is not deleted."""
 
-    def find(self, connection: Connection, changes: Iterable[Change]) -> Found:
+    def find(self, connection: Connection, changes: Iterable[RowChange]) -> Found:
         """Read what is held of the changes' keys and entities, and keep it from changing."""
         changes = list(changes)
         keys = {key: None for change in changes for key in change.candidates}
@@ -120,10 +120,10 @@ class Statements:
             sa.and_(held[s.entity_column] != new[s.entity_column], passed_on),
         )
 
-    def _row(self, change: Change, values: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, change: RowChange, values: dict[str, Any]) -> dict[str, Any]:
         return {self._settings.key_column: change.key, **values, **self._fence_values(change, self._live)}
 
-    def _fence_values(self, change: Change, deleted: object) -> dict[str, Any]:
+    def _fence_values(self, change: RowChange, deleted: object) -> dict[str, Any]:
         s = self._settings
         return {
             s.hash_column: change.hash,
@@ -133,7 +133,7 @@ class Statements:
             s.entity_column: change.entity_id,
         }
 
-    def _remove(self, connection: Connection, removals: Sequence[tuple[Change, Any]]) -> None:
+    def _remove(self, connection: Connection, removals: Sequence[tuple[RowChange, Any]]) -> None:
         physical = [(c, key) for c, key in removals if c.erased or self._settings.delete == "physical"]
         soft = [(c, key) for c, key in removals if not (c.erased or self._settings.delete == "physical")]
         if physical:
@@ -141,15 +141,15 @@ class Statements:
         if soft:
             self._change(connection, [(change, key, self._fence_values(change, self._deleted)) for change, key in soft])
 
-    def _update_partly(self, connection: Connection, changes: Sequence[Change]) -> None:
-        by_columns: dict[tuple[str, ...], list[tuple[Change, Any, dict[str, Any]]]] = {}
+    def _update_partly(self, connection: Connection, changes: Sequence[RowChange]) -> None:
+        by_columns: dict[tuple[str, ...], list[tuple[RowChange, Any, dict[str, Any]]]] = {}
         for change in changes:
             entry = (change, change.key, {**change.values, **self._fence_values(change, self._live)})
             by_columns.setdefault(tuple(change.values), []).append(entry)
         for entries in by_columns.values():
             self._change(connection, entries)
 
-    def _change(self, connection: Connection, entries: Sequence[tuple[Change, Any, dict[str, Any]]]) -> None:
+    def _change(self, connection: Connection, entries: Sequence[tuple[RowChange, Any, dict[str, Any]]]) -> None:
         """Set the same columns of several rows; MySQL reads assignments in order, the fence is in the condition here."""
         names = list(entries[0][2])
         statement = self._update.values({name: sa.bindparam(f"gw_new_{number}") for number, name in enumerate(names)})
@@ -161,7 +161,7 @@ class Statements:
             ],
         )
 
-    def _verify(self, connection: Connection, changes: Sequence[Change]) -> None:
+    def _verify(self, connection: Connection, changes: Sequence[RowChange]) -> None:
         found = self.find(connection, changes)
         for change in changes:
             row = found.rows.get(str(change.key))
@@ -173,7 +173,7 @@ class Statements:
             rows[str(key)] = HeldRow(key, entity_id, int(version or 0), timestamp or "", bool(deleted))
 
 
-def _address(change: Change, key: Any) -> dict[str, Any]:
+def _address(change: RowChange, key: Any) -> dict[str, Any]:
     return {"gw_key": key, "gw_entity": change.entity_id, "gw_version": change.version}
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
-from goldwire.targets.sql.change import Change, read_change
+from goldwire.targets.sql.change import RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
 from goldwire.targets.sql.plan import Steps, merged, plan, waves
@@ -61,7 +61,7 @@ class Writer:
             ConfigError: the credentials are no longer accepted.
         """
         outcomes: dict[int, Outcome] = {}
-        changes: dict[int, Change] = {}
+        changes: dict[int, RowChange] = {}
         for index, item in enumerate(items):
             try:
                 changes[index] = read_change(item, self._settings, self._tables.columns)
@@ -75,7 +75,7 @@ class Writer:
 
     def held_versions(self, items: Sequence[Item]) -> list[int | None]:
         """Return the version held of each item's entity, deletions too."""
-        changes: dict[int, Change] = {}
+        changes: dict[int, RowChange] = {}
         for index, item in enumerate(items):
             try:
                 changes[index] = read_change(item, self._settings, self._tables.columns)
@@ -107,7 +107,7 @@ class Writer:
                 raise self._config_error(error) from None
             raise ConnectionError(f"target '{self._name}': the database is not available: {reason(error)}") from None
 
-    def _transact(self, changes: dict[int, Change]) -> dict[int, Outcome]:
+    def _transact(self, changes: dict[int, RowChange]) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
         try:
             with self._engine.connect() as connection:
@@ -129,7 +129,7 @@ class Writer:
             return dict.fromkeys(changes, Unavailable("another writer holds the table"))
         return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes)
 
-    def _locked(self, connection: Connection, changes: dict[int, Change]) -> dict[int, Outcome]:
+    def _locked(self, connection: Connection, changes: dict[int, RowChange]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         try:
             self._dialect.lock(connection, self._lock, self._settings.lock_timeout_seconds)
@@ -150,7 +150,7 @@ class Writer:
             # The lock ends with its session.
             connection.invalidate()
 
-    def _wave(self, connection: Connection, wave: dict[int, Change]) -> dict[int, Outcome]:
+    def _wave(self, connection: Connection, wave: dict[int, RowChange]) -> dict[int, Outcome]:
         found = self._statements.find(connection, wave.values())
         outcomes: dict[int, Outcome] = {}
         steps: dict[int, Steps] = {}
@@ -180,7 +180,7 @@ class Writer:
         return None
 
     def _after_failed_commit(
-        self, error: DBAPIError, changes: dict[int, Change], outcomes: dict[int, Outcome]
+        self, error: DBAPIError, changes: dict[int, RowChange], outcomes: dict[int, Outcome]
     ) -> dict[int, Outcome]:
         written = {index for index, outcome in outcomes.items() if isinstance(outcome, Delivered)}
         if not answered(error):

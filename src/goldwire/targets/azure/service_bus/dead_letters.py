@@ -60,8 +60,8 @@ class BrokerDeadLetters:
                 f"target '{name}': it sends to the queue {settings.queue}, which has no subscriptions; leave out --subscription"
             )
         self._sdk: Any = require("azure.servicebus", extra="azure", used_by=f"target '{name}'")
-        place = f"the queue {settings.queue}" if subscription is None else f"{subscription} of the topic {settings.topic}"
-        self._what = f"target '{name}': the dead letters of {place}"
+        source = f"the queue {settings.queue}" if subscription is None else f"{subscription} of the topic {settings.topic}"
+        self._what = f"target '{name}': the dead letters of {source}"
         self._entity = BusEntity(name, settings, SystemClock())
         self._settings = settings
         self._subscription = subscription
