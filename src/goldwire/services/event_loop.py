@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 INTERRUPTIBLE_SECONDS = 0.2
-"""So often a waiting thread looks up: a signal that comes just before it waits would wake it no sooner than the end."""
+"""So often a waiting thread looks for signals that came."""
 
 _THREADS = ThreadPoolExecutor(32, "goldwire-loop")
 """Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
@@ -50,21 +52,41 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
             loop_made.set_result(runner.get_loop())
             return runner.run(main())
 
-    outcome = _THREADS.submit(work)
     steps = (end, cancel)
-    interrupts = asked = 0
-    while True:
-        try:
-            while asked < min(interrupts, len(steps)):
+    asked = 0
+    with _counted_interrupts() as interrupts:
+        outcome = _THREADS.submit(work)
+        while not outcome.done():
+            wait([outcome], INTERRUPTIBLE_SECONDS)
+            while asked < min(len(interrupts), len(steps)):
                 with suppress(RuntimeError):  # the loop ended meanwhile
                     loop_made.result().call_soon_threadsafe(steps[asked])
                 asked += 1
-            if outcome.done():
-                break
-            wait([outcome], INTERRUPTIBLE_SECONDS)
-        except KeyboardInterrupt:
-            interrupts += 1
     found = outcome.result()
     if interrupts:
         raise KeyboardInterrupt
     return found
+
+
+@contextmanager
+def _counted_interrupts() -> Iterator[list[int]]:
+    """Count the signals that would raise KeyboardInterrupt, instead of raising it wherever this thread is just then.
+
+    Only the main thread receives signals; in another one nothing has to be counted.
+
+    Yields:
+        the numbers of the signals that came.
+    """
+    came: list[int] = []
+    before: list[signal.Signals] = []
+    if threading.current_thread() is threading.main_thread():
+        before = [
+            number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is signal.default_int_handler
+        ]
+    for number in before:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
