@@ -143,15 +143,22 @@ def mariadb() -> Iterator[Database]:
     with tempfile.TemporaryDirectory() as folder:
         user = ["--user=root"] if os.geteuid() == 0 else []
         base = ["--no-defaults", f"--datadir={folder}/data"]
+        # Of its own, because a server that starts removes the temporary tables that it finds, also those of its neighbours.
+        scratch = Path(folder) / "scratch"
+        scratch.mkdir()
+        environment = {**os.environ, "TMPDIR": str(scratch)}
         subprocess.run(
             [install, *base, *user, "--auth-root-authentication-method=normal", "--skip-test-db"],
             check=True,
             stdout=subprocess.DEVNULL,
+            env=environment,
         )
         path = f"{folder}/s"
         limits = ["--skip-networking", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=8M", "--performance-schema=OFF"]
         with (Path(folder) / "log").open("wb") as log:
-            process = subprocess.Popen([server, *base, *user, f"--socket={path}", *limits], stderr=log, stdout=log)
+            process = subprocess.Popen(
+                [server, *base, *user, f"--socket={path}", *limits], stderr=log, stdout=log, env=environment
+            )
 
         def connect() -> Any:
             return pymysql.connect(unix_socket=path, user="root", database="", charset="utf8mb4")

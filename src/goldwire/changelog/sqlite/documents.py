@@ -71,6 +71,10 @@ class SqliteDocuments(Part):
 
     def _keep(self, step: str, table: KeptStatements, of: tuple[str, ...], document: bytes, now: float) -> int:
         database = self._database
+        with database.reading():  # what is known must not wait for another writer
+            newest = database.execute(table.newest, of).fetchone()
+        if newest is not None and newest[1] == document:
+            return int(newest[0])
         with database.writing(step):
             newest = database.execute(table.newest, of).fetchone()
             if newest is not None and newest[1] == document:
