@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 from collections.abc import Callable, Sequence
+from math import inf
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,10 @@ def _ends(application: Application, asked: ReplayRequest, histories: Sequence[li
             raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
         after = above[0] - 1
     if asked.to_version is not None:
-        upto = max(row.seq for row in history if row.version <= asked.to_version)
+        below = [row.seq for row in history if row.version <= asked.to_version]
+        if not below:
+            raise InputError(f"--to-version {asked.to_version}: the entity's oldest version is {history[0].version}")
+        upto = below[-1]
     return after, upto
 
 
@@ -142,8 +146,11 @@ def ask(application: Application, target: str, selection: Selection, *, rate: fl
     """Keep the record of a new replay, and return it.
 
     Raises:
+        InputError: the rate is no positive number; nothing was kept.
         TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
     """
+    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < inf):
+        raise InputError(f"the rate of a replay is a positive number of events a second, not {rate!r}")
     stopped = cursor_of(application.store, target).stopped
     if stopped is not None:
         raise TargetStoppedError(
@@ -205,10 +212,15 @@ async def carry_out(
     async with supervisor:
         supervisor.start(replay.target)
         following = asyncio.create_task(_follow(supervisor, relays, replay, reported))
+        waiting = asyncio.create_task(supervisor.wait())
         try:
-            ends = await supervisor.wait()
+            await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()  # what went wrong there must not be waited for here
+            ends = await waiting
         finally:
             following.cancel()
+            waiting.cancel()
     for end in ends:
         if end.error is not None:
             raise end.error

@@ -101,6 +101,9 @@ class Supervisor:
         self._failed = failed
         self._waiting = waiting
         self._runs: dict[str, _Run] = {}
+        self._steady = asyncio.Event()
+        """Clear while `reload` ends relays and begins others."""
+        self._steady.set()
         self._stopped: dict[str, str] = {}
         # One thread, because the store is used from one thread at a time; the loop stays free to send meanwhile.
         self._executor = ThreadPoolExecutor(1, "goldwire-store")
@@ -190,11 +193,15 @@ class Supervisor:
         await self.call(fresh.check, [*new, *changed])
         built = [self._built(fresh, name) for name in (*new, *changed)]
         ended = [name for name in gone if self._runs_now(name)]
-        await self._end([*gone, *changed])
-        for name in gone:
-            del self._runs[name]
-        self._relays = fresh
-        self._begin(built)
+        self._steady.clear()
+        try:
+            await self._end([*gone, *changed])
+            for name in gone:
+                del self._runs[name]
+            self._relays = fresh
+            self._begin(built)
+        finally:
+            self._steady.set()
         return Reloaded(new, ended, changed)
 
     def end(self) -> None:
@@ -210,7 +217,7 @@ class Supervisor:
 
     async def wait(self) -> list[RelayEnd]:
         """Return how the relays ended, in the order in which they were started, once none runs."""
-        while running := [run.task for run in self._runs.values() if run.running]:
+        while await self._steady.wait() and (running := [run.task for run in self._runs.values() if run.running]):
             done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if not task.cancelled():

@@ -19,8 +19,10 @@ from sqlalchemy import create_engine
 from goldwire.changelog.migrations import NEWEST, REVISIONS
 from goldwire.changelog.schema import metadata
 from goldwire.changelog.sqlite import queries as sqlite_queries
+from goldwire.changelog.sqlite.lock import TargetLocks
 from goldwire.changelog.sqlite.migration import APPLICATION_ID, alembic_config, migrate
 from goldwire.changelog.sqlite.store import SqliteStore
+from goldwire.errors import StoreBusyError
 from goldwire.testing.store_setting import NOON, acquired, change, commit, control, settle
 
 QUERIES = {
@@ -70,6 +72,19 @@ def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw
         assert store.acquire("t", "now").unopened is None
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
     test_a_new_store_has_exactly_the_declared_tables(place)
+
+
+def test_a_store_is_not_upgraded_under_a_relay_that_works_in_it(place: Path, raw: sqlite3.Connection) -> None:
+    with closing(SqliteStore(place)) as store:
+        acquired(store)
+        [cursor] = store.cursors()
+    _before_checksums(raw)
+    older = raw.execute("SELECT version_num FROM alembic_version").fetchall()
+    with TargetLocks(str(place)).hold(cursor.target), pytest.raises(StoreBusyError, match=f"target {cursor.target}: another"):
+        SqliteStore(place, busy_timeout_seconds=0.2)
+    assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == older
+    SqliteStore(place).close()
+    assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
 
 
 NEW_TABLES = ("target_settings", "placement", "mastering_rules", "configuration")

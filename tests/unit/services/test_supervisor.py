@@ -161,6 +161,25 @@ def test_a_reload_takes_a_new_target_in_a_removed_one_out_and_begins_anew_where_
     play(application, tmp_path, story)
 
 
+def test_who_waits_goes_on_waiting_while_a_reload_begins_every_relay_anew(
+    application: Application, tmp_path: Path, applied: Reload
+) -> None:
+    async def story(stage: Stage) -> None:
+        stage.supervisor.start("one")
+        await stage.change("Ada")
+        await stage.until("one.jsonl", "Ada")
+        waiting = asyncio.create_task(stage.supervisor.wait())
+        await asyncio.sleep(0)
+        assert await stage.supervisor.reload(applied(one="elsewhere.jsonl")) == Reloaded([], [], ["one"])
+        await stage.change("Grace")
+        await stage.until("elsewhere.jsonl", "Grace")
+        assert not waiting.done()
+        stage.supervisor.end()
+        assert [one.error for one in await waiting] == [None]
+
+    play(application, tmp_path, story)
+
+
 def test_a_reload_does_not_start_what_was_stopped_nor_what_was_never_started(
     application: Application, tmp_path: Path, applied: Reload
 ) -> None:

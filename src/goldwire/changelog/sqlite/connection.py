@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from goldwire.changelog.migrations import NEWEST, REVISIONS
+from goldwire.changelog.sqlite.lock import TargetLocks
 from goldwire.errors import GoldwireError, InputError, StoreBusyError
 
 MINIMUM_VERSION = (3, 35, 0)
@@ -86,10 +88,36 @@ def _prepare(
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
-    if found != NEWEST:
-        from goldwire.changelog.sqlite.migration import migrate  # noqa: PLC0415 - see that module: slow to import
+    if found is None:
+        _migrate(connection, entity_key)
+    elif found != NEWEST:
+        _upgrade(connection, path, busy_timeout_seconds)
 
-        migrate(connection, entity_key)
+
+def _migrate(connection: sqlite3.Connection, entity_key: bytes | None = None) -> None:
+    from goldwire.changelog.sqlite.migration import migrate  # noqa: PLC0415 - see that module: slow to import
+
+    migrate(connection, entity_key)
+
+
+def _upgrade(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
+    """Bring an older store to the newest schema, while no relay of an older Goldwire can settle in it.
+
+    Raises:
+        StoreBusyError: another process works on a target.
+    """
+    locks = TargetLocks(path)
+    give_up = time.monotonic() + busy_timeout_seconds
+    while _revision(connection) != NEWEST:
+        try:
+            with ExitStack() as held:
+                for (target,) in connection.execute("SELECT target FROM target_cursor").fetchall():
+                    held.enter_context(locks.hold(target))
+                _migrate(connection)
+        except StoreBusyError:  # also while another process of this version upgrades it
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.05)
 
 
 def _enter_wal(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
