@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from goldwire import Goldwire
 from goldwire.cli.main import app
 from goldwire.errors import ConfigError, ContractError, InputError, NotFoundError
+from goldwire.services.replay import ReplayRequest
 from goldwire.services.starter import write_start
 
 
@@ -114,3 +115,15 @@ def test_a_row_that_is_no_fact_is_rejected_and_the_others_go_in(opened: Goldwire
     assert done.first_rejects[0].origin == "row 1"
     with pytest.raises(InputError, match="JSON"):
         opened.ingest_rows([{**good, "attributes": {"city": object()}}])
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "5"])
+def test_a_replay_at_no_rate_is_refused_before_it_is_kept(opened: Goldwire, rate: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the rate of a replay is a positive number"):
+        opened.replay("events", rate=rate)
+    assert command(tmp_path, "replay", "list") == []
+
+
+def test_a_replay_to_a_version_that_never_was_is_refused(opened: Goldwire) -> None:
+    with pytest.raises(InputError, match="--to-version 0: the entity's oldest version is 1"):
+        opened.replay("events", ReplayRequest(entities=("crm/C-1",), to_version=0))
