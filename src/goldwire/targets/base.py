@@ -158,9 +158,3 @@ class PlacementTerms(Struct, frozen=True):
     """By distinct setting, why it must differ: a clause of that kind."""
     defaults: dict[str, Any]
     """By fixed setting, the value that it had before it was declared."""
-
-    def __repr__(self) -> str:
-        return f"PlacementTerms(fixed={sorted(self.fixed)}, distinct={sorted(self.distinct)})"
-
-    def __rich_repr__(self) -> list[tuple[str, list[str]]]:
-        return [("fixed", sorted(self.fixed)), ("distinct", sorted(self.distinct))]

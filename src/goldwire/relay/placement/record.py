@@ -33,9 +33,6 @@ class KeptSettings(NamedTuple):
     since: str
     document: bytes
 
-    def __repr__(self) -> str:
-        return f"KeptSettings(since={self.since!r})"
-
 
 def reservations(store: Store, target: str) -> list[Reservation]:
     """Return what a target has reserved, the oldest first."""
