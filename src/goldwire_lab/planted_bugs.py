@@ -83,8 +83,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "coalescing-beyond-the-window": (
         "goldwire.relay.relay",
-        "self._store.read_latest, after, upto, bound, limit)",
-        "self._store.read_latest, after, upto, 2**62, limit)",
+        "self._store.read_latest, self._name, after, upto, bound, limit)",
+        "self._store.read_latest, self._name, after, upto, 2**62, limit)",
     ),
     "look-up-believes-any-version": (
         "goldwire.relay.sender",

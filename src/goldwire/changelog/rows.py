@@ -38,6 +38,12 @@ class LogRow(NamedTuple):
     state: bytes
     changed: str
     merged_into: str | None
+    addressed_to: str | None = None
+    """The one target that this row is for, because a resync sends the entity again; None: it is a change, and for all."""
+
+    def concerns(self, target: str) -> bool:
+        """Say whether it is a change, or is sent again to this target; for others there is nothing in it."""
+        return self.addressed_to is None or self.addressed_to == target
 
 
 @shows("entity_id", "version", "seq", "presence", "revision", "outcome")

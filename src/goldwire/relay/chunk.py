@@ -91,6 +91,9 @@ class Chunk:
             if entity_id in in_flight:
                 later.append(row)
                 continue
+            if not row.concerns(contract.target):
+                codes[row.seq - offset] = FILTERED
+                continue
             if entity_id in self._blocked:
                 self._wait_behind(row)
                 continue

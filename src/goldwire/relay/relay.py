@@ -188,7 +188,7 @@ class Relay:
         after, bound = cursor.position, cursor.bound
         upto = self._contracts.last_position_of(after + 1, bound)
         if cursor.mode == "latest":
-            rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
+            rows, upto = await self._call(self._store.read_latest, self._name, after, upto, bound, limit)
         else:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq

@@ -12,10 +12,11 @@ from goldwire.changelog.ports.ingest import Ingest
 from goldwire.changelog.ports.integrity import Integrity
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.replays import Replays
+from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
 
 
-class Store(Ingest, Log, Deliveries, Replays, Revisions, Integrity, Protocol):
+class Store(Ingest, Log, Deliveries, Replays, Resyncs, Revisions, Integrity, Protocol):
     """What alone holds state. One writer at a time; any number of readers.
 
     A store object is used from one thread at a time: it has one connection, and one transaction on it. A service with several

@@ -134,7 +134,7 @@ class SqliteIntegrity(Part):
 
 def _fits_log(row: tuple[Any, ...]) -> bool:
     try:
-        return bool(log_checksum(row[:10], row[10]) == row[11])
+        return bool(log_checksum(row[:11], row[11]) == row[12])
     except TypeError:  # the entity's number is damaged too
         return False
 

@@ -24,7 +24,7 @@ def many(query: str, count: int) -> str:
 
 LOG_COLUMNS = (
     "l.seq, l.entity_id, l.entity_type, l.version, l.kind, l.committed_at, l.correlation_id, l.state, l.changed, l.merged_into,"
-    " l.entity_no, l.checksum"
+    " l.addressed_to, l.entity_no, l.checksum"
 )
 
 NEWEST_POSITION = "SELECT coalesce(max(seq), 0) FROM log"
@@ -39,11 +39,13 @@ READ = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq > ? AND l.seq <= ? ORDER BY
 READ_LATEST = f"""
 SELECT {LOG_COLUMNS} FROM log l
 WHERE l.seq > ? AND l.seq <= ?
-  AND NOT EXISTS (SELECT 1 FROM log n WHERE n.entity_no = l.entity_no AND n.version = l.version + 1 AND n.seq <= ?)
+  AND NOT EXISTS (SELECT 1 FROM log n WHERE n.entity_no = l.entity_no AND n.version > l.version AND n.seq <= ?
+    AND NOT EXISTS (SELECT 1 FROM log a INDEXED BY log_addressed
+      WHERE a.seq = n.seq AND a.addressed_to IS NOT NULL AND a.addressed_to <> ?))
 ORDER BY l.seq LIMIT ?
 """
-"""A stretch of the log without rows that have a successor at or below a horizon. An entity's versions have no gaps, so one
-look-up of the next version in the covering index `log_version` decides."""
+"""A stretch of the log without rows that have a successor at or below a horizon, other than one addressed to another target.
+Mostly the first look-up in the covering index `log_version` decides; `log_addressed` holds addressed rows alone."""
 
 ROWS = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq IN (MANY)"
 """Single rows by position."""
@@ -67,6 +69,12 @@ WHERE e.entity_id > ? AND e.entity_type = ? ORDER BY e.entity_id LIMIT ?
 """
 """The same of one entity type."""
 
+HEADS_OF = f"SELECT {LOG_COLUMNS} FROM entity e CROSS JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)"
+"""The newest rows of these entities."""
+
+MOVE_ENTITY = "UPDATE entity SET version = ?, seq = ? WHERE no = ? AND version = ?"
+"""Move a head to a row that repeats its state, unless it has moved on meanwhile."""
+
 FIND_ENTITY = "SELECT e.entity_id FROM record r CROSS JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?"
 """The entity that a record belongs to."""
 
@@ -80,7 +88,7 @@ ENTITY_KEY = "SELECT secret FROM store_secret WHERE name = 'entity_key'"
 
 ENTITIES = """
 SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no,
-  e.seq, l.committed_at, l.correlation_id, l.changed, l.checksum
+  e.seq, l.committed_at, l.correlation_id, l.changed, l.addressed_to, l.checksum
 FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
 """
 """Heads with their state, and what else their row's checksum is of."""
@@ -109,8 +117,9 @@ UPDATE_STEWARD = "UPDATE entity SET steward = ? WHERE entity_id = ? AND version 
 
 INSERT_LOG = """
 INSERT INTO log (
-  seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, entity_no, checksum
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, addressed_to,
+  entity_no, checksum
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 """Append a version."""
 

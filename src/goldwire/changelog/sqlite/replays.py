@@ -102,7 +102,8 @@ class SqliteReplays(Part):
             controls = controls_of(database, known, numbers)
         pasts = {}
         for entity_id, mine in ended.items():
-            fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine]
+            # What was sent again to another target ended as filtered here, and is no part of what this one was sent.
+            fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine if rows[seq].concerns(target)]
             pasts[entity_id] = Past(fates, erased.get(entity_id, 0), controls.get(entity_id))
         return pasts
 
