@@ -26,6 +26,7 @@ from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
+from goldwire.relay.resync import ResyncWork
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
@@ -83,6 +84,9 @@ class Relay:
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
             self._breaker, self._policy, clock=clock, random=random, observer=observer,
         )  # fmt: skip
+        self._resyncs = ResyncWork(
+            name, store, self._call, self._connection, contracts.without_reports(), clock=clock, observer=observer
+        )
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STANDING_SECONDS
@@ -140,7 +144,8 @@ class Relay:
         """Give each its turn; return False when none had anything to do."""
         turns = (self._work_replay, self._work_lanes, self._work_log)
         if self._breaker.closed:
-            return any([await turn() for turn in turns if not self._stop.asked])
+            worked = any([await turn() for turn in turns if not self._stop.asked])
+            return worked or self._stop.asked or await self._resyncs.turn(self._cursor)
         if self._breaker.resting(self._clock.monotonic()):
             return False
         # On probation one of them has the probe, each in turn, so that one bad event cannot hold it for ever.
@@ -168,6 +173,7 @@ class Relay:
             until_caught_up
             and await self._call(self._store.position) == self._cursor.position
             and not await self._replays.any_open()
+            and not await self._resyncs.any_open()
         ):
             return False
         await self._pause(max(delay, 0.001))

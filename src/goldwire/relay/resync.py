@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.resyncs import Resyncs
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.changelog.resyncs import EffectCounts, Resent, Resync
 from goldwire.changelog.rows import Control, Cursor, LogRow
 from goldwire.clock import Clock, timestamp
@@ -23,7 +27,6 @@ from goldwire.relay.connection import Connection, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.effect import Effect, effect
 from goldwire.relay.observer import Observer
-from goldwire.relay.ports import ResyncStore
 from goldwire.targets.base import Item
 
 LOOK_SECONDS = 1.0
@@ -35,6 +38,10 @@ PAGE = 500
 _OF_TURN: dict[int, frozenset[Effect]] = {1: frozenset(("changes", "leaves")), 2: frozenset(("enters",))}
 
 
+class ResyncStore(Log, Deliveries, Resyncs, Revisions, Protocol):
+    """The records of resyncs, the log that they append to, and what the target was sent under which revision."""
+
+
 class Judged(NamedTuple):
     """An entity and what the newest revision does to it."""
 
@@ -43,7 +50,7 @@ class Judged(NamedTuple):
     effect: Effect
 
 
-class Judge:
+class RevisionJudge:
     """Judges entities under the newest revision of a target's contract.
 
     Args:
@@ -158,7 +165,7 @@ class ResyncWork:
         if last:
             return await self._end_turn(resync, cursor)
         controls = await self._call(self._store.controls, self._target, [row.entity_id for row in rows])
-        judge = Judge(cursor, self._contracts, everything=resync.scope == "all")
+        judge = RevisionJudge(cursor, self._contracts, everything=resync.scope == "all")
         chosen = [one for one in judge.judge(rows, controls) if one.effect in _OF_TURN[resync.turn]]
         held = await self._held(resync, chosen)
         resent = [Resent(one.row.entity_id, one.row.version, version) for one, version in zip(chosen, held, strict=True)]
