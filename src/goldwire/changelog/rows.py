@@ -154,7 +154,10 @@ class Settlement(Struct, gc=False):
 
 
 class Counts(NamedTuple):
-    """The ledger's terms for one target; `committed` counts positions after the target's start."""
+    """The ledger's terms for one target; `committed` counts positions after the target's start.
+
+    Positions above its cursor that are addressed to other targets are not counted before it has passed them.
+    """
 
     committed: int
     delivered: int

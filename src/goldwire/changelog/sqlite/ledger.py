@@ -92,6 +92,8 @@ def _ends_of(codes: bytes, position: int, ends: Iterator[tuple[int, int]], targe
 
 
 def _counts(database: Database, cursor: Cursor, number: int, newest: int, ended: tuple[int, ...]) -> Counts:
+    # What is sent again to others becomes filtered when the cursor passes it; until then nothing waits because of it.
+    newest -= database.execute(query.OTHERS_ABOVE, (cursor.position, cursor.target)).fetchone()[0]
     states = dict(database.execute(query.OPEN_STATES, (number,)))
     delivered, filtered, superseded = ended
     return Counts(

@@ -359,6 +359,11 @@ UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ? ORDER BY seq
 """
 """What became of the positions that settlements left open, in order: the code of a closing, 0 while still open."""
 
+OTHERS_ABOVE = """
+SELECT count(*) FROM log INDEXED BY log_addressed WHERE seq > ? AND addressed_to IS NOT NULL AND addressed_to <> ?
+"""
+"""How many rows above a position are addressed to other targets, from the small index of addressed rows."""
+
 LOG_SIZE = "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM log"
 """Whether the log has gaps."""
 
