@@ -92,7 +92,15 @@ DOCUMENTS = """CREATE TABLE document (
   name TEXT NOT NULL, number INTEGER NOT NULL, saved_at TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, number))"""
 
 
+def _before_resyncs(raw: sqlite3.Connection) -> None:
+    raw.execute("DROP TABLE resync")
+    raw.execute("DROP INDEX log_addressed")
+    raw.execute("ALTER TABLE log DROP COLUMN addressed_to")
+    raw.execute("UPDATE alembic_version SET version_num = '0004'")
+
+
 def _before_own_tables(raw: sqlite3.Connection) -> None:
+    _before_resyncs(raw)
     for table in NEW_TABLES:
         raw.execute(f"DROP TABLE {table}")
     raw.execute(DOCUMENTS)
