@@ -26,9 +26,9 @@ from goldwire.targets.settings import Settings, paths_of
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
+    from goldwire.observability.metrics import Recorder
     from goldwire.relay.connection import StoreCall
     from goldwire.relay.contract_revisions import ContractRevisions
-    from goldwire.relay.metrics import Recorder
     from goldwire.relay.placement.reservation import PlacementGuard
     from goldwire.relay.relay import Relay
 
@@ -226,11 +226,11 @@ class Application:
             placement: asked before anything is sent.
             progress: called with the cursor after each settlement.
         """
-        from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
+        from goldwire.observability.reports import RecordingObserver  # noqa: PLC0415 - see above
         from goldwire.relay.relay import Relay  # noqa: PLC0415
 
         config = self.target_config(name)
-        observer = Observer(name, recorder)
+        observer = RecordingObserver(name, recorder)
         return Relay(
             name,
             self.store,

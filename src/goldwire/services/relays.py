@@ -11,8 +11,8 @@ from goldwire.changelog.rows import Cursor, Start
 from goldwire.clock import Clock
 from goldwire.config.model import KeysConfig
 from goldwire.config.reader import Loaded
+from goldwire.observability.metrics import Recorder
 from goldwire.relay.connection import StoreCall
-from goldwire.relay.metrics import Recorder
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.services.application import Application

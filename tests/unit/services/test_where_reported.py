@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from goldwire.relay.metrics import Recorder
+from goldwire.observability.metrics import Recorder
 from goldwire.services.application import Application
 from goldwire.services.apply import apply_all
 from goldwire.services.delivery import run_targets

@@ -40,7 +40,7 @@ def run(
     """
     from goldwire.cli.signals import run_until_signalled
     from goldwire.observability.logs import set_up_logs
-    from goldwire.relay.metrics import Recorder
+    from goldwire.observability.metrics import Recorder
     from goldwire.services.application import Application
     from goldwire.services.delivery import deliver, target_runs
     from goldwire.services.relays import ConfiguredRelays
