@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from math import inf
 from random import Random
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -56,7 +56,7 @@ class Relay:
     """
 
     def __init__(
-        self, name: str, store: Store, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
+        self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
