@@ -13,6 +13,7 @@ from typing import Any, Self
 import structlog
 
 from goldwire.changelog.replays import Replay, Tally
+from goldwire.changelog.resyncs import EffectCounts, Resync
 from goldwire.config.reader import load, load_document
 from goldwire.errors import InputError, NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding, Verified
@@ -20,13 +21,14 @@ from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult
 from goldwire.services.dead_letters import DeadLetter, dead_letters, discard, named_letters, redrive
-from goldwire.services.delivery import TargetRun, deliver, run_targets, target_runs
+from goldwire.services.delivery import TargetRun, carry_out, deliver, run_targets, target_runs
 from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersion, entity_history
 from goldwire.services.event_loop import run_in_thread
 from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
 from goldwire.services.relays import ConfiguredRelays
-from goldwire.services.replay import ReplayRequest, carry_out, runs_elsewhere
+from goldwire.services.replay import ReplayRequest, replay_ends, runs_elsewhere
+from goldwire.services.resync import resync_ends, resync_of
 from goldwire.services.run import RelayEnd, Supervisor
 from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
@@ -35,6 +37,7 @@ __all__ = [
     "ApplyResult",
     "ChainFinding",
     "DeadLetter",
+    "EffectCounts",
     "EntityAtTarget",
     "EntityHistory",
     "EntityVersion",
@@ -44,6 +47,7 @@ __all__ = [
     "LedgerTerms",
     "Replay",
     "ReplayRequest",
+    "Resync",
     "Status",
     "Tally",
     "TargetRun",
@@ -96,16 +100,17 @@ class Goldwire:
         """The names of the configured targets, sorted."""
         return sorted(self._application.loaded.config.targets)
 
-    def apply(self, *, check: bool = False) -> list[ApplyResult]:
+    def apply(self, *, check: bool = False, resend: bool = True) -> list[ApplyResult]:
         """Check the whole configuration, and keep each target's contract as a revision.
 
         Args:
             check: only check, and return what would change.
+            resend: the next run sends again what looks different under a changed contract.
 
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        return self._application.apply_service().run(check=check)
+        return self._application.apply_service().run(check=check, resend=resend)
 
     def ingest(
         self,
@@ -288,9 +293,38 @@ class Goldwire:
         if not runs_elsewhere(store, target):
             supervisor = Supervisor(relays)
             run_in_thread(
-                lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
+                lambda: carry_out(supervisor, relays, target, replay_ends(store, record)),
+                end=supervisor.end, cancel=supervisor.cancel
             )  # fmt: skip
         return next(one for one in store.replays(target) if one.id == record.id)
+
+    def resync(self, target: str, *entities: str, stale: bool = False, why: str = "") -> Resync:
+        """Send a target again what it should hold. Works in a notebook too.
+
+        Where another process runs the target's relay, that one carries it out, and the record returned is still open.
+
+        Args:
+            target: the target.
+            entities: entity ids, or `SYSTEM/ID` of one of their records; none: all.
+            stale: only what looks different from what was sent.
+            why: the record keeps it.
+
+        Raises:
+            NotFoundError: the target has not begun, or there is no such entity.
+            TargetStoppedError, ConfigError: the target cannot be delivered to.
+        """
+        store = self._application.store
+        relays, _ = self._checked([target])
+        service = self._application.resync_service(target)
+        record = service.ask("stale" if stale else "all", service.entities(entities), why=why)
+        if not runs_elsewhere(store, target):
+            supervisor = Supervisor(relays)
+            run_in_thread(
+                lambda: carry_out(supervisor, relays, target, resync_ends(store, record)),
+                end=supervisor.end,
+                cancel=supervisor.cancel,
+            )
+        return resync_of(store, record.id)
 
     @staticmethod
     def verify(files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None) -> Verified:

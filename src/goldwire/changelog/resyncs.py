@@ -5,6 +5,7 @@ A resync appends rows to the log that are addressed to one target (docs/adr/0044
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -68,12 +69,21 @@ class Resync(Struct, frozen=True):
     upto: int = 0
     """The position of the last one: when the target has passed it, all were sent."""
 
-    @property
-    def left(self) -> int | None:
-        """Entities that are not as the contract says, as far as they were counted; None where nothing was counted."""
-        if self.planned is None:
-            return None
-        return 0 if self.state == "done" else max(self.planned.stale - self.resent, 0)
+
+def stale_entities(records: Sequence[Resync]) -> int:
+    """Return of how many entities a target does not hold what its contract says, as far as that was counted.
+
+    Args:
+        records: all resyncs of the target, in the order in which they were asked for.
+    """
+    for record in reversed(records):
+        if record.entities:
+            continue  # it cannot mend all
+        if record.state == "done":
+            return 0
+        if record.scope == "stale" and record.planned is not None:
+            return max(record.planned.stale - record.resent, 0)
+    return 0
 
 
 class Resent(NamedTuple):

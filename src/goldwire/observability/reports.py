@@ -79,7 +79,7 @@ class RecordingObserver:
         """Changes that were committed together are settled, this long after."""
         self._recorder.observe(metrics.LATENCY, self._target, value=max(seconds, 0.0))
 
-    def status(self, counts: Counts, *, balanced: bool, stopped: bool) -> None:
+    def status(self, counts: Counts, *, balanced: bool, stopped: bool, stale: int) -> None:
         """How far the target is now."""
         for metric, value in (
             (metrics.DEAD_LETTERS, counts.dead),
@@ -87,6 +87,7 @@ class RecordingObserver:
             (metrics.LAG, counts.pending),
             (metrics.BALANCED, int(balanced)),
             (metrics.STOPPED, int(stopped)),
+            (metrics.STALE, stale),
         ):
             self._recorder.gauge(metric, self._target, value=value)
 

@@ -11,6 +11,7 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.ports.store import RelayStore
+from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -384,7 +385,8 @@ class Relay:
         self._reported_at = now
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None)
+        stale = stale_entities(await self._call(self._store.resyncs, self._name))
+        self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
 

@@ -7,17 +7,18 @@ nothing and repeats nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import EffectCounts, Resent, Resync
+from goldwire.changelog.resyncs import SAMPLES_MAX, EffectCounts, Resent, Resync
 from goldwire.changelog.rows import Control, Cursor, LogRow
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError
@@ -34,6 +35,9 @@ LOOK_SECONDS = 1.0
 
 PAGE = 500
 """How many entities are judged at once."""
+
+Progress = Callable[[int], None]
+"""Called with the number of entities that were judged so far."""
 
 _OF_TURN: dict[int, frozenset[Effect]] = {1: frozenset(("changes", "leaves")), 2: frozenset(("enters",))}
 
@@ -195,15 +199,46 @@ class ResyncWork:
         return await self._call(self._store.resend, ended, (), cursor.epoch, now)
 
 
-def counted(judged: Iterator[Judged], counts: dict[Effect, int], samples: dict[str, list[str]], samples_max: int) -> None:
-    """Add what was judged to counts, and some entity ids of each effect to samples."""
-    for one in judged:
-        counts[one.effect] = counts.get(one.effect, 0) + 1
-        named = samples.setdefault(one.effect, [])
-        if one.effect != "same" and len(named) < samples_max:
-            named.append(one.row.entity_id)
+class ResyncPlan(Struct):
+    """What a resync would come to."""
+
+    counts: dict[Effect, int] = {}
+    samples: dict[str, tuple[str, ...]] = {}
+    """By effect, some entity ids."""
+
+    def add(self, judged: Iterator[Judged]) -> None:
+        """Count entities, and name the first ones of each effect that is worth a look."""
+        for one in judged:
+            self.counts[one.effect] = self.counts.get(one.effect, 0) + 1
+            named = self.samples.get(one.effect, ())
+            if one.effect != "same" and len(named) < SAMPLES_MAX:
+                self.samples[one.effect] = (*named, one.row.entity_id)
+
+    @property
+    def effects(self) -> EffectCounts:
+        """The counts as a record keeps them."""
+        return EffectCounts(**{str(name): count for name, count in self.counts.items()})
 
 
-def effect_counts(counts: dict[Effect, int]) -> EffectCounts:
-    """Return counts as the record keeps them."""
-    return EffectCounts(**{str(name): count for name, count in counts.items()})
+def plan_resync(
+    store: ResyncStore, judge: RevisionJudge, target: str, entities: Sequence[str], progress: Progress
+) -> ResyncPlan:
+    """Judge every entity, or those that are named; nothing is written.
+
+    Args:
+        store: the log, and what the target was sent.
+        judge: of the revision in question.
+        target: its name.
+        entities: entity ids; none: all.
+        progress: called with the number of entities judged so far.
+    """
+    plan = ResyncPlan()
+    after, done = "", 0
+    while True:
+        rows = store.heads_of(entities) if entities else store.head_page(after, PAGE)
+        plan.add(judge.judge(rows, store.controls(target, [row.entity_id for row in rows])))
+        done += len(rows)
+        progress(done)
+        if entities or len(rows) < PAGE:
+            return plan
+        after = rows[-1].entity_id

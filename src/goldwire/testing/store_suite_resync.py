@@ -33,7 +33,13 @@ class ResyncSuite(StoreSetting):
     def test_a_resync_s_record_keeps_everything(self, store: Store) -> None:
         epoch = _three(store)
         full = _resync(
-            entities=("a",), planned=EffectCounts(1, 2, 3, 4, 5), samples={"changes": ("a",)}, turn=2, after="a", resent=7, upto=9
+            entities=("a",),
+            planned=EffectCounts(1, 2, 3, 4, 5),
+            samples={"changes": ("a",)},
+            turn=2,
+            after="a",
+            resent=7,
+            upto=9,
         )
         store.add_resync(full, NOON)
         assert store.resyncs() == store.resyncs("t") == [full]

@@ -165,7 +165,9 @@ def _check_resynced(scenario: Ran, name: str, newest: CompiledContract, head: Lo
     held = scenario.witnesses[name].record(head.entity_id)
     if isinstance(shown, SealedEvent):
         if held != after(None, msgspec.json.decode(shown.body)):
-            scenario.findings.append(f"{name}: {head.entity_id} is not what its newest contract shows, although it was resynced")
+            scenario.findings.append(
+                f"{name}: {head.entity_id} is not what its newest contract shows, although it was resynced"
+            )
     elif held is not None and (newest.deselect or head.kind != "live"):
         scenario.findings.append(f"{name}: {head.entity_id} is held, although its newest contract does not select it")
 

@@ -23,7 +23,9 @@ MODEL = Model(
     },
     {"pii": Tag(retention_days=365), "contact": Tag(retention_days=30)},
 )
-ANNA = golden_state({"name": "Anna", "email": "anna@acme.com", "city": "Rome"}, edges=[{"rel": "employs", "to": {"entityId": "e2"}}])
+ANNA = golden_state(
+    {"name": "Anna", "email": "anna@acme.com", "city": "Rome"}, edges=[{"rel": "employs", "to": {"entityId": "e2"}}]
+)
 KEYS = {"hash": b"h" * 32}
 
 
