@@ -60,6 +60,8 @@ class Resync(Struct, frozen=True):
     """What was counted when it was asked for; None where nothing was."""
     samples: dict[str, tuple[str, ...]] = {}
     """By effect, some entity ids of what was counted."""
+    settings: int = 0
+    """The number of the target's settings that it waits for: a relay with older ones would not write what it is for."""
     turn: Literal[1, 2] = 1
     """The first turn sends what leaves or changes, the second what enters."""
     after: str = ""

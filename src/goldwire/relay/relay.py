@@ -52,6 +52,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         placement: asked before anything is sent, and again when the contract has changed.
+        settings_number: that of the settings that the target was made with.
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
@@ -60,7 +61,7 @@ class Relay:
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -86,8 +87,9 @@ class Relay:
             self._breaker, self._policy, clock=clock, random=random, observer=observer,
         )  # fmt: skip
         self._resyncs = ResyncWork(
-            name, store, self._call, self._connection, contracts.without_reports(), clock=clock, observer=observer
-        )
+            name, store, self._call, self._connection, contracts.without_reports(),
+            settings_number=settings_number, clock=clock, observer=observer,
+        )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STATUS_SECONDS

@@ -108,19 +108,21 @@ class ResyncWork:
         store, call: where the records and the log are, and how they are reached.
         connection: to the target, which may be asked what it holds.
         contracts: the target's.
+        settings_number: that of the settings that the target was made with.
         clock: the time.
         observer: where it is reported.
     """
 
     def __init__(
         self, target: str, store: ResyncStore, call: StoreCall, connection: Connection, contracts: ContractRevisions, *,
-        clock: Clock, observer: Observer,
+        settings_number: int, clock: Clock, observer: Observer,
     ) -> None:  # fmt: skip
         self._target = target
         self._store = store
         self._call = call
         self._connection = connection
         self._contracts = contracts
+        self._settings_number = settings_number
         self._clock = clock
         self._observer = observer
         self._looked_at = -inf
@@ -128,7 +130,7 @@ class ResyncWork:
 
     async def any_open(self) -> bool:
         """Return whether a resync is open: a run that ends when all is done must not end yet."""
-        return await self._call(self._store.open_resync, self._target) is not None
+        return await self._find() is not None
 
     async def turn(self, cursor: Cursor) -> bool:
         """Judge and append one page, where the target has caught up with the log; return False when nothing was done.
@@ -141,7 +143,7 @@ class ResyncWork:
         if not self._open and now - self._looked_at < LOOK_SECONDS:
             return False
         self._looked_at = now
-        resync = await self._call(self._store.open_resync, self._target)
+        resync = await self._find()
         self._open = resync is not None
         if resync is None or await self._call(self._store.position) > cursor.position:
             return False
@@ -151,6 +153,10 @@ class ResyncWork:
         if kept is not None and kept.state != "open":
             self._observer.event("resync ended", resync=kept.id, state=kept.state, resent=kept.resent)
         return True
+
+    async def _find(self) -> Resync | None:
+        found = await self._call(self._store.open_resync, self._target)
+        return found if found is not None and found.settings <= self._settings_number else None
 
     async def _refresh(self) -> None:
         if self._contracts.misses(await self._call(self._store.newest_revision, self._target)):

@@ -14,7 +14,7 @@ from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncState
+from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState
 from goldwire.changelog.rows import Cursor, Revision
 from goldwire.clock import Clock
 from goldwire.config.reader import Loaded
@@ -28,6 +28,8 @@ from goldwire.services.model import checked_model
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
 from goldwire.services.resync import ResyncService
 from goldwire.services.targets import TargetMaker
+from goldwire.targets import registry
+from goldwire.targets.settings import shaping_of
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -118,12 +120,20 @@ class ApplyService:
             change = "changed" if before else "new"
         settings_change: Change = "new" if not kept else "unchanged" if kept[-1].document == settings else "changed"
         cursor = store.cursor(name)
-        planned = self._planned(cursor, wanted, resend, progress) if cursor is not None and change == "changed" else None
+        reshaped = bool(kept) and _reshaped(kept[-1].document, settings)
+        scope: ResyncScope = "all" if reshaped else "stale"
+        planned = None
+        if cursor is not None and (reshaped or change == "changed"):
+            planned = self._planned(cursor, wanted if change == "changed" else None, scope, resend, progress)
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             after = before[-1].effective_after if before and change == "unchanged" else 0
             after = cursor.reach if change == "changed" and cursor is not None else after
         else:
+            if planned is not None and reshaped:
+                planned = msgspec.structs.replace(planned, settings=len(kept) + 1)
+            if planned is not None and change == "unchanged":
+                store.add_resync(planned, now)
             revision = store.apply_revision(name, wanted, now, planned)
             keep_settings(store, name, config, self._clock.now())
             number, after = revision.revision, revision.effective_after
@@ -136,14 +146,26 @@ class ApplyService:
             name, config.contract, change, number, after, settings_change, left, effects, samples, opened, warnings
         )  # fmt: skip
 
-    def _planned(self, cursor: Cursor, wanted: bytes, resend: bool, progress: ApplyProgress) -> Resync:
-        """Judge what the target holds by a contract that is not kept yet; return the record of the resync that it leads to."""
+    def _planned(
+        self, cursor: Cursor, wanted: bytes | None, scope: ResyncScope, resend: bool, progress: ApplyProgress
+    ) -> Resync:
+        """Judge what the target holds by what is not kept yet; return the record of the resync that it leads to.
+
+        Args:
+            cursor: where the target stands.
+            wanted: the contract's document; None: it is no news.
+            scope: everything, where the settings write another thing of each event.
+            resend: whether it is to be carried out.
+            progress: see `run`.
+        """
         name = cursor.target
         service = ResyncService(name, self._store, AppliedContracts(self._loaded, name), self._clock)
-        candidate = Revision(self._store.newest_revision(name) + 1, cursor.reach, "", wanted)
-        plan = service.plan("stale", revision=candidate, progress=partial(progress, name))
+        newest = self._store.newest_revision(name)
+        candidate = None if wanted is None else Revision(newest + 1, cursor.reach, "", wanted)
+        plan = service.plan(scope, revision=candidate, progress=partial(progress, name))
         state: ResyncState = "done" if plan.effects.stale == 0 else "open" if resend else "declined"
-        return service.record("stale", plan, why="the contract changed", state=state)
+        why = "the settings changed" if wanted is None else "the contract changed"
+        return service.record(scope, plan, why=why, state=state)
 
     def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
         shared = shared_destinations(placements, self._targets.names, name)
@@ -186,3 +208,12 @@ class ApplyService:
 
 def _silent(_target: str, _done: int) -> None:
     """Report nothing."""
+
+
+def _reshaped(before: bytes, after: bytes) -> bool:
+    """Say whether settings write another thing of an event than those before."""
+    if before == after:
+        return False
+    old, new = (msgspec.json.decode(document) for document in (before, after))
+    shaping = shaping_of(registry.settings_type(new["kind"]))
+    return any(old["settings"].get(name) != new["settings"].get(name) for name in shaping)
