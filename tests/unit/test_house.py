@@ -96,6 +96,12 @@ def test_a_service_and_the_relay_name_the_ports_that_they_use_and_not_the_whole_
     assert users == [COMPOSITION_ROOT]
 
 
+def test_the_relay_reports_to_a_port_and_knows_no_metric_and_no_logger() -> None:
+    tools = {"prometheus_client", "structlog", "logging"}
+    assert [short(path) for path in (ROOMS / "relay").rglob("*.py") if imported(path) & tools] == []
+    assert imported(ROOMS / "observability" / "reports.py") >= {"structlog", "logging"}
+
+
 def test_a_test_file_is_no_package() -> None:
     assert not [short(path) for path in TESTS if path.name == "__init__.py"]
 
