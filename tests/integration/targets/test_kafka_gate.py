@@ -164,7 +164,7 @@ def test_a_password_that_is_changed_meanwhile_stops_the_target_until_it_is_chang
         return told
 
     with gate_before(cluster, folder, Plain(passwords(users))) as gate:
-        target = kafka(gate, folder, sasl="plain", username="goldwire", password=SECRET, timeout_seconds=1.0)
+        target = kafka(gate, folder, sasl="plain", username="goldwire", password=SECRET, timeout_seconds=1.0, **BRIEF)
         first, *rest = use(target, check)
     assert isinstance(first, Unknown)
     assert {type(one) for one in rest} == {Unavailable}
@@ -309,7 +309,7 @@ def test_an_identity_that_fails_for_longer_than_a_token_lasts_is_got_over(
         return bad, await send_until(target, lambda version: version >= 20)
 
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
-        bad, _ = use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=1.0), check)
+        bad, _ = use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=1.0, **BRIEF), check)
     assert identity.failed
     assert isinstance(bad[-1], Unavailable)
 
@@ -331,7 +331,7 @@ def test_a_producer_that_is_at_its_end_while_there_is_no_token_is_replaced_when_
 
     cluster.fail(INIT_PRODUCER_ID, [KafkaError.CLUSTER_AUTHORIZATION_FAILED] * 8)  # which no producer survives
     with gate_before(cluster, folder, OauthBearer(identity.believe), announces=False) as gate:
-        use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=2.0), check)
+        use(event_hub(gate, folder, namespace="mdm", identity="managed", timeout_seconds=2.0, **BRIEF), check)
 
 
 def test_an_open_that_was_given_up_leaves_no_client_behind() -> None:
