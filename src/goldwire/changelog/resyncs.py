@@ -31,6 +31,8 @@ class EffectCounts(Struct, frozen=True):
     """The target does not hold them, and would receive them."""
     stays: int = 0
     """The target holds them, they are selected no more, and the contract sends no deletion for that."""
+    undecided: int = 0
+    """The contract's `where` has no result for them: they stay as they are."""
     same: int = 0
     """All others that were looked at."""
 

@@ -9,10 +9,12 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 
-Effect = Literal["same", "changes", "enters", "leaves", "stays"]
+Effect = Literal["same", "changes", "enters", "leaves", "stays", "undecided"]
 """`changes`: the target would receive another event of it; `enters`: it holds nothing and would receive one; `leaves`: it would
-receive a deletion; `stays`: it is selected no more, and the contract sends no deletion for that."""
+receive a deletion; `stays`: it is selected no more, and the contract sends no deletion for that; `undecided`: the contract's
+`where` has no result for it, so it stays as it is."""
 
 
 def effect(before: CompiledContract | None, after: CompiledContract, row: LogRow, held: Control | None) -> Effect:
@@ -27,7 +29,10 @@ def effect(before: CompiledContract | None, after: CompiledContract, row: LogRow
     Raises:
         ConfigError: a key that `after` masks with is not the one that it was applied with.
     """
-    fresh = seal(after, row, held, None)
+    try:
+        fresh = seal(after, row, held, None)
+    except EvaluationError:
+        return "undecided"
     is_held = held is not None and held.presence == "in"
     if not isinstance(fresh, SealedEvent):
         return "stays" if is_held and fresh == "out" else "same"
@@ -41,7 +46,7 @@ def effect(before: CompiledContract | None, after: CompiledContract, row: LogRow
 def _sealed(contract: CompiledContract, row: LogRow, held: Control | None) -> object:
     try:
         return seal(contract, row, held, None)
-    except ConfigError:  # a key of its masks is gone, so what was sent is not known any more
+    except (ConfigError, EvaluationError):  # a key of its masks is gone, so what was sent is not known any more
         return None
 
 

@@ -17,7 +17,8 @@ from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.relay.chunk import Chunk, wants_base
+from goldwire.expression.runtime import EvaluationError
+from goldwire.relay.chunk import Chunk, no_result, wants_base
 from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.lanes import LaneWork
@@ -258,7 +259,7 @@ class Relay:
             if wanted:
                 own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
                 bases = await self._bases(wanted, own)
-            sending, items, rows = chunk.wave(rows, bases)
+            sending, items, rows = chunk.wave(rows, bases, self._policy)
             if items:
                 await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
@@ -287,8 +288,9 @@ class Relay:
         chosen, marked = work.choose(self._contracts.newest)
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
-        ready = await self._seal_lanes(work, chosen, rows, held)
+        ready, held_back = await self._seal_lanes(work, chosen, rows, held)
         # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
+        marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
         outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
@@ -333,26 +335,33 @@ class Relay:
 
     async def _seal_lanes(
         self, work: LaneWork, chosen: list[OpenDelivery], rows: dict[int, LogRow], held_by: dict[str, Control]
-    ) -> list[tuple[OpenDelivery, Item]]:
+    ) -> tuple[list[tuple[OpenDelivery, Item]], set[int]]:
+        """Return what is to be sent, and the positions of what no event could be made of."""
         wanted = []
         for delivery in chosen:
             held = held_by.get(delivery.entity_id)
             if held is not None and wants_base(self._contracts.revision(delivery.revision), held):
                 wanted.append((delivery.entity_id, held.version))
         bases = await self._bases(wanted, {}) if wanted else {}
-        ready = []
+        ready: list[tuple[OpenDelivery, Item]] = []
+        held_back: set[int] = set()
         for delivery in chosen:
             row, held = rows[delivery.seq], held_by.get(delivery.entity_id)
             if held is not None and row.version <= held.version:
                 work.superseded(delivery)
                 continue
-            sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            try:
+                sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            except EvaluationError as error:
+                work.failed(self._policy.hold_back(delivery, no_result(error)))
+                held_back.add(delivery.seq)
+                continue
             if isinstance(sealed, SealedEvent):
                 ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
             else:
                 changed = held is not None and held.presence != sealed
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
-        return ready
+        return ready, held_back
 
     # --- settling
 

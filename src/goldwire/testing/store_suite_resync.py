@@ -34,7 +34,7 @@ class ResyncSuite(StoreSetting):
         epoch = _three(store)
         full = _resync(
             entities=("a",),
-            planned=EffectCounts(1, 2, 3, 4, 5),
+            planned=EffectCounts(1, 2, 3, 4, 5, 6),
             samples={"changes": ("a",)},
             turn=2,
             after="a",

@@ -186,8 +186,14 @@ def _render_plan(target: str, effects: EffectCounts) -> None:
 
 def described(effects: EffectCounts) -> str:
     """Return in words what a revision or a resync does to what a target holds."""
-    names = ("changes", "leaves", "enters", "stays")
-    words = {"changes": "look different", "leaves": "leave", "enters": "enter", "stays": "are not selected and stay"}
+    names = ("changes", "leaves", "enters", "stays", "undecided")
+    words = {
+        "changes": "look different",
+        "leaves": "leave",
+        "enters": "enter",
+        "stays": "are not selected and stay",
+        "undecided": "cannot be decided",
+    }
     parts = [f"{getattr(effects, name):,} {words[name]}" for name in names if getattr(effects, name)]
     return ", ".join([*parts, f"{effects.same:,} as they are"])
 
