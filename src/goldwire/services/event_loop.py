@@ -16,7 +16,7 @@ INTERRUPTIBLE_SECONDS = 0.2
 """So often a waiting thread looks for signals that came."""
 
 _THREADS = ThreadPoolExecutor(32, "goldwire-loop")
-"""Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
+"""Its threads live as long as the process, so that the next run finds one."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -50,6 +50,11 @@ class ConfiguredRelays:
         return sorted(self._application.loaded.config.targets)
 
     @property
+    def application(self) -> Application:
+        """What the configuration describes."""
+        return self._application
+
+    @property
     def store(self) -> Store:
         """The store that relays read and settle in."""
         return self._application.store
