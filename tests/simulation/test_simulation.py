@@ -51,7 +51,7 @@ KNOWN = {
     "contracts-read-before-the-window": 174,
     "crash-taken-for-a-clean-end": 4,
     "cursor-past-a-failure": 1,
-    "dead-letter-parks-nobody": 230,
+    "dead-letter-parks-nothing": 230,
     "delta-against-the-version-before": 4,
     "delta-keeps-silent-about-external-ids": 589,
     "delta-keeps-silent-about-removed-relations": 14,

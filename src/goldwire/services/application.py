@@ -167,16 +167,16 @@ class Application:
             self._documents[name] = document(self.loaded, name)
         return self._documents[name]
 
-    def contracts(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
+    def contracts(self, name: str, on_where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
         """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
 
         Args:
             name: the target.
-            where_failed: called with the reason, each time that a `where` has no result.
+            on_where_failed: called with the reason, each time that a `where` has no result.
         """
         from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
 
-        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, where_failed)
+        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, on_where_failed)
 
     def check_keys(self, name: str) -> None:
         """See that the masks' keys are those that the target's newest contract revision was applied with.

@@ -93,7 +93,7 @@ def replay_start(
         warn_unapplied(application.loaded.file, check_deliverable(application, [target]))
         selection = select(application, target, asked)
         if dry_run:
-            _tell_plan(application, target, selection, rate, as_json=as_json)
+            _show_plan(application, target, selection, rate, as_json=as_json)
         else:
             _carry_out(application, target, selection, rate, why, as_json=as_json)
 
@@ -162,7 +162,7 @@ def replay_cancel(
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
 
 
-def _tell_plan(application: Application, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
+def _show_plan(application: Application, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
     from goldwire.services.replay import plan
 
     with progress(quiet=as_json) as display:
