@@ -112,7 +112,7 @@ class Goldwire:
         self._application.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Close the store; what is delivered just then goes on to its end. Closing twice is no fault."""
+        """Close the store; a run under way goes on to its end. A second call does nothing."""
         self.__exit__(None, None, None)
 
     @property
@@ -208,7 +208,7 @@ class Goldwire:
     async def run_async(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
     ) -> list[TargetRun]:
-        """Deliver as `run` does, on the running event loop. To cancel the task ends the relays gracefully.
+        """Deliver as `run` does, on the running event loop. Cancelling the task ends the relays gracefully.
 
         Args:
             targets: their names; none: all.

@@ -1,4 +1,4 @@
-"""Delivering to targets from beginning to end, and what came of it."""
+"""Delivers to targets from beginning to end, and reports the result."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def run_targets(
         until_caught_up: end when nothing is pending; otherwise go on until Ctrl-C.
         progress: called after each settlement, as the next two in another thread; see `Supervisor`.
         failed: called when a relay ends with an error.
-        waiting: called now and then of a target that gets no further.
+        waiting: called now and then about a target that makes no progress.
 
     Raises:
         ConfigError: a setting is wrong; nothing was sent.
