@@ -192,6 +192,13 @@ def test_words_that_were_given_up_do_not_come_back(path: Path) -> None:
     assert banned_words(path.read_text(encoding="utf-8")) == set()
 
 
+@pytest.mark.parametrize("path", TESTS, ids=short)
+def test_a_test_names_nothing_a_place(path: Path) -> None:
+    with path.open("rb") as opened:
+        names = {token.string for token in tokenize.tokenize(opened.readline) if token.type == tokenize.NAME}
+    assert names.isdisjoint({"place", "places", "_place", "_places"})
+
+
 def test_a_word_that_was_given_up_is_found_and_a_word_that_holds_it_is_not() -> None:
     text = "_place = placed_by = replace_keys = placement = 1  # Whoever is told judges.\ndef judge(): 'Nobody.'\n"
     assert banned_words(text) == {"_place", "Whoever", "told", "judge", "Nobody"}
