@@ -22,7 +22,7 @@ from goldwire.observability.logs import set_up_logs
 from goldwire.python_arguments import callback, flag, number, numbers, path, paths, replay_request, text, texts
 from goldwire.python_arguments import rows as checked_rows
 from goldwire.services.application import Application
-from goldwire.services.apply import ApplyResult, apply_all
+from goldwire.services.apply import ApplyResult
 from goldwire.services.dead_letters import (
     DeadLetter,
     DeadLetterDetail,
@@ -37,10 +37,10 @@ from goldwire.services.dead_letters import (
 from goldwire.services.delivery import TargetRun, deliver, run_targets, target_runs
 from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersion, entity_history
 from goldwire.services.event_loop import run_in_thread
-from goldwire.services.ingest import Ingested, ingest_files, ingest_native
+from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
 from goldwire.services.relays import ConfiguredRelays
-from goldwire.services.replay import ReplayRequest, ask, carry_out, runs_elsewhere, select
+from goldwire.services.replay import ReplayRequest, carry_out, runs_elsewhere
 from goldwire.services.run import Supervisor
 from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import FileFinding, VerifyReport, verify_files
@@ -129,7 +129,8 @@ class Goldwire:
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        return apply_all(self._opened, check=flag("check", check))
+        flag("check", check)
+        return self._opened.apply_service().run(check=check)
 
     def ingest(
         self,
@@ -156,16 +157,17 @@ class Goldwire:
             InputError: a file is unusable, or none is named.
             StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the call takes the rest.
         """
+        _correlation_id(correlation_id)
         rejects_file = path("rejects", rejects) if rejects is not None else None
         number("batch_size", batch_size)
         callback("progress", progress)
-        return ingest_files(
-            self._opened,
+        found = self._files(source, files)
+        return self._opened.ingest_service().files(
             source,
-            self._files(source, files),
+            found,
             rejects_file=rejects_file,
             batch_size=batch_size,
-            correlation_id=_correlation_id(correlation_id),
+            correlation_id=correlation_id,
             progress=progress,
         )
 
@@ -180,7 +182,8 @@ class Goldwire:
             InputError: a row cannot be written as JSON; nothing was committed.
             StoreBusyError, StoreFullError: nothing was committed.
         """
-        return ingest_native(self._opened, checked_rows("rows", rows), correlation_id=_correlation_id(correlation_id))
+        taken = checked_rows("rows", rows)
+        return self._opened.ingest_service().rows(taken, correlation_id=_correlation_id(correlation_id))
 
     def run(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
@@ -201,9 +204,9 @@ class Goldwire:
         """
         flag("until_caught_up", until_caught_up)
         moved = _position(progress)
-        with self._delivering(targets) as (relays, names, unapplied):
+        with self._delivering(targets) as (application, relays, names, unapplied):
             ends = run_targets(relays, names, until_caught_up=until_caught_up, progress=moved)
-            return target_runs(relays.store, ends, unapplied)
+            return target_runs(application.store, ends, unapplied)
 
     async def run_async(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
@@ -221,9 +224,9 @@ class Goldwire:
         """
         flag("until_caught_up", until_caught_up)
         moved = _position(progress)
-        with self._delivering(targets) as (relays, names, unapplied):
+        with self._delivering(targets) as (application, relays, names, unapplied):
             supervisor = Supervisor(relays, until_caught_up=until_caught_up, progress=moved)
-            return target_runs(relays.store, await deliver(supervisor, names), unapplied)
+            return target_runs(application.store, await deliver(supervisor, names), unapplied)
 
     def status(self) -> Status:
         """Return where the log and every target stand."""
@@ -330,15 +333,15 @@ class Goldwire:
         """
         asked = replay_request("request", request)
         text("why", why, empty=True)
-        with self._delivering([target]) as (relays, _, _):
-            application = relays.application
-            record = ask(application, target, select(application, target, asked), rate=rate, why=why)
-            if not runs_elsewhere(relays.store, target):
+        with self._delivering([target]) as (application, relays, _, _):
+            service = application.replay_service(target)
+            record = service.ask(service.select(asked), rate=rate, why=why)
+            if not runs_elsewhere(application.store, target):
                 supervisor = Supervisor(relays)
                 run_in_thread(
                     lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
                 )  # fmt: skip
-            return next(one for one in relays.store.replays(target) if one.id == record.id)
+            return next(one for one in application.store.replays(target) if one.id == record.id)
 
     @staticmethod
     def verify(
@@ -363,17 +366,18 @@ class Goldwire:
         return self._application
 
     @contextmanager
-    def _delivering(self, targets: Sequence[str]) -> Iterator[tuple[ConfiguredRelays, list[str], list[str]]]:
+    def _delivering(self, targets: Sequence[str]) -> Iterator[tuple[Application, ConfiguredRelays, list[str], list[str]]]:
         """Check targets, and give relays a store object of their own, so that this one stays free meanwhile.
 
         Yields:
-            the relays, the names of the targets, and those of them whose configured contract is not applied.
+            the application with that store, its relays, the names of the targets, and those of them whose configured contract
+            is not applied.
         """
         asked = texts("targets", targets)
         with self._opened.with_store_of_its_own() as application:
-            relays = ConfiguredRelays(application)
+            relays = application.relays()
             names = list(dict.fromkeys(asked or relays.names))
-            yield relays, names, relays.check(names)
+            yield application, relays, names, relays.check(names)
 
     def _files(self, source: str | None, files: Files | None) -> list[Path]:
         loaded = self._opened.loaded

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
 from goldwire.services.backlog import Behind, behind
 from goldwire.services.event_loop import run_in_thread
@@ -53,7 +53,7 @@ class TargetRun(Struct, frozen=True):
 _NO_TERMS = dict.fromkeys(LedgerTerms.__struct_fields__)
 
 
-def target_runs(store: Store, ends: Sequence[RelayEnd], unapplied: Collection[str]) -> list[TargetRun]:
+def target_runs(store: Deliveries, ends: Sequence[RelayEnd], unapplied: Collection[str]) -> list[TargetRun]:
     """Return what a run came to.
 
     Args:

@@ -9,7 +9,7 @@ from goldwire.changelog.checksums import control_checksum
 from goldwire.changelog.sqlite.queries import CONTROL_COLUMNS
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.headers import message_id
-from goldwire.relay.metrics import REPLAYED
+from goldwire.observability.metrics import REPLAYED
 from goldwire.targets.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 
