@@ -111,7 +111,7 @@ def kafka() -> Iterator[KafkaCluster]:
 def brokers(shell: Any, azure: Azure, kafka: KafkaCluster) -> Any:
     """A workspace with a target for each broker, applied, and customers ingested."""
     shell.environment["AZURE"] = azure.emulator.connection_string(policy=azure.send)
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", TARGETS.format(kafka=kafka.bootstrap))
     shell.run("apply")
     shell.run("ingest", "crm", "data/crm.csv")

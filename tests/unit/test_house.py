@@ -104,6 +104,11 @@ def test_the_relay_reports_to_a_port_and_knows_no_metric_and_no_logger() -> None
     assert imported(ROOMS / "observability" / "reports.py") >= {"structlog", "logging"}
 
 
+def test_no_file_of_the_tests_is_longer_than_a_file_of_the_source_may_be() -> None:
+    lengths = {short(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert {path: length for path, length in lengths.items() if length > LIMIT_LINES} == {}
+
+
 def test_a_test_file_is_no_package() -> None:
     assert not [short(path) for path in TESTS if path.name == "__init__.py"]
 

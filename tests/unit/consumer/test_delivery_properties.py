@@ -39,6 +39,7 @@ def deliveries(events: list[SealedEvent], chance: random.Random) -> list[list[tu
     return found
 
 
+@pytest.mark.slow
 @given(seed=seeds, payload=payloads)
 @QUIET
 def test_repeats_rewinds_and_replays_end_in_the_same_table_as_order(open_mirror: OpenMirror, seed: int, payload: Any) -> None:
@@ -53,6 +54,7 @@ def test_repeats_rewinds_and_replays_end_in_the_same_table_as_order(open_mirror:
     assert mirror.letters == []
 
 
+@pytest.mark.slow
 @given(seed=seeds, payload=payloads)
 @QUIET
 def test_even_any_order_with_duplicates_ends_in_the_same_table(open_mirror: OpenMirror, seed: int, payload: Any) -> None:
@@ -77,6 +79,7 @@ def without_one(history: History, chance: random.Random) -> tuple[list[SealedEve
     return history.events[:start] + history.events[start + 1 :], history.events[start]
 
 
+@pytest.mark.slow
 @given(seed=seeds, payload=payloads)
 @QUIET
 def test_a_lost_event_is_always_found_and_the_others_are_applied(open_mirror: OpenMirror, seed: int, payload: Any) -> None:
@@ -119,6 +122,7 @@ def test_a_subscriber_that_stops_on_a_gap_stands_at_the_lost_event(open_mirror: 
     assert mirror.letters == []
 
 
+@pytest.mark.slow
 @given(seed=seeds)
 @QUIET
 def test_a_full_event_heals_a_gap_and_what_follows_goes_on(open_mirror: OpenMirror, seed: int) -> None:
@@ -135,6 +139,7 @@ def test_a_full_event_heals_a_gap_and_what_follows_goes_on(open_mirror: OpenMirr
         assert mirror.letters == [("gap", after[0].version)] + [("parked", event.version) for event in after[1:]]
 
 
+@pytest.mark.slow
 @given(seed=seeds, fault=st.floats(0, 0.5))
 @QUIET
 def test_a_handler_that_fails_now_and_then_loses_nothing(open_mirror: OpenMirror, seed: int, fault: float) -> None:
