@@ -18,15 +18,15 @@ from goldwire.errors import InputError, NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding, Verified
 from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
-from goldwire.services.apply import ApplyResult, apply_all
+from goldwire.services.apply import ApplyResult
 from goldwire.services.dead_letters import DeadLetter, dead_letters, discard, named_letters, redrive
 from goldwire.services.delivery import TargetRun, deliver, run_targets, target_runs
 from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersion, entity_history
 from goldwire.services.event_loop import run_in_thread
-from goldwire.services.ingest import Ingested, ingest_files, ingest_native
+from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
 from goldwire.services.relays import ConfiguredRelays
-from goldwire.services.replay import ReplayRequest, ask, carry_out, runs_elsewhere, select
+from goldwire.services.replay import ReplayRequest, carry_out, runs_elsewhere
 from goldwire.services.run import RelayEnd, Supervisor
 from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import verify_files
@@ -105,7 +105,7 @@ class Goldwire:
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        return apply_all(self._application, check=check)
+        return self._application.apply_service().run(check=check)
 
     def ingest(
         self,
@@ -132,11 +132,10 @@ class Goldwire:
             InputError: a file is unusable, or none is named.
             StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the call takes the rest.
         """
-        application = self._application
-        return ingest_files(
-            application,
+        found = self._files(source, files)
+        return self._application.ingest_service().files(
             source,
-            self._files(source, files),
+            found,
             rejects_file=Path(rejects) if rejects is not None else None,
             batch_size=batch_size,
             correlation_id=correlation_id,
@@ -153,7 +152,7 @@ class Goldwire:
         Raises:
             StoreBusyError, StoreFullError: nothing was committed.
         """
-        return ingest_native(self._application, rows, correlation_id=correlation_id)
+        return self._application.ingest_service().rows(rows, correlation_id=correlation_id)
 
     def run(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
@@ -282,16 +281,16 @@ class Goldwire:
             InputError: the request contradicts itself, or selects nothing.
             TargetStoppedError, ConfigError: the target cannot be delivered to.
         """
-        application = self._application
+        store = self._application.store
         relays, _ = self._checked([target])
-        selection = select(application, target, request or ReplayRequest())
-        record = ask(application, target, selection, rate=rate, why=why)
-        if not runs_elsewhere(application.store, target):
+        service = self._application.replay_service(target)
+        record = service.ask(service.select(request or ReplayRequest()), rate=rate, why=why)
+        if not runs_elsewhere(store, target):
             supervisor = Supervisor(relays)
             run_in_thread(
                 lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
             )  # fmt: skip
-        return next(one for one in application.store.replays(target) if one.id == record.id)
+        return next(one for one in store.replays(target) if one.id == record.id)
 
     @staticmethod
     def verify(files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None) -> Verified:
@@ -308,7 +307,7 @@ class Goldwire:
         return verify_files(_paths(files), from_the_start=not partial, found=found or (lambda _file, _finding: None))
 
     def _checked(self, targets: Sequence[str]) -> tuple[ConfiguredRelays, list[str]]:
-        relays = ConfiguredRelays(self._application)
+        relays = self._application.relays()
         names = list(dict.fromkeys(targets or relays.names))
         relays.check(names)
         return relays, names

@@ -32,7 +32,7 @@ ORDINARY = {
         program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
         replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
         settings shared signer simulated size soon spec starter steps stop stopped story summary system tables teller terms
-        throughput time timeout too torn try unavailable unfit unknown unreadable up values verified verifier view visible
+        throughput time timeout too torn try unavailable unfit unknown unreadable up use values verified verifier view visible
         wanted warehouse write writer writing
     """,
     "programming and Python": """

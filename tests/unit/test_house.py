@@ -73,6 +73,40 @@ def test_no_file_of_the_tests_is_longer_than_a_file_of_the_source_may_be() -> No
     assert {path: length for path, length in lengths.items() if length > LIMIT_LINES} == {}
 
 
+def imported(path: Path) -> set[str]:
+    """Every name that a file imports, whole: `goldwire.errors.InputError`, also where only a type checker imports it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found
+
+
+ROOMS = ROOT / "src" / "goldwire"
+COMPOSITION_ROOT = ROOMS / "services" / "application.py"
+
+
+def test_a_service_takes_what_it_uses_and_not_the_whole_application() -> None:
+    services = [path for path in (ROOMS / "services").rglob("*.py") if path != COMPOSITION_ROOT]
+    assert len(services) > 20
+    assert [short(path) for path in services if "goldwire.services.application" in imported(path)] == []
+    assert "goldwire.services.application" in imported(ROOMS / "python_api.py"), "the doors ask it for services"
+
+
+def test_a_service_and_the_relay_name_the_ports_that_they_use_and_not_the_whole_store() -> None:
+    whole = "goldwire.changelog.ports.store.Store"
+    users = [path for room in ("services", "relay") for path in (ROOMS / room).rglob("*.py") if whole in imported(path)]
+    assert users == [COMPOSITION_ROOT]
+
+
+def test_the_relay_reports_to_a_port_and_knows_no_metric_and_no_logger() -> None:
+    tools = {"prometheus_client", "structlog", "logging"}
+    assert [short(path) for path in (ROOMS / "relay").rglob("*.py") if imported(path) & tools] == []
+    assert imported(ROOMS / "observability" / "reports.py") >= {"structlog", "logging"}
+
+
 def test_a_test_file_is_no_package() -> None:
     assert not [short(path) for path in TESTS if path.name == "__init__.py"]
 

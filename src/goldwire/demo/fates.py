@@ -64,7 +64,7 @@ def decided(store: Log, folder: DemoFolder) -> list[StewardDecision]:
 
 def fates(application: Application, folder: DemoFolder, decisions: Iterable[StewardDecision]) -> list[DecisionOutcome]:
     """Return for each decision what the targets hold of its entity: the one split off, merged away, deleted or withdrawn."""
-    settings = application.settings("warehouse")
+    settings = application.targets.settings("warehouse")
     assert isinstance(settings, SqlSettings)
     rows = dict(table_rows(folder.warehouse, settings))
     in_log = _last(folder.eventlog.read_bytes().splitlines())

@@ -65,7 +65,7 @@ def compare_warehouse(application: Application, folder: DemoFolder) -> Warehouse
 
     What should be there is worked out here from the log's newest versions, without the relay, the contract or the target.
     """
-    settings = application.settings("warehouse")
+    settings = application.targets.settings("warehouse")
     assert isinstance(settings, SqlSettings)
     wanted = {row.entity_id: row for row in application.store.heads() if _is_selected(row)}
     hashes = {one.entity_id: one.hash for one in application.store.all_controls("warehouse")}

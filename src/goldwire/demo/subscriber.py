@@ -89,7 +89,7 @@ def applied(folder: DemoFolder) -> int:
 
 
 def _start(application: Application, folder: DemoFolder, *options: str) -> subprocess.Popen[str]:
-    settings = application.settings(TARGET)
+    settings = application.targets.settings(TARGET)
     assert isinstance(settings, EventHubsSettings)
     command = [sys.executable, str(folder.subscriber), str(folder.backplane_connection), settings.hub, str(folder.mirror)]
     with folder.subscriber_log.open("ab") as log:

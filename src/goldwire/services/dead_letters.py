@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Protocol
 
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
 from goldwire.changelog.rows import OpenDelivery, OpenState
 from goldwire.clock import Clock
 from goldwire.services.lookup import cursor_of, dead_letter
 
 EVERY = 1_000_000
 """More dead letters than a target ever has: it is stopped long before."""
+
+
+class DeadLetterStore(Log, Deliveries, Protocol):
+    """Deliveries that were given up, and the changes in them."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -53,7 +59,7 @@ class DeadLetterDetail(DeadLetter, frozen=True, kw_only=True):
     """Newer versions of the entity that wait for this one."""
 
 
-def dead_letters(store: Store, target: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+def dead_letters(store: Deliveries, target: str | None = None, limit: int = 1000) -> list[DeadLetter]:
     """Return dead and discarded letters, oldest first.
 
     Args:
@@ -69,7 +75,7 @@ def dead_letters(store: Store, target: str | None = None, limit: int = 1000) -> 
     return [DeadLetter(target=name, **letter._asdict()) for name, letter in store.dead_letters(target, limit)]
 
 
-def dead_letter_detail(store: Store, target: str, position: int) -> DeadLetterDetail:
+def dead_letter_detail(store: DeadLetterStore, target: str, position: int) -> DeadLetterDetail:
     """Return one dead letter with the change in it and what waits behind it.
 
     Raises:
@@ -89,7 +95,7 @@ def dead_letter_detail(store: Store, target: str, position: int) -> DeadLetterDe
     )
 
 
-def named_letters(store: Store, target: str, positions: Collection[int] | None) -> list[OpenDelivery]:
+def named_letters(store: Deliveries, target: str, positions: Collection[int] | None) -> list[OpenDelivery]:
     """Return the dead letters of a target at these positions; None: all.
 
     Raises:
@@ -101,7 +107,7 @@ def named_letters(store: Store, target: str, positions: Collection[int] | None) 
     return [dead_letter(store, target, position) for position in positions]
 
 
-def redrive(store: Store, clock: Clock, target: str, positions: Collection[int] | None) -> int:
+def redrive(store: Deliveries, clock: Clock, target: str, positions: Collection[int] | None) -> int:
     """Make dead letters due for delivery again, in order; what is parked behind them follows. The next run delivers them.
 
     Args:
@@ -120,7 +126,7 @@ def redrive(store: Store, clock: Clock, target: str, positions: Collection[int] 
     return store.redrive(target, [letter.seq for letter in letters], clock.now()) if letters else 0
 
 
-def discard(store: Store, clock: Clock, target: str, letters: Collection[OpenDelivery]) -> int:
+def discard(store: Deliveries, clock: Clock, target: str, letters: Collection[OpenDelivery]) -> int:
     """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
 
     Args:

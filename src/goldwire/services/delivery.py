@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
 from goldwire.services.backlog import Behind, behind
 from goldwire.services.event_loop import run_in_thread
@@ -34,7 +34,7 @@ class TargetRun(Struct, frozen=True):
     """Why its relay had to end."""
 
 
-def target_runs(store: Store, ends: Sequence[RelayEnd]) -> list[TargetRun]:
+def target_runs(store: Deliveries, ends: Sequence[RelayEnd]) -> list[TargetRun]:
     """Return what a run came to.
 
     Args:

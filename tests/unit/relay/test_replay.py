@@ -6,7 +6,7 @@ from goldwire.changelog.checksums import control_checksum
 from goldwire.changelog.sqlite.queries import CONTROL_COLUMNS
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.headers import message_id
-from goldwire.relay.metrics import REPLAYED
+from goldwire.observability.metrics import REPLAYED
 from goldwire.targets.base import DELIVERED, Rejected, Unavailable
 from support.replay_record import first_and_repeats, grown, repeated
 

@@ -12,9 +12,6 @@ import pytest
 from goldwire.config.reader import Loaded, load_document
 from goldwire.errors import ConfigError, NotFoundError
 from goldwire.services.application import Application
-from goldwire.services.apply import apply_all
-from goldwire.services.ingest import ingest_native
-from goldwire.services.relays import ConfiguredRelays
 from goldwire.services.run import Reloaded, Supervisor
 
 DELIVERY = {"poll_seconds": 0.01}
@@ -36,7 +33,7 @@ def document(**paths: str) -> dict[str, Any]:
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[Application]:
     with Application(load_document(document(one="one.jsonl", two="two.jsonl"), tmp_path)) as made:
-        apply_all(made, check=False)
+        made.apply_service().run(check=False)
         yield made
 
 
@@ -47,7 +44,7 @@ def applied(tmp_path: Path) -> Reload:
     def apply(**paths: str) -> Loaded:
         loaded = load_document(document(**paths), tmp_path)
         with Application(loaded) as other:
-            apply_all(other, check=False)
+            other.apply_service().run(check=False)
         return loaded
 
     return apply
@@ -64,7 +61,7 @@ class Stage:
     async def change(self, name: str) -> None:
         """Commit a new record."""
         row = {"system": "crm", "externalId": name, "entityType": "Customer", "attributes": {"name": name}}
-        await self.supervisor.call(ingest_native, self._application, [row])
+        await self.supervisor.call(lambda: self._application.ingest_service().rows([row]))
 
     def has(self, file: str, name: str) -> bool:
         """Whether a target has received a record of this name."""
@@ -84,7 +81,7 @@ class Stage:
 
 
 def play(application: Application, folder: Path, story: Callable[[Stage], Awaitable[None]], **options: Any) -> Supervisor:
-    relays = ConfiguredRelays(application)
+    relays = application.relays()
     relays.check(relays.names)
     supervisor = Supervisor(relays, **options)
 
@@ -226,7 +223,7 @@ def test_what_is_not_there_is_refused_and_nothing_begins(application: Applicatio
 
 
 def test_to_cancel_the_task_that_waits_ends_the_relays_gracefully(application: Application) -> None:
-    supervisor = Supervisor(ConfiguredRelays(application))
+    supervisor = Supervisor(application.relays())
 
     async def run() -> None:
         async with supervisor:

@@ -60,7 +60,7 @@ def ingest(
     """
     from goldwire.clock import timestamp
     from goldwire.services.application import Application
-    from goldwire.services.ingest import count_lines, ingest_files
+    from goldwire.services.ingest import count_lines
 
     with Application.of(config) as application:
         if rejects is None:
@@ -80,8 +80,7 @@ def ingest(
             def moved(counts: Ingested) -> None:
                 display.update(task, completed=counts.rows, note=counted(counts.versions, "version"))
 
-            result = ingest_files(
-                application,
+            result = application.ingest_service().files(
                 source,
                 files,
                 rejects_file=rejects,

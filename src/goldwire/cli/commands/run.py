@@ -40,17 +40,16 @@ def run(
     """
     from goldwire.cli.signals import run_until_signalled
     from goldwire.observability.logs import set_up_logs
-    from goldwire.relay.metrics import Recorder
+    from goldwire.observability.metrics import Recorder
     from goldwire.services.application import Application
     from goldwire.services.delivery import deliver, target_runs
-    from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.run import Supervisor
 
     with Application.of(config) as application:
         log = application.loaded.config.log
         set_up_logs(log.format, log.level)
         recorder = Recorder()
-        relays = ConfiguredRelays(application, recorder)
+        relays = application.relays(recorder)
         names = list(dict.fromkeys(target or relays.names))
         warn_unapplied(application.loaded.file, relays.check(names))
         if metrics_port is not None:
