@@ -56,7 +56,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         'if waiting and waiting[0].state != "dead":',
         'if waiting and waiting[0].state == "":',
     ),
-    "dead-letter-parks-nobody": (
+    "dead-letter-parks-nothing": (
         "goldwire.relay.lanes",
         'if judged.state == "dead":',
         'if judged.state == "":',
@@ -283,7 +283,10 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     "resync-forgets-its-progress-with-its-rows": (
         "goldwire.changelog.sqlite.resyncs",
         "heads = Heads(database, now)",
-        "_save(database, resync); database.execute('COMMIT'); database.execute('BEGIN IMMEDIATE'); heads = Heads(database, now)",
+        (
+            "_save(database, resync); database.execute('COMMIT'); database.execute('BEGIN IMMEDIATE'); "
+            "heads = Heads(database, now)"
+        ),
     ),
     "resync-of-what-left-in-silence": (
         "goldwire.event.seal",

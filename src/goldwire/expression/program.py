@@ -1,6 +1,6 @@
 """A `where:` expression ready to run: true selects the record, false does not, and no result is an error.
 
-What the record merely lacks is no fault, and does not select it (write `has(a.x)` to ask for it). Any other error, such as a text
+What the record merely lacks is no fault, and does not select it (`has(a.x)` asks for it). Any other error, such as a text
 compared with a number, is counted and raised: it must neither let the record out nor withdraw it (docs/adr/0045).
 """
 
@@ -14,6 +14,7 @@ from goldwire.expression.generator import Generator
 from goldwire.expression.parser import parse
 from goldwire.expression.resolver import Resolver
 from goldwire.expression.runtime import EvaluationError, MissingError
+from goldwire.expression.syntax import fault
 
 Predicate = Callable[[Any, Any], bool]
 """Of a log row and its decoded golden state."""
@@ -48,7 +49,7 @@ class Where:
             self._full = full_cel(text, self.attributes, resolver.outside)
             for at, pattern in resolver.patterns:
                 if not takes_pattern(pattern):
-                    raise fault(text, at, "this pattern of `matches` is no regular expression of RE2, so it never has a result")
+                    raise fault(text, at, "this pattern of `matches` is no regular expression, so it never has a result")
 
     def bind(self, fields: Mapping[str, str]) -> Predicate:
         """Return the predicate for one shape.
