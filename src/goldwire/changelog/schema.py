@@ -26,6 +26,13 @@ store_secret = Table(
     comment="Random bytes made with the store and never changed: `entity_key` makes the ids of entities.",
 )
 
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("oldest_code", Text, primary_key=True, comment="the oldest schema revision whose code may use the store"),
+    comment="One row, which every transaction reads: an upgrade may come while older code has the store open.",
+)
+
 log = Table(
     "log",
     metadata,

@@ -20,6 +20,14 @@ def many(query: str, count: int) -> str:
     return query.replace("(MANY)", "(" + ",".join("?" * count) + ")")
 
 
+# --- the schema
+
+OLDEST_CODE = "SELECT oldest_code FROM schema_compatibility LIMIT 1"
+"""The oldest schema revision whose code may use the store; asked in every transaction."""
+
+SCHEMA_REVISION = "SELECT version_num FROM alembic_version LIMIT 1"
+"""The store's own schema revision."""
+
 # --- the log
 
 LOG_COLUMNS = (

@@ -1,4 +1,4 @@
-"""`goldwire store`: the health of the store itself."""
+"""`goldwire store`: the health and the schema of the store itself."""
 
 from __future__ import annotations
 
@@ -66,3 +66,28 @@ def store_check(
     if not found.sound:
         complain("the store is damaged: stop all relays, keep this file, and restore a copy")
         raise typer.Exit(exit_code(StoreCorruptError))
+
+
+@group.command("upgrade")
+def store_upgrade(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the store to this Goldwire's schema. There is no way back but a copy: stop every relay and copy the store first.
+
+    Every other command refuses a store that needs it. A store that does not need it stays as it is.
+    """
+    from goldwire.services.application import Application
+
+    with Application.of(config) as application:
+        done = application.upgrade_store()
+
+    def render() -> None:
+        if done.before == done.after:
+            say(f"the store has schema {done.after} already: nothing to do")
+        else:
+            say(f"upgraded from schema {done.before} to {done.after}")
+        say(f"a Goldwire of schema {done.oldest_code} and newer can use it")
+
+    show(done._asdict(), as_json=as_json, render=render)
