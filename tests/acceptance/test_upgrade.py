@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 from goldwire.changelog.migrations import NEWEST
-from support.releases import Release, release_with, table_of
+from support.releases import ROOT, Release, release_of, release_with, table_of
+
+LAST_RELEASE = ROOT / "tests/acceptance/last_release.txt"
+"""The commit of the last release stands in its first line."""
 
 TODAY = Release()
 EXPANDED, BROKEN = (f"{int(NEWEST) + more:04}" for more in (1, 2))
@@ -191,3 +194,12 @@ def test_an_ingest_of_today_keeps_the_next_release_from_breaking_the_store(folde
         assert ingest.returncode == 0
     assert asked(folder, "SELECT version_num FROM alembic_version") == [(NEWEST,)]
     broken.run(folder, "store", "upgrade")
+
+
+def test_the_last_release_goes_on_with_a_store_of_today(folder: Path, twin: Path, tmp_path: Path) -> None:
+    last = release_of(LAST_RELEASE.read_text(encoding="utf-8").split()[0], tmp_path / "last release")
+    if isinstance(last, str):
+        pytest.skip(last)
+    all_work(last, TODAY, folder)
+    all_work(TODAY, TODAY, twin)
+    same_tables(folder, twin)

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 ROOT = Path(__file__).resolve().parents[2]
 TODAY = ROOT / "src"
@@ -67,6 +69,18 @@ def release_with(folder: Path, migrations: Mapping[str, str]) -> Release:
     more = known[:-1] + "".join(f', "{revision}"' for revision in migrations) + ")"
     (room / "__init__.py").write_text(listed.replace(known, more), encoding="utf-8")
     return Release(source)
+
+
+def release_of(commit: str, folder: Path) -> Release | str:
+    """Return the release that a commit holds, unpacked into a folder, or why there is none."""
+    if shutil.which("git") is None:
+        return "there is no git here"
+    found = subprocess.run(["git", "archive", "--format=zip", commit, "src"], cwd=ROOT, capture_output=True, check=False)
+    if found.returncode != 0:
+        return f"the history of this tree does not reach back to {commit}: {found.stderr.decode().strip()}"
+    with ZipFile(BytesIO(found.stdout)) as archive:
+        archive.extractall(folder)
+    return Release(folder / "src")
 
 
 def table_of(file: Path) -> dict[str, Any]:
