@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Any
 
 from goldwire.changelog.checksums import control_checksum, log_checksum
+from goldwire.changelog.ledger import unbalanced
 from goldwire.changelog.ports.integrity import CheckProgress, Damage
-from goldwire.changelog.rows import Counts
 from goldwire.changelog.sqlite import integrity_queries as query
 from goldwire.changelog.sqlite.entities import SLOT_BITS, Part
 from goldwire.changelog.sqlite.ledger import counted, recounted
@@ -113,10 +113,8 @@ class SqliteIntegrity(Part):
             except StoreCorruptError as error:
                 yield Damage("ledger", f"target {name}", str(error))
                 continue
-            if wrong := _differences(counters, rows):
-                yield Damage("ledger", f"target {name}", f"the counters differ from a recount of the rows: {wrong}")
-            elif counters.committed != sum(counters[1:]):
-                yield Damage("ledger", f"target {name}", "it does not balance")
+            if wrong := unbalanced(counters, rows):
+                yield Damage("ledger", f"target {name}", wrong)
         report("ledger", len(names), len(names))
 
     @contextmanager
@@ -137,11 +135,6 @@ def _fits_log(row: tuple[Any, ...]) -> bool:
         return bool(log_checksum(row[:10], row[10]) == row[11])
     except TypeError:  # the entity's number is damaged too
         return False
-
-
-def _differences(counters: Counts, rows: Counts) -> str:
-    pairs = zip(Counts._fields, counters, rows, strict=True)
-    return ", ".join(f"{name} {one:,} and {other:,}" for name, one, other in pairs if one != other)
 
 
 def _readable(raw: bytes) -> str:

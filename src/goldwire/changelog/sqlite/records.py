@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
+from goldwire.changelog.match_keys import KEY_BYTES, KeyHolder
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.heads import Heads
-from goldwire.changelog.sqlite.keys import KEY_BYTES, KeyHolder, MatchKeys
+from goldwire.changelog.sqlite.keys import MatchKeys
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.mastering.workspace import KeyOwner, StoredRecord
 from goldwire.redaction import shows
