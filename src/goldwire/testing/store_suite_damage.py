@@ -17,7 +17,7 @@ from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import DELIVERED, Closing
 from goldwire.clock import timestamp
 from goldwire.errors import StoreCorruptError
-from goldwire.mastering.workspace import StoredRecord
+from goldwire.mastering.workspace import StoredRecord, Workspace
 from goldwire.testing.store_setting import NOON, StoreSetting, acquired, change, commit, control, opened, settle
 
 LOG_READS: dict[str, Callable[[Store], Any]] = {
@@ -56,6 +56,14 @@ CONTROL_DAMAGE = {
     "remote id": "remote_id = 'x'",
     "checksum": "checksum = 0",
     "no text": "settled_at = CAST(x'fffe' AS TEXT)",
+}
+
+
+RECORD_DAMAGE = {  # the checksum is written too: a statement that leaves it alone is taken for older code
+    "body": "body = CAST('[]' AS BLOB), checksum = checksum + 1",
+    "type": "entity_type = 'Custumer', checksum = checksum + 1",
+    "match keys": "match_keys = zeroblob(16), checksum = checksum + 1",
+    "checksum": "checksum = checksum + 1",
 }
 
 
@@ -196,6 +204,33 @@ class DamageSuite(StoreSetting):
         with closing(self.make_store(path)) as store:
             found = {(each.part, each.where): each.text for each in store.damages()}
         assert found["numbers", table] == "there are 2 rows for the numbers 1 to 3, so some were deleted"
+
+    @pytest.mark.parametrize("damage", RECORD_DAMAGE)
+    def test_a_damaged_record_is_named_and_not_mastered_on(self, path: Path, damage: str) -> None:
+        refs = [ExternalId("crm", name) for name in "abc"]
+        with closing(self.make_store(path)) as store:
+            with store.ingest(NOON) as workspace:
+                workspace.commit_changes([change(ref.id, 1) for ref in refs])
+                workspace.save_records([StoredRecord(ref, "Customer", ref.id, b"{}") for ref in refs])
+            with store.ingest(NOON) as workspace:  # one changes, one moves, one does both
+                workspace.save_records(
+                    [StoredRecord(refs[0], "Customer", "a", b"[]"), StoredRecord(refs[1], "Customer", "c", b"{}")]
+                )
+                workspace.save_records([StoredRecord(refs[2], "Customer", "a", b"[]")])
+            assert list(store.damages()) == []
+        self.tamper(path, f"UPDATE record SET {RECORD_DAMAGE[damage]} WHERE id = 'b'")  # noqa: S608 - from the literals above
+        with closing(self.make_store(path)) as store:
+            assert [(each.part, each.where) for each in store.damages()] == [("records", "record crm/b")]
+            reads: tuple[Callable[[Workspace], Any], ...] = (
+                lambda workspace: workspace.records(refs),
+                lambda workspace: workspace.records_of(["a", "c"]),
+            )
+            for read in reads:
+                with (
+                    pytest.raises(StoreCorruptError, match=r"record crm/b.*goldwire store check"),
+                    store.ingest(NOON) as workspace,
+                ):
+                    read(workspace)
 
     @pytest.mark.parametrize("record", ["x'7b'", "x'fffe'"])
     def test_the_record_of_a_replay_that_cannot_be_read_is_named(self, filled: Path, record: str) -> None:

@@ -16,6 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
+from goldwire.capture.fact import ExternalId
 from goldwire.changelog.migrations import BREAKS, EXPANDS, NEWEST, REVISIONS
 from goldwire.changelog.schema import metadata
 from goldwire.changelog.sqlite import queries as sqlite_queries
@@ -24,6 +25,7 @@ from goldwire.changelog.sqlite.migration import APPLICATION_ID, alembic_config, 
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.changelog.sqlite.upgrade import alone, upgrade
 from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
+from goldwire.mastering.workspace import StoredRecord
 from goldwire.testing.store_setting import NOON, acquired, change, commit, control, settle
 
 QUERIES = {
@@ -183,11 +185,52 @@ DOCUMENTS = """CREATE TABLE document (
   name TEXT NOT NULL, number INTEGER NOT NULL, saved_at TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, number))"""
 
 
+def _before_record_checksums(raw: Raw) -> None:
+    raw.execute("DROP TRIGGER record_unchecked")
+    raw.execute("ALTER TABLE record DROP COLUMN checksum")
+    raw.execute("UPDATE alembic_version SET version_num = '0005'")
+
+
 def _before_own_tables(raw: Raw) -> None:
+    _before_record_checksums(raw)
     for table in NEW_TABLES:
         raw.execute(f"DROP TABLE {table}")
     raw.execute(DOCUMENTS)
     raw.execute("UPDATE alembic_version SET version_num = '0003'")
+
+
+def _records(raw: Raw) -> list[Any]:
+    return raw.execute("SELECT id, checksum FROM record ORDER BY no")
+
+
+def test_records_from_before_checksums_get_the_ones_that_new_records_have(place: Path, raw: Raw) -> None:
+    with closing(SqliteStore(place)) as store, store.ingest(NOON) as workspace:
+        workspace.commit_changes([change("e", 1)])
+        workspace.save_records([StoredRecord(ExternalId("crm", str(one)), "Customer", "e", b"{}") for one in range(3)])
+    before = _records(raw)
+    trigger = raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
+    _before_record_checksums(raw)
+    assert upgrade(place) == ("0005", NEWEST, oldest_code())
+    assert _records(raw) == before
+    assert raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'") == trigger
+    with closing(SqliteStore(place)) as store:
+        assert list(store.damages()) == []
+
+
+def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew(place: Path, raw: Raw) -> None:
+    ref = ExternalId("crm", "0")
+    with closing(SqliteStore(place)) as store:
+        with store.ingest(NOON) as workspace:
+            workspace.commit_changes([change("e", 1)])
+            workspace.save_records([StoredRecord(ref, "Customer", "e", b"{}")])
+        raw.execute("UPDATE record SET body = ?", (b"[]",))  # as code of schema 0005 does it
+        assert _records(raw) == [("0", None)]
+        assert list(store.damages()) == []
+        with store.ingest(NOON) as workspace:
+            assert workspace.records([ref])[ref].body == b"[]"
+            workspace.save_records([StoredRecord(ref, "Customer", "e", b"()")])
+        assert _records(raw)[0][1] is not None
+        assert list(store.damages()) == []
 
 
 def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: Raw) -> None:

@@ -13,7 +13,7 @@ class Damage(NamedTuple):
     """One thing that is wrong in a store."""
 
     part: str
-    """`file`, `log`, `heads`, `control`, `numbers`, `replays` or `ledger`."""
+    """`file`, `log`, `heads`, `control`, `records`, `numbers`, `replays` or `ledger`."""
     where: str
     """Which row: its position, its entity, its target."""
     text: str
@@ -30,7 +30,7 @@ class Integrity(Protocol):
         are those of the log, whether what was delivered has its control row, whether replays can be read, and whether each
         target's counters agree with a recount. Others may write meanwhile.
 
-        Not found is a change of what has no checksum and is not counted: what records and stewards said, how an open delivery
+        Not found is a change of what has no checksum and is not counted: what stewards said, how an open delivery
         stands, which of two ends a settlement has where the counters fit, documents.
 
         Args:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from goldwire.changelog.checksums import control_checksum, log_checksum
+from goldwire.changelog.checksums import control_checksum, log_checksum, record_checksum
 from goldwire.changelog.ledger import unbalanced
 from goldwire.changelog.ports.integrity import CheckProgress, Damage
 from goldwire.changelog.rows import DELIVERED
@@ -41,6 +41,7 @@ class SqliteIntegrity(Part):
             self._of_log,
             self._of_heads,
             self._of_controls,
+            self._of_records,
             self._of_delivered,
             self._of_numbers,
             self._of_replays,
@@ -118,6 +119,23 @@ class SqliteIntegrity(Part):
                     yield Damage("control", f"target {target}, entity {entity_id}", _SUM)
             done += len(page)
             report("control", min(done, size), size)
+            if len(page) < PAGE:
+                return
+
+    def _of_records(self, report: CheckProgress) -> Iterator[Damage]:
+        database = self._database
+        with database.reading():
+            size = database.execute(query.RECORD_ROWS).fetchone()[0]
+        after, done = -1, 0
+        while True:
+            with self._any_text():
+                page = database.execute(query.RECORD_PAGE, (after, PAGE)).fetchall()
+            for row in page:
+                after = row[0]
+                if row[7] is not None and record_checksum(row[:7]) != row[7]:
+                    yield Damage("records", f"record {row[1]}/{row[2]}", _SUM)
+            done += len(page)
+            report("records", min(done, size), size)
             if len(page) < PAGE:
                 return
 

@@ -35,6 +35,14 @@ WHERE c.slot > ? ORDER BY c.slot LIMIT ?
 """
 """A page of the control rows of all targets, with the entity that each is of."""
 
+RECORD_ROWS = "SELECT count(*) FROM record"
+"""How many records there are."""
+
+RECORD_PAGE = """
+SELECT no, system, id, entity_no, entity_type, body, match_keys, checksum FROM record WHERE no > ? ORDER BY no LIMIT ?
+"""
+"""A page of the records."""
+
 TARGET_NAMES = "SELECT no, target FROM target_cursor"
 """The targets by their numbers."""
 

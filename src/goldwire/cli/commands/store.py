@@ -8,13 +8,12 @@ from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, counted, note, progress, say, show
 
-PARTS = ("file", "log", "heads", "control", "delivered", "numbers", "replays", "ledger")
+PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "ledger")
 """What is looked at, in this order."""
 
 SOUND = "each has its checksum, none is missing, and heads and counters fit them"
 UNCHECKED = (
-    "not looked at, beyond the structure of the file: what records and stewards said, the state of open deliveries, applied "
-    "documents"
+    "not looked at, beyond the structure of the file: what stewards said, the state of open deliveries, applied documents"
 )
 """What has no checksum and follows from nothing else, so that a change of it stays unseen."""
 
@@ -40,11 +39,11 @@ def store_check(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every row of the log and every control row, and name what is not what was written, or is missing.
+    """Read every row of the log, every control row and every record, and name what is not what was written, or is missing.
 
     Looked at are the checksums, positions and numbers without gaps, heads, a control row for all that was delivered, counters
-    against a recount, and the file's own structure. What records and stewards said, the state of open deliveries and applied
-    documents have no checksum. Relays and `ingest` may run meanwhile. Exits with 6 where something is damaged.
+    against a recount, and the file's own structure. What stewards said, the state of open deliveries and applied documents
+    have no checksum. Relays and `ingest` may run meanwhile. Exits with 6 where something is damaged.
     """
     from goldwire.errors import StoreCorruptError
     from goldwire.services.application import Application
@@ -61,8 +60,8 @@ def store_check(
             note(f"goldwire: {one.part}: {one.where}: {one.text}")
         rows = (
             f"{counted(found.looked_at['log'], 'row')} of the log, {counted(found.looked_at['control'], 'control row')}, "
-            f"{counted(found.looked_at['ledger'], 'ledger')}"
-            if {"log", "control", "ledger"} <= found.looked_at.keys()
+            f"{counted(found.looked_at['records'], 'record')}, {counted(found.looked_at['ledger'], 'ledger')}"
+            if {"log", "control", "records", "ledger"} <= found.looked_at.keys()
             else "a part that could not be read"
         )
         say(f"{rows}: {SOUND if found.sound else counted(found.damages, 'damage')}")
