@@ -8,6 +8,8 @@
 PYTHON ?=
 # How many processes run the tests: three for each core, since most tests of other processes wait.
 WORKERS ?= $(shell $(BIN)/python -c 'import os; print(3 * (os.cpu_count() or 1))')
+# Tests start hundreds of Pythons, and each would compile all it imports anew where the environment forbids to keep what is compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # Passed on to pytest, the demo or the benchmark, e.g. make test ARGS="-k ledger"
 ARGS ?=
 
@@ -25,7 +27,7 @@ PROJECTS := pyproject.toml $(wildcard src/*/pyproject.toml)
 COVERED ?= tests/unit
 CODE := $(wildcard src tests bench scripts examples)
 
-.PHONY: help setup lock demo test test-optional coverage check format docs bench simulate dist clean
+.PHONY: help setup lock demo test unit slow test-optional coverage check format docs bench simulate dist clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -56,11 +58,17 @@ demo: $(CORE) ## Run the whole path on real customers: four targets, two crashes
 test: $(DEV) ## Run every test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not optional" $(ARGS)
 
+unit: $(DEV) ## Run the unit tests that are quick, for a look after each change
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not optional" tests/unit $(ARGS)
+
+slow: $(DEV) ## Run the unit tests that `make unit` leaves out
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "slow and not optional" tests/unit $(ARGS)
+
 test-optional: $(DEV) ## Run the heavy tests too, and those that need a server which is not at hand
 	@$(BIN)/python -m pytest -n $(WORKERS) -m optional $(ARGS)
 
-coverage: $(DEV) ## Run the unit tests and print their branch coverage by room; COVERED=tests takes all tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not optional" --cov --cov-report= $(ARGS) $(COVERED)
+coverage: $(DEV) ## Run the quick unit tests and print their branch coverage by room; COVERED=tests takes those of all layers
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist load --maxschedchunk 1 -m "not slow and not optional" --cov --cov-report= $(ARGS) $(COVERED)
 	@$(BIN)/python scripts/coverage_by_room.py
 
 check: $(DEV) ## Format, lint, types (strict), import direction

@@ -40,3 +40,14 @@ def show_planted_bugs(terminalreporter):
     }
     if total := sum(results.values()):
         terminalreporter.write_line(f"{results['passed']} of {total} planted bugs caught")
+    searched = [
+        bug
+        for report in terminalreporter.stats.get("passed", [])
+        for name, bug in report.user_properties
+        if name == "unknown_seed"
+    ]
+    if searched:
+        terminalreporter.write_line(
+            f"{len(searched)} of them after a search, since the known seed catches them no longer; "
+            f"to renew: .venv/bin/python tests/support/known_seeds.py"
+        )

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,10 +17,16 @@ GOLDWIRE = Path(sys.executable).parent / "goldwire"
 
 
 class Shell:
-    """A folder, an environment, and the command."""
+    """A folder, an environment, and the command.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where it is run.
+        starter: what `goldwire init` wrote, for `lay_out`.
+    """
+
+    def __init__(self, folder: Path, starter: Path | None = None) -> None:
         self.folder = folder
+        self._starter = starter
         self.environment = {**os.environ, "COLUMNS": "200", "GOLDWIRE_CONFIG": "goldwire.yaml"}
         self.environment.pop("PYTHONUNBUFFERED", None)  # few users have it, and it hides what is lost when Python ends
         self.running: list[subprocess.Popen[str]] = []
@@ -40,6 +46,11 @@ class Shell:
         assert "Traceback" not in done.stderr, done.stderr
         assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done
+
+    def lay_out(self) -> None:
+        """Have what `goldwire init` writes: for tests of something else, which are many."""
+        assert self._starter is not None
+        shutil.copytree(self._starter, self.folder, dirs_exist_ok=True)
 
     def fails(self, *words: str, code: int) -> str:
         """Run a command that must fail, and return what it says of it."""
@@ -108,11 +119,19 @@ class Shell:
         return [json.loads(line) for line in (self.folder / name).read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.fixture(scope="session")
+def _laid_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder after `goldwire init`."""
+    shell = Shell(tmp_path_factory.mktemp("laid-out"))
+    shell.run("init")
+    return shell.folder
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path, _laid_out: Path) -> Iterator[Shell]:
     folder = tmp_path / "a folder with spaces"
     folder.mkdir()
-    shell = Shell(folder)
+    shell = Shell(folder, _laid_out)
     yield shell
     for process in shell.running:
         if process.poll() is None:
@@ -121,13 +140,23 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 @pytest.fixture(scope="session")
-def _begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _begun(tmp_path_factory: pytest.TempPathFactory, _laid_out: Path) -> Path:
     """A folder after `goldwire init` and `goldwire apply`, from which others are copied: a store takes a second to make."""
-    shell = Shell(tmp_path_factory.mktemp("begun") / "a folder with spaces")
-    shell.folder.mkdir()
-    shell.run("init")
+    shell = Shell(tmp_path_factory.mktemp("begun") / "a folder with spaces", _laid_out)
+    shell.lay_out()
     shell.run("apply")
     return shell.folder
+
+
+@pytest.fixture(scope="session")
+def begun(_begun: Path) -> Callable[[Path], Shell]:
+    """Make a shell in another folder, after `goldwire init` and `goldwire apply`: for what a session makes once."""
+
+    def begin(folder: Path) -> Shell:
+        shutil.copytree(_begun, folder, dirs_exist_ok=True)
+        return Shell(folder)
+
+    return begin
 
 
 @pytest.fixture

@@ -173,7 +173,7 @@ def test_a_store_that_is_none_or_damaged_is_refused(started: Any) -> None:
     ],
 )
 def test_what_is_wrong_with_the_configuration_is_told_with_its_line(shell: Any, old: str, new: str, said: str) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit(old, new)
     told = shell.fails("apply", code=2)
     assert said in told
@@ -219,7 +219,7 @@ def test_commands_without_a_configuration_name_the_one_that_writes_it(shell: Any
 
 
 def test_a_run_before_apply_is_refused_before_any_target_begins(shell: Any) -> None:
-    shell.run("init")
+    shell.lay_out()
     assert "goldwire apply" in shell.fails("run", code=2)
     assert shell.json("ledger") == []
 
@@ -234,11 +234,11 @@ def test_targets_and_dead_letters_that_are_not_there_are_named(started: Any) -> 
     assert started.run("dead", "redrive", "events", code=2).stderr
 
 
-@pytest.mark.parametrize(("place", "said"), [("none/rejects.jsonl", "no folder"), ("data", "is a folder")])
+@pytest.mark.parametrize(("given", "said"), [("none/rejects.jsonl", "no folder"), ("data", "is a folder")])
 def test_a_rejects_file_that_cannot_be_written_is_told_before_the_first_row_is_taken(
-    started: Any, place: str, said: str
+    started: Any, given: str, said: str
 ) -> None:
-    assert said in started.fails("ingest", "crm", "data/crm.csv", "--rejects", place, code=3)
+    assert said in started.fails("ingest", "crm", "data/crm.csv", "--rejects", given, code=3)
     assert started.json("status")["position"] == 0
 
 
@@ -267,18 +267,18 @@ def test_a_word_that_is_no_decision_is_told_with_those_that_are(started: Any) ->
     ("written", "said"), [('a.city = "Rome"', "=="), ("has(a.city) & has(a.name)", "&&"), ("has(a.city) | has(a.name)", "||")]
 )
 def test_an_operator_of_another_language_is_told_with_the_one_of_cel(shell: Any, written: str, said: str) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("    payload: full\n", f"    payload: full\n    where: '{written}'\n")
     assert f"`{said}`" in shell.fails("apply", code=2)
 
 
 def test_status_names_the_next_step_before_anything_was_applied(shell: Any) -> None:
-    shell.run("init")
+    shell.lay_out()
     assert "no contract was applied yet for events, partners; `goldwire apply` does it" in shell.run("status").stdout
 
 
 def test_status_needs_no_key_of_a_mask(shell: Any) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("# keys:\n#   hash: ${env:GOLDWIRE_HASH_KEY}", "keys:\n  hash: ${env:MASK_KEY}")
     shell.edit("email: partial }", "email: hash }")
     shell.environment["MASK_KEY"] = "k" * 32

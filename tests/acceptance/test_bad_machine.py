@@ -19,8 +19,6 @@ from goldwire.clock import SystemClock
 from goldwire.config.reader import load
 from goldwire.services.application import Application
 from goldwire.services.delivery import run_targets
-from goldwire.services.ingest import ingest_files
-from goldwire.services.relays import ConfiguredRelays
 
 HEADER = "id,full_name,e_mail,phone,city,segment,updated_at\n"
 DAY_SECONDS = 86_400.0
@@ -165,7 +163,7 @@ def test_rows_without_a_time_are_not_taken_for_old_ones_when_the_clock_was_set_b
     ada = "C-1,Ada,ada@x.example,,{},,\n"
     started.write("first.csv", HEADER + ada.format("London"))
     with ahead(started) as application:
-        ingest_files(application, "crm", [started.folder / "first.csv"])
+        application.ingest_service().files("crm", [started.folder / "first.csv"])
     for city in ("Paris", "Bath", "Aachen"):
         started.write("next.csv", HEADER + ada.format(city))
         done = started.run("ingest", "crm", "next.csv")
@@ -181,7 +179,7 @@ def test_rows_without_a_time_are_not_taken_for_old_ones_when_the_clock_was_set_b
 def test_a_relay_goes_on_after_the_clock_was_set_back(started: Any) -> None:
     started.run("ingest", "crm", "data/crm.csv")
     with ahead(started) as application:
-        ended = run_targets(ConfiguredRelays(application), ["events", "partners"], until_caught_up=True)
+        ended = run_targets(application.relays(), ["events", "partners"], until_caught_up=True)
     assert [one.error for one in ended] == [None, None]
     started.run("ingest", "billing", "data/billing.csv")
     proven(started, 8)

@@ -45,7 +45,7 @@ def free_port() -> Iterator[int]:
 
 
 def set_up(shell: Any, url: str, more: str = "answer: status") -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", TARGET.format(url=url, more=more))
     shell.run("apply")
     shell.run("ingest", "crm", "data/crm.csv")
@@ -250,7 +250,7 @@ def test_status_tells_why_a_target_cannot_be_opened_and_since_when(shell: Any) -
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]  # nobody listens there from the end of this block until the emulator does
     address = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE"
-    shell.run("init")
+    shell.lay_out()
     shell.write("hub.key", f"{address};UseDevelopmentEmulator=true")
     shell.edit("log:\n", HUB.format())
     shell.run("apply")

@@ -62,7 +62,7 @@ def held(connection_string: str) -> dict[str, bytes]:
 
 
 def test_what_was_given_up_is_listed_and_sent_again(shell: Any, queue: str) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", TARGET)
     shell.environment["BUS"] = queue
     shell.run("apply")
@@ -86,7 +86,7 @@ def test_what_was_given_up_is_listed_and_sent_again(shell: Any, queue: str) -> N
 
 @pytest.mark.parametrize(("columns", "lines_each"), [(80, 4), (120, 2)])
 def test_a_reason_that_is_a_stack_trace_keeps_the_list_readable(shell: Any, queue: str, columns: int, lines_each: int) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", TARGET)
     shell.environment |= {"BUS": queue, "COLUMNS": str(columns), "FORCE_COLOR": "1"}
     shell.run("apply")
@@ -102,7 +102,7 @@ def test_a_reason_that_is_a_stack_trace_keeps_the_list_readable(shell: Any, queu
 
 
 def test_a_replay_passes_the_duplicate_detection_that_a_repetition_does_not(shell: Any, queue: str) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", TARGET)
     shell.environment["BUS"] = queue
     shell.run("apply")

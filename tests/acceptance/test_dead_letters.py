@@ -76,7 +76,7 @@ log:
 
 @pytest.fixture
 def selling(shell: Any, shop: Shop) -> Any:
-    shell.run("init")
+    shell.lay_out()
     shell.environment["SHOP_SECRET"] = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
     shell.edit("log:\n", TARGET.format(port=shop.server_port))
     shell.run("apply")

@@ -51,7 +51,7 @@ def key(shell: Any) -> str:
 def delivered(shell: Any, key: str) -> None:
     """A target `bus` that has delivered to the queue `golden`."""
     shell.environment |= {"KEY": key, "SAME": key}
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
     shell.run("apply")
     shell.run("ingest", "crm", "data/crm.csv")
@@ -109,7 +109,7 @@ def test_a_second_name_for_a_queue_is_refused_until_its_ids_are_its_own(shell: A
 def test_a_relay_that_has_sent_nothing_yet_is_told_of_a_second_name_before_it_does(shell: Any, key: str) -> None:
     """Both were let in while the log was empty, each by itself; the second to send is the one that ends."""
     shell.environment |= {"KEY": key, "SAME": key}
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
     shell.edit("log:\n", BUS.format(name="two", queue="queue: other ", variable="SAME"))
     shell.run("apply")
@@ -134,7 +134,7 @@ def test_a_relay_that_has_sent_nothing_yet_is_told_of_a_second_name_before_it_do
 def hub(shell: Any) -> None:
     """A target `hub` that is applied, and has delivered nothing."""
     shell.environment["KEY"] = shell.emulator("--port", "0")[1]["connection_string"]
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", HUB)
     shell.run("apply")
 
@@ -165,7 +165,7 @@ def test_a_renamed_target_is_a_second_name(shell: Any) -> None:
 
 def test_two_new_names_for_a_queue_are_refused_together(shell: Any, key: str) -> None:
     shell.environment |= {"KEY": key, "AGAIN": key}
-    shell.run("init")
+    shell.lay_out()
     shell.edit("log:\n", BUS.format(name="bus", queue="queue: golden", variable="KEY"))
     shell.edit("log:\n", BUS.format(name="two", queue="queue: golden ", variable="AGAIN"))
     told = shell.fails("apply", code=2)

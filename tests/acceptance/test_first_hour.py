@@ -49,7 +49,7 @@ def test_from_nothing_to_delivered_and_proven(shell: Any) -> None:
 
 
 def test_the_targets_that_are_commented_out_are_right_as_they_stand(shell: Any) -> None:
-    shell.run("init")
+    shell.lay_out()
     shell.environment |= {"SHOP_WEBHOOK_SECRET": "whsec_" + "c2VjcmV0" * 6}
     text = (shell.folder / "goldwire.yaml").read_text()
     targets = text[text.index("targets:\n") :]

@@ -31,7 +31,7 @@ def use(shell: Any, key: str) -> None:
 def masked(shell: Any) -> Any:
     """Four customers wait for `partners`, which receives hashes of their segments."""
     use(shell, OLD)
-    shell.run("init")
+    shell.lay_out()
     shell.edit("# keys:\n#   hash: ${env:GOLDWIRE_HASH_KEY}", "keys:\n  hash: ${env:GOLDWIRE_HASH_KEY}")
     shell.edit("masks: { name: redact, email: partial }", "masks: { name: redact, email: partial, segment: hash }")
     shell.run("apply")

@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from goldwire_lab.planted_bugs import PLANTED_BUGS
 from goldwire_lab.simulation import run_seeds
+from support.known_seeds import catching_seed, known_seeds, plant
 
 SEEDS = int(os.environ.get("GOLDWIRE_TEST_SEEDS", "120"))
+KNOWN = known_seeds()
+"""For each bug a seed that catches it. Only to save time: where it no longer does, the search goes on from there."""
 
 
 def test_every_promise_holds_under_faults():
@@ -42,75 +46,19 @@ def test_there_are_at_least_fifteen_planted_bugs():
     assert len(PLANTED_BUGS) >= 15
 
 
-KNOWN = {
-    "blocked-entity-overtaken": 9,
-    "cancelled-send-taken-for-not-sent": 47,
-    "coalesced-over-an-unclear-outcome": 4,
-    "coalescing-beyond-the-window": 4,
-    "contract-changes-what-was-sent": 19,
-    "contracts-read-before-the-window": 174,
-    "crash-taken-for-a-clean-end": 4,
-    "cursor-past-a-failure": 1,
-    "dead-letter-parks-nobody": 230,
-    "delta-against-the-version-before": 4,
-    "delta-keeps-silent-about-external-ids": 589,
-    "delta-keeps-silent-about-removed-relations": 14,
-    "failure-does-not-block": 41,
-    "fence-without-deletes": 48,
-    "lane-keyed-by-target": 8,
-    "log-time-follows-the-clock": 1,
-    "look-up-believes-any-version": 5,
-    "outcomes-of-the-wrong-items": 5,
-    "parked-behind-a-discarded-letter": 28,
-    "remaster-passes-over-entities": 12,
-    "repeat-sealed-by-the-newest-contract": 8,
-    "replay-before-the-unclear-has-ended": 19,
-    "replay-beside-a-retry": 21,
-    "replay-beside-live-traffic": 39,
-    "replay-blind-to-erasures-once-begun": 602,
-    "replay-forgets-what-was-begun": 19,
-    "replay-goes-on-after-a-refusal": 345,
-    "replay-leaks-hidden-external-ids": 41,
-    "replay-leaks-hidden-relations": 326,
-    "replay-leaks-what-a-contract-hides-now": 1,
-    "replay-leaks-what-is-filtered-now": 8,
-    "replay-leaks-what-is-masked-now": 2,
-    "replay-leaks-what-was-erased": 14,
-    "replay-leaves-a-receiver-behind": 2,
-    "replay-past-an-unclear-delivery": 11,
-    "replay-sealed-by-the-revision-of-its-position": 134,
-    "replay-under-the-contract-it-began-with": 8,
-    "replay-with-the-newest-predecessor": 1,
-    "resend-not-marked": 311,
-    "retry-waits-for-a-clock-set-back": 99,
-    "settlement-in-two-transactions": 1,
-    "time-out-taken-for-success": 3,
-    "two-of-an-entity-in-flight": 1,
-    "unknown-taken-for-refused": 4,
-}
-"""For each bug the first seed that catches it, where that is not seed 0. Only to save time: the search goes on from there."""
-
-SEARCHED = 1_500
-"""How many seeds a search takes before it gives up."""
-
-
-def plant(name: str, start: int) -> str:
-    """Plant a bug in a process of its own, and return what the simulation says of it."""
-    command = [sys.executable, "-m", "goldwire_lab.planted", name, "--seeds", str(SEARCHED), "--from", str(start)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    return ran.stdout + ran.stderr
-
-
 @pytest.mark.planted_bug
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
-def test_the_planted_bug_is_caught(name: str):
-    assert f"{name}: caught by seed" in plant(name, KNOWN.get(name, 0))
+def test_the_planted_bug_is_caught(name: str, record_property: Callable[[str, object], None]):
+    said = plant(name, KNOWN.get(name, 0))
+    assert f"{name}: caught by seed" in said
+    if catching_seed(said) != KNOWN.get(name):
+        record_property("unknown_seed", name)  # caught, but after a search; the summary says how to renew the known ones
 
 
 @pytest.mark.optional
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
 def test_a_search_from_the_first_seed_catches_the_planted_bug(name: str):
     assert f"{name}: caught by seed" in plant(name, 0)
 

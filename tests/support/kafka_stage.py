@@ -15,11 +15,13 @@ from goldwire_emulator.kafka.gate import KafkaGate
 from support.target_use import use
 
 TOPIC = "golden"
+PATIENCE_SECONDS = 60.0
 
 
 def settings_for(cluster: KafkaCluster | KafkaGate, **more: Any) -> KafkaSettings:
-    """Return settings for the topic, without TLS."""
-    return KafkaSettings(bootstrap_servers=tuple(cluster.bootstrap.split(",")), topic=TOPIC, tls=False, **more)
+    """Return settings for the topic, without TLS; unless a test names a limit, a busy machine may take its time to connect."""
+    given = {"connect_timeout_seconds": PATIENCE_SECONDS} | more
+    return KafkaSettings(bootstrap_servers=tuple(cluster.bootstrap.split(",")), topic=TOPIC, tls=False, **given)
 
 
 def with_target(

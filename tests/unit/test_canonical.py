@@ -37,6 +37,7 @@ def test_every_bit_pattern_of_a_double_is_written_as_rfc8785_writes_it(bits: int
         assert canonical(value) == rfc8785.dumps(value)
 
 
+@pytest.mark.slow
 @given(values)
 def test_writing_again_what_was_read_back_changes_nothing(value: object) -> None:
     once = canonical(value)

@@ -15,7 +15,7 @@ import yaml
 
 from goldwire.config.model import Config
 from goldwire.config.settings_documentation import settings_of
-from goldwire.relay.metrics import METRICS, Metric
+from goldwire.observability.metrics import METRICS, Metric
 from goldwire.targets import registry
 
 ROOT = Path(__file__).parents[2]

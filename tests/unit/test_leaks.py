@@ -30,7 +30,7 @@ from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.mastering.model import Attribute, EntityType, Model, Relation, Tag
 from goldwire.services.application import Application
-from goldwire.services.contract_documents import preview
+from goldwire.services.contract_documents import document, preview
 from goldwire.targets.base import Item
 from goldwire.targets.clients.http import Reply
 from goldwire.targets.settings import origin_of
@@ -284,8 +284,9 @@ def test_a_key_or_a_setting_that_does_not_fit_is_told_without_it(configured: Con
     secrets = "url: ${env:URL}\n      signing_secrets: ['${env:SIGN}']\n      bearer_token: ${env:TOKEN}"
     good = {"URL": "https://example.com/", "SIGN": "whsec_" + "QUJD" * 8, "TOKEN": MARKER, "HASH_KEY": MARKER * 4}
     application = Application(load(configured(settings=secrets), good))
-    assert MARKER not in repr(application.settings("one")) + repr(application.loaded) + repr(application.target("one"))
-    assert MARKER not in repr(preview(application.loaded, "one")) + application.document("one").decode()
+    targets = application.targets
+    assert MARKER not in repr(targets.settings("one")) + repr(application.loaded) + repr(targets.make("one"))
+    assert MARKER not in repr(preview(application.loaded, "one")) + document(application.loaded, "one").decode()
     for name, bad in (
         ("URL", f"ftp://{MARKER}"),
         ("URL", f"http://{MARKER}.example/"),
@@ -297,7 +298,7 @@ def test_a_key_or_a_setting_that_does_not_fit_is_told_without_it(configured: Con
     ):
         loaded = load(configured(settings=secrets), {**good, name: bad})
         with pytest.raises(ConfigError) as refused:
-            Application(loaded).document("one") if name == "HASH_KEY" else Application(loaded).target("one")
+            document(loaded, "one") if name == "HASH_KEY" else Application(loaded).targets.make("one")
         assert MARKER not in str(refused.value)
 
 
@@ -317,7 +318,7 @@ def test_only_its_owner_can_read_a_store_and_a_database_that_goldwire_makes(conf
     try:
         with Application(load(configured(kind="sql", settings=settings), {})) as application:
             assert application.store.position() == 0
-            asyncio.run(opened(application.target("one")))
+            asyncio.run(opened(application.targets.make("one")))
     finally:
         os.umask(before)
     for made in (tmp_path / "out.db", tmp_path / ".goldwire/store.db"):
@@ -337,6 +338,6 @@ def test_a_store_keeps_the_rights_that_its_owner_gave_it(configured: Configured,
 
 def test_what_the_store_keeps_of_a_configuration_holds_references_and_no_secret(configured: Configured) -> None:
     loaded = load(configured(settings="url: ${env:URL}"), {"URL": f"https://{MARKER}/", "HASH_KEY": MARKER * 4})
-    kept = msgspec.json.encode(loaded.config) + Application(loaded).document("one")
+    kept = msgspec.json.encode(loaded.config) + document(loaded, "one")
     assert MARKER.encode() not in kept
     assert b"${env:URL}" in kept

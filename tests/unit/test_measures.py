@@ -59,11 +59,14 @@ def test_the_summary_counts_the_planted_bugs_that_were_caught(tmp_path: Path) ->
     (tmp_path / "test_two.py").write_text(
         "import pytest\n"
         "@pytest.mark.planted_bug\n@pytest.mark.parametrize('caught', [True, True, False])\n"
-        "def test_the_planted_bug_is_caught(caught):\n    assert caught\n"
+        "def test_the_planted_bug_is_caught(caught, record_property):\n"
+        "    record_property('unknown_seed', 'a-bug')\n    assert caught\n"
         "def test_another():\n    pass\n",
         encoding="utf-8",
     )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "pytest.ini", "--rootdir", ".", "."]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 of 3 planted bugs caught" in done.stdout.splitlines()
+    lines = done.stdout.splitlines()
+    assert "2 of 3 planted bugs caught" in lines
+    assert [line for line in lines if "known_seeds.py" in line and line.startswith("2 of them after a search")]

@@ -13,7 +13,7 @@ from goldwire.cli.exit_codes import error_classes, exit_code, exit_codes, meanin
 from goldwire.config.json_schema import config_schema
 from goldwire.config.model import Config
 from goldwire.config.settings_documentation import Setting, settings_of, structs_in
-from goldwire.relay.metrics import METRICS
+from goldwire.observability.metrics import METRICS
 from goldwire.targets import registry
 
 _MADE = "<!-- Made from the code by `make docs`; a test compares. Mend the code, not this page. -->"

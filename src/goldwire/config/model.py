@@ -1,4 +1,4 @@
-"""The shape of `goldwire.yaml`: every section, each field with its meaning. Checked by `config_load`, built by `wiring`."""
+"""The shape of `goldwire.yaml`: every section, each field with its meaning. `reader` reads it, `cross_checks` checks it."""
 
 from __future__ import annotations
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from goldwire.errors import ConfigError
-
-SettingPath = tuple[str, ...]
-"""The path of a value: keys from the top, an item of a list as `[3]`."""
+from goldwire.setting_names import SettingPath, dotted
 
 
 class Location(NamedTuple):
@@ -58,8 +56,3 @@ class Problems:
         """
         if self._found:
             raise ConfigError("\n".join(self.lines()))
-
-
-def dotted(path: SettingPath) -> str:
-    """Write a path as it is read aloud: `targets.crm.clearance[0]`."""
-    return ".".join(path).replace(".[", "[")

@@ -14,11 +14,12 @@ from yaml.nodes import ScalarNode
 
 from goldwire.config.cross_checks import CrossCheck
 from goldwire.config.model import Config, TargetConfig
-from goldwire.config.problems import Location, Problems, SettingPath, dotted
+from goldwire.config.problems import Location, Problems
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
 from goldwire.config.yaml_nodes import Entry, compose, location_of
 from goldwire.errors import ConfigError
+from goldwire.setting_names import SettingPath, dotted
 from goldwire.targets import registry
 
 SIZE_LIMIT_BYTES = 4 * 1024 * 1024

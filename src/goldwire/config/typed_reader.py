@@ -15,9 +15,10 @@ from msgspec.structs import FieldInfo, fields
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from goldwire.annotations import described
-from goldwire.config.problems import Location, Problems, SettingPath
+from goldwire.config.problems import Location, Problems
 from goldwire.config.yaml_nodes import Entry, describe, entries, foreign_tag, is_null, location_of, plain_scalar
 from goldwire.errors import did_you_mean
+from goldwire.setting_names import SettingPath
 
 WRONG = msgspec.UNSET
 """Stands for a value that was refused; why is noted."""

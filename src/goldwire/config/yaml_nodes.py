@@ -18,7 +18,8 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from goldwire.config.problems import Location, Problems, SettingPath
+from goldwire.config.problems import Location, Problems
+from goldwire.setting_names import SettingPath
 
 _TAGS = {BaseResolver.DEFAULT_SCALAR_TAG, BaseResolver.DEFAULT_SEQUENCE_TAG, BaseResolver.DEFAULT_MAPPING_TAG}
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)\Z")

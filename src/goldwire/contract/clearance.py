@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from goldwire.contract.names import clearance_names
 from goldwire.contract.spec import ContractSpec, Mask, mask_name
-from goldwire.errors import ContractError, did_you_mean
+from goldwire.errors import ContractError
 from goldwire.mastering.model import Attribute, EntityType, Model
+from goldwire.setting_names import undeclared
 
 
 class Clearance:
@@ -23,11 +25,8 @@ class Clearance:
         self._model = model
         self._target = target
         self._cleared = frozenset(cleared)
-        for tag in sorted(self._cleared.difference(model.tags)):
-            raise ContractError(
-                f"target {target!r} has clearance for tag {tag!r}, which is not declared under `tags`; "
-                f"{did_you_mean(tag, model.tags)}"
-            )
+        for use in undeclared(clearance_names(cleared, model.tags)):
+            raise ContractError(f"target {target!r} has clearance for tag {use.name!r}, which is no known tag{use.hint}")
 
     def mask_of(self, name: str, attribute: Attribute) -> Mask | None:
         """Return the mask of an attribute: its own, or else the one of its tags.
@@ -47,19 +46,10 @@ class Clearance:
             )
         return next(iter(wanted.values()), None)
 
-    def remaining(self, name: str, attribute: Attribute, mask: Mask | None) -> tuple[str, ...]:
+    def remaining(self, attribute: Attribute, mask: Mask | None) -> tuple[str, ...]:
         """Return the tags that an attribute's value still carries after its mask, sorted."""
-        left = []
-        for tag in sorted(set(attribute.tags)):
-            declared = self._model.tags.get(tag)
-            if declared is None:
-                raise ContractError(
-                    f"attribute {name!r} has tag {tag!r}, which is not declared under `tags`"
-                    f"{did_you_mean(tag, self._model.tags)}"
-                )
-            if mask is None or mask_name(mask) not in declared.cleared_by:
-                left.append(tag)
-        return tuple(left)
+        tags = self._model.tags
+        return tuple(tag for tag in sorted(set(attribute.tags)) if mask is None or mask_name(mask) not in tags[tag].cleared_by)
 
     def attribute_faults(self, entity_type: str, name: str, tags: Iterable[str], mask: Mask | None) -> list[str]:
         """Return a sentence for each of these remaining tags that the target has no clearance for."""

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 from goldwire.changelog.rows import LogRow
 from goldwire.contract.clearance import Clearance
 from goldwire.contract.masks import Keys, build_mask
+from goldwire.contract.names import contract_names
 from goldwire.contract.shape import Shape, State, Visible, VisibleRelation
 from goldwire.contract.spec import ContractSpec, Mask
-from goldwire.errors import ContractError, did_you_mean
+from goldwire.errors import ContractError
 from goldwire.expression.program import Where, compile_where
 from goldwire.mastering.model import EntityType, Model
+from goldwire.mastering.model_check import model_names
+from goldwire.setting_names import dotted, undeclared
 
 Selects = Callable[[LogRow, State], bool]
 """Whether a live record, decoded by its type's shape, is selected."""
@@ -82,9 +85,9 @@ def compile_contract(
         ContractError: it names what does not exist, contradicts itself, misses a key, or would let a classified attribute
             reach the target without clearance. The text lists every fault found, with its fixes.
     """
+    _check_names(name, spec, model)
     types = _selected_types(name, spec, model)
     _check_kinds(name, spec)
-    _check_names(name, spec, model, types)
     where = None if spec.where is None else _where(name, spec.where, types)
     if where is not None and where.uses_changed and spec.deselect:
         raise ContractError(
@@ -129,11 +132,6 @@ def _selected_types(name: str, spec: ContractSpec, model: Model) -> dict[str, En
         return dict(model.types)
     if not spec.types:
         raise ContractError(f"contract {name!r}: `types` is empty, so nothing would be sent; name a type or write `all`")
-    for wanted in spec.types:
-        if wanted not in model.types:
-            raise ContractError(
-                f"contract {name!r}: entity type {wanted!r} is not declared under `types`{did_you_mean(wanted, model.types)}"
-            )
     return {wanted: model.types[wanted] for wanted in spec.types}
 
 
@@ -151,24 +149,11 @@ def _check_kinds(name: str, spec: ContractSpec) -> None:
         )
 
 
-def _check_names(name: str, spec: ContractSpec, model: Model, types: Mapping[str, EntityType]) -> None:
-    attributes = _attribute_names(types.values())
-    relations = {relation for entity_type in types.values() for relation in entity_type.relations}
-    maskable = _attribute_names(model.types.values()).union(model.tags)
-    wanted: tuple[tuple[str, Iterable[str], Iterable[str], str], ...] = (
-        ("attributes", () if isinstance(spec.attributes, str) else spec.attributes, attributes, "attribute"),
-        ("edges", () if isinstance(spec.edges, str) else spec.edges, relations, "relation"),
-        ("masks", spec.masks, maskable, "attribute or tag"),
-        ("reveals", spec.reveals, attributes, "attribute"),
-    )
-    for section, names, known, what in wanted:
-        known_names = set(known)
-        for one in names:
-            if one not in known_names:
-                raise ContractError(
-                    f"contract {name!r}: `{section}` names {one!r}, which is no {what} of the model; "
-                    f"{did_you_mean(one, known_names)}"
-                )
+def _check_names(name: str, spec: ContractSpec, model: Model) -> None:
+    for use in undeclared(model_names(model)):
+        raise ContractError(f"contract {name!r}: {dotted(use.path)}: {use.text}")
+    for use in undeclared(contract_names(spec, model)):
+        raise ContractError(f"contract {name!r}: `{use.path[0]}` names {use.name!r}, which is no known {use.what}{use.hint}")
 
 
 def _shape(
@@ -187,7 +172,7 @@ def _shape(
         if spec.attributes != "all" and attribute_name not in spec.attributes:
             continue
         mask = guard.mask_of(attribute_name, attribute)
-        tags = guard.remaining(attribute_name, attribute, mask)
+        tags = guard.remaining(attribute, mask)
         faults.extend(guard.attribute_faults(type_name, attribute_name, tags, mask))
         function = None
         if mask is not None:

@@ -49,7 +49,7 @@ def verify_chains(application: Application, folder: DemoFolder) -> list[Chain]:
 
 
 def _chain(application: Application, target: str, file: Path) -> Chain:
-    found = verify_files([file], found=lambda *_: None)
+    found = verify_files([file])
     settled = {one.entity_id: f"sha256:{one.hash.hex()}" for one in application.store.all_controls(target)}
     ends: dict[str, _End] = {}
     for line in file.read_bytes().splitlines():
@@ -65,7 +65,7 @@ def compare_warehouse(application: Application, folder: DemoFolder) -> Warehouse
 
     What should be there is worked out here from the log's newest versions, without the relay, the contract or the target.
     """
-    settings = application.settings("warehouse")
+    settings = application.targets.settings("warehouse")
     assert isinstance(settings, SqlSettings)
     wanted = {row.entity_id: row for row in application.store.heads() if _is_selected(row)}
     hashes = {one.entity_id: one.hash for one in application.store.all_controls("warehouse")}

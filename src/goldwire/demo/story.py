@@ -26,10 +26,7 @@ from goldwire.demo.subscriber import kill_subscriber, read_to_the_end
 from goldwire.demo.truth import quality
 from goldwire.errors import VerificationError
 from goldwire.services.application import Application
-from goldwire.services.apply import apply_all
 from goldwire.services.delivery import run_targets
-from goldwire.services.ingest import ingest_files
-from goldwire.services.relays import ConfiguredRelays
 
 SAMPLE = ("crm", "rec-1070-org")
 """The record whose event is shown as the partner receives it: the first of the file."""
@@ -78,7 +75,7 @@ _FIRST_WAVE = (("crm", "a"), ("billing", "b"))
 def _story(folder: DemoFolder, url: str, teller: Teller) -> Summary:
     folder.point_partner_at(url)
     with Application.of(folder.config) as application:
-        apply_all(application, check=False)
+        application.apply_service().run(check=False)
         intakes = [_ingest(application, folder, source, f"dataset4{part}.csv") for source, part in _FIRST_WAVE]
         teller.ingested(intakes)
         by_rules = quality(application.store)
@@ -138,7 +135,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 
 def _ingest(application: Application, folder: DemoFolder, source: str | None, file: str, rejects: Path | None = None) -> Intake:
     started = time.perf_counter()
-    done = ingest_files(application, source, [folder.root / file], rejects_file=rejects)
+    done = application.ingest_service().files(source, [folder.root / file], rejects_file=rejects)
     seconds = time.perf_counter() - started
     return Intake(
         source=source or "steward",
@@ -156,14 +153,14 @@ def _ingest(application: Application, folder: DemoFolder, source: str | None, fi
 
 def _deliver(application: Application, name: str) -> DemoDelivery:
     """Run one target until it is caught up; one after the other, so that each rate is its own."""
-    relays = ConfiguredRelays(application)
+    relays = application.relays()
     relays.check([name])
     started = time.perf_counter()
     [end] = run_targets(relays, [name], until_caught_up=True)
     seconds = time.perf_counter() - started
     if end.error is not None:
         raise end.error
-    counts, config = application.store.counts(name), application.target_config(name)
+    counts, config = application.store.counts(name), application.targets.config(name)
     return DemoDelivery(name, config.kind, config.contract, counts.delivered, counts.filtered, counts.superseded, seconds)
 
 

@@ -66,7 +66,7 @@ def read_to_the_end(application: Application, folder: DemoFolder) -> int:
     """
     process = _start(application, folder, "--until-end")
     try:
-        told, _ = process.communicate(timeout=_PATIENCE_SECONDS)
+        printed, _ = process.communicate(timeout=_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise GoldwireError(
             f"the subscriber was not at the end in {_PATIENCE_SECONDS:.0f} s; see {folder.subscriber_log}"
@@ -76,7 +76,7 @@ def read_to_the_end(application: Application, folder: DemoFolder) -> int:
         process.communicate()
     if process.returncode:
         raise GoldwireError(f"the subscriber ended with {process.returncode}; see {folder.subscriber_log}")
-    return msgspec.json.decode(told, type=_Done).applied
+    return msgspec.json.decode(printed, type=_Done).applied
 
 
 def applied(folder: DemoFolder) -> int:
@@ -89,7 +89,7 @@ def applied(folder: DemoFolder) -> int:
 
 
 def _start(application: Application, folder: DemoFolder, *options: str) -> subprocess.Popen[str]:
-    settings = application.settings(TARGET)
+    settings = application.targets.settings(TARGET)
     assert isinstance(settings, EventHubsSettings)
     command = [sys.executable, str(folder.subscriber), str(folder.backplane_connection), settings.hub, str(folder.mirror)]
     with folder.subscriber_log.open("ab") as log:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 
 from goldwire.canonical import NotPlainError, text
 from goldwire.errors import ConfigError
-from goldwire.mastering.model import EntityType, MatchRule, Model
+from goldwire.mastering.model import Attribute, EntityType, Model, Relation
+from goldwire.setting_names import NameUse, dotted, undeclared, uses_in_list
 
 
 def check_model(model: Model) -> None:
@@ -15,14 +16,35 @@ def check_model(model: Model) -> None:
     Raises:
         ConfigError: it contradicts itself; the text names the location in goldwire.yaml and the fix.
     """
+    for use in undeclared(model_names(model)):
+        raise ConfigError(f"{dotted(use.path)}: {use.text}")
     for name, entity_type in model.types.items():
         location = f"types.{name}"
         _check_name(location, name)
         _check_type(location, entity_type)
         for kind, entries in (("attributes", entity_type.attributes), ("relations", entity_type.relations)):
-            for entry, spec in entries.items():
+            for entry in entries:
                 _check_name(f"{location}.{kind}.{entry}", entry)
-                _check_tags(f"{location}.{kind}.{entry}.tags", spec.tags, model)
+
+
+def model_names(model: Model) -> Iterator[NameUse]:
+    """Yield the names that a model uses and itself declares: tags of attributes and relations, attributes of rules."""
+    for type_name, entity_type in model.types.items():
+        path, known = ("types", type_name), entity_type.attributes
+        tagged: tuple[tuple[str, Mapping[str, Attribute | Relation]], ...] = (
+            ("attributes", known),
+            ("relations", entity_type.relations),
+        )
+        for kind, entries in tagged:
+            for name, entry in entries.items():
+                yield from uses_in_list((*path, kind, name, "tags"), entry.tags, "tag", model.tags)
+        for index, rule in enumerate(entity_type.match):
+            here = (*path, "match", f"[{index}]")
+            yield from uses_in_list((*here, "equal"), rule.equal, "attribute", known)
+            for option, names in (("normalise", rule.normalise), ("prefix", rule.prefix)):
+                for name in names:
+                    yield NameUse((*here, option, name), name, "attribute of `equal`", rule.equal)
+        yield from uses_in_list((*path, "golden", "required"), entity_type.golden.required, "attribute", known)
 
 
 def _check_type(location: str, entity_type: EntityType) -> None:
@@ -38,36 +60,12 @@ def _check_type(location: str, entity_type: EntityType) -> None:
             )
         _check_systems(f"{location}.attributes.{name}.systems", attribute.systems or ())
     _check_systems(f"{location}.systems", entity_type.systems)
-    _check_known(f"{location}.golden.required", entity_type.golden.required, entity_type)
     names = [rule.name for rule in entity_type.match]
     for index, rule in enumerate(entity_type.match):
         if names.count(rule.name) > 1:
             raise ConfigError(f"{location}.match[{index}].name: two rules are named `{rule.name}`; rename one")
-        _check_rule(f"{location}.match[{index}]", rule, entity_type)
-
-
-def _check_rule(location: str, rule: MatchRule, entity_type: EntityType) -> None:
-    if not rule.equal:
-        raise ConfigError(f"{location}.equal: name the attributes that must be equal")
-    _check_known(f"{location}.equal", rule.equal, entity_type)
-    for option, attributes in (("normalise", rule.normalise), ("prefix", rule.prefix)):
-        for name in attributes:
-            if name not in rule.equal:
-                raise ConfigError(
-                    f"{location}.{option}: `{name}` is not among the rule's `equal`; add it there or drop it here"
-                )
-
-
-def _check_known(location: str, names: Iterable[str], entity_type: EntityType) -> None:
-    for name in names:
-        if name not in entity_type.attributes:
-            raise ConfigError(f"{location}: there is no attribute `{name}`; the type has {', '.join(entity_type.attributes)}")
-
-
-def _check_tags(location: str, tags: Iterable[str], model: Model) -> None:
-    for tag in tags:
-        if tag not in model.tags:
-            raise ConfigError(f"{location}: the tag `{tag}` is not declared; add it under `tags` or mend its name")
+        if not rule.equal:
+            raise ConfigError(f"{location}.match[{index}].equal: name the attributes that must be equal")
 
 
 def _check_systems(location: str, systems: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, GoldwireError
@@ -194,7 +194,7 @@ class Opening:
     """
 
     def __init__(
-        self, store: Store, connection: Connection, settings: DeliverySettings, *,
+        self, store: Deliveries, connection: Connection, settings: DeliverySettings, *,
         clock: Clock, random: Random, call: StoreCall, stop: Stop,
     ) -> None:  # fmt: skip
         self._store = store

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from math import inf
 from random import Random
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -31,8 +31,8 @@ from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
-STANDING_SECONDS = 1.0
-"""How often a relay reports where its target stands, and looks whether it was stopped."""
+STATUS_SECONDS = 1.0
+"""How often a relay reports how far its target is, and looks whether it was stopped."""
 
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
@@ -56,7 +56,7 @@ class Relay:
     """
 
     def __init__(
-        self, name: str, store: Store, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
+        self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
@@ -85,7 +85,7 @@ class Relay:
         )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
-        self._reported_at = -STANDING_SECONDS
+        self._reported_at = -STATUS_SECONDS
         self._turn = 0
 
     def stop(self) -> None:
@@ -129,7 +129,7 @@ class Relay:
     async def _loop(self, *, until_caught_up: bool) -> None:
         await self._refresh_contracts()
         while not self._stop.asked:
-            await self._report_standing()
+            await self._report_status()
             worked = await self._work()
             if self._policy.stop is not None:
                 raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
@@ -370,15 +370,15 @@ class Relay:
         if self._progress is not None:
             self._progress(self._cursor)
 
-    async def _report_standing(self) -> None:
-        """Report where the target stands to the metrics, now and then, and notice a stop by a person."""
+    async def _report_status(self) -> None:
+        """Report how far the target is, now and then, and notice a stop by a person."""
         now = self._clock.monotonic()
-        if now - self._reported_at < STANDING_SECONDS:
+        if now - self._reported_at < STATUS_SECONDS:
             return
         self._reported_at = now
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        self._observer.standing(counts, balanced=balances(counts), stopped=stopped is not None)
+        self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
 

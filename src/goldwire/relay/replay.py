@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from math import inf
 from random import Random
+from typing import Protocol
 
 from msgspec.structs import replace
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.replays import FAILURES_NAMED_MAX, Replay, ReplayFailure, ReplayState, Tally
 from goldwire.clock import Clock, timestamp
 from goldwire.relay.connection import StoreCall
@@ -38,6 +40,10 @@ BEGUN_MAX = 500
 """The most entities held back at once: where one after another fails for a passing reason, the replay begins no more."""
 
 
+class ReplayRecords(Log, Replays, Protocol):
+    """The records of replays, and the log, in which an erasure may end what a replay has begun."""
+
+
 class ReplayWork:
     """The replays of one target, one after another.
 
@@ -53,8 +59,8 @@ class ReplayWork:
     """
 
     def __init__(
-        self, target: str, store: Store, call: StoreCall, source: ReplaySource, sender: Sender, settings: DeliverySettings,
-        breaker: Breaker, policy: RetryPolicy, *, clock: Clock, random: Random, observer: Observer,
+        self, target: str, store: ReplayRecords, call: StoreCall, source: ReplaySource, sender: Sender,
+        settings: DeliverySettings, breaker: Breaker, policy: RetryPolicy, *, clock: Clock, random: Random, observer: Observer,
     ) -> None:  # fmt: skip
         self._target = target
         self._store = store

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct, field
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.replays import Past, ReplayFailure, Selection
 from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
@@ -101,7 +101,7 @@ class ReplaySource:
         contracts: the target's; not the relay's object: what is sealed here again must not count as work of the relay.
     """
 
-    def __init__(self, target: str, store: Store, call: StoreCall, contracts: ContractRevisions) -> None:
+    def __init__(self, target: str, store: RelayStore, call: StoreCall, contracts: ContractRevisions) -> None:
         self._target = target
         self._store = store
         self._call = call

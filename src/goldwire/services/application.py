@@ -1,39 +1,33 @@
-"""Builds everything from a configuration: the store, the contracts, the targets and their relays."""
+"""Builds from a configuration its parts, and of them the services that the doors ask for; nothing else knows all of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from goldwire.changelog.compatibility import Upgrade
 from goldwire.changelog.location import StoreLocation
 from goldwire.changelog.ports.store import Store
-from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
-from goldwire.config.model import TargetConfig
 from goldwire.config.reader import Loaded, load
-from goldwire.errors import ConfigError, NotFoundError, did_you_mean
 from goldwire.invariants import require_assertions
-from goldwire.mastering.model import Model
-from goldwire.services.contract_documents import AppliedContracts, document
-from goldwire.targets import registry
-from goldwire.targets.base import Target
-from goldwire.targets.settings import Settings, paths_of
+from goldwire.services.contract_documents import AppliedContracts
+from goldwire.services.model import checked_model
+from goldwire.services.targets import TargetMaker
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
-    from goldwire.relay.connection import StoreCall
-    from goldwire.relay.contract_revisions import ContractRevisions
-    from goldwire.relay.metrics import Recorder
-    from goldwire.relay.placement.reservation import PlacementGuard
-    from goldwire.relay.relay import Relay
+    from goldwire.observability.metrics import Recorder
+    from goldwire.relay.placement.placements import Placements
+    from goldwire.services.apply import ApplyService
+    from goldwire.services.ingest import IngestService
+    from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.remaster import RemasterService
+    from goldwire.services.replay import ReplayService
 
-_SQLITE = "sqlite:///"
 _NEW_STORE_MODE = 0o600
 """It holds every value unmasked. SQLite gives the files beside it the same rights."""
 
@@ -53,7 +47,6 @@ class Application:
         require_assertions()
         self.loaded = loaded
         self.clock: Clock = clock or SystemClock()
-        self._documents: dict[str, bytes] = {}
 
     @classmethod
     def of(cls, file: Path) -> Self:
@@ -65,18 +58,12 @@ class Application:
         require_assertions()
         return cls(load(file))
 
-    def with_configuration(self, loaded: Loaded) -> Self:
-        """Return what another configuration of the same store describes; the store is shared, and closed by this one.
+    def with_store_of_its_own(self) -> Self:
+        """Return what the same configuration describes, with another object on the same store; close it by itself.
 
-        Raises:
-            ConfigError: it names another store.
+        So relays and their caller use the store at the same time, each from a thread of its own.
         """
-        before, after = (one.path(one.config.store.path) for one in (self.loaded, loaded))
-        if before != after:
-            raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
-        fresh = type(self)(loaded, self.clock)
-        fresh.__dict__["store"] = self.store
-        return fresh
+        return type(self)(self.loaded, self.clock)
 
     def __enter__(self) -> Self:
         return self
@@ -112,6 +99,11 @@ class Application:
 
         return upgrade(self.store_location.path)
 
+    @property
+    def targets(self) -> TargetMaker:
+        """The configured targets."""
+        return TargetMaker(self.loaded, self.clock)
+
     @cached_property
     def mastering(self) -> Mastering:
         """Mastering under the configured model.
@@ -119,21 +111,9 @@ class Application:
         Raises:
             ConfigError: the model contradicts itself.
         """
-        from goldwire.mastering.engine import Mastering  # noqa: PLC0415 - only `ingest` and `apply` need it
+        from goldwire.mastering.engine import Mastering  # noqa: PLC0415 - only `ingest` needs it
 
-        config = self.loaded.config
-        try:
-            return Mastering(Model(config.types, config.tags))
-        except ConfigError as error:
-            raise ConfigError(f"{self.loaded.file}: {error}") from error
-
-    def check_model(self) -> None:
-        """See that the configured model does not contradict itself.
-
-        Raises:
-            ConfigError: it does.
-        """
-        _ = self.mastering  # it is built here, which is what checks the model
+        return Mastering(checked_model(self.loaded))
 
     def keep_time_rising(self) -> float:
         """Let the clock never be behind the newest change in the log.
@@ -155,105 +135,56 @@ class Application:
             self.clock = RisingClock(self.clock, newest)
         return behind_seconds
 
-    def target_config(self, name: str) -> TargetConfig:
-        """Return a target's part of the configuration.
+    def placements(self) -> Placements | None:
+        """Return where targets deliver and may have delivered, for one check; None where no store is there that knows it."""
+        from goldwire.services.placement import ConfiguredPlacements  # noqa: PLC0415
+
+        return ConfiguredPlacements(self.loaded, self.targets).read(self.store) if self.store_location.exists() else None
+
+    def apply_service(self) -> ApplyService:
+        """Return what checks the configuration and keeps what is new of it."""
+        from goldwire.services.apply import ApplyService  # noqa: PLC0415
+
+        return ApplyService(self.store, self.loaded, self.targets, self.clock)
+
+    def ingest_service(self) -> IngestService:
+        """Return what takes files and rows in; the clock is never behind the newest change in the log now.
 
         Raises:
-            NotFoundError: there is none of this name.
+            ConfigError: the model contradicts itself.
         """
-        targets = self.loaded.config.targets
-        if name not in targets:
-            raise NotFoundError(f"{self.loaded.file} has no target {name}{did_you_mean(name, targets)}")
-        return targets[name]
+        from goldwire.services.ingest import IngestService  # noqa: PLC0415
 
-    def document(self, name: str) -> bytes:
-        """Return all that a target's contract is compiled from, as it would be applied now."""
-        if name not in self._documents:
-            self._documents[name] = document(self.loaded, name)
-        return self._documents[name]
+        self.keep_time_rising()
+        return IngestService(self.store, self.mastering, self.clock, self.loaded.config.sources)
 
-    def contracts(self, name: str, where_failed: Callable[[str], None] | None = None) -> ContractRevisions:
-        """Return the contracts of a target: every revision that was ever applied, compiled when it is needed.
+    def remaster_service(self) -> RemasterService:
+        """Return what masters everything again under the configured model.
+
+        Raises:
+            ConfigError: the model contradicts itself.
+        """
+        from goldwire.services.remaster import RemasterService  # noqa: PLC0415
+
+        return RemasterService(self.store, checked_model(self.loaded), self.clock, self.loaded.file)
+
+    def replay_service(self, target: str) -> ReplayService:
+        """Return what selects, plans and asks for replays of a target.
+
+        Raises:
+            NotFoundError: the target is not configured.
+        """
+        from goldwire.services.replay import ReplayService  # noqa: PLC0415
+
+        limit = self.targets.config(target).delivery.rate_limit_per_second
+        return ReplayService(target, self.store, AppliedContracts(self.loaded, target), self.clock, limit)
+
+    def relays(self, recorder: Recorder | None = None) -> ConfiguredRelays:
+        """Return what builds the relays of the configured targets.
 
         Args:
-            name: the target.
-            where_failed: called with the reason, each time that a `where` has no result.
-        """
-        from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415 - see above
-
-        return ContractRevisions(name, AppliedContracts(self.loaded, name).compile, where_failed)
-
-    def check_keys(self, name: str) -> None:
-        """See that the masks' keys are those that the target's newest contract revision was applied with.
-
-        Raises:
-            ConfigError: they are not.
-        """
-        revisions = self.store.revisions(name)
-        if revisions:
-            AppliedContracts(self.loaded, name).check_keys(revisions[-1])
-
-    def settings(self, name: str) -> Settings:
-        """Return a target's settings with every reference resolved.
-
-        A setting that its kind declares as a path, and the file of a `sqlite:///` address, starts at the folder of the
-        configuration, wherever the command is run.
-
-        Raises:
-            ConfigError: a variable or a file is missing, or what it holds does not fit.
-        """
-        config = self.target_config(name)
-        where = self.loaded.where("targets", name, "settings")
-        plain = self.loaded.references.resolve(config.settings, where)
-        paths = paths_of(registry.settings_type(config.kind))
-        for key, value in plain.items():
-            if value and key in paths:
-                plain[key] = str(self.loaded.path(value))
-            elif isinstance(value, str) and value.startswith(_SQLITE) and not value.startswith((_SQLITE + "/", _SQLITE + ":")):
-                plain[key] = _SQLITE + str(self.loaded.path(value.removeprefix(_SQLITE)))
-        return registry.parse_settings(config.kind, name, plain)
-
-    def target(self, name: str) -> Target:
-        """Return a target, not yet open.
-
-        Raises:
-            ConfigError: a setting is wrong.
-        """
-        return registry.build(self.target_config(name).kind, name, self.settings(name), self.clock)
-
-    def relay(
-        self,
-        name: str,
-        recorder: Recorder,
-        call: StoreCall,
-        placement: PlacementGuard,
-        progress: Callable[[Cursor], None] | None = None,
-    ) -> Relay:
-        """Return the relay of one target.
-
-        Args:
-            name: the target.
             recorder: where metrics go.
-            call: how the store is reached.
-            placement: asked before anything is sent.
-            progress: called with the cursor after each settlement.
         """
-        from goldwire.relay.observer import Observer  # noqa: PLC0415 - see above
-        from goldwire.relay.relay import Relay  # noqa: PLC0415
+        from goldwire.services.relays import ConfiguredRelays  # noqa: PLC0415
 
-        config = self.target_config(name)
-        observer = Observer(name, recorder)
-        return Relay(
-            name,
-            self.store,
-            self.target(name),
-            self.contracts(name, observer.where_failed),
-            config.delivery,
-            clock=self.clock,
-            random=SystemRandom(),
-            observer=observer,
-            start=config.start,
-            call=call,
-            placement=placement,
-            progress=progress,
-        )
+        return ConfiguredRelays(self.loaded, self.store, self.clock, recorder)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.revisions import Revisions
+from goldwire.clock import Clock
+from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError, ContractError
 from goldwire.relay.placement.check import check_placement, refuse, shared_destinations
 from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import kept_settings
-from goldwire.services.application import Application
-from goldwire.services.contract_documents import preview
+from goldwire.services.contract_documents import document, preview
 from goldwire.services.mastering_rules import note_mastered
-from goldwire.services.placement import keep_settings, placements_of, settings_document
+from goldwire.services.model import checked_model
+from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
+from goldwire.services.targets import TargetMaker
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -42,20 +48,47 @@ class ApplyResult(Struct, frozen=True):
         return f"from position {self.effective_after + 1}" if self.effective_after else "from the start"
 
 
-def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
-    """Check every target and, unless `check`, keep what is new.
+class ApplyStore(Log, Deliveries, Revisions, Protocol):
+    """What keeps what was applied, and from which position on."""
 
-    Raises:
-        ContractError, ConfigError: something is wrong; the text has a line for each problem, and nothing was kept.
+
+class ApplyService:
+    """Checks a whole configuration, and keeps what is new of it.
+
+    Args:
+        store: where it is kept.
+        loaded: the configuration.
+        targets: its targets.
+        clock: the time.
     """
-    names = sorted(application.loaded.config.targets)
-    _check_all(application, names)
-    store, now, placements = application.store, application.clock.now(), placements_of(application, applying=True)
-    done = []
-    for name in names:
+
+    def __init__(self, store: ApplyStore, loaded: Loaded, targets: TargetMaker, clock: Clock) -> None:
+        self._store = store
+        self._loaded = loaded
+        self._targets = targets
+        self._clock = clock
+        self._configured = ConfiguredPlacements(loaded, targets)
+
+    def run(self, *, check: bool) -> list[ApplyResult]:
+        """Check every target and, unless `check`, keep what is new.
+
+        Raises:
+            ContractError, ConfigError: something is wrong; the text has a line for each problem, and nothing was kept.
+        """
+        names = sorted(self._targets.names)
+        self._check_all(names)
+        now, placements = self._clock.now(), self._configured.read(self._store, applying=True)
+        done = [self._one(name, placements, now, check=check) for name in names]
+        if not check:
+            note_mastered(self._store, self._loaded.config.types, self._clock.now())
+            self._store.keep_configuration(canonical(msgspec.to_builtins(self._loaded.config)), now)
+        return done
+
+    def _one(self, name: str, placements: Placements, now: float, *, check: bool) -> ApplyResult:
+        store, config = self._store, self._targets.config(name)
         before = store.revisions(name)
-        wanted = application.document(name)
-        settings = settings_document(application, name)
+        wanted = document(self._loaded, name)
+        settings = settings_document(config)
         kept = kept_settings(store, name)
         if before and before[-1].document == wanted:
             change: Change = "unchanged"
@@ -69,61 +102,47 @@ def apply_all(application: Application, *, check: bool) -> list[ApplyResult]:
             after = known[name].reach if change == "changed" and name in known else after
         else:
             revision = store.apply_revision(name, wanted, now)
-            keep_settings(application, name)
+            keep_settings(store, name, config, self._clock.now())
             number, after = revision.revision, revision.effective_after
-        contract = application.target_config(name).contract
         position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
         left = max(after - position, 0) if change == "changed" else 0
-        done.append(
-            ApplyResult(name, contract, change, number, after, settings_change, left, _warnings(application, placements, name))
+        warnings = self._warnings(placements, name)
+        return ApplyResult(name, config.contract, change, number, after, settings_change, left, warnings)
+
+    def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
+        shared = shared_destinations(placements, self._targets.names, name)
+        return (*self._unseen_changes(name), *(f"{self._loaded.file}: {text}" for text in shared))
+
+    def _unseen_changes(self, name: str) -> tuple[str, ...]:
+        config = self._targets.config(name)
+        where = preview(self._loaded, name).where
+        if where is None or not where.uses_changed or config.delivery.mode == "every":
+            return ()
+        text = (
+            f"{self._loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
+            "`mode: latest` never looks at superseded versions, so changes may go unsent; set `delivery: {mode: every}`"
         )
-    if not check:
-        note_mastered(application)
-        store.keep_configuration(canonical(msgspec.to_builtins(application.loaded.config)), now)
-    return done
+        return (text,)
 
+    def _check_all(self, names: list[str]) -> None:
+        checked_model(self._loaded)
+        found: list[ConfigError] = []
+        for name in names:
+            for step in (self._compile, self._targets.make):
+                try:
+                    step(name)
+                except ConfigError as error:
+                    found.append(error)
+        try:
+            refuse(check_placement(self._configured.read(self._store, applying=True), names))
+        except ConfigError as error:
+            found.append(error)
+        if found:
+            kind = ContractError if all(isinstance(error, ContractError) for error in found) else ConfigError
+            raise kind("\n".join(dict.fromkeys(str(error) for error in found)))
 
-def _warnings(application: Application, placements: Placements, name: str) -> tuple[str, ...]:
-    shared = shared_destinations(placements, list(application.loaded.config.targets), name)
-    return (*_unseen_changes(application, name), *(f"{application.loaded.file}: {text}" for text in shared))
-
-
-def _unseen_changes(application: Application, name: str) -> tuple[str, ...]:
-    config = application.target_config(name)
-    where = preview(application.loaded, name).where
-    if where is None or not where.uses_changed or config.delivery.mode == "every":
-        return ()
-    text = (
-        f"{application.loaded.where('targets', name, 'contract')}: the `where` of {config.contract} looks at `changed`, and "
-        "`mode: latest` never looks at superseded versions, so changes may go unsent; set `delivery: {mode: every}`"
-    )
-    return (text,)
-
-
-def _check_all(application: Application, names: list[str]) -> None:
-    application.check_model()
-    found: list[ConfigError] = []
-    for name in names:
-        for step in (_compile, _build):
-            try:
-                step(application, name)
-            except ConfigError as error:
-                found.append(error)
-    try:
-        refuse(check_placement(placements_of(application, applying=True), names))
-    except ConfigError as error:
-        found.append(error)
-    if found:
-        kind = ContractError if all(isinstance(error, ContractError) for error in found) else ConfigError
-        raise kind("\n".join(dict.fromkeys(str(error) for error in found)))
-
-
-def _compile(application: Application, name: str) -> None:
-    try:
-        preview(application.loaded, name)
-    except ContractError as error:
-        raise ContractError(f"{application.loaded.where('targets', name, 'contract')}: {error}") from error
-
-
-def _build(application: Application, name: str) -> Any:
-    return application.target(name)
+    def _compile(self, name: str) -> None:
+        try:
+            preview(self._loaded, name)
+        except ContractError as error:
+            raise ContractError(f"{self._loaded.where('targets', name, 'contract')}: {error}") from error

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.changelog.rows import Revision
 from goldwire.config.reader import Loaded
 from goldwire.contract.spec import ContractSpec, mask_name
@@ -77,7 +77,7 @@ def document(loaded: Loaded, target: str) -> bytes:
     return canonical(msgspec.to_builtins(whole))
 
 
-def contract_differs(loaded: Loaded, store: Store, target: str) -> bool:
+def contract_differs(loaded: Loaded, store: Revisions, target: str) -> bool:
     """Say whether a target's contract in the configuration is another than the one that was applied last.
 
     Raises:

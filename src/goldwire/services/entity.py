@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
 from goldwire.mastering.workspace import ChangeKind
 from goldwire.redaction import shows
 from goldwire.services.lookup import history_of
+
+
+class EntityStore(Log, Deliveries, Protocol):
+    """The versions of an entity, and what was sent of it."""
 
 
 class EntityVersion(Struct, frozen=True):
@@ -62,7 +67,7 @@ class EntityHistory(Struct, frozen=True):
     """Every target that has begun."""
 
 
-def entity_history(store: Store, name: str) -> EntityHistory:
+def entity_history(store: EntityStore, name: str) -> EntityHistory:
     """Return a golden record and what became of it.
 
     Args:
@@ -84,7 +89,7 @@ def entity_history(store: Store, name: str) -> EntityHistory:
     )  # fmt: skip
 
 
-def _at_target(store: Store, target: str, entity_id: str) -> EntityAtTarget:
+def _at_target(store: Deliveries, target: str, entity_id: str) -> EntityAtTarget:
     held = store.controls(target, [entity_id]).get(entity_id)
     lane = store.lanes(target, [entity_id]).get(entity_id, [])
     return EntityAtTarget(

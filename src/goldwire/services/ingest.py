@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import msgspec
 from msgspec import Struct, field
@@ -14,17 +14,21 @@ from goldwire.capture.fact import Decision, Fact, RejectedRow
 from goldwire.capture.native import NativeReader
 from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
-from goldwire.capture.source_spec import MEBIBYTE
+from goldwire.capture.source_spec import MEBIBYTE, SourceSpec
+from goldwire.changelog.ports.ingest import Ingest
+from goldwire.clock import Clock
 from goldwire.errors import InputError
-from goldwire.mastering.engine import IngestResult
-from goldwire.services.application import Application
+from goldwire.mastering.engine import IngestResult, Mastering
 from goldwire.services.garbage_collection import without_collection
-from goldwire.services.mastering_rules import note_mastered
+from goldwire.services.mastering_rules import MasteringStore, note_mastered
 
 FIRST_REJECTS = 20
 """How many rejects the result itself holds."""
 
 CHUNK_BYTES = 1 << 20
+
+TakeBatch = Callable[[Sequence[Fact | Decision], str], IngestResult]
+"""Masters one batch under a correlation id, in one transaction."""
 
 
 class Ingested(Struct):
@@ -50,89 +54,101 @@ class Ingested(Struct):
     """The newest position of the log afterwards."""
 
 
-def ingest_files(
-    application: Application,
-    source: str | None,
-    files: Sequence[Path],
-    *,
-    rejects_file: Path | None = None,
-    batch_size: int = 1_000,
-    correlation_id: str | None = None,
-    progress: Callable[[Ingested], None] | None = None,
-) -> Ingested:
-    """Take files in.
+class IngestStore(Ingest, MasteringStore, Protocol):
+    """What takes new versions in, and keeps under which rules they were mastered."""
+
+
+class IngestService:
+    """Takes files and rows in under one configuration.
 
     Args:
-        application: what one configuration describes.
-        source: how rows are read; None for JSON lines in Goldwire's own format.
-        files: in the order in which they are taken.
-        rejects_file: where every reject is named; an earlier file is replaced.
-        batch_size: rows in one transaction.
-        correlation_id: travels with every change; a new one unless given.
-        progress: called after each batch.
-
-    Raises:
-        InputError: a file is unusable, or breaks off; the rows before that were taken. Or the rejects file cannot be
-            written; before the first row.
-        ConfigError: the model or the source contradicts itself; before the first row.
-        StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
+        store: where versions are committed.
+        mastering: what makes golden records of facts.
+        clock: the time, never before the newest change in the log: it dates rows without a time of their own.
+        sources: name to how its files are read.
     """
-    with RejectsWriter(rejects_file) as writer:
-        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, progress)
-        spec = application.loaded.config.sources[source] if source is not None else None
-        application.keep_time_rising()
-        note_mastered(application)
-        for file in files:
-            now = application.clock.now()
-            intake.take(_read_on(read_file(file, spec, now, source or "NAME")), batch_size)
-        intake.result.position = application.store.position()
-        intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
-        return intake.result
 
+    def __init__(self, store: IngestStore, mastering: Mastering, clock: Clock, sources: Mapping[str, SourceSpec]) -> None:
+        self._store = store
+        self._mastering = mastering
+        self._clock = clock
+        self._sources = sources
 
-def ingest_native(
-    application: Application, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None
-) -> Ingested:
-    """Take facts and decisions in that a program holds, in one transaction.
+    def files(
+        self,
+        source: str | None,
+        files: Sequence[Path],
+        *,
+        rejects_file: Path | None = None,
+        batch_size: int = 1_000,
+        correlation_id: str | None = None,
+        progress: Callable[[Ingested], None] | None = None,
+    ) -> Ingested:
+        """Take files in.
 
-    Args:
-        application: what one configuration describes.
-        rows: each what a JSON line of Goldwire's own format would hold.
-        correlation_id: travels with every change; a new one unless given.
+        Args:
+            source: how rows are read; None for JSON lines in Goldwire's own format.
+            files: in the order in which they are taken.
+            rejects_file: where every reject is named; an earlier file is replaced.
+            batch_size: rows in one transaction.
+            correlation_id: travels with every change; a new one unless given.
+            progress: called after each batch.
 
-    Raises:
-        InputError: a row cannot be written as JSON; nothing was committed.
-        ConfigError: the model contradicts itself.
-        StoreBusyError, StoreFullError: nothing was committed.
-    """
-    with RejectsWriter(None) as writer:
-        intake = _Intake(application, Ingested(correlation_id or f"ingest-{uuid.uuid4()}"), writer, None)
-        application.keep_time_rising()
-        note_mastered(application)
-        reader = NativeReader(application.clock.now(), MEBIBYTE)
-        try:
-            lines = [msgspec.json.encode(row) for row in rows]
-        except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise InputError(f"a row cannot be written as JSON: {error}") from None
-        found = [reader.read(line, f"row {number}") for number, line in enumerate(lines, 1)]
-        intake.take(found, max(len(found), 1))
-        intake.result.position = application.store.position()
-        return intake.result
+        Raises:
+            InputError: a file is unusable, or breaks off; the rows before that were taken. Or the rejects file cannot be
+                written; before the first row.
+            ConfigError: the source contradicts itself; before the first row.
+            StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
+        """
+        with RejectsWriter(rejects_file) as writer:
+            intake = _Intake(self.batch, Ingested(_correlation_id(correlation_id)), writer, progress)
+            spec = self._sources[source] if source is not None else None
+            self._note_mastered()
+            for file in files:
+                intake.take(_read_on(read_file(file, spec, self._clock.now(), source or "NAME")), batch_size)
+            intake.result.position = self._store.position()
+            intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
+            return intake.result
 
+    def rows(self, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None) -> Ingested:
+        """Take facts and decisions in that a program holds, in one transaction.
 
-def take_batch(application: Application, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
-    """Master one batch and commit what it changes, in one transaction.
+        Args:
+            rows: each what a JSON line of Goldwire's own format would hold.
+            correlation_id: travels with every change; a new one unless given.
 
-    Args:
-        application: what one configuration describes.
-        batch: facts and decisions, in order.
-        correlation_id: travels with every change.
+        Raises:
+            InputError: a row cannot be written as JSON; nothing was committed.
+            StoreBusyError, StoreFullError: nothing was committed.
+        """
+        with RejectsWriter(None) as writer:
+            intake = _Intake(self.batch, Ingested(_correlation_id(correlation_id)), writer, None)
+            self._note_mastered()
+            reader = NativeReader(self._clock.now(), MEBIBYTE)
+            try:
+                lines = [msgspec.json.encode(row) for row in rows]
+            except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+                raise InputError(f"a row cannot be written as JSON: {error}") from None
+            found = [reader.read(line, f"row {number}") for number, line in enumerate(lines, 1)]
+            intake.take(found, max(len(found), 1))
+            intake.result.position = self._store.position()
+            return intake.result
 
-    Raises:
-        StoreBusyError, StoreFullError: nothing of the batch was committed.
-    """
-    with without_collection(), application.store.ingest(application.clock.now()) as workspace:
-        return application.mastering.apply(batch, workspace, correlation_id)
+    def batch(self, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
+        """Master one batch and commit what it changes, in one transaction.
+
+        Args:
+            batch: facts and decisions, in order.
+            correlation_id: travels with every change.
+
+        Raises:
+            StoreBusyError, StoreFullError: nothing of the batch was committed.
+        """
+        with without_collection(), self._store.ingest(self._clock.now()) as workspace:
+            return self._mastering.apply(batch, workspace, correlation_id)
+
+    def _note_mastered(self) -> None:
+        note_mastered(self._store, self._mastering.model.types, self._clock.now())
 
 
 class RejectsWriter:
@@ -165,9 +181,9 @@ class RejectsWriter:
 
 class _Intake:
     def __init__(
-        self, application: Application, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
+        self, batch: TakeBatch, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
     ) -> None:
-        self._application = application
+        self._take_batch = batch
         self.result = result
         self._writer = writer
         self._progress = progress
@@ -196,7 +212,7 @@ class _Intake:
 
     def _commit(self, batch: list[Fact | Decision]) -> None:
         result = self.result
-        done = take_batch(self._application, batch, result.correlation_id)
+        done = self._take_batch(batch, result.correlation_id)
         result.facts += done.facts
         result.decisions += done.decisions
         result.repeated += done.repeated
@@ -214,6 +230,10 @@ class _Intake:
         if len(self.result.first_rejects) < FIRST_REJECTS:
             self.result.first_rejects.append(rejected)
         self._writer.write(rejected)
+
+
+def _correlation_id(given: str | None) -> str:
+    return given or f"ingest-{uuid.uuid4()}"
 
 
 def _read_on(rows: Iterator[Fact | Decision | RejectedRow]) -> Iterator[Fact | Decision | RejectedRow | InputError]:

@@ -7,7 +7,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
 from goldwire.services.lookup import cursor_of
@@ -56,7 +56,7 @@ class LedgerReport(Struct, frozen=True):
         return LedgerTerms(*own)
 
 
-def ledger_reports(store: Store, targets: Sequence[str] = (), *, recount: bool = False) -> list[LedgerReport]:
+def ledger_reports(store: Deliveries, targets: Sequence[str] = (), *, recount: bool = False) -> list[LedgerReport]:
     """Return the ledgers of targets.
 
     Args:

@@ -6,45 +6,55 @@ What is new in the model (a type, an attribute) is no change: nothing was master
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.mastering.model import EntityType
-
-if TYPE_CHECKING:
-    from goldwire.services.application import Application
 
 Described = dict[str, dict[str, Any]]
 """Entity type to what decides which records are one, and which values win."""
 
 
-def changed_types(application: Application) -> list[str]:
-    """Return the entity types whose records were mastered under other rules than those of the configuration, sorted."""
-    known, present = _known(application), _described(application.loaded.config.types)
+class MasteringStore(Log, Revisions, Protocol):
+    """What was mastered, and the rules under which it was."""
+
+
+def changed_types(store: Revisions, types: Mapping[str, EntityType]) -> list[str]:
+    """Return the entity types whose records were mastered under other rules than those of the configuration, sorted.
+
+    Args:
+        store: where the rules are kept.
+        types: the configured ones.
+    """
+    known, present = _known(store), _described(types)
     return sorted(name for name in known.keys() & present.keys() if _differs(known[name], present[name]))
 
 
-def note_mastered(application: Application, types: Collection[str] = ()) -> None:
+def note_mastered(store: MasteringStore, types: Mapping[str, EntityType], now: float, remastered: Collection[str] = ()) -> None:
     """Note under which rules the store is mastered.
 
     Args:
-        application: what one configuration describes.
-        types: whose records were all mastered again just now. For all others what was noted before stays, and what is new in
-            the model is added; in an empty store everything is new.
+        store: where the rules are kept.
+        types: the configured entity types.
+        now: POSIX seconds.
+        remastered: whose records were all mastered again just now. For all others what was noted before stays, and what is new
+            in the model is added; in an empty store everything is new.
     """
-    known, present = _known(application), _described(application.loaded.config.types)
+    known, present = _known(store), _described(types)
     before = known
-    if application.store.position() == 0:
+    if store.position() == 0:
         known = {}
-    wanted = {**present, **{name: _joined(rules, present.get(name)) for name, rules in known.items() if name not in types}}
+    wanted = {**present, **{name: _joined(rules, present.get(name)) for name, rules in known.items() if name not in remastered}}
     if wanted != before:
-        application.store.keep_mastering_rules(canonical(wanted), application.clock.now())
+        store.keep_mastering_rules(canonical(wanted), now)
 
 
-def _known(application: Application) -> Described:
-    kept = application.store.mastering_rules()
+def _known(store: Revisions) -> Described:
+    kept = store.mastering_rules()
     found: Described = msgspec.json.decode(kept[-1].document) if kept else {}
     return found
 

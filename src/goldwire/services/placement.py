@@ -7,12 +7,16 @@ from collections.abc import Collection
 import msgspec
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.revisions import Revisions
+from goldwire.clock import Clock
+from goldwire.config.model import TargetConfig
+from goldwire.config.reader import Loaded
 from goldwire.config.references import References
 from goldwire.errors import ConfigError
-from goldwire.relay.placement.placements import Placements
+from goldwire.relay.placement.placements import Placements, PlacementStore
 from goldwire.relay.placement.record import save_settings
 from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard, ReservedPlacement
-from goldwire.services.application import Application
+from goldwire.services.targets import TargetMaker
 from goldwire.targets import registry
 from goldwire.targets.base import UNKNOWN_VALUE, Placement, PlacementTerms
 from goldwire.targets.placement import has_destination, placement_of, placement_terms
@@ -20,19 +24,25 @@ from goldwire.targets.settings import Settings
 
 
 class ConfiguredPlacements:
-    """The targets of one configuration; see `ConfiguredTargets`."""
+    """The targets of one configuration; see `ConfiguredTargets`.
 
-    def __init__(self, application: Application) -> None:
-        self._application = application
+    Args:
+        loaded: the configuration.
+        targets: its targets.
+    """
+
+    def __init__(self, loaded: Loaded, targets: TargetMaker) -> None:
+        self._loaded = loaded
+        self._targets = targets
 
     def placement(self, name: str) -> Placement | None:
         """Return a configured target's placement; None where its kind has no destination, or a setting cannot be resolved."""
-        kind = self._application.target_config(name).kind
+        kind = self._targets.config(name).kind
         settings_type = _type_with_destination(kind)
         if settings_type is None:
             return None
         try:
-            return placement_of(kind, settings_type, msgspec.to_builtins(self._application.settings(name)))
+            return placement_of(kind, settings_type, msgspec.to_builtins(self._targets.settings(name)))
         except ConfigError:  # a delivery reports that; here there is nothing to compare
             return None
 
@@ -52,11 +62,12 @@ class ConfiguredPlacements:
 
     def settings(self, name: str) -> bytes | None:
         """Return a target's settings as they would be kept; None where the target is not configured."""
-        return settings_document(self._application, name) if name in self._application.loaded.config.targets else None
+        targets = self._loaded.config.targets
+        return settings_document(targets[name]) if name in targets else None
 
     def types(self, name: str) -> Collection[str] | None:
         """Return the entity types that a target's configured contract selects; None where the target is not configured."""
-        config = self._application.loaded.config
+        config = self._loaded.config
         if name not in config.targets:
             return None
         selected = config.contracts[config.targets[name].contract].types
@@ -64,40 +75,48 @@ class ConfiguredPlacements:
 
     def location(self, name: str) -> str:
         """Say where a target's settings stand: file, line, column and path."""
-        return self._application.loaded.where("targets", name, "settings")
+        return self._loaded.where("targets", name, "settings")
 
     def store(self) -> str:
         """Name the store, for an error."""
-        loaded = self._application.loaded
-        return str(loaded.path(loaded.config.store.path))
+        return str(self._loaded.path(self._loaded.config.store.path))
+
+    def read(self, store: PlacementStore, *, applying: bool = False) -> Placements:
+        """Return where these targets, and those of the past, deliver and may have delivered; for one check.
+
+        Args:
+            store: where that is kept.
+            applying: contracts count as they are configured, not only as they were applied.
+        """
+        return Placements(store, self, applying=applying)
+
+    def guard(self, name: str, store: PlacementStore, clock: Clock) -> PlacementGuard:
+        """Return what a target's relay asks before it sends, for the settings as they are now.
+
+        Args:
+            name: the target.
+            store: where placements are reserved.
+            clock: for the time of the reservation.
+        """
+        mine = self.placement(name)
+        return AnyPlacement() if mine is None else ReservedPlacement(name, mine, lambda: self.read(store), clock)
 
 
-def placements_of(application: Application, *, applying: bool = False) -> Placements:
-    """Return where the targets of a configuration deliver and may have delivered.
+def keep_settings(store: Revisions, name: str, config: TargetConfig, now: float) -> None:
+    """Keep a target's settings as they are written. What is known is not written again.
 
     Args:
-        application: what is configured.
-        applying: contracts count as they are configured, not only as they were applied.
+        store: where they are kept.
+        name: the target.
+        config: its part of the configuration.
+        now: POSIX seconds.
     """
-    return Placements(application.store, ConfiguredPlacements(application), applying=applying)
+    save_settings(store, name, settings_document(config), now)
 
 
-def placement_guard(application: Application, name: str) -> PlacementGuard:
-    """Return what a target's relay asks before it sends, for the settings as they are now."""
-    mine = ConfiguredPlacements(application).placement(name)
-    return (
-        AnyPlacement() if mine is None else ReservedPlacement(name, mine, lambda: placements_of(application), application.clock)
-    )
-
-
-def keep_settings(application: Application, name: str) -> None:
-    """Keep a target's settings as they are written. What is known is not written again."""
-    save_settings(application.store, name, settings_document(application, name), application.clock.now())
-
-
-def settings_document(application: Application, name: str) -> bytes:
+def settings_document(config: TargetConfig) -> bytes:
     """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
-    plain = msgspec.to_builtins(application.target_config(name))
+    plain = msgspec.to_builtins(config)
     return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
 
 

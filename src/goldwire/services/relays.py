@@ -1,28 +1,33 @@
-"""The relays that a configuration describes: what must hold before one begins, and how it is built."""
+"""Builds the relays that a configuration describes, and checks what must hold before one begins."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import SystemRandom
 
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.rows import Cursor, Start
 from goldwire.clock import Clock
 from goldwire.config.model import KeysConfig
 from goldwire.config.reader import Loaded
+from goldwire.errors import ConfigError
+from goldwire.observability.metrics import Recorder
+from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import StoreCall
-from goldwire.relay.metrics import Recorder
+from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
-from goldwire.services.application import Application
-from goldwire.services.placement import keep_settings, placement_guard
+from goldwire.services.contract_documents import AppliedContracts
+from goldwire.services.placement import ConfiguredPlacements, keep_settings
 from goldwire.services.preflight import check_deliverable
+from goldwire.services.targets import TargetMaker
 from goldwire.targets.settings import Settings
 
 
 class RelayTerms(Struct, frozen=True):
-    """All of a configuration that a relay was built with; its contract is not among it, since a relay follows that itself."""
+    """The part of a configuration that a relay was built with; without its contract, since a relay follows that itself."""
 
     kind: str
     settings: Settings
@@ -36,28 +41,26 @@ class ConfiguredRelays:
     """Builds the relays of one configuration.
 
     Args:
-        application: what the configuration describes.
+        loaded: the configuration.
+        store: what the relays read and settle in.
+        clock: wall time, monotonic time and sleep.
         recorder: where metrics go.
     """
 
-    def __init__(self, application: Application, recorder: Recorder | None = None) -> None:
-        self._application = application
+    def __init__(self, loaded: Loaded, store: RelayStore, clock: Clock, recorder: Recorder | None = None) -> None:
+        self._loaded = loaded
+        self.store = store
+        """The store that relays read and settle in."""
+        self.clock = clock
+        """The time."""
         self._recorder = recorder or Recorder()
+        self._targets = TargetMaker(loaded, clock)
+        self._placements = ConfiguredPlacements(loaded, self._targets)
 
     @property
     def names(self) -> list[str]:
         """The configured targets, sorted."""
-        return sorted(self._application.loaded.config.targets)
-
-    @property
-    def store(self) -> Store:
-        """The store that relays read and settle in."""
-        return self._application.store
-
-    @property
-    def clock(self) -> Clock:
-        """The time."""
-        return self._application.clock
+        return sorted(self._targets.names)
 
     def with_configuration(self, loaded: Loaded) -> ConfiguredRelays:
         """Return the relays of another configuration of the same store.
@@ -65,7 +68,10 @@ class ConfiguredRelays:
         Raises:
             ConfigError: it names another store.
         """
-        return ConfiguredRelays(self._application.with_configuration(loaded), self._recorder)
+        before, after = (one.path(one.config.store.path) for one in (self._loaded, loaded))
+        if before != after:
+            raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
+        return ConfiguredRelays(loaded, self.store, self.clock, self._recorder)
 
     def terms(self, name: str) -> RelayTerms:
         """Return what a relay of this target is built with now.
@@ -74,12 +80,11 @@ class ConfiguredRelays:
             NotFoundError: there is no such target.
             ConfigError: a setting is wrong.
         """
-        config = self._application.target_config(name)
-        keys = self._application.loaded.config.keys
-        return RelayTerms(config.kind, self._application.settings(name), config.start, config.delivery, keys)
+        config = self._targets.config(name)
+        return RelayTerms(config.kind, self._targets.settings(name), config.start, config.delivery, self._loaded.config.keys)
 
     def check(self, names: Sequence[str]) -> list[str]:
-        """Refuse targets that must not be delivered to as they are, and keep the settings of the others. Uses the store.
+        """Refuse targets that must not receive anything as configured, and keep the settings of the others. Uses the store.
 
         Returns:
             the targets whose configured contract is not applied: the applied one goes on to count.
@@ -87,16 +92,29 @@ class ConfiguredRelays:
         Raises:
             NotFoundError, ConfigError: see `check_deliverable`; no settings were kept.
         """
-        for name in names:
-            self._application.target_config(name)
-        unapplied = check_deliverable(self._application, names)
+        unapplied = self.check_deliverable(names)
         self.keep_settings(names)
         return unapplied
+
+    def check_deliverable(self, names: Sequence[str]) -> list[str]:
+        """Refuse targets that must not be delivered to as they are. Uses the store, and writes nothing.
+
+        Returns:
+            the targets whose configured contract is not applied: the applied one goes on to count.
+
+        Raises:
+            NotFoundError, ConfigError: see `check_deliverable`.
+        """
+        for name in names:
+            self._targets.config(name)
+        return check_deliverable(
+            names, loaded=self._loaded, store=self.store, placements=self._placements.read(self.store)
+        )  # fmt: skip
 
     def keep_settings(self, names: Sequence[str]) -> None:
         """Keep the settings of targets as they are written, before anything is delivered with them. Uses the store."""
         for name in names:
-            keep_settings(self._application, name)
+            keep_settings(self.store, name, self._targets.config(name), self.clock.now())
 
     def build(self, name: str, call: StoreCall, progress: Callable[[Cursor], None]) -> Relay:
         """Return the relay of a target, not yet running.
@@ -110,5 +128,20 @@ class ConfiguredRelays:
             NotFoundError: there is no such target.
             ConfigError: a setting is wrong.
         """
-        placement = placement_guard(self._application, name)
-        return self._application.relay(name, self._recorder, call, placement, progress)
+        config = self._targets.config(name)
+        observer = RecordingObserver(name, self._recorder)
+        compile_revision = AppliedContracts(self._loaded, name).compile
+        return Relay(
+            name,
+            self.store,
+            self._targets.make(name),
+            ContractRevisions(name, compile_revision, observer.where_failed),
+            config.delivery,
+            clock=self.clock,
+            random=SystemRandom(),
+            observer=observer,
+            start=config.start,
+            call=call,
+            placement=self._placements.guard(name, self.store, self.clock),
+            progress=progress,
+        )

@@ -14,16 +14,17 @@ from msgspec import Struct
 
 from goldwire.canonical import canonical
 from goldwire.capture import values
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
-from goldwire.clock import timestamp
+from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
-from goldwire.services.application import Application
 from goldwire.services.lookup import cursor_of, history_of
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
+    from goldwire.services.contract_documents import AppliedContracts
     from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.run import Supervisor
 
@@ -64,127 +65,149 @@ class ReplayRequest(Struct, frozen=True, kw_only=True):
     """A CEL expression."""
 
 
-def select(application: Application, target: str, asked: ReplayRequest) -> Selection:
-    """Return what a person asked for as positions.
+class ReplayService:
+    """The replays of one target: what one selects, what it would come to, and asking for it.
 
-    Raises:
-        InputError: the two ends contradict each other, or nothing lies between them.
-        ContractError: the expression is wrong, or decides on what the target may not know.
+    Args:
+        target: its name.
+        store: the log, and what the target was sent of it.
+        contracts: those of the target.
+        clock: the time.
+        rate_limit_per_second: the target's own limit of events; None: none.
     """
+
+    def __init__(
+        self,
+        target: str,
+        store: RelayStore,
+        contracts: AppliedContracts,
+        clock: Clock,
+        rate_limit_per_second: float | None,
+    ) -> None:
+        self._target = target
+        self._store = store
+        self._contracts = contracts
+        self._clock = clock
+        self._rate_limit_per_second = rate_limit_per_second
+
+    def select(self, asked: ReplayRequest) -> Selection:
+        """Return what a person asked for as positions.
+
+        Raises:
+            InputError: the two ends contradict each other, or nothing lies between them.
+            ContractError: the expression is wrong, or decides on what the target may not know.
+        """
+        _refuse_two_of_one(asked)
+        cursor = cursor_of(self._store, self._target)
+        histories = [history_of(self._store, name) for name in asked.entities]
+        after, upto = self._ends(asked, histories)
+        bounded = upto is not None and upto < cursor.position
+        after = max(after, cursor.start)
+        upto = cursor.position if upto is None else min(upto, cursor.position)
+        if upto <= after:
+            raise InputError(
+                f"{self._target} was sent nothing between these ends; it began after position {cursor.start} and is at "
+                f"{cursor.position}"
+            )
+        attributes = self._where_attributes(asked.where) if asked.where is not None else ()
+        ids = tuple(dict.fromkeys(history[0].entity_id for history in histories))
+        return Selection(after, upto, bounded, ids, asked.where, attributes)
+
+    def plan(self, selection: Selection, rate: float | None, progress: Callable[[int], None]) -> Plan:
+        """Return what a replay would come to; nothing is sent and nothing is written.
+
+        Args:
+            selection: what would be repeated.
+            rate: events a second that the replay is held to.
+            progress: called with the position that was reached.
+        """
+        from goldwire.relay.connection import StoreCall  # noqa: PLC0415
+        from goldwire.relay.contract_revisions import ContractRevisions  # noqa: PLC0415
+        from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
+        from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
+
+        revisions = ContractRevisions(self._target, self._contracts.compile)
+        source = ReplaySource(self._target, self._store, StoreCall(), revisions)
+        limits = [limit for limit in (rate, self._rate_limit_per_second) if limit is not None]
+        return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
+
+    def ask(self, selection: Selection, *, rate: float | None, why: str) -> Replay:
+        """Keep the record of a new replay, and return it.
+
+        Raises:
+            InputError: the rate is no positive number; nothing was kept.
+            TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
+        """
+        if rate is not None and (isinstance(rate, bool) or not (isinstance(rate, int | float) and 0 < rate < inf)):
+            raise InputError(f"the rate of a replay is a positive number of events a second, not {rate!r}")
+        target = self._target
+        stopped = cursor_of(self._store, target).stopped
+        if stopped is not None:
+            raise TargetStoppedError(
+                f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
+            )
+        replay_id = f"{SystemRandom().getrandbits(40):010x}"
+        replay = Replay(replay_id, target, selection, _who(), timestamp(self._clock.now()), why, rate)
+        self._store.add_replay(replay)
+        return replay
+
+    def _ends(self, asked: ReplayRequest, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
+        """Return the position after which to begin, and the last one, None where no end was given."""
+        after, upto = 0, asked.to_seq
+        if asked.since is not None:
+            after = self._store.position_before(moment(asked.since, "--since"))
+        elif asked.from_seq is not None:
+            after = asked.from_seq - 1
+        if asked.until is not None:
+            upto = self._store.position_before(moment(asked.until, "--until"))
+        if asked.from_version is None and asked.to_version is None:
+            return after, upto
+        if len(histories) != 1:
+            raise InputError("a version is one of an entity: give --from-version and --to-version with one --entity")
+        [history] = histories
+        if asked.from_version is not None:
+            above = [row.seq for row in history if row.version >= asked.from_version]
+            if not above:
+                raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
+            after = above[0] - 1
+        if asked.to_version is not None:
+            below = [row.seq for row in history if row.version <= asked.to_version]
+            if not below:
+                raise InputError(f"--to-version {asked.to_version}: the entity's oldest version is {history[0].version}")
+            upto = below[-1]
+        return after, upto
+
+    def _where_attributes(self, where: str) -> tuple[str, ...]:
+        """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
+
+        A repeated record shows the target something of the values that decided it (docs/adr/0010).
+        """
+        from goldwire.services.contract_documents import ContractDocument  # noqa: PLC0415 - compiling is slow to import
+
+        revisions = self._store.revisions(self._target)
+        if not revisions:
+            raise ConfigError(f"no contract was applied yet for {self._target}; run `goldwire apply`")
+        kept = msgspec.json.decode(revisions[-1].document, type=ContractDocument)
+        spec = msgspec.structs.replace(kept.spec, where=where, deselect=False)
+        asked = canonical(msgspec.to_builtins(msgspec.structs.replace(kept, spec=spec)))
+        try:
+            compiled = self._contracts.compile(Revision(1, 0, "", asked)).where
+        except ContractError as error:
+            raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
+        assert compiled is not None, "it was given"
+        return tuple(sorted(compiled.attributes))
+
+
+def _refuse_two_of_one(asked: ReplayRequest) -> None:
     beginnings = (asked.since, asked.from_seq, asked.from_version)
     ends = (asked.until, asked.to_seq, asked.to_version)
     if max(sum(one is not None for one in either) for either in (beginnings, ends)) > 1:
         raise InputError("give one beginning and one end: a moment, a position or a version")
     if asked.since is not None and asked.until is not None and moment(asked.since, "--since") >= moment(asked.until, "--until"):
         raise InputError("--since has to be before --until")
-    store = application.store
-    cursor = cursor_of(store, target)
-    histories = [history_of(store, name) for name in asked.entities]
-    after, upto = _ends(application, asked, histories)
-    bounded = upto is not None and upto < cursor.position
-    after = max(after, cursor.start)
-    upto = cursor.position if upto is None else min(upto, cursor.position)
-    if upto <= after:
-        raise InputError(
-            f"{target} was sent nothing between these ends; it began after position {cursor.start} and is at {cursor.position}"
-        )
-    attributes = _where_attributes(application, target, asked.where) if asked.where is not None else ()
-    ids = tuple(dict.fromkeys(history[0].entity_id for history in histories))
-    return Selection(after, upto, bounded, ids, asked.where, attributes)
 
 
-def _ends(application: Application, asked: ReplayRequest, histories: Sequence[list[LogRow]]) -> tuple[int, int | None]:
-    """Return the position after which to begin, and the last one, None where no end was given."""
-    store = application.store
-    after, upto = 0, asked.to_seq
-    if asked.since is not None:
-        after = store.position_before(moment(asked.since, "--since"))
-    elif asked.from_seq is not None:
-        after = asked.from_seq - 1
-    if asked.until is not None:
-        upto = store.position_before(moment(asked.until, "--until"))
-    if asked.from_version is None and asked.to_version is None:
-        return after, upto
-    if len(histories) != 1:
-        raise InputError("a version is one of an entity: give --from-version and --to-version with one --entity")
-    [history] = histories
-    if asked.from_version is not None:
-        above = [row.seq for row in history if row.version >= asked.from_version]
-        if not above:
-            raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
-        after = above[0] - 1
-    if asked.to_version is not None:
-        below = [row.seq for row in history if row.version <= asked.to_version]
-        if not below:
-            raise InputError(f"--to-version {asked.to_version}: the entity's oldest version is {history[0].version}")
-        upto = below[-1]
-    return after, upto
-
-
-def _where_attributes(application: Application, target: str, where: str) -> tuple[str, ...]:
-    """Check an expression as if it stood in the target's contract; return the attributes that it may refer to.
-
-    A repeated record shows the target something of the values that decided it (docs/adr/0010).
-    """
-    from goldwire.services.contract_documents import AppliedContracts, ContractDocument  # noqa: PLC0415 - compiling is slow to import
-
-    revisions = application.store.revisions(target)
-    if not revisions:
-        raise ConfigError(f"no contract was applied yet for {target}; run `goldwire apply`")
-    kept = msgspec.json.decode(revisions[-1].document, type=ContractDocument)
-    spec = msgspec.structs.replace(kept.spec, where=where, deselect=False)
-    asked = canonical(msgspec.to_builtins(msgspec.structs.replace(kept, spec=spec)))
-    try:
-        compiled = AppliedContracts(application.loaded, target).compile(Revision(1, 0, "", asked)).where
-    except ContractError as error:
-        raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
-    assert compiled is not None, "it was given"
-    return tuple(sorted(compiled.attributes))
-
-
-def ask(application: Application, target: str, selection: Selection, *, rate: float | None, why: str) -> Replay:
-    """Keep the record of a new replay, and return it.
-
-    Raises:
-        InputError: the rate is no positive number; nothing was kept.
-        TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
-    """
-    if rate is not None and not (isinstance(rate, int | float) and 0 < rate < inf):
-        raise InputError(f"the rate of a replay is a positive number of events a second, not {rate!r}")
-    stopped = cursor_of(application.store, target).stopped
-    if stopped is not None:
-        raise TargetStoppedError(
-            f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
-        )
-    replay_id = f"{SystemRandom().getrandbits(40):010x}"
-    now = timestamp(application.clock.now())
-    replay = Replay(replay_id, target, selection, _who(), now, why, rate)
-    application.store.add_replay(replay)
-    return replay
-
-
-def plan(
-    application: Application, target: str, selection: Selection, rate: float | None, progress: Callable[[int], None]
-) -> Plan:
-    """Return what a replay would come to; nothing is sent and nothing is written.
-
-    Args:
-        application: what one configuration describes.
-        target: the target.
-        selection: what would be repeated.
-        rate: events a second that the replay is held to.
-        progress: called with the position that was reached.
-    """
-    from goldwire.relay.connection import StoreCall  # noqa: PLC0415
-    from goldwire.relay.replay_plan import plan_replay  # noqa: PLC0415 - only a dry run needs it
-    from goldwire.relay.replay_source import ReplaySource  # noqa: PLC0415
-
-    source = ReplaySource(target, application.store, StoreCall(), application.contracts(target))
-    limits = [limit for limit in (rate, application.target_config(target).delivery.rate_limit_per_second) if limit is not None]
-    return asyncio.run(plan_replay(source, selection, min(limits, default=None), progress))
-
-
-def runs_elsewhere(store: Store, target: str) -> bool:
+def runs_elsewhere(store: Deliveries, target: str) -> bool:
     """Say whether another process runs a target's relay; it carries out the target's replays."""
     try:
         with store.lock_target(target):

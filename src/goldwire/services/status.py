@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.changelog.rows import Counts, Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
@@ -15,6 +17,10 @@ from goldwire.services.backlog import behind
 from goldwire.services.contract_documents import contract_differs
 
 TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind"]
+
+
+class StatusStore(Log, Deliveries, Revisions, Protocol):
+    """How long the log is, how far targets are, and what was applied to them."""
 
 
 class TargetStatus(Struct, frozen=True):
@@ -53,7 +59,7 @@ class Status(Struct, frozen=True):
     targets: list[TargetStatus]
 
 
-def status(loaded: Loaded, store: Store) -> Status:
+def status(loaded: Loaded, store: StatusStore) -> Status:
     """Return where the log and every target stand: those that are configured, and those that once were.
 
     Args:
@@ -65,7 +71,7 @@ def status(loaded: Loaded, store: Store) -> Status:
     return Status(store.position(), [_target(loaded, store, name, cursors.get(name)) for name in names])
 
 
-def _target(loaded: Loaded, store: Store, name: str, cursor: Cursor | None) -> TargetStatus:
+def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None) -> TargetStatus:
     counts = store.counts(name) if cursor else None
     revisions = store.revisions(name)
     configured = name in loaded.config.targets
@@ -88,7 +94,7 @@ def _target(loaded: Loaded, store: Store, name: str, cursor: Cursor | None) -> T
     )
 
 
-def _differs(loaded: Loaded, store: Store, name: str) -> bool | None:
+def _differs(loaded: Loaded, store: Revisions, name: str) -> bool | None:
     try:
         return contract_differs(loaded, store, name)
     except ConfigError:  # showing the status must not need the keys

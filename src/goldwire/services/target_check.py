@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from goldwire.errors import ConfigError, GoldwireError
 from goldwire.relay.placement.check import check_placement, shared_destinations
-from goldwire.services.application import Application
+from goldwire.relay.placement.placements import Placements
 from goldwire.services.event_loop import loop_factory
-from goldwire.services.placement import placements_of
+from goldwire.services.targets import TargetMaker
 from goldwire.targets.base import Checks, Finding, Target
 
 
@@ -28,19 +28,26 @@ class Checked(Struct, frozen=True):
         return all(finding.state != "fix" for finding in self.findings)
 
 
-def check_target(application: Application, name: str) -> Checked:
+def check_target(name: str, targets: TargetMaker, placements: Callable[[], Placements | None]) -> Checked:
     """Check a target.
+
+    Args:
+        name: the target.
+        targets: those of the configuration.
+        placements: reads where targets deliver and may have delivered; returns None where no store is there that knows it.
 
     Raises:
         NotFoundError: there is none of this name.
     """
-    kind = application.target_config(name).kind
+    kind = targets.config(name).kind
     try:
-        target = application.target(name)
+        target = targets.make(name)
     except ConfigError as error:
         return Checked(name, kind, [Finding("settings", "fix", str(error))])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return Checked(name, kind, [*runner.run(_look(target)), *_patience(application, name), *_placement(application, name)])
+        return Checked(
+            name, kind, [*runner.run(_look(target)), *_patience(name, targets), *_placement(name, targets, placements)]
+        )
 
 
 async def _look(target: Target) -> Sequence[Finding]:
@@ -67,14 +74,14 @@ def _not_open(error: Exception) -> Finding:
     return Finding("connection", "fix", f"it does not open ({type(error).__name__})")
 
 
-def _placement(application: Application, name: str) -> list[Finding]:
+def _placement(name: str, targets: TargetMaker, placements: Callable[[], Placements | None]) -> list[Finding]:
     """Return what a relay would refuse, where there is a store that knows what the target has had."""
-    if not application.store_location.exists():
-        return []
     try:
-        placements = placements_of(application)
-        shared = shared_destinations(placements, list(application.loaded.config.targets), name)
-        conflicts = check_placement(placements, [name])
+        found = placements()
+        if found is None:
+            return []
+        shared = shared_destinations(found, targets.names, name)
+        conflicts = check_placement(found, [name])
     except GoldwireError as error:
         return [Finding("placement", "note", f"could not be compared with those before: {error}")]
     return [
@@ -83,10 +90,10 @@ def _placement(application: Application, name: str) -> list[Finding]:
     ]
 
 
-def _patience(application: Application, name: str) -> list[Finding]:
+def _patience(name: str, targets: TargetMaker) -> list[Finding]:
     """Compare the target's own time limit with the relay's: the side that gives up first does not know the outcome."""
-    own = getattr(application.settings(name), "timeout_seconds", None)
-    limit = application.target_config(name).delivery.timeout_seconds
+    own = getattr(targets.settings(name), "timeout_seconds", None)
+    limit = targets.config(name).delivery.timeout_seconds
     if own is None or own < limit:
         return []
     text = f"timeout_seconds is {own:g}, but delivery.timeout_seconds gives up after {limit:g}; raise the latter"

@@ -21,6 +21,8 @@ PRODUCE, INIT_PRODUCER_ID = 0, 22
 
 _ERROR_TEXT_BYTES = 512
 _READ_SECONDS = 30.0
+_GATHER_SECONDS = 0.1
+"""How long a new group waits for more members; librdkafka's three seconds pass before the first record of every test."""
 
 
 class KafkaCluster:
@@ -43,6 +45,7 @@ class KafkaCluster:
         assert self._cluster, "librdkafka made no mock cluster"
         self.bootstrap: str = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
         """Host and port of each broker, joined by commas."""
+        self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, round(_GATHER_SECONDS * 1_000))
         for name, partitions in (topics or {}).items():
             self.create(name, partitions)
 
@@ -158,6 +161,7 @@ def _library() -> ctypes.CDLL:
         ("rd_kafka_mock_cluster_new", pointer, pointer, number),
         ("rd_kafka_mock_cluster_destroy", None, pointer),
         ("rd_kafka_mock_cluster_bootstraps", text, pointer),
+        ("rd_kafka_mock_group_initial_rebalance_delay_ms", None, pointer, ctypes.c_int32),
         ("rd_kafka_mock_topic_create", number, pointer, text, number, number),
         ("rd_kafka_mock_topic_set_error", None, pointer, text, number),
         ("rd_kafka_mock_push_request_errors_array", None, pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(number)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from goldwire.errors import VerificationError
-from goldwire.services.ingest import take_batch
 from goldwire_lab.bench import floor, sample
 from goldwire_lab.bench.figures import Throughput, Wanted, throughput
 from goldwire_lab.bench.measurement import in_turns
@@ -21,10 +20,10 @@ def ingest(setting: Setting) -> Throughput:
     def mastered(number: int) -> None:
         folder = setting.folder / f"round-{number}"
         with sample.application(folder, folder / "store.db", {}) as application:
-            versions = 0
+            service, versions = application.ingest_service(), 0
             for begin in range(0, len(facts), sample.BATCH):
                 batch = facts[begin : begin + sample.BATCH]
-                versions += take_batch(application, batch, "bench").versions
+                versions += service.batch(batch, "bench").versions
                 setting.tick(len(batch))
             if not versions == application.store.position() == len(facts):
                 raise VerificationError(f"{len(facts)} facts led to {versions} versions, one each was to be expected")

@@ -11,7 +11,6 @@ from goldwire.errors import GoldwireError, VerificationError
 from goldwire.relay.ledger import ledger
 from goldwire.services.application import Application
 from goldwire.services.delivery import run_targets
-from goldwire.services.relays import ConfiguredRelays
 from goldwire_lab.bench import floor, sample
 from goldwire_lab.bench.figures import Throughput, Wanted, throughput
 from goldwire_lab.bench.measurement import Work, in_turns
@@ -82,7 +81,7 @@ class Relays:
             before = cursor.position
 
         names = [self._names[number]]
-        run_targets(ConfiguredRelays(self._application), names, until_caught_up=True, progress=moved, failed=_end)
+        run_targets(self._application.relays(), names, until_caught_up=True, progress=moved, failed=_end)
 
 
 class BareRelay:

@@ -16,7 +16,6 @@ from goldwire.changelog.ports.ingest import Ingest
 from goldwire.clock import timestamp
 from goldwire.mastering.workspace import Change
 from goldwire.services.application import Application
-from goldwire.services.apply import apply_all
 
 ENTITY_TYPE = "Customer"
 BATCH = 1_000
@@ -54,7 +53,7 @@ def application(folder: Path, store: Path, targets: Mapping[str, Mapping[str, An
     # JSON is YAML, too.
     file.write_bytes(msgspec.json.format(msgspec.json.encode(_configuration(store, targets))))
     found = Application.of(file)
-    apply_all(found, check=False)
+    found.apply_service().run(check=False)
     return found
 
 

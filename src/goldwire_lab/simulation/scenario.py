@@ -15,10 +15,10 @@ from goldwire.changelog.rows import Revision
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import FencedError, InputError, TargetStoppedError
+from goldwire.observability.metrics import Recorder
+from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
-from goldwire.relay.metrics import Recorder
-from goldwire.relay.observer import Observer
 from goldwire.relay.placement.reservation import AnyPlacement
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
@@ -55,7 +55,7 @@ SILENCE_SECONDS = 5_000.0
 """Virtual time without a send or a write after which a life only waits: no healthy wait is as long."""
 
 
-class Quiet(Observer):
+class Quiet(RecordingObserver):
     """Reports nothing: the lines of thousands of seeds would hide what matters."""
 
     def attempt(self, items: Sequence[Item], outcomes: Sequence[Outcome], duration_seconds: float) -> None:

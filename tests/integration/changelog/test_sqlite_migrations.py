@@ -36,7 +36,7 @@ QUERIES = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     SqliteStore(tmp_path / "goldwire.db").close()
     return tmp_path / "goldwire.db"
 
@@ -44,16 +44,16 @@ def place(tmp_path: Path) -> Path:
 class Raw(NamedTuple):
     """The store's file for plain statements. No connection stays open: it would keep an upgrade from beginning."""
 
-    place: Path
+    path: Path
 
     def execute(self, statement: str, parameters: Any = ()) -> list[Any]:
-        with closing(sqlite3.connect(self.place, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             return connection.execute(statement, parameters).fetchall()
 
 
 @pytest.fixture
-def raw(place: Path) -> Raw:
-    return Raw(place)
+def raw(path: Path) -> Raw:
+    return Raw(path)
 
 
 def test_a_new_store_is_at_the_newest_revision_and_says_whose_it_is(raw: Raw) -> None:
@@ -61,8 +61,8 @@ def test_a_new_store_is_at_the_newest_revision_and_says_whose_it_is(raw: Raw) ->
     assert raw.execute("PRAGMA application_id") == [(APPLICATION_ID,)]
 
 
-def test_a_new_store_has_exactly_the_declared_tables(place: Path) -> None:
-    engine = create_engine(f"sqlite:///{place}")
+def test_a_new_store_has_exactly_the_declared_tables(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -70,34 +70,34 @@ def test_a_new_store_has_exactly_the_declared_tables(place: Path) -> None:
 
 def test_migrating_again_changes_nothing(raw: Raw) -> None:
     before = raw.execute("SELECT * FROM sqlite_master")
-    with closing(sqlite3.connect(raw.place, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(raw.path, isolation_level=None)) as connection:
         migrate(connection)
         migrate(connection)
     assert raw.execute("SELECT * FROM sqlite_master") == before
 
 
-def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw: Raw) -> None:
+def test_a_store_of_the_first_revision_is_brought_to_the_newest(path: Path, raw: Raw) -> None:
     _before_checksums(raw)
     for column in ("unopened", "unopened_since"):
         raw.execute(f"ALTER TABLE target_cursor DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
-    upgrade(place)
-    with closing(SqliteStore(place)) as store:
+    upgrade(path)
+    with closing(SqliteStore(path)) as store:
         assert store.acquire("t", "now").unopened is None
     assert raw.execute("SELECT version_num FROM alembic_version") == [(NEWEST,)]
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
-def test_a_store_is_not_upgraded_under_a_relay_that_works_in_it(place: Path, raw: Raw) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_store_is_not_upgraded_under_a_relay_that_works_in_it(path: Path, raw: Raw) -> None:
+    with closing(SqliteStore(path)) as store:
         acquired(store)
         [cursor] = store.cursors()
     _before_checksums(raw)
     older = raw.execute("SELECT version_num FROM alembic_version")
-    with TargetLocks(str(place)).hold(cursor.target), pytest.raises(StoreBusyError, match=f"target {cursor.target}: another"):
-        upgrade(place, busy_timeout_seconds=0.2)
+    with TargetLocks(str(path)).hold(cursor.target), pytest.raises(StoreBusyError, match=f"target {cursor.target}: another"):
+        upgrade(path, busy_timeout_seconds=0.2)
     assert raw.execute("SELECT version_num FROM alembic_version") == older
-    upgrade(place)
+    upgrade(path)
     assert raw.execute("SELECT version_num FROM alembic_version") == [(NEWEST,)]
 
 
@@ -110,51 +110,51 @@ sys.stdin.readline()
 """
 
 
-def test_a_store_is_not_upgraded_under_an_older_ingest_that_has_it_open(place: Path, raw: Raw) -> None:
+def test_a_store_is_not_upgraded_under_an_older_ingest_that_has_it_open(path: Path, raw: Raw) -> None:
     _before_checksums(raw)
-    command = [sys.executable, "-c", OPEN_AND_IDLE, str(place)]
+    command = [sys.executable, "-c", OPEN_AND_IDLE, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as older:
         assert older.stdout is not None
         assert older.stdout.readline() == "open\n"
         with pytest.raises(StoreBusyError, match=r"goldwire\.db: another process has the store open.*end it"):
-            upgrade(place, busy_timeout_seconds=0.2)
+            upgrade(path, busy_timeout_seconds=0.2)
         assert raw.execute("SELECT version_num FROM alembic_version") == [("0002",)]
         older.communicate("end\n")
-    assert upgrade(place) == ("0002", NEWEST, oldest_code())
+    assert upgrade(path) == ("0002", NEWEST, oldest_code())
     assert raw.execute("PRAGMA journal_mode") == [("wal",)]
 
 
-def test_a_store_cannot_be_opened_while_a_migration_that_breaks_runs(place: Path, raw: Raw) -> None:
+def test_a_store_cannot_be_opened_while_a_migration_that_breaks_runs(path: Path, raw: Raw) -> None:
     _before_own_tables(raw)
     seen: list[str] = []
 
     def look() -> None:
-        with pytest.raises(sqlite3.OperationalError, match="locked"), closing(sqlite3.connect(place, timeout=0)) as other:
+        with pytest.raises(sqlite3.OperationalError, match="locked"), closing(sqlite3.connect(path, timeout=0)) as other:
             other.execute("SELECT count(*) FROM log")
         seen.append("locked")
 
-    with closing(sqlite3.connect(place, isolation_level=None)) as connection, alone(connection, str(place), 0.2):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection, alone(connection, str(path), 0.2):
         look()
         migrate(connection)
         look()
     assert seen == ["locked", "locked"]
-    SqliteStore(place).close()
+    SqliteStore(path).close()
 
 
-def test_an_older_store_is_refused_with_the_command_that_mends_it(place: Path, raw: Raw) -> None:
+def test_an_older_store_is_refused_with_the_command_that_mends_it(path: Path, raw: Raw) -> None:
     _before_own_tables(raw)
     with pytest.raises(InputError, match=rf"schema 0003, this one has {NEWEST}.*copy the store.*goldwire store upgrade"):
-        SqliteStore(place)
+        SqliteStore(path)
     assert raw.execute("SELECT version_num FROM alembic_version") == [("0003",)]
-    upgrade(place)
-    SqliteStore(place).close()
+    upgrade(path)
+    SqliteStore(path).close()
 
 
-def test_a_new_store_says_the_same_of_the_code_that_may_use_it_as_an_upgraded_one(place: Path, raw: Raw) -> None:
+def test_a_new_store_says_the_same_of_the_code_that_may_use_it_as_an_upgraded_one(path: Path, raw: Raw) -> None:
     said = raw.execute("SELECT oldest_code FROM schema_compatibility")
     assert said == [(oldest_code(),)]
     _before_own_tables(raw)
-    upgrade(place)
+    upgrade(path)
     assert raw.execute("SELECT oldest_code FROM schema_compatibility") == said
 
 
@@ -203,23 +203,23 @@ def _records(raw: Raw) -> list[Any]:
     return raw.execute("SELECT id, checksum FROM record ORDER BY no")
 
 
-def test_records_from_before_checksums_get_the_ones_that_new_records_have(place: Path, raw: Raw) -> None:
-    with closing(SqliteStore(place)) as store, store.ingest(NOON) as workspace:
+def test_records_from_before_checksums_get_the_ones_that_new_records_have(path: Path, raw: Raw) -> None:
+    with closing(SqliteStore(path)) as store, store.ingest(NOON) as workspace:
         workspace.commit_changes([change("e", 1)])
         workspace.save_records([StoredRecord(ExternalId("crm", str(one)), "Customer", "e", b"{}") for one in range(3)])
     before = _records(raw)
     trigger = raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
     _before_record_checksums(raw)
-    assert upgrade(place) == ("0005", NEWEST, oldest_code())
+    assert upgrade(path) == ("0005", NEWEST, oldest_code())
     assert _records(raw) == before
     assert raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'") == trigger
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert list(store.damages()) == []
 
 
-def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew(place: Path, raw: Raw) -> None:
+def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew(path: Path, raw: Raw) -> None:
     ref = ExternalId("crm", "0")
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("e", 1)])
             workspace.save_records([StoredRecord(ref, "Customer", "e", b"{}")])
@@ -233,7 +233,7 @@ def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew
         assert list(store.damages()) == []
 
 
-def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: Raw) -> None:
+def test_what_stood_as_documents_under_names_is_taken_over(path: Path, raw: Raw) -> None:
     _before_own_tables(raw)
     names = ("target crm", "place crm", "target target crm", "mastered under", "configuration")
     for number, name in enumerate(names):
@@ -244,8 +244,8 @@ def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: Raw
     def both(number: int) -> list[tuple[int, str, bytes]]:
         return [(repeat, f"then {number}", b"%d of %d" % (repeat, number)) for repeat in (1, 2)]
 
-    upgrade(place)
-    with closing(SqliteStore(place)) as store:
+    upgrade(path)
+    with closing(SqliteStore(path)) as store:
         assert store.kept_settings("crm") == both(0)
         assert store.placements("crm") == both(1)
         assert store.kept_settings("target crm") == both(2)
@@ -253,7 +253,7 @@ def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: Raw
         assert store.configurations() == both(4)
         assert store.keep_configuration(b"new", NOON) == 3
     assert raw.execute("SELECT name FROM sqlite_master WHERE name = 'document'") == []
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
 def _before_checksums(raw: Raw) -> None:
@@ -263,9 +263,9 @@ def _before_checksums(raw: Raw) -> None:
     raw.execute("UPDATE alembic_version SET version_num = '0002'")
 
 
-def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(place: Path, raw: Raw) -> None:
+def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(path: Path, raw: Raw) -> None:
     names = [f"e{number}" for number in range(7)]
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         commit(store, *[(name, 1) for name in names], ("e3", 2))
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("e4", 2, kind="merged", merged_into="e5", state="{ä}".encode())])
@@ -273,21 +273,21 @@ def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(p
         settle(store, 0, b"D" * 7, controls=[control(name, 1, seq) for seq, name in enumerate(names, 1)])
     sums = [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1") for table in ("log", "control")]
     _before_checksums(raw)
-    upgrade(place)
-    with closing(SqliteStore(place)) as store:
+    upgrade(path)
+    with closing(SqliteStore(path)) as store:
         assert [row.seq for row in store.read(0, 9, 9)] == list(range(1, 10))
         assert len(store.controls("t", names)) == 7
         assert list(store.damages()) == []
     assert [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1") for table in ("log", "control")] == sums
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
-def test_a_long_log_from_before_checksums_is_gone_through_page_by_page(place: Path, raw: Raw) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_long_log_from_before_checksums_is_gone_through_page_by_page(path: Path, raw: Raw) -> None:
+    with closing(SqliteStore(path)) as store:
         commit(store, *[(f"e{number}", 1) for number in range(4_100)])
     _before_checksums(raw)
-    upgrade(place)
-    with closing(SqliteStore(place)) as store:
+    upgrade(path)
+    with closing(SqliteStore(path)) as store:
         assert len(store.read(0, 5_000, 5_000)) == 4_100
 
 
@@ -297,12 +297,12 @@ def test_the_listed_revisions_are_those_in_the_folder() -> None:
     assert script.get_heads() == [NEWEST]
 
 
-def test_an_up_to_date_store_opens_without_the_slow_imports(place: Path) -> None:
+def test_an_up_to_date_store_opens_without_the_slow_imports(path: Path) -> None:
     script = (
         "import sys; from goldwire.changelog.sqlite.store import SqliteStore; SqliteStore(sys.argv[1]).close();"
         "sys.exit(bool({'sqlalchemy', 'alembic'} & sys.modules.keys()))"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(place)], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))

@@ -22,6 +22,7 @@ import pytest
 
 from goldwire.testing.target_suite import SECRET
 from goldwire_emulator.kafka.cluster import KafkaCluster
+from support.held_port import HeldPort
 from support.kafka_stage import TOPIC
 
 PATIENCE_SECONDS = 120
@@ -34,7 +35,8 @@ class Wire:
         self._path = path
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._listener: socket.socket | None = None
-        self.port = 0
+        self._held = HeldPort()
+        self.port = self._held.number
         self.loses_commit = False
         self.mend()
 
@@ -48,10 +50,14 @@ class Wire:
             _break(*pair)
         self._pairs.clear()
 
+    def close(self) -> None:
+        """Cut it for good."""
+        self.cut()
+        self._held.release()
+
     def mend(self) -> None:
         """Listen again, on the same port."""
         self._listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _accept(self, listener: socket.socket) -> None:
@@ -130,7 +136,7 @@ def postgresql() -> Iterator[Database]:
                 return psycopg.connect(server.get_uri())
 
             yield Database(wire, "postgresql", "postgres", "postgres", connect)
-            wire.cut()
+            wire.close()
         finally:
             server.cleanup()
 
@@ -171,7 +177,7 @@ def mariadb() -> Iterator[Database]:
             database.query(f"CREATE USER goldwire@localhost IDENTIFIED BY '{SECRET}'")
             database.query("GRANT ALL ON warehouse.* TO goldwire@localhost")
             yield database
-            wire.cut()
+            wire.close()
         finally:
             process.terminate()
             process.wait(PATIENCE_SECONDS)

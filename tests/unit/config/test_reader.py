@@ -13,6 +13,7 @@ from goldwire.config.json_schema import config_schema
 from goldwire.config.reader import Loaded, load
 from goldwire.errors import ConfigError
 from goldwire.services.application import Application
+from goldwire.services.contract_documents import document
 from goldwire.services.starter import START
 
 SOUND = """\
@@ -148,27 +149,27 @@ def test_a_missing_secret_names_variable_place_and_target_and_only_when_it_is_ne
     text = SOUND.replace("out/events.jsonl", "'${env:OUT_FOLDER}/events.jsonl'")
     application = Application(loaded(tmp_path, text))
     with pytest.raises(ConfigError, match=r"goldwire.yaml:12:5: targets.events.settings.path: .*OUT_FOLDER is not set"):
-        application.target("events")
+        application.targets.make("events")
     application = Application(loaded(tmp_path, text, OUT_FOLDER="elsewhere"))
-    assert application.settings("events").path == str(tmp_path / "elsewhere/events.jsonl")  # type: ignore[attr-defined] - of the kind's own type
+    assert application.targets.settings("events").path == str(tmp_path / "elsewhere/events.jsonl")  # type: ignore[attr-defined] - of the kind's own type
 
 
 def test_a_mask_without_its_key_says_which_setting_to_add(tmp_path: Path) -> None:
     text = SOUND.replace("all: {}", "all: {masks: {pii: hash}}").replace("    clearance: [pii]\n", "")
     with pytest.raises(ConfigError, match=r"targets.events.contract: the mask `hash` needs a key; .*env:GOLDWIRE_HASH_KEY"):
-        Application(loaded(tmp_path, text)).document("events")
+        document(loaded(tmp_path, text), "events")
     text += "keys: {hash: '${env:KEY}'}\n"
     with pytest.raises(ConfigError, match=r"keys.hash \(for target events\): the key has fewer than 32 bytes"):
-        Application(loaded(tmp_path, text, KEY="short-and-secret")).document("events")
+        document(loaded(tmp_path, text, KEY="short-and-secret"), "events")
     with pytest.raises(ConfigError, match=r"variable KEY is not set"):
-        Application(loaded(tmp_path, text)).document("events")
+        document(loaded(tmp_path, text), "events")
 
 
 def test_a_revision_depends_on_what_seals_and_on_nothing_else(tmp_path: Path) -> None:
     masked = SOUND.replace("all: {}", "all: {masks: {pii: hash}}") + "keys: {hash: '${env:KEY}'}\n"
-    first = Application(loaded(tmp_path, masked, KEY="k" * 32)).document("events")
+    first = document(loaded(tmp_path, masked, KEY="k" * 32), "events")
     other = masked.replace("city: {}", "city: {description: Where.}").replace("out/", "in/") + "log: {format: json}\n"
-    assert Application(loaded(tmp_path, other, KEY="k" * 32)).document("events") == first
-    assert Application(loaded(tmp_path, masked, KEY="q" * 32)).document("events") != first
-    assert Application(loaded(tmp_path, masked.replace("pii: hash", "pii: redact"), KEY="k" * 32)).document("events") != first
+    assert document(loaded(tmp_path, other, KEY="k" * 32), "events") == first
+    assert document(loaded(tmp_path, masked, KEY="q" * 32), "events") != first
+    assert document(loaded(tmp_path, masked.replace("pii: hash", "pii: redact"), KEY="k" * 32), "events") != first
     assert b"k" * 32 not in first

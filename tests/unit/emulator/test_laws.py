@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -183,6 +184,6 @@ class SessionLaws(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestQueueLaws = QueueLaws.TestCase
-TestSessionLaws = SessionLaws.TestCase
+TestQueueLaws = pytest.mark.slow(QueueLaws.TestCase)
+TestSessionLaws = pytest.mark.slow(SessionLaws.TestCase)
 TestQueueLaws.settings = TestSessionLaws.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 import jsonschema
+import pytest
 import rfc8785
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -85,6 +86,7 @@ def delivered(contract: CompiledContract, history: list[bytes | None]) -> list[t
     return found
 
 
+@pytest.mark.slow
 @given(spec=specs, history=histories)
 def test_every_body_is_canonical_and_has_its_hash(make: Make, spec: dict[str, Any], history: list[bytes | None]) -> None:
     for event, _ in delivered(make(**spec), history):
@@ -94,6 +96,7 @@ def test_every_body_is_canonical_and_has_its_hash(make: Make, spec: dict[str, An
         assert read_event(event.body).entityId == event.entity_id
 
 
+@pytest.mark.slow
 @given(spec=specs, history=histories)
 def test_sealing_again_gives_the_same_bytes(make: Make, spec: dict[str, Any], history: list[bytes | None]) -> None:
     assert delivered(make(**spec), history) == delivered(make(**spec), history)
@@ -120,6 +123,7 @@ def applied(held: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, An
     return {"attributes": attributes, "edges": known, "ids": content["externalIds"]}
 
 
+@pytest.mark.slow
 @given(spec=specs, history=histories)
 def test_a_consumer_who_applies_deltas_holds_what_a_full_event_would_show(
     make: Make, spec: dict[str, Any], history: list[bytes | None]
@@ -138,6 +142,7 @@ def test_a_consumer_who_applies_deltas_holds_what_a_full_event_would_show(
         assert held == expected
 
 
+@pytest.mark.slow
 @given(spec=specs, history=histories)
 def test_the_schema_accepts_every_event(make: Make, spec: dict[str, Any], history: list[bytes | None]) -> None:
     contract = make(**spec)
@@ -148,6 +153,7 @@ def test_the_schema_accepts_every_event(make: Make, spec: dict[str, Any], histor
         validator.validate(json.loads(event.body))
 
 
+@pytest.mark.slow
 @given(spec=specs, history=histories)
 def test_every_history_verifies(make: Make, spec: dict[str, Any], history: list[bytes | None]) -> None:
     events = delivered(make(**spec), history)

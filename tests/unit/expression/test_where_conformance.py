@@ -77,6 +77,7 @@ def oracle(text: str, record: dict[str, Any]) -> bool:
         return False
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(text=expressions, record=records)
 def test_the_subset_selects_what_the_full_language_selects(text: str, record: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import msgspec
+import pytest
 import yaml
 
 from goldwire.capture.reader import read_file
@@ -18,6 +19,7 @@ CUSTOMERS = Path(__file__).parents[3] / "examples" / "customers"
 EXAMPLE = yaml.safe_load((CUSTOMERS / "goldwire.yaml").read_text())
 
 
+@pytest.mark.slow
 def test_the_examples_rules_have_a_precision_of_995_and_a_recall_of_995_in_a_thousand() -> None:
     model = Model(msgspec.convert(EXAMPLE["types"], dict[str, EntityType]), msgspec.convert(EXAMPLE["tags"], dict[str, Tag]))
     mastering, workspace = Mastering(model), MemoryWorkspace()

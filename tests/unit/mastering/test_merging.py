@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def entry(hub: Any, minute: Any, step: Any) -> Any:
     return makers[kind]()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.lists(steps(), min_size=1, max_size=4), min_size=1, max_size=12))
 def test_every_record_is_in_one_entity_and_every_version_is_used_once(new_hub: Any, batches: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -75,13 +76,14 @@ def fed(new_hub: Any, survivorship: Any, given_facts: Any, sizes: Any) -> Any:
 def shuffled(data: Any, listed: Any) -> Any:
     order = data.draw(st.permutations(range(len(listed))))
     again = data.draw(st.lists(st.sampled_from(range(len(listed))), max_size=4))
-    return [listed[place] for place in (*order, *again)]
+    return [listed[index] for index in (*order, *again)]
 
 
 sizes = st.lists(st.integers(1, 5), max_size=8)
 survivorships = st.lists(st.sampled_from(RULES), max_size=2, unique=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.lists(facts(deletions=False), min_size=1, max_size=14), survivorships, sizes)
 def test_order_repetition_and_batching_of_facts_do_not_matter(
@@ -90,6 +92,7 @@ def test_order_repetition_and_batching_of_facts_do_not_matter(
     assert fed(new_hub, survivorship, listed, []) == fed(new_hub, survivorship, shuffled(data, listed), list(cut))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.data(), st.lists(facts(), min_size=1, max_size=14), sizes)
 def test_nor_do_they_where_systems_delete_records(new_hub: Any, data: Any, listed: Any, cut: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,6 +65,7 @@ def fed(hub: Any, said: Any) -> Any:
     return hub
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(facts, survivorships, survivorships, st.sampled_from(MATCHES), st.integers(1, 9))
 def test_rules_that_came_later_count_as_if_they_had_been_there(
@@ -76,6 +78,7 @@ def test_rules_that_came_later_count_as_if_they_had_been_there(
     assert remaster(hub, later, size) == (0, 0)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(facts, survivorships, st.sampled_from(MATCHES))
 def test_the_same_model_again_changes_nothing(new_hub: Any, said: Any, survivorship: Any, match: Any) -> None:
@@ -97,6 +100,7 @@ refs = st.sampled_from([ExternalId(system, number) for system in ("crm", "erp") 
 decided = st.lists(st.tuples(st.sampled_from(("merge", "unmerge", "override", "withdraw", "delete")), refs, refs), max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(facts, decided, st.sampled_from(MATCHES), st.sampled_from(MATCHES))
 def test_what_a_steward_decided_is_not_undone(new_hub: Any, said: Any, steps: Any, before: Any, after: Any) -> None:

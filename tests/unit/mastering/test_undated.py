@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +35,7 @@ def fact(clock: int, said: Any, confidence: float, *, stated: bool) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(arrivals, st.booleans())
 def test_an_undated_fact_counts_against_all_that_came_before(new_hub: Any, came: Any, one_batch: bool) -> None:
@@ -50,6 +52,7 @@ def test_an_undated_fact_counts_against_all_that_came_before(new_hub: Any, came:
         assert said.items() <= hub.values("crm", "1").items()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(arrivals, st.booleans())
 def test_undated_facts_alone_are_a_history_in_order_of_arrival(new_hub: Any, came: Any, one_batch: bool) -> None:
@@ -93,13 +96,14 @@ def decision(clock: int, kind: Any, *, stated: bool, number: int = 0) -> Any:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(decisions, st.booleans())
 def test_an_undated_decision_counts_against_all_that_were_made_before(new_hub: Any, made: Any, one_batch: bool) -> None:
     hub = new_hub(MODEL)
     hub.apply(fact(0, {"name": "said"}, 1.0, stated=True))
     *before, (clock, _, kind) = made
-    listed = [decision(at, what, stated=stated, number=place) for place, (at, stated, what) in enumerate(before)]
+    listed = [decision(at, what, stated=stated, number=index) for index, (at, stated, what) in enumerate(before)]
     for batch in [listed] if one_batch else [[each] for each in listed]:
         hub.apply(*batch)
     hub.apply(decision(clock, kind, stated=False, number=len(made)))

@@ -22,10 +22,10 @@ from goldwire.contract.compiled import CompiledContract, compile_contract
 from goldwire.contract.spec import ContractSpec
 from goldwire.mastering.model import Attribute, EntityType, Model
 from goldwire.mastering.workspace import Change
+from goldwire.observability.metrics import Recorder
+from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
-from goldwire.relay.metrics import Recorder
-from goldwire.relay.observer import Observer
 from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
@@ -131,7 +131,7 @@ class World:
             DeliverySettings(**{"mode": "every", **settings}),
             clock=self.clock,
             random=Random(7),
-            observer=Observer("t", self.recorder),
+            observer=RecordingObserver("t", self.recorder),
             start=start,
             call=self.call,
             placement=self.placement,

@@ -10,9 +10,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from goldwire.errors import ConfigError
+from goldwire.observability.metrics import Recorder
+from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import Connection, Stop
-from goldwire.relay.metrics import Recorder
-from goldwire.relay.observer import Observer
 from goldwire.targets.base import DELIVERED, Item, Outcome
 
 HOUR_SECONDS = 3_600.0
@@ -47,7 +47,7 @@ class SlowToOpen:
 
 
 def connection(target: SlowToOpen, stop: Stop) -> Connection:
-    return Connection(target, HOUR_SECONDS, Observer("t", Recorder()), stop)
+    return Connection(target, HOUR_SECONDS, RecordingObserver("t", Recorder()), stop)
 
 
 def test_a_stop_ends_the_wait_for_a_target_that_does_not_open() -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +126,7 @@ def contracts_of(world, compiled):
     return contracts
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(first=SPECS, steps=st.lists(STEPS, max_size=14))
 def test_what_is_made_again_is_what_was_sent(make_world, compile_revision, first, steps):
@@ -137,6 +139,7 @@ def test_what_is_made_again_is_what_was_sent(make_world, compile_revision, first
             assert [(one.row.version, one.event.body) for one in sent] == sorted(made.taken[entity_id].items())
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(first=SPECS, steps=st.lists(STEPS, max_size=10), last=SPECS)
 def test_nothing_leaves_that_the_present_contract_would_not_show(make_world, compile_revision, first, steps, last):

@@ -4,8 +4,8 @@ import pytest
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, FencedError, StoreBusyError, TargetStoppedError
+from goldwire.observability.metrics import LATENCY
 from goldwire.relay.connection import StoreCall
-from goldwire.relay.metrics import LATENCY
 from goldwire.targets.base import DELIVERED, Rejected, Throttled, Unavailable, Unknown
 
 

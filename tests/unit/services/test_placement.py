@@ -10,10 +10,11 @@ from msgspec.structs import replace
 
 from goldwire.config.reader import load
 from goldwire.relay.placement.comparison import share_destination
+from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import save_reservation, save_settings
-from goldwire.relay.placement.reservation import AnyPlacement
+from goldwire.relay.placement.reservation import AnyPlacement, PlacementGuard
 from goldwire.services.application import Application
-from goldwire.services.placement import ConfiguredPlacements, keep_settings, placement_guard, placements_of
+from goldwire.services.placement import ConfiguredPlacements, keep_settings
 from goldwire.targets.base import Placement
 
 CONFIGURATION = """
@@ -33,8 +34,16 @@ def application(tmp_path: Path) -> Iterator[Application]:
         yield application
 
 
+def placements_of(application: Application, *, applying: bool = False) -> Placements:
+    return ConfiguredPlacements(application.loaded, application.targets).read(application.store, applying=applying)
+
+
+def placement_guard(application: Application, name: str) -> PlacementGuard:
+    return ConfiguredPlacements(application.loaded, application.targets).guard(name, application.store, application.clock)
+
+
 def placement(application: Application, name: str) -> Placement | None:
-    return ConfiguredPlacements(application).placement(name)
+    return ConfiguredPlacements(application.loaded, application.targets).placement(name)
 
 
 def reserve(application: Application, target: str, mine: Placement, types: list[str]) -> None:
@@ -95,13 +104,13 @@ def test_settings_kept_before_reservations_were_tell_what_they_can(
 
 
 def test_settings_that_were_never_delivered_with_are_no_reservation(application: Application) -> None:
-    keep_settings(application, "hub")
+    keep_settings(application.store, "hub", application.targets.config("hub"), application.clock.now())
     application.store.acquire("hub", "beginning")
     assert placements_of(application).reserved("hub") == []
 
 
 def test_settings_that_are_still_those_of_the_configuration_are_known_whole(application: Application) -> None:
-    keep_settings(application, "hub")
+    keep_settings(application.store, "hub", application.targets.config("hub"), application.clock.now())
     cursor = application.store.acquire("hub", "beginning")
     application.store.declare("hub", cursor.epoch, 1, "every", 1)
     assert [one.placement for one in placements_of(application).reserved("hub")] == [placement(application, "hub")]

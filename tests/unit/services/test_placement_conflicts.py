@@ -13,10 +13,11 @@ import pytest
 from goldwire.config.reader import load
 from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.placement.check import check_placement, shared_destinations
+from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import save_reservation
+from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.services.application import Application
-from goldwire.services.ingest import ingest_files
-from goldwire.services.placement import placement_guard, placements_of
+from goldwire.services.placement import ConfiguredPlacements
 from goldwire.targets import registry
 from goldwire.targets.base import Placement
 from goldwire.targets.placement import placement_of
@@ -50,7 +51,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         (tmp_path / "crm.csv").write_text("id,name\n1,Ada\n")
         application = Application(load(tmp_path / "goldwire.yaml"))
         applications.append(application)
-        ingest_files(application, "crm", [tmp_path / "crm.csv"])
+        application.ingest_service().files("crm", [tmp_path / "crm.csv"])
         settings_type = registry.settings_type(kind)
         for name, reserved in live.items():
             application.store.apply_revision(name, json.dumps({"types": {"Customer": {}}}).encode(), 0.0)
@@ -62,6 +63,14 @@ def make(tmp_path: Path) -> Iterator[Make]:
     yield build
     for application in applications:
         application.store.close()
+
+
+def placements_of(application: Application, *, applying: bool = False) -> Placements:
+    return ConfiguredPlacements(application.loaded, application.targets).read(application.store, applying=applying)
+
+
+def placement_guard(application: Application, name: str) -> PlacementGuard:
+    return ConfiguredPlacements(application.loaded, application.targets).guard(name, application.store, application.clock)
 
 
 def reserve(application: Application, name: str, mine: Placement, types: list[str]) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
+from goldwire.changelog.replays import Replay
 from goldwire.config.reader import Loaded, load_document
-from goldwire.errors import ConfigError, NotFoundError
+from goldwire.errors import ConfigError, NotFoundError, StoreBusyError
 from goldwire.services.application import Application
-from goldwire.services.apply import apply_all
-from goldwire.services.ingest import ingest_native
-from goldwire.services.relays import ConfiguredRelays
+from goldwire.services.replay import ReplayRequest, carry_out
 from goldwire.services.run import Reloaded, Supervisor
 
 DELIVERY = {"poll_seconds": 0.01}
@@ -36,7 +35,7 @@ def document(**paths: str) -> dict[str, Any]:
 @pytest.fixture
 def application(tmp_path: Path) -> Iterator[Application]:
     with Application(load_document(document(one="one.jsonl", two="two.jsonl"), tmp_path)) as made:
-        apply_all(made, check=False)
+        made.apply_service().run(check=False)
         yield made
 
 
@@ -47,7 +46,7 @@ def applied(tmp_path: Path) -> Reload:
     def apply(**paths: str) -> Loaded:
         loaded = load_document(document(**paths), tmp_path)
         with Application(loaded) as other:
-            apply_all(other, check=False)
+            other.apply_service().run(check=False)
         return loaded
 
     return apply
@@ -64,7 +63,7 @@ class Stage:
     async def change(self, name: str) -> None:
         """Commit a new record."""
         row = {"system": "crm", "externalId": name, "entityType": "Customer", "attributes": {"name": name}}
-        await self.supervisor.call(ingest_native, self._application, [row])
+        await self.supervisor.call(lambda: self._application.ingest_service().rows([row]))
 
     def has(self, file: str, name: str) -> bool:
         """Whether a target has received a record of this name."""
@@ -84,7 +83,7 @@ class Stage:
 
 
 def play(application: Application, folder: Path, story: Callable[[Stage], Awaitable[None]], **options: Any) -> Supervisor:
-    relays = ConfiguredRelays(application)
+    relays = application.relays()
     relays.check(relays.names)
     supervisor = Supervisor(relays, **options)
 
@@ -226,7 +225,7 @@ def test_what_is_not_there_is_refused_and_nothing_begins(application: Applicatio
 
 
 def test_to_cancel_the_task_that_waits_ends_the_relays_gracefully(application: Application) -> None:
-    supervisor = Supervisor(ConfiguredRelays(application))
+    supervisor = Supervisor(application.relays())
 
     async def run() -> None:
         async with supervisor:
@@ -254,3 +253,37 @@ def test_to_end_at_once_leaves_no_relay_running(application: Application, tmp_pa
         assert await stage.supervisor.wait() == []
 
     assert play(application, tmp_path, story).cancelled
+
+
+@pytest.mark.parametrize("error", [StoreBusyError("the store is held"), ValueError("a door that cannot show it")])
+def test_a_replay_whose_watcher_fails_raises_that_and_leaves_the_replay_to_the_next_relay(
+    application: Application, tmp_path: Path, error: Exception
+) -> None:
+    async def deliver(stage: Stage) -> None:
+        await stage.change("Ada")
+        stage.supervisor.start("one")
+        await stage.until_true(lambda: stage.states()["one"] == "ended")
+
+    play(application, tmp_path, deliver, until_caught_up=True)
+    service = application.replay_service("one")
+    record = service.ask(service.select(ReplayRequest()), rate=None, why="")
+    relays = application.relays()
+    supervisor = Supervisor(relays)
+    seen: list[str] = []
+
+    def reported(replay: Replay) -> None:
+        seen.append(replay.id)
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        asyncio.run(carry_out(supervisor, relays, record, reported))
+    assert raised.value is error
+    assert seen == [record.id]
+    assert [one.state for one in supervisor.status() if one.target == "one"] != ["running"]
+    with application.store.lock_target("one"):
+        """No relay holds it any more."""
+
+    again = Supervisor(relays)
+    asyncio.run(carry_out(again, relays, record))
+    [kept] = application.store.replays("one")
+    assert (kept.id, kept.state, kept.tally.events) == (record.id, "done", 1)

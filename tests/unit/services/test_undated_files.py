@@ -8,7 +8,6 @@ from pathlib import Path
 from goldwire.clock import SystemClock
 from goldwire.config.reader import load
 from goldwire.services.application import Application
-from goldwire.services.ingest import ingest_files
 
 
 class SetClock(SystemClock):
@@ -44,7 +43,7 @@ def test_what_was_read_last_counts_although_the_clock_was_set_back(tmp_path: Pat
     for number, (shown, versions) in enumerate(((1_800_000_000.0, 1), (1_900_000_000.0, 0), (1_800_000_060.0, 1))):
         clock.shown = shown
         with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
-            assert ingest_files(application, "crm", [tmp_path / f"{number}.csv"]).versions == versions
+            assert application.ingest_service().files("crm", [tmp_path / f"{number}.csv"]).versions == versions
     with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
         assert name_of(application) == "Bea"
 
@@ -56,8 +55,8 @@ def test_reading_from_python_is_never_dated_before_the_newest_change(tmp_path: P
     clock = SetClock()
     with Application(load(tmp_path / "goldwire.yaml"), clock) as application:
         clock.shown = 1_900_000_000.0
-        ingest_files(application, "erp", [tmp_path / "erp.csv"])
+        application.ingest_service().files("erp", [tmp_path / "erp.csv"])
         clock.shown = 1_800_000_000.0
         (tmp_path / "erp.csv").write_text("id,name,hub\nB,Cem,hub:1\n")
-        ingest_files(application, "erp", [tmp_path / "erp.csv"])
+        application.ingest_service().files("erp", [tmp_path / "erp.csv"])
         assert name_of(application) == "Cem", "two records of one entity: the most recent wins"

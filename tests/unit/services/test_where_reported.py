@@ -9,12 +9,9 @@ import pytest
 from prometheus_client import generate_latest
 from structlog.testing import capture_logs
 
-from goldwire.relay.metrics import Recorder
+from goldwire.observability.metrics import Recorder
 from goldwire.services.application import Application
-from goldwire.services.apply import apply_all
 from goldwire.services.delivery import run_targets
-from goldwire.services.ingest import ingest_files
-from goldwire.services.relays import ConfiguredRelays
 
 CONFIGURATION = """\
 store: {path: goldwire.db}
@@ -50,10 +47,10 @@ def test_each_evaluation_without_a_result_is_counted_and_each_reason_logged_once
     recorder = Recorder()
     told: list[Any] = []
     with capture_logs() as lines, application(tmp_path, 'a.city > 1.0 || a.name == "ann"') as it:
-        apply_all(it, check=False)
-        ingest_files(it, "crm", [tmp_path / "crm.csv"])
+        it.apply_service().run(check=False)
+        it.ingest_service().files("crm", [tmp_path / "crm.csv"])
         run_targets(
-            ConfiguredRelays(it, recorder),
+            it.relays(recorder),
             ["events"],
             until_caught_up=True,
             progress=lambda name, cursor: told.append((name, cursor.filtered)),
@@ -75,6 +72,6 @@ def test_apply_warns_where_changed_may_miss_versions_that_are_superseded(
 ) -> None:
     with application(tmp_path, where, mode) as it:
         for check in (True, False):
-            (applied,) = apply_all(it, check=check)
+            (applied,) = it.apply_service().run(check=check)
             assert bool(applied.warnings) is warned
             assert all("mode: every" in warning and "seen" in warning for warning in applied.warnings)

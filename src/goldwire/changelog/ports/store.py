@@ -1,6 +1,7 @@
-"""The store's port, whole: every protocol of this package in one object.
+"""The store's port, whole: every protocol of this package in one object; and the part of it that a relay works with.
 
-Engines implement it synchronously and in batches. A caller that needs one concern takes that protocol, not the store.
+Engines implement it synchronously and in batches. A caller that needs one concern takes that protocol, not the store; one that
+needs two or three joins them to a protocol of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,11 @@ from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.revisions import Revisions
 
 
-class Store(Ingest, Log, Deliveries, Replays, Revisions, Integrity, Protocol):
+class RelayStore(Log, Deliveries, Replays, Revisions, Protocol):
+    """What a relay works with: it reads the log, settles deliveries and replays, and follows revisions; it ingests nothing."""
+
+
+class Store(Ingest, RelayStore, Integrity, Protocol):
     """What alone holds state. One writer at a time; any number of readers.
 
     A store object is used from one thread at a time: it has one connection, and one transaction on it. A service with several

@@ -27,12 +27,11 @@ def apply(
     wrong. Applying the same again changes nothing.
     """
     from goldwire.services.application import Application
-    from goldwire.services.apply import apply_all
     from goldwire.services.mastering_rules import changed_types
 
     with Application.of(config) as application:
-        results = apply_all(application, check=check)
-        stale = changed_types(application)
+        results = application.apply_service().run(check=check)
+        stale = changed_types(application.store, application.loaded.config.types)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
         )

@@ -60,7 +60,7 @@ def ingest(
     """
     from goldwire.clock import timestamp
     from goldwire.services.application import Application
-    from goldwire.services.ingest import count_lines, ingest_files
+    from goldwire.services.ingest import count_lines
 
     with Application.of(config) as application:
         if rejects is None:
@@ -72,7 +72,7 @@ def ingest(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
                 "rows without a time of their own are dated as that change. Set the clock right"
             )
-        source, files = _told_apart(words or [], application.loaded.config, application.loaded.folder)
+        source, files = _source_and_files(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
             total = None if display.disable else count_lines(files)
             task = display.add_task("rows", total=total, note="")
@@ -80,8 +80,7 @@ def ingest(
             def moved(counts: Ingested) -> None:
                 display.update(task, completed=counts.rows, note=counted(counts.versions, "version"))
 
-            result = ingest_files(
-                application,
+            result = application.ingest_service().files(
                 source,
                 files,
                 rejects_file=rejects,
@@ -94,7 +93,7 @@ def ingest(
         raise typer.Exit(DONE_WITH_REJECTS)
 
 
-def _told_apart(words: list[str], config: Config, folder: Path) -> tuple[str | None, list[Path]]:
+def _source_and_files(words: list[str], config: Config, folder: Path) -> tuple[str | None, list[Path]]:
     """Separate the source from the files."""
     from goldwire.errors import InputError, did_you_mean
 

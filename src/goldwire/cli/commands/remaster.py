@@ -37,7 +37,6 @@ def remaster(
     """
     from goldwire.services.application import Application
     from goldwire.services.mastering_rules import changed_types
-    from goldwire.services.remaster import remaster as master_again
 
     with Application.of(config) as application:
         with progress(quiet=as_json) as display:
@@ -46,8 +45,9 @@ def remaster(
             def moved(done: int, total: int, result: Remastered) -> None:
                 display.update(task, completed=done, total=total, note=counted(result.versions, "version"))
 
-            result = master_again(application, entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
-        left = [] if dry_run else changed_types(application)
+            service = application.remaster_service()
+            result = service.run(entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
+        left = [] if dry_run else changed_types(application.store, application.loaded.config.types)
     show(result, as_json=as_json, render=lambda: _render(result))
     if left:
         note(f"goldwire: {', '.join(left)}: still mastered under other rules; `goldwire remaster` masters all types again")

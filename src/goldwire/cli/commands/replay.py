@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
     from goldwire.relay.replay_plan import Plan
     from goldwire.services.application import Application
+    from goldwire.services.replay import ReplayService
 
 
 class _TargetFirst(TyperGroup):
@@ -79,8 +80,7 @@ def replay_start(
     The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
     from goldwire.services.application import Application
-    from goldwire.services.preflight import check_deliverable
-    from goldwire.services.replay import ReplayRequest, select
+    from goldwire.services.replay import ReplayRequest
 
     if rate is not None and not isfinite(rate):
         raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
@@ -89,11 +89,11 @@ def replay_start(
         entities=tuple(entity or ()), where=where,
     )  # fmt: skip
     with Application.of(config) as application:
-        application.target_config(target)
-        warn_unapplied(application.loaded.file, check_deliverable(application, [target]))
-        selection = select(application, target, asked)
+        warn_unapplied(application.loaded.file, application.relays().check_deliverable([target]))
+        service = application.replay_service(target)
+        selection = service.select(asked)
         if dry_run:
-            _tell_plan(application, target, selection, rate, as_json=as_json)
+            _show_plan(service, target, selection, rate, as_json=as_json)
         else:
             _carry_out(application, target, selection, rate, why, as_json=as_json)
 
@@ -162,14 +162,10 @@ def replay_cancel(
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
 
 
-def _tell_plan(application: Application, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
-    from goldwire.services.replay import plan
-
+def _show_plan(service: ReplayService, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
-        found = plan(
-            application, target, selection, rate, lambda position: display.update(task, completed=position - selection.after)
-        )
+        found = service.plan(selection, rate, lambda position: display.update(task, completed=position - selection.after))
     show({"target": target, "selection": selection, "plan": found}, as_json=as_json, render=lambda: _render_plan(found))
 
 
@@ -190,11 +186,11 @@ def _carry_out(
 ) -> None:
     from goldwire.errors import GoldwireError
     from goldwire.observability.logs import set_up_logs
-    from goldwire.services.replay import ask, runs_elsewhere
+    from goldwire.services.replay import runs_elsewhere
 
     log = application.loaded.config.log
     set_up_logs(log.format, log.level)
-    record = ask(application, target, selection, rate=rate, why=why)
+    record = application.replay_service(target).ask(selection, rate=rate, why=why)
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
 
@@ -219,11 +215,10 @@ def _carry_out(
 
 def _run_relay(application: Application, record: Replay, reported: Callable[[Replay], None]) -> None:
     from goldwire.cli.signals import run_until_signalled
-    from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.replay import carry_out
     from goldwire.services.run import Supervisor
 
-    relays = ConfiguredRelays(application)
+    relays = application.relays()
     relays.keep_settings([record.target])
     supervisor = Supervisor(relays)
     run_until_signalled(supervisor, lambda: carry_out(supervisor, relays, record, reported))

@@ -40,5 +40,5 @@ def _event(target: str, config: Any) -> dict[str, Any]:
     from goldwire.services.contract_documents import preview
 
     with Application.of(config) as application:
-        application.target_config(target)
+        application.targets.config(target)
         return event_schema(preview(application.loaded, target))

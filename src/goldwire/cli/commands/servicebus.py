@@ -144,7 +144,7 @@ def _letters(
 ) -> BrokerDeadLetters:
     from goldwire.errors import ConfigError
 
-    kind = application.target_config(target).kind
+    kind = application.targets.config(target).kind
     if kind != "service_bus":
         raise ConfigError(f"target {target} is of kind {kind}; the broker's dead letters are there for service_bus only")
     from msgspec.structs import replace
@@ -152,7 +152,7 @@ def _letters(
     from goldwire.targets.azure.service_bus.dead_letters import BrokerDeadLetters
     from goldwire.targets.azure.service_bus.target import ServiceBusSettings
 
-    settings = application.settings(target)
+    settings = application.targets.settings(target)
     assert isinstance(settings, ServiceBusSettings), "the kind says so"
     if connection_string is not None:
         resolved = application.loaded.references.resolve(connection_string, "--connection-string")

@@ -34,7 +34,7 @@ def check(
     from goldwire.services.target_check import check_target
 
     with Application.of(config) as application:
-        checked = check_target(application, target)
+        checked = check_target(target, application.targets, application.placements)
 
     def render() -> None:
         table(("what", "state", "finding"), [(one.subject, one.state, one.text) for one in checked.findings])

@@ -8,7 +8,8 @@ from typing import Protocol
 
 import msgspec
 
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.relay.placement.comparison import share_destination
 from goldwire.relay.placement.record import Reservation, kept_settings, reservations
 from goldwire.targets.base import Placement, PlacementTerms
@@ -49,6 +50,10 @@ class ConfiguredTargets(Protocol):
         ...
 
 
+class PlacementStore(Deliveries, Revisions, Protocol):
+    """Which targets have begun, and what is kept of their settings, contracts and placements."""
+
+
 class Placements:
     """What a check of placements compares.
 
@@ -58,7 +63,7 @@ class Placements:
         applying: contracts count as they are configured, not only as they were applied.
     """
 
-    def __init__(self, store: Store, configured: ConfiguredTargets, *, applying: bool = False) -> None:
+    def __init__(self, store: PlacementStore, configured: ConfiguredTargets, *, applying: bool = False) -> None:
         self.store = store
         self.configured = configured
         self._applying = applying

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from goldwire.canonical import canonical
-from goldwire.changelog.ports.store import Store
+from goldwire.changelog.ports.revisions import Revisions
 from goldwire.redaction import shows
 from goldwire.targets.base import Placement
 
@@ -34,12 +34,12 @@ class KeptSettings(NamedTuple):
     document: bytes
 
 
-def reservations(store: Store, target: str) -> list[Reservation]:
+def reservations(store: Revisions, target: str) -> list[Reservation]:
     """Return what a target has reserved, the oldest first."""
     return [_reservation(since, document) for _, since, document in store.placements(target)]
 
 
-def save_reservation(store: Store, target: str, placement: Placement, types: Collection[str], now: float) -> None:
+def save_reservation(store: Revisions, target: str, placement: Placement, types: Collection[str], now: float) -> None:
     """Record that a target may deliver with this placement from now on; the newest record is not written again.
 
     Args:
@@ -55,12 +55,12 @@ def save_reservation(store: Store, target: str, placement: Placement, types: Col
         store.reserve_placement(target, document, now)
 
 
-def kept_settings(store: Store, target: str) -> list[KeptSettings]:
+def kept_settings(store: Revisions, target: str) -> list[KeptSettings]:
     """Return a target's settings as they were kept, the oldest first."""
     return [KeptSettings(since, document) for _, since, document in store.kept_settings(target)]
 
 
-def save_settings(store: Store, target: str, document: bytes, now: float) -> None:
+def save_settings(store: Revisions, target: str, document: bytes, now: float) -> None:
     """Keep a target's settings as they are written; the newest ones are not written again.
 
     Args:

@@ -114,6 +114,7 @@ def shape(value):
     return type(value), struct.pack(">d", value) if isinstance(value, float) else value
 
 
+@pytest.mark.slow
 @given(values)
 def test_a_value_comes_back_with_its_type(value):
     data = encode(value)
@@ -122,6 +123,7 @@ def test_a_value_comes_back_with_its_type(value):
     assert end == skip(data, 0) == len(data)
 
 
+@pytest.mark.slow
 @given(values, st.data())
 def test_a_value_that_is_cut_off_is_no_value(value, data):
     whole = encode(value)
@@ -151,6 +153,7 @@ def test_a_section_of_the_wrong_type_is_refused(code, value):
         annotated(data, {"x": 1})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Attach, Begin, Disposition, Flow, Open, Transfer, Properties])
 @given(data=st.data())
 def test_a_composite_has_fields_of_its_types_or_is_refused(kind, data):

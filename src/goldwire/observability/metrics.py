@@ -1,4 +1,4 @@
-"""Every metric Goldwire exposes, as one typed list, and the recorder that the relay reports to.
+"""Every metric Goldwire exposes, as one typed list, and the recorder that keeps their values.
 
 Labels are target names and fixed words only: never an entity, a system's answer or a value.
 """

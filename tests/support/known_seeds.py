@@ -1,0 +1,67 @@
+"""Seeds that are known to catch the planted bugs. As a program it looks for new ones where they no longer do.
+
+`.venv/bin/python tests/support/known_seeds.py`
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from goldwire_lab.planted_bugs import PLANTED_BUGS
+
+FILE = Path(__file__).parents[1] / "simulation" / "known_seeds.json"
+SEARCHED = 1_500
+"""How many seeds a search takes before it gives up."""
+
+
+def known_seeds() -> dict[str, int]:
+    """For each bug a seed that catches it, or did."""
+    found: dict[str, int] = json.loads(FILE.read_text(encoding="utf-8"))
+    return found
+
+
+def plant(name: str, start: int, seeds: int = SEARCHED) -> str:
+    """Plant a bug in a process of its own, and return what the simulation says of it."""
+    command = [sys.executable, "-m", "goldwire_lab.planted", name, "--seeds", str(seeds), "--from", str(start)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ran.stdout + ran.stderr
+
+
+def catching_seed(said: str) -> int | None:
+    """Read the seed that caught the bug."""
+    found = re.search(r": caught by seed (\d+):", said)
+    return int(found[1]) if found else None
+
+
+def renewed(name: str, known: int) -> int:
+    """The known seed if it still catches the bug; else the first from there on that does, or else the first of all.
+
+    Raises:
+        LookupError: none does.
+    """
+    for start, seeds in ((known, SEARCHED), (0, known)):
+        seed = catching_seed(plant(name, start, seeds)) if seeds else None
+        if seed is not None:
+            return seed
+    raise LookupError(f"{name}: no seed catches it")
+
+
+def main() -> None:
+    """Write the file anew."""
+    known = known_seeds()
+    names = sorted(PLANTED_BUGS)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = dict(zip(names, pool.map(lambda name: renewed(name, known.get(name, 0)), names), strict=True))
+    FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    changed = [name for name in names if found[name] != known.get(name)]
+    sys.stdout.write(f"{len(changed)} of {len(names)} changed{': ' if changed else ''}{', '.join(changed)}\n")
+
+
+if __name__ == "__main__":
+    main()
