@@ -44,7 +44,7 @@ def write(event: Event, connection: Any) -> None:
 
 
 def ask_for_replay(gap: GapDetected) -> None:
-    """Tell whoever runs Goldwire what to do; a service with access would start the replay itself."""
+    """Tell the operator of Goldwire what to do; a service with access would start the replay itself."""
     LOG.error("%s", gap)
     LOG.error("run: goldwire replay TARGET --entity %s", gap.entity_id)
 

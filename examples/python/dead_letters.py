@@ -41,7 +41,7 @@ with Goldwire.open(configuration(targets={"shop": shop}, log={"level": "error"})
         print(f"position {letter.seq}, version {letter.version}: {letter.reason}")
 
     Picky.mended = True
-    print(f"{goldwire.redrive('shop')} due again")
+    print(f"{goldwire.redrive('shop').redrive} due again")
     [run] = goldwire.run()
     print(f"{run.counts.delivered} delivered, {run.counts.dead} dead")
 

@@ -1,11 +1,13 @@
 """The Python API: one configuration, opened, with what the command line does as methods that return structs.
 
-The same services stand under both. Errors are those of `goldwire.errors`.
+The same services stand under both. Errors are those of `goldwire.errors`: a value of a wrong type, or one out of range, is an
+`InputError` that names the parameter, and so is a call after `close`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,11 +17,23 @@ import structlog
 from goldwire.changelog.replays import Replay, Tally
 from goldwire.config.reader import load, load_document
 from goldwire.errors import InputError, NotFoundError, did_you_mean
-from goldwire.event.chain import ChainFinding, Verified
+from goldwire.event.chain import ChainFinding
 from goldwire.observability.logs import set_up_logs
+from goldwire.python_arguments import callback, flag, number, numbers, path, paths, replay_request, text, texts
+from goldwire.python_arguments import rows as checked_rows
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult
-from goldwire.services.dead_letters import DeadLetter, dead_letters, discard, named_letters, redrive
+from goldwire.services.dead_letters import (
+    DeadLetter,
+    DeadLetterDetail,
+    DiscardResult,
+    RedriveResult,
+    dead_letter_detail,
+    dead_letters,
+    discard,
+    named_letters,
+    redrive,
+)
 from goldwire.services.delivery import TargetRun, deliver, run_targets, target_runs
 from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersion, entity_history
 from goldwire.services.event_loop import run_in_thread
@@ -27,28 +41,32 @@ from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
 from goldwire.services.relays import ConfiguredRelays
 from goldwire.services.replay import ReplayRequest, carry_out, runs_elsewhere
-from goldwire.services.run import RelayEnd, Supervisor
+from goldwire.services.run import Supervisor
 from goldwire.services.status import Status, TargetStatus, status
-from goldwire.services.verify import verify_files
+from goldwire.services.verify import FileFinding, VerifyReport, verify_files
 
 __all__ = [
     "ApplyResult",
     "ChainFinding",
     "DeadLetter",
+    "DeadLetterDetail",
+    "DiscardResult",
     "EntityAtTarget",
     "EntityHistory",
     "EntityVersion",
+    "FileFinding",
     "Goldwire",
     "Ingested",
     "LedgerReport",
     "LedgerTerms",
+    "RedriveResult",
     "Replay",
     "ReplayRequest",
     "Status",
     "Tally",
     "TargetRun",
     "TargetStatus",
-    "Verified",
+    "VerifyReport",
 ]  # fmt: skip
 
 Files = str | Path | Sequence[str | Path]
@@ -57,7 +75,8 @@ Files = str | Path | Sequence[str | Path]
 class Goldwire:
     """All that one configuration describes; a context manager that closes the store.
 
-    Not for several threads at once: an object belongs to the thread that uses it.
+    One thread uses an object at a time. While `run_async` delivers, every other method may be called: relays use a store object
+    of their own.
 
     Args:
         configuration: the path of a `goldwire.yaml`, or what one holds as a dict.
@@ -65,14 +84,17 @@ class Goldwire:
 
     Raises:
         ConfigError: the configuration is wrong; the text has a line for each problem.
+        InputError: an argument is of a wrong type; so in all methods. After `close` all that need the store raise it.
     """
 
     def __init__(self, configuration: str | Path | Mapping[str, Any], *, folder: str | Path | None = None) -> None:
+        start = Path.cwd() if folder is None else path("folder", folder)
         if isinstance(configuration, Mapping):
-            loaded = load_document(configuration, Path(folder) if folder is not None else Path.cwd())
+            loaded = load_document(configuration, start)
         else:
-            loaded = load(Path(configuration))
+            loaded = load(path("configuration", configuration))
         self._application = Application(loaded)
+        self._closed = False
         if not structlog.is_configured():  # else the program has said where log lines go
             set_up_logs(loaded.config.log.format, loaded.config.log.level)
 
@@ -82,13 +104,15 @@ class Goldwire:
         return cls(configuration, folder=folder)
 
     def __enter__(self) -> Self:
+        _ = self._opened
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._closed = True
         self._application.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Close the store."""
+        """Close the store; a run under way goes on to its end. A second call does nothing."""
         self.__exit__(None, None, None)
 
     @property
@@ -105,7 +129,8 @@ class Goldwire:
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        return self._application.apply_service().run(check=check)
+        flag("check", check)
+        return self._opened.apply_service().run(check=check)
 
     def ingest(
         self,
@@ -132,11 +157,15 @@ class Goldwire:
             InputError: a file is unusable, or none is named.
             StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the call takes the rest.
         """
+        _correlation_id(correlation_id)
+        rejects_file = path("rejects", rejects) if rejects is not None else None
+        number("batch_size", batch_size)
+        callback("progress", progress)
         found = self._files(source, files)
-        return self._application.ingest_service().files(
+        return self._opened.ingest_service().files(
             source,
             found,
-            rejects_file=Path(rejects) if rejects is not None else None,
+            rejects_file=rejects_file,
             batch_size=batch_size,
             correlation_id=correlation_id,
             progress=progress,
@@ -150,9 +179,11 @@ class Goldwire:
             correlation_id: travels with every change; a new one unless given.
 
         Raises:
+            InputError: a row cannot be written as JSON; nothing was committed.
             StoreBusyError, StoreFullError: nothing was committed.
         """
-        return self._application.ingest_service().rows(rows, correlation_id=correlation_id)
+        taken = checked_rows("rows", rows)
+        return self._opened.ingest_service().rows(taken, correlation_id=_correlation_id(correlation_id))
 
     def run(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
@@ -171,14 +202,16 @@ class Goldwire:
             NotFoundError: a target is not configured.
             KeyboardInterrupt: Ctrl-C was pressed, and what was in flight is settled.
         """
-        relays, names = self._checked(targets)
-        ends = run_targets(relays, names, until_caught_up=until_caught_up, progress=_position(progress))
-        return self._runs(ends)
+        flag("until_caught_up", until_caught_up)
+        moved = _position(progress)
+        with self._delivering(targets) as (application, relays, names, unapplied):
+            ends = run_targets(relays, names, until_caught_up=until_caught_up, progress=moved)
+            return target_runs(application.store, ends, unapplied)
 
     async def run_async(
         self, *targets: str, until_caught_up: bool = True, progress: Callable[[str, int], None] | None = None
     ) -> list[TargetRun]:
-        """Deliver as `run` does, on the running event loop. To cancel the task ends the relays gracefully.
+        """Deliver as `run` does, on the running event loop. Cancelling the task ends the relays gracefully.
 
         Args:
             targets: their names; none: all.
@@ -189,13 +222,15 @@ class Goldwire:
             ConfigError: a target must not be delivered to as it is configured, or has no applied contract; nothing was sent.
             NotFoundError: a target is not configured.
         """
-        relays, names = self._checked(targets)
-        supervisor = Supervisor(relays, until_caught_up=until_caught_up, progress=_position(progress))
-        return self._runs(await deliver(supervisor, names))
+        flag("until_caught_up", until_caught_up)
+        moved = _position(progress)
+        with self._delivering(targets) as (application, relays, names, unapplied):
+            supervisor = Supervisor(relays, until_caught_up=until_caught_up, progress=moved)
+            return target_runs(application.store, await deliver(supervisor, names), unapplied)
 
     def status(self) -> Status:
         """Return where the log and every target stand."""
-        return status(self._application.loaded, self._application.store)
+        return status(self._opened.loaded, self._opened.store)
 
     def ledger(self, *targets: str, recount: bool = False) -> list[LedgerReport]:
         """Return what became of every committed change, for each target.
@@ -208,7 +243,7 @@ class Goldwire:
             NotFoundError: a target has not begun.
             StoreCorruptError: the rows contradict one another.
         """
-        return ledger_reports(self._application.store, targets, recount=recount)
+        return ledger_reports(self._opened.store, texts("targets", targets), recount=flag("recount", recount))
 
     def entity(self, name: str) -> EntityHistory:
         """Return a golden record, unmasked, with its versions and what each target was last sent of it.
@@ -219,32 +254,48 @@ class Goldwire:
         Raises:
             NotFoundError: there is none.
         """
-        return entity_history(self._application.store, name)
+        return entity_history(self._opened.store, text("name", name))
 
     def dead_letters(self, target: str | None = None, *, limit: int = 1_000) -> list[DeadLetter]:
         """Return deliveries that were given up, oldest first.
 
+        Args:
+            target: only of this one.
+            limit: the most that are returned.
+
         Raises:
             NotFoundError: the target has not begun.
         """
-        return dead_letters(self._application.store, target, limit)
+        of = None if target is None else text("target", target)
+        return dead_letters(self._opened.store, of, number("limit", limit))
 
-    def redrive(self, target: str, *positions: int) -> int:
+    def dead_letter(self, target: str, position: int) -> DeadLetterDetail:
+        """Return one delivery that was given up, the change in it, and what waits behind it.
+
+        Args:
+            target: whose it is.
+            position: its `seq`.
+
+        Raises:
+            NotFoundError: the target has not begun, or has no dead letter at this position.
+        """
+        return dead_letter_detail(self._opened.store, text("target", target), number("position", position))
+
+    def redrive(self, target: str, *positions: int) -> RedriveResult:
         """Make dead letters due for delivery again; the next run delivers them, and what is parked behind them.
 
         Args:
             target: whose they are.
             positions: `seq` of each; none: all.
 
-        Returns:
-            how many.
-
         Raises:
             NotFoundError: the target has not begun, or has no dead letter at a position.
         """
-        return redrive(self._application.store, self._application.clock, target, positions or None)
+        application = self._opened
+        chosen = numbers("positions", positions)
+        return redrive(application.store, application.clock, text("target", target), chosen or None)
 
-    def discard(self, target: str, *positions: int) -> int:
+    def discard(self, target: str, *positions: int) -> DiscardResult:
         """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
 
         One that is `ambiguous` may have arrived; to discard it breaks the chain of its entity if it did.
@@ -253,18 +304,17 @@ class Goldwire:
             target: whose they are.
             positions: `seq` of each; at least one.
 
-        Returns:
-            how many.
-
         Raises:
             InputError: no position is given.
             NotFoundError: the target has not begun, or has no dead letter at a position.
         """
-        if not positions:
+        application = self._opened
+        text("target", target)
+        chosen = numbers("positions", positions)
+        if not chosen:
             raise InputError(f"name the positions of the dead letters of {target} to discard; `dead_letters` returns them")
-        store = self._application.store
-        letters = [one for one in named_letters(store, target, positions) if one.state == "dead"]
-        return discard(store, self._application.clock, target, letters)
+        letters = [one for one in named_letters(application.store, target, chosen) if one.state == "dead"]
+        return discard(application.store, application.clock, target, letters)
 
     def replay(self, target: str, request: ReplayRequest | None = None, *, rate: float | None = None, why: str = "") -> Replay:
         """Repeat what a target was sent, byte for byte and in order. Works in a notebook too.
@@ -281,19 +331,22 @@ class Goldwire:
             InputError: the request contradicts itself, or selects nothing.
             TargetStoppedError, ConfigError: the target cannot be delivered to.
         """
-        store = self._application.store
-        relays, _ = self._checked([target])
-        service = self._application.replay_service(target)
-        record = service.ask(service.select(request or ReplayRequest()), rate=rate, why=why)
-        if not runs_elsewhere(store, target):
-            supervisor = Supervisor(relays)
-            run_in_thread(
-                lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
-            )  # fmt: skip
-        return next(one for one in store.replays(target) if one.id == record.id)
+        asked = replay_request("request", request)
+        text("why", why, empty=True)
+        with self._delivering([target]) as (application, relays, _, _):
+            service = application.replay_service(target)
+            record = service.ask(service.select(asked), rate=rate, why=why)
+            if not runs_elsewhere(application.store, target):
+                supervisor = Supervisor(relays)
+                run_in_thread(
+                    lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
+                )  # fmt: skip
+            return next(one for one in application.store.replays(target) if one.id == record.id)
 
     @staticmethod
-    def verify(files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None) -> Verified:
+    def verify(
+        files: Files, *, partial: bool = False, found: Callable[[Path, ChainFinding], None] | None = None
+    ) -> VerifyReport:
         """Check every event's hash, and that each follows on the one before it of its entity. Needs nothing but the files.
 
         Args:
@@ -304,33 +357,45 @@ class Goldwire:
         Raises:
             InputError: a file cannot be read.
         """
-        return verify_files(_paths(files), from_the_start=not partial, found=found or (lambda _file, _finding: None))
+        return verify_files(paths("files", files), from_the_start=not flag("partial", partial), found=callback("found", found))
 
-    def _checked(self, targets: Sequence[str]) -> tuple[ConfiguredRelays, list[str]]:
-        relays = self._application.relays()
-        names = list(dict.fromkeys(targets or relays.names))
-        relays.check(names)
-        return relays, names
+    @property
+    def _opened(self) -> Application:
+        if self._closed:
+            raise InputError("this Goldwire is closed; open the configuration again with `Goldwire.open`")
+        return self._application
 
-    def _runs(self, ends: Sequence[RelayEnd]) -> list[TargetRun]:
-        return target_runs(self._application.store, ends)
+    @contextmanager
+    def _delivering(self, targets: Sequence[str]) -> Iterator[tuple[Application, ConfiguredRelays, list[str], list[str]]]:
+        """Check targets, and give relays a store object of their own, so that this one stays free meanwhile.
+
+        Yields:
+            the application with that store, its relays, the names of the targets, and those of them whose configured contract
+            is not applied.
+        """
+        asked = texts("targets", targets)
+        with self._opened.with_store_of_its_own() as application:
+            relays = application.relays()
+            names = list(dict.fromkeys(asked or relays.names))
+            yield application, relays, names, relays.check(names)
 
     def _files(self, source: str | None, files: Files | None) -> list[Path]:
-        loaded = self._application.loaded
+        loaded = self._opened.loaded
         sources = loaded.config.sources
-        if source is not None and source not in sources:
+        if source is not None and text("source", source) not in sources:
             raise NotFoundError(f"{loaded.file} has no source {source}{did_you_mean(source, sources)}")
         if files is not None:
-            return _paths(files)
-        path = sources[source].path if source is not None else None
-        if path is None:
+            return paths("files", files)
+        configured = sources[source].path if source is not None else None
+        if configured is None:
             raise InputError("name the files to ingest, or give the source a `path`")
-        return [loaded.path(path)]
+        return [loaded.path(configured)]
 
 
-def _paths(files: Files) -> list[Path]:
-    return [Path(files)] if isinstance(files, str | Path) else [Path(file) for file in files]
+def _correlation_id(given: str | None) -> str | None:
+    return None if given is None else text("correlation_id", given, empty=True)
 
 
 def _position(progress: Callable[[str, int], None] | None) -> Callable[[str, Any], None] | None:
+    callback("progress", progress)
     return None if progress is None else lambda name, cursor: progress(name, cursor.position)

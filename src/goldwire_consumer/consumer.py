@@ -20,7 +20,7 @@ from goldwire_consumer.guard import APPLIED, Outcome
 from goldwire_consumer.message import Message, read
 from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
-from goldwire_consumer.verdict import Held, Verdict, judge, taken
+from goldwire_consumer.verdict import Held, Verdict, decide, taken
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Consumer(Generic[T]):
 
     def _simply(self, transaction: Transaction[T], message: Message, event: Event) -> Result:
         held = transaction.held(event.entity_id)
-        verdict = judge(event, held)
+        verdict = decide(event, held)
         if verdict in {Verdict.GAP, Verdict.WAIT} or (held is not None and held.parked):
             raise _OddError(0)  # also what is ignored: perhaps a crash came between it and what waited for it
         return Result(message, self._take(transaction, event, held, verdict), event, None)
@@ -228,7 +228,7 @@ class Consumer(Generic[T]):
         event = read(message)
         with self._store.transaction() as transaction:
             held = transaction.held(event.entity_id)
-            verdict = judge(event, held)
+            verdict = decide(event, held)
             if verdict in {Verdict.GAP, Verdict.WAIT}:
                 letter = self._aside.park(transaction, message, event, held, again)
                 result = Result(message, Outcome.PARKED, event, letter)

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Protocol
 
 from goldwire_consumer.event import Event
-from goldwire_consumer.verdict import Held, Verdict, gap, judge, taken
+from goldwire_consumer.verdict import Held, Verdict, decide, gap, taken
 
 
 class Outcome(Enum):
@@ -64,7 +64,7 @@ def apply(guard: Guard, event: Event, handle: Callable[[Event], None]) -> Outcom
         StoppedError: there is no transaction, so that nothing binds the guard to what `handle` writes.
     """
     held = guard.held(event.entity_id)
-    verdict = judge(event, held)
+    verdict = decide(event, held)
     if verdict is Verdict.IGNORE:
         return Outcome.IGNORED
     if verdict in {Verdict.GAP, Verdict.WAIT}:

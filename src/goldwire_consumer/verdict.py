@@ -47,7 +47,7 @@ class Verdict(Enum):
     """The gap before it is known already."""
 
 
-def judge(event: Event, held: Held | None) -> Verdict:
+def decide(event: Event, held: Held | None) -> Verdict:
     """Decide about one event.
 
     Args:

@@ -56,7 +56,7 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         'if waiting and waiting[0].state != "dead":',
         'if waiting and waiting[0].state == "":',
     ),
-    "dead-letter-parks-nobody": (
+    "dead-letter-parks-nothing": (
         "goldwire.relay.lanes",
         'if judged.state == "dead":',
         'if judged.state == "":',

@@ -195,8 +195,11 @@ def test_the_way_back_to_a_hub_does_not_lead_to_another_endpoint_of_it(brokers: 
 def test_a_hub_is_the_same_whichever_variable_leads_to_it(brokers: Any) -> None:
     brokers.run("run", "--until-caught-up", "-t", "hub")
     told = 'hub: golden, connection_string: "${env:AZURE}"'
-    for place in ("hub: golden, namespace: mdm, key: [entityType, entityId]", 'hub: second, connection_string: "${env:AZURE}"'):
-        brokers.edit(told, told := place)
+    for settings in (
+        "hub: golden, namespace: mdm, key: [entityType, entityId]",
+        'hub: second, connection_string: "${env:AZURE}"',
+    ):
+        brokers.edit(told, told := settings)
         brokers.run("apply")  # another namespace, another hub
     brokers.environment["AGAIN"] = brokers.environment["AZURE"]
     brokers.edit(told, 'hub: golden, connection_string: "${env:AGAIN}", key: [entityType, entityId]')

@@ -234,11 +234,11 @@ def test_targets_and_dead_letters_that_are_not_there_are_named(started: Any) -> 
     assert started.run("dead", "redrive", "events", code=2).stderr
 
 
-@pytest.mark.parametrize(("place", "said"), [("none/rejects.jsonl", "no folder"), ("data", "is a folder")])
+@pytest.mark.parametrize(("given", "said"), [("none/rejects.jsonl", "no folder"), ("data", "is a folder")])
 def test_a_rejects_file_that_cannot_be_written_is_told_before_the_first_row_is_taken(
-    started: Any, place: str, said: str
+    started: Any, given: str, said: str
 ) -> None:
-    assert said in started.fails("ingest", "crm", "data/crm.csv", "--rejects", place, code=3)
+    assert said in started.fails("ingest", "crm", "data/crm.csv", "--rejects", given, code=3)
     assert started.json("status")["position"] == 0
 
 

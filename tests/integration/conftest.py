@@ -29,31 +29,31 @@ class Installer:
 
     def from_pypi(self, requirement: str) -> Path:
         """Return the folder `site-packages` of a virtual environment that has the package and what it needs."""
-        with self._place(requirement) as place:
-            if not (place / "done").exists():
-                _run([sys.executable, "-m", "venv", str(place)], f"a virtual environment for {requirement}")
-                _run([str(place / "bin" / "python"), "-m", "pip", "install", "-q", requirement], requirement)
-                (place / "done").touch()
-        return next(place.glob("lib/python*/site-packages"))
+        with self._prefix(requirement) as prefix:
+            if not (prefix / "done").exists():
+                _run([sys.executable, "-m", "venv", str(prefix)], f"a virtual environment for {requirement}")
+                _run([str(prefix / "bin" / "python"), "-m", "pip", "install", "-q", requirement], requirement)
+                (prefix / "done").touch()
+        return next(prefix.glob("lib/python*/site-packages"))
 
     def from_npm(self, requirement: str) -> Path:
         """Return the folder of the commands that the package brings."""
         npm = shutil.which("npm")
         if npm is None:
             pytest.skip(f"{requirement} is installed by npm, and there is no npm here")
-        with self._place(requirement) as place:
-            if not (place / "done").exists():
-                _run([npm, "install", "--prefix", str(place), "--no-audit", "--no-fund", requirement], requirement)
-                (place / "done").touch()
-        return place / "node_modules" / ".bin"
+        with self._prefix(requirement) as prefix:
+            if not (prefix / "done").exists():
+                _run([npm, "install", "--prefix", str(prefix), "--no-audit", "--no-fund", requirement], requirement)
+                (prefix / "done").touch()
+        return prefix / "node_modules" / ".bin"
 
     @contextmanager
-    def _place(self, requirement: str) -> Iterator[Path]:
-        place = self.folder / requirement
-        place.mkdir(parents=True, exist_ok=True)
+    def _prefix(self, requirement: str) -> Iterator[Path]:
+        prefix = self.folder / requirement
+        prefix.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{requirement}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            yield place
+            yield prefix
 
 
 def _run(words: list[str], what: str) -> None:

@@ -69,9 +69,9 @@ async def take_all(emulator: Emulator, sessions: int, *, topic: bool = False) ->
 
 def bus_target(emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> ServiceBusTarget:
     """Return a target, of the queue with sessions if nothing else is said, not yet open."""
-    place = {} if "topic" in settings else {"queue": SESSIONS}
+    destination = {} if "topic" in settings else {"queue": SESSIONS}
     more = {"connect_timeout_seconds": 20.0, "timeout_seconds": 20.0}
     text = emulator.connection_string(policy=policy)
     return ServiceBusTarget(
-        "bus", ServiceBusSettings(**{**place, **more, "connection_string": text, **settings}), SystemClock()
+        "bus", ServiceBusSettings(**{**destination, **more, "connection_string": text, **settings}), SystemClock()
     )

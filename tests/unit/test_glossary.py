@@ -36,12 +36,13 @@ ORDINARY = {
         wanted warehouse write writer writing
     """,
     "programming and Python": """
-        aio api async bench binary changes checksums cli client clients clock codes collection conditional config corrupt
-        crash cross csv deadlock distributions documentation env error errors evaluation events exit extras fallback file
-        function functions garbage generator hash header headers http id index init input integrity invariants json jsonl
-        keys lexer literal lock locks logic logs loop map mutation node nodes options output parquet parser partitions
-        patterns problem problems python queries reader ref resolver runtime schema select signals simulation sql statements
-        syntax testing thread threads token transaction type typed unary versions virtual yaml
+        aio api arguments async bench binary changes checksums cli client clients clock codes collection conditional
+        config corrupt crash cross csv deadlock distributions documentation env error errors evaluation events exit
+        extras fallback file function functions garbage generator hash header headers http id index init input integrity
+        invariants json jsonl keys lexer literal lock locks logic logs loop map mutation node nodes options output
+        parquet parser partitions patterns problem problems python queries reader ref resolver runtime schema select
+        signals simulation sql statements syntax testing thread threads token transaction type typed unary versions
+        virtual yaml
     """,
     "brokers and databases": """
         broker bus consumer database hub hubs message namespace topic

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -68,11 +70,6 @@ def test_names_say_what_a_thing_is(path: Path) -> None:
     assert not {name.lower() for name in names} & FORBIDDEN_NAMES
 
 
-def test_no_file_of_the_tests_is_longer_than_a_file_of_the_source_may_be() -> None:
-    lengths = {short(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
-    assert {path: length for path, length in lengths.items() if length > LIMIT_LINES} == {}
-
-
 def imported(path: Path) -> set[str]:
     """Every name that a file imports, whole: `goldwire.errors.InputError`, also where only a type checker imports it."""
     found = set()
@@ -105,6 +102,11 @@ def test_the_relay_reports_to_a_port_and_knows_no_metric_and_no_logger() -> None
     tools = {"prometheus_client", "structlog", "logging"}
     assert [short(path) for path in (ROOMS / "relay").rglob("*.py") if imported(path) & tools] == []
     assert imported(ROOMS / "observability" / "reports.py") >= {"structlog", "logging"}
+
+
+def test_no_file_of_the_tests_is_longer_than_a_file_of_the_source_may_be() -> None:
+    lengths = {short(path): len(path.read_text(encoding="utf-8").splitlines()) for path in TESTS}
+    assert {path: length for path, length in lengths.items() if length > LIMIT_LINES} == {}
 
 
 def test_a_test_file_is_no_package() -> None:
@@ -210,3 +212,32 @@ def test_no_module_is_named_by_a_gerund() -> None:
     names = {part for path in SOURCES for part in path.relative_to(ROOT / "src").with_suffix("").parts}
     assert {name for name in names if name.endswith("ing")} - NOUNS_IN_ING.keys() == set()
     assert NOUNS_IN_ING.keys() <= names, "what is no longer there needs no reason"
+
+
+BANNED_WORDS = re.compile(r"\b_?(told|whoever|nobody|strangers?)\b", re.IGNORECASE)
+"""Plain English says `reported`, `the caller`, `none` or `nothing`, `another`."""
+BANNED_NAMES = re.compile(r"(?:^|_)(places?|judge|told|nobody|strangers?)(?:_|$)", re.IGNORECASE)
+"""`place` had six meanings: destination, location, index, ordinal, position, to resolve. Use the one that is meant."""
+
+
+def banned_words(text: str) -> set[str]:
+    """The words that plain English does not need; a name counts like a word, prose of several words does not hide one."""
+    names = {token.string for token in tokenize.generate_tokens(io.StringIO(text).readline) if token.type == tokenize.NAME}
+    return {found.group() for found in BANNED_WORDS.finditer(text)} | {name for name in names if BANNED_NAMES.search(name)}
+
+
+@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "examples").rglob("*.py"))], ids=short)
+def test_words_that_were_given_up_do_not_come_back(path: Path) -> None:
+    assert banned_words(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("path", TESTS, ids=short)
+def test_a_test_names_nothing_a_place(path: Path) -> None:
+    with path.open("rb") as opened:
+        names = {token.string for token in tokenize.tokenize(opened.readline) if token.type == tokenize.NAME}
+    assert names.isdisjoint({"place", "places", "_place", "_places"})
+
+
+def test_a_word_that_was_given_up_is_found_and_a_word_that_holds_it_is_not() -> None:
+    text = "_place = placed_by = replace_keys = placement = 1  # Whoever is told judges.\ndef judge(): 'Nobody.'\n"
+    assert banned_words(text) == {"_place", "Whoever", "told", "judge", "Nobody"}

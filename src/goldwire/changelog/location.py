@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 
 class StoreLocation(NamedTuple):
-    """The place of one store."""
+    """The location of one store."""
 
     path: Path
 

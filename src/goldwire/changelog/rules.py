@@ -48,17 +48,17 @@ def check_settlement(cursor: Cursor, settlement: Settlement) -> None:
 
 
 def ordered(lane: list[OpenDelivery], now: float) -> list[OpenDelivery]:
-    """Return the deliveries of a lane whose state no longer fits their place in it, with the one that does.
+    """Return the deliveries of a lane whose state no longer fits where they stand in it, with the one that does.
 
     Only the first may retry; what is behind it is pending, and parked when a dead one is in between.
     """
     changed: list[OpenDelivery] = []
     parked = False
-    for place, row in enumerate(lane):
+    for index, row in enumerate(lane):
         if row.state == "dead":
             parked = True
             continue
-        state: OpenState = "parked" if parked else "pending" if place > 0 else "retrying"
+        state: OpenState = "parked" if parked else "pending" if index > 0 else "retrying"
         if row.state != state:
             changed.append(row._replace(state=state, due_at=now if state == "retrying" else row.due_at))
     return changed

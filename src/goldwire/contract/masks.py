@@ -27,7 +27,7 @@ KEY_BYTES_MIN = 32
 
 REDACTED = b'"REDACTED"'
 HIDDEN = b'"***"'
-"""What `partial` shows of a value of which it shows nothing."""
+"""The result of `partial` for a value of which it shows no part."""
 
 _NULL = b"null"
 _BLOCK_BYTES = 64
@@ -41,7 +41,7 @@ MaskFunction = Callable[[bytes], bytes]
 
 
 class LostKey(NamedTuple):
-    """Stands for the key that a contract was applied with, where that is not at hand: to mask a value with it is an error."""
+    """Stands for the key that a contract was applied with, where that key is missing; masking a value with it is an error."""
 
     reason: str
     """Which key it is, and how to mend it."""

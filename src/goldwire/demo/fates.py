@@ -74,24 +74,24 @@ def fates(application: Application, folder: DemoFolder, decisions: Iterable[Stew
     for one in decisions:
         after = application.store.find_entity(one.system, one.id) or one.before
         entity_id = after if one.decision == "unmerge" else one.before
-        told = (_told(in_log, entity_id), _told(at_partner, entity_id), _row(rows, entity_id, settings))
+        outcomes = (_newest_of(in_log, entity_id), _newest_of(at_partner, entity_id), _row(rows, entity_id, settings))
         mirror = None if in_mirror is None else in_mirror.get(entity_id, _NEVER)
         wanted = _WANTED[one.decision]
         # What was provisional reached the event log alone, so the others need no event of its end.
-        as_decided = told[0].startswith(wanted[0]) and all(
-            here == _NEVER or here.startswith(want) for here, want in zip((*told, mirror or _NEVER), wanted, strict=True)
+        as_decided = outcomes[0].startswith(wanted[0]) and all(
+            here == _NEVER or here.startswith(want) for here, want in zip((*outcomes, mirror or _NEVER), wanted, strict=True)
         )
         if entity_id not in found:
             found[entity_id] = DecisionOutcome(
-                one.decision, f"{one.system}/{one.id}", entity_id, *told, mirror, as_decided=as_decided
+                one.decision, f"{one.system}/{one.id}", entity_id, *outcomes, mirror, as_decided=as_decided
             )
     return list(found.values())
 
 
-def tombstone(folder: DemoFolder, told: Iterable[DecisionOutcome]) -> dict[str, Any]:
+def tombstone(folder: DemoFolder, outcomes: Iterable[DecisionOutcome]) -> dict[str, Any]:
     """Return the last event in the event log of the first record that was merged away."""
     newest = _last(folder.eventlog.read_bytes().splitlines())
-    return next(newest[fate.entity_id] for fate in told if fate.decision == "merge")
+    return next(newest[fate.entity_id] for fate in outcomes if fate.decision == "merge")
 
 
 def _last(lines: Iterable[bytes]) -> dict[str, dict[str, Any]]:
@@ -103,7 +103,7 @@ def _last(lines: Iterable[bytes]) -> dict[str, dict[str, Any]]:
     return newest
 
 
-def _told(newest: Mapping[str, dict[str, Any]], entity_id: str) -> str:
+def _newest_of(newest: Mapping[str, dict[str, Any]], entity_id: str) -> str:
     event = newest.get(entity_id)
     if event is None:
         return _NEVER

@@ -88,7 +88,7 @@ class Teller:
         self._say("eventlog takes every version of every record; partner the newest golden ones, masked and signed;")
         self._say(f"warehouse the newest golden ones that are approved{';' if with_backplane else '.'}")
         if with_backplane:
-            self._say("backplane the same, masked, and only what changed, for whoever subscribes.")
+            self._say("backplane the same, masked, and only what changed, for every subscriber.")
 
     def shown(self, sample: dict[str, Any], clear: dict[str, Any]) -> None:
         """The sample event, beside the golden record."""

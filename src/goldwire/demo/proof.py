@@ -49,7 +49,7 @@ def verify_chains(application: Application, folder: DemoFolder) -> list[Chain]:
 
 
 def _chain(application: Application, target: str, file: Path) -> Chain:
-    found = verify_files([file], found=lambda *_: None)
+    found = verify_files([file])
     settled = {one.entity_id: f"sha256:{one.hash.hex()}" for one in application.store.all_controls(target)}
     ends: dict[str, _End] = {}
     for line in file.read_bytes().splitlines():

@@ -66,7 +66,7 @@ def read_to_the_end(application: Application, folder: DemoFolder) -> int:
     """
     process = _start(application, folder, "--until-end")
     try:
-        told, _ = process.communicate(timeout=_PATIENCE_SECONDS)
+        printed, _ = process.communicate(timeout=_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired as error:
         raise GoldwireError(
             f"the subscriber was not at the end in {_PATIENCE_SECONDS:.0f} s; see {folder.subscriber_log}"
@@ -76,7 +76,7 @@ def read_to_the_end(application: Application, folder: DemoFolder) -> int:
         process.communicate()
     if process.returncode:
         raise GoldwireError(f"the subscriber ended with {process.returncode}; see {folder.subscriber_log}")
-    return msgspec.json.decode(told, type=_Done).applied
+    return msgspec.json.decode(printed, type=_Done).applied
 
 
 def applied(folder: DemoFolder) -> int:

@@ -50,7 +50,7 @@ class _Location(NamedTuple):
     line: int
 
     def seen_from(self, here: _Location) -> str:
-        """Return the line, and the file where it is another one."""
+        """Return the line, and the file if it is another one."""
         return f"line {self.line}" if self.file == here.file else f"line {self.line} of {self.file}"
 
 
@@ -65,7 +65,7 @@ class _Chain:
         self.location = _Location("", 0)
         self.seen: set[int] = set()
         self.awaited: dict[str, _Location] = {}
-        """By hash, where the event stands that named it as its predecessor before it was seen."""
+        """By the hash of a predecessor that was not seen yet, the location of the event that names it."""
 
 
 class Verifier:

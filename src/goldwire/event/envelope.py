@@ -1,4 +1,4 @@
-"""The event as a reader takes it apart: a checked struct of everything but what a contract shapes."""
+"""The event as a reader sees it: a checked struct of all members except those that a contract shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Hash = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 
 
 class _Content(Struct, frozen=True):
-    """What holds content of a record, and shows none of it."""
+    """A struct that holds content of a record and does not show it."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(…)"
@@ -52,7 +52,7 @@ class EventExternalId(_Content, frozen=True):
 
 
 class Header(Struct, frozen=True):
-    """Of an event only what order and chain need: cheap to decode."""
+    """The members of an event that order and chain need; cheap to decode."""
 
     entityId: str  # noqa: N815 - the wire's names, here and below
     version: Annotated[int, Meta(ge=1)]
@@ -81,4 +81,4 @@ read_event = msgspec.json.Decoder(Event).decode
 """Bytes to `Event`; raises msgspec.DecodeError (or its ValidationError)."""
 
 members = msgspec.json.Decoder(dict[str, Raw]).decode
-"""Bytes to the members of an event as they are written."""
+"""Decodes bytes to the members of an event as they are written."""

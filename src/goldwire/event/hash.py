@@ -1,6 +1,6 @@
 """Checks that one event is what its hash says: the definition in wire.md, computed the slow and independent way.
 
-Nothing of how an event is sealed is used here: the text is parsed, brought into RFC 8785 form without `hash`, and hashed.
+It shares no code with sealing: it parses the text, writes it in RFC 8785 form without `hash`, and hashes that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from goldwire.canonical import MAX_INTEGER, NotPlainError, canonical
 from goldwire.event.envelope import Header, read_header
 
 _EXACT_DIGITS = 18
-"""An integer of fewer digits is worth looking at as an integer."""
+"""An integer of fewer digits is read as an integer."""
 
 
 _ABOVE = -8
@@ -28,7 +28,7 @@ _QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
 
 
 class UnreadableError(ValueError):
-    """A text is no event; it says why, without any value."""
+    """A text is no event; the error says why and shows no value."""
 
 
 def read(text: bytes) -> tuple[Header, bool]:

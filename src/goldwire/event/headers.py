@@ -1,4 +1,4 @@
-"""What travels beside an event: the headers of wire.md, made from the event alone, so that a resend carries the same."""
+"""The headers that travel beside an event, see wire.md. They are made from the event alone, so a resend carries the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal
 from goldwire.event.sealed import SealedEvent
 
 ID_CHARACTERS_MAX = 128
-"""The most that Service Bus takes as a message id or a session id, and Event Hubs as a partition key."""
+"""The longest message id or session id that Service Bus takes, and the longest partition key of Event Hubs."""
 
 KeyPart = Literal["entityId", "entityType"]
 
@@ -63,7 +63,7 @@ def traceparent(event: SealedEvent, id_: str | None = None) -> str:
 
 @lru_cache(1_024)
 def _trace_of(correlation_id: str) -> tuple[str, str]:
-    """Return what stands before and after the span id: one request commits many changes."""
+    """Return the text before and the text after the span id, kept because one request commits many changes."""
     if _TRACEPARENT.fullmatch(correlation_id):
         return correlation_id[:36], correlation_id[-3:]
     return f"00-{sha256(correlation_id.encode()).hexdigest()[:32]}-", "-01"
@@ -72,7 +72,7 @@ def _trace_of(correlation_id: str) -> tuple[str, str]:
 def headers(
     event: SealedEvent, *, replay_id: str | None = None, key_parts: Sequence[KeyPart] = ("entityId",)
 ) -> dict[str, str]:
-    """Return the headers of an event by their name in wire.md; what an event does not have is left out.
+    """Return the headers of an event by their name in wire.md; the result leaves out what an event does not have.
 
     Args:
         event: the event.

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of the events that one contract lets out: what a consumer can generate code from."""
+"""The JSON Schema (2020-12) of the events that one contract lets out: consumers can generate code from it."""
 
 from __future__ import annotations
 

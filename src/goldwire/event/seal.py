@@ -129,9 +129,9 @@ def _unselected(
 def _tombstone(
     contract: CompiledContract, shape: Shape | None, row: LogRow, held: Control | None, presence: Presence
 ) -> SealedEvent | Presence:
-    """A target that was sent the record is informed that it is gone, whatever the selection says of it by now.
+    """Return the deletion for a target that was sent the record, whatever the selection says now.
 
-    A target that takes nothing but deletions has been sent nothing before: it receives those that its selection covers.
+    A target that takes only deletions was sent nothing before: it receives the deletions that its selection covers.
     """
     if not contract.deleted_sent:
         return presence

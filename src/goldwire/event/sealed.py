@@ -37,7 +37,7 @@ class SealedEvent(Struct, gc=False, frozen=True):
         return f"SealedEvent({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
-        """What may be shown: which event it is, and never its body."""
+        """What a log may show: which event it is, never its body."""
         shown = ("event_type", "entity_type", "entity_id", "version")
         return [*((name, getattr(self, name)) for name in shown), ("bytes", len(self.body))]
 
@@ -48,5 +48,5 @@ class SealedEvent(Struct, gc=False, frozen=True):
 
     @property
     def presence(self) -> Literal["in", "gone"]:
-        """What the control row says once this event is settled."""
+        """What the control row holds once this event is settled."""
         return "gone" if self.deleted else "in"

@@ -1,8 +1,8 @@
 """Turns a resolved `where:` expression into the source of a Python function.
 
-The source holds nothing but our own words and numbered constants: no text of the expression and no attribute's name gets into
-it. `&&` and `||` exist in two forms. The quick one is Python's `and` and `or`; where it yields a result, CEL yields the same.
-When it raises, the careful form decides, in which true beside an error is true under `||`, and false is false under `&&`.
+The source holds only our own words and numbered constants: it contains no text of the expression and no name of an attribute.
+`&&` and `||` exist in two forms. The quick one is Python's `and` and `or`; where it has a result, CEL has the same. When it
+raises, the careful form decides: there `||` of true and an error is true, and `&&` of false and an error is false.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Generator:
         return f"arithmetic({operator!r}, {left}, {right})", first if first == second != "json" else "any"
 
     def _check_arithmetic(self, node: Binary, first: str, second: str) -> None:
-        """Refuse at load what would fail for every record: CEL adds integers to integers and doubles to doubles only."""
+        """Refuse an operation that would fail for every record: CEL adds integers to integers and doubles to doubles only."""
         kinds = {first, second}
         if "int" in kinds and kinds & {"json", "double"}:
             raise fault(

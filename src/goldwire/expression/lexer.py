@@ -44,7 +44,7 @@ _UNKNOWN = {
     "&": "CEL's and is `&&`",
     "|": "CEL's or is `||`",
 }
-"""What a character most likely wanted to be that begins no token."""
+"""By a character that begins no token, what its author most likely meant."""
 
 
 def tokens(text: str) -> list[Token]:

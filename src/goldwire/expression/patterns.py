@@ -1,7 +1,8 @@
-"""Which regular expressions of `matches()` run here: those that take time in proportion to the text, whatever it holds.
+"""Decides which regular expressions of `matches()` run here: those that take time in proportion to the length of the text.
 
-Python's engine goes back and tries again, so a hostile value could stop a relay with most patterns. Anchored at the start
-and with one unbounded repeat at most there is nothing to go back to. All others go to the package that compiles to automata.
+Python's engine goes back and tries again, so a hostile value could stop a relay with most patterns. A pattern that is anchored
+at the start and has at most one unbounded repeat leaves it nothing to go back to. All others go to the package that compiles to
+automata.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _COUNTS = re.compile(r"\{([0-9]+)(?:,([0-9]*))?\}")
 
 
 def linear_pattern(pattern: str) -> re.Pattern[str] | None:
-    """Compile a pattern if it is surely harmless, else return None."""
+    """Compile a pattern if it is certainly harmless; otherwise return None."""
     safe = _SAFE.fullmatch(pattern)
     if safe is None:
         return None

@@ -1,7 +1,7 @@
 """A `where:` expression ready to run: true selects the record, anything else does not.
 
-An expression that has no result for a record does not select it, so an error never lets a record out. What the record merely
-lacks is no fault (write `has(a.x)` to ask for it); any other error, such as a text compared with a number, is counted.
+An expression that has no result for a record does not select it, so an error never lets a record out. An attribute that the
+record lacks is no error (`has(a.x)` asks for it); any other error, such as a text compared with a number, is counted.
 """
 
 from __future__ import annotations

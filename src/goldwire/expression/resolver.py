@@ -36,7 +36,7 @@ _FULL = frozenset((
     "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "has", "int",
     "matches", "size", "startsWith", "string", "timestamp", "type", "uint",
 ))  # fmt: skip
-"""The functions of the language definition; the full package would meet an unknown one only when it runs."""
+"""The functions of the language definition; the full package finds an unknown one only when it runs."""
 _MACROS = ("all", "exists", "exists_one", "filter", "map")
 _ROOTS = ("a", "attributes", "changed", "entity", "record")
 
@@ -64,7 +64,7 @@ class Resolver:
         """Return the tree with attributes and known names instead of paths.
 
         Raises:
-            ContractError: a name means nothing here.
+            ContractError: a name is unknown here.
         """
         return _RESOLVERS[type(node)](self, node)
 

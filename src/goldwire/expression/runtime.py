@@ -1,6 +1,6 @@
 """What a compiled `where:` expression calls: CEL's rules for comparing and computing, on plain Python values.
 
-Numbers of a record are doubles, as CEL has it for JSON. A fault never holds a value of the record.
+Numbers of a record are doubles, as CEL reads JSON. An error never holds a value of the record.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ def _doubles(decoded: Any) -> Any:
 
 
 def no_overload(operation: str, *operands: Any) -> Never:
-    """Raise that an operation does not take operands of these kinds."""
+    """Raise the error that an operation does not take operands of these kinds."""
     kinds = " and ".join(_NAMES.get(type(operand), "value") for operand in operands)
     raise EvaluationError(f"`{operation}` does not take {kinds}")
 
 
 def absent() -> Never:
-    """Raise that this entity type has no such attribute."""
+    """Raise the error that this entity type has no such attribute."""
     raise MissingError("an attribute that the entity type does not have")
 
 

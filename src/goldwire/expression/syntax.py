@@ -117,7 +117,7 @@ class Known(Node, frozen=True):
 
 
 def fault(text: str, at: int, what: str) -> ContractError:
-    """Return the error that names the location in an expression, with what stands there."""
+    """Return the error that names a location in an expression and what stands there."""
     here = text[at : at + 20]
     location = f"at character {at + 1}, {here!r}" if here else "at its end"
     return ContractError(f"`where` {location}: {what}")

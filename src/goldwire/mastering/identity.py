@@ -18,7 +18,7 @@ from goldwire.mastering.workspace import KeyOwner
 OWN_PREFIX = "goldwire:entity:"
 """Ids that Goldwire makes begin so; all others come from an upstream hub."""
 
-_NOBODY = ("~", ExternalId("", ""))
+_NO_FOUNDER = ("~", ExternalId("", ""))
 """Founder of an entity without records: later than any."""
 
 Node = ExternalId | str
@@ -90,7 +90,7 @@ class _Groups:
 
 
 class Identity:
-    """Places the records of one run of facts.
+    """Finds the entity of each record in one run of facts.
 
     Args:
         unit: what the batch has open.
@@ -222,5 +222,5 @@ def _by_keys(
 
 def _rank(entity: Entity) -> tuple[bool, tuple[str, ExternalId], str]:
     """Return who survives a merge, lowest first: an id of a hub, then the earliest founded, then the first external id."""
-    first = min(((record.founded, record.ref) for record in entity.records().values()), default=_NOBODY)
+    first = min(((record.founded, record.ref) for record in entity.records().values()), default=_NO_FOUNDER)
     return entity.entity_id.startswith(OWN_PREFIX), first, entity.entity_id

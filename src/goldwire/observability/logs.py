@@ -1,4 +1,4 @@
-"""Where log lines go and how they look: standard error, for people or as one JSON object a line."""
+"""Writes log lines to standard error, for people or as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def set_up_logs(log_format: Literal["console", "json"], least_level: str) -> Non
 
 
 def _for_people(_: WrappedLogger, __: str, fields: EventDict) -> EventDict:
-    """Keep what fits on a line: the target first, and of several items no single one."""
+    """Keep what fits on a line: the target comes first, and a report of several items names none of them."""
     several = fields.get("items", 1) != 1
     kept = {name: value for name, value in fields.items() if name not in _ONLY_FOR_MACHINES}
     return {

@@ -57,6 +57,13 @@ class Application:
         require_assertions()
         return cls(load(file))
 
+    def with_store_of_its_own(self) -> Self:
+        """Return what the same configuration describes, with another object on the same store; close it by itself.
+
+        So relays and their caller use the store at the same time, each from a thread of its own.
+        """
+        return type(self)(self.loaded, self.clock)
+
     def __enter__(self) -> Self:
         return self
 

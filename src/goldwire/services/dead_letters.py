@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from msgspec import Struct
@@ -59,6 +59,24 @@ class DeadLetterDetail(DeadLetter, frozen=True, kw_only=True):
     """Newer versions of the entity that wait for this one."""
 
 
+class RedriveResult(Struct, frozen=True):
+    """What a redrive did."""
+
+    target: str
+    redrive: int
+    """How many dead letters are due for delivery again; a discarded one is not among them."""
+
+
+class DiscardResult(Struct, frozen=True):
+    """What a discard did."""
+
+    target: str
+    discard: int
+    """How many dead letters were given up."""
+    may_have_arrived: list[int]
+    """The positions of those that had no answer: the chain of their entity is broken if they did arrive."""
+
+
 def dead_letters(store: Deliveries, target: str | None = None, limit: int = 1000) -> list[DeadLetter]:
     """Return dead and discarded letters, oldest first.
 
@@ -107,7 +125,7 @@ def named_letters(store: Deliveries, target: str, positions: Collection[int] | N
     return [dead_letter(store, target, position) for position in positions]
 
 
-def redrive(store: Deliveries, clock: Clock, target: str, positions: Collection[int] | None) -> int:
+def redrive(store: Deliveries, clock: Clock, target: str, positions: Collection[int] | None) -> RedriveResult:
     """Make dead letters due for delivery again, in order; what is parked behind them follows. The next run delivers them.
 
     Args:
@@ -116,17 +134,14 @@ def redrive(store: Deliveries, clock: Clock, target: str, positions: Collection[
         target: whose they are.
         positions: which; None: all.
 
-    Returns:
-        how many; a discarded one is not among them.
-
     Raises:
         NotFoundError: the store has never seen the target, or there is none at a position.
     """
     letters = named_letters(store, target, positions)
-    return store.redrive(target, [letter.seq for letter in letters], clock.now()) if letters else 0
+    return RedriveResult(target, store.redrive(target, [letter.seq for letter in letters], clock.now()) if letters else 0)
 
 
-def discard(store: Deliveries, clock: Clock, target: str, letters: Collection[OpenDelivery]) -> int:
+def discard(store: Deliveries, clock: Clock, target: str, letters: Collection[OpenDelivery]) -> DiscardResult:
     """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
 
     Args:
@@ -134,8 +149,11 @@ def discard(store: Deliveries, clock: Clock, target: str, letters: Collection[Op
         clock: the time.
         target: whose they are.
         letters: which. One that is `ambiguous` breaks the chain if it did arrive; the caller has asked a person about it.
-
-    Returns:
-        how many.
     """
-    return store.discard(target, [letter.seq for letter in letters], clock.now()) if letters else 0
+    count = store.discard(target, [letter.seq for letter in letters], clock.now()) if letters else 0
+    return DiscardResult(target, count, unanswered(letters))
+
+
+def unanswered(letters: Iterable[OpenDelivery]) -> list[int]:
+    """Return the positions of those that may have arrived without an answer."""
+    return [letter.seq for letter in letters if letter.ambiguous]

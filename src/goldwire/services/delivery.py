@@ -1,11 +1,12 @@
-"""Delivering to targets from beginning to end, and what came of it."""
+"""Delivers to targets from beginning to end, and reports the result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
@@ -25,21 +26,40 @@ class TargetRun(Struct, frozen=True):
     target: str
     position: int
     """Everything up to this position of the log is settled or open."""
-    counts: LedgerTerms | None
-    """Its ledger; None where it never began."""
+    committed: int | None
+    """The terms of its ledger, this one and the next six, are None where it never began."""
+    delivered: int | None
+    filtered: int | None
+    superseded: int | None
+    dead: int | None
+    parked: int | None
+    pending: int | None
     state: DeliveryState
+    configuration_differs: bool
+    """Its contract was edited since it was applied; the applied one counted."""
     last_failure: str | None
     """What the target said last of a delivery that will be tried again."""
     error: str | None
     """Why its relay had to end."""
 
+    @property
+    def counts(self) -> LedgerTerms | None:
+        """The terms of its ledger alone; None where it never began."""
+        if self.committed is None:
+            return None
+        return LedgerTerms(**{name: getattr(self, name) for name in LedgerTerms.__struct_fields__})
 
-def target_runs(store: Deliveries, ends: Sequence[RelayEnd]) -> list[TargetRun]:
+
+_NO_TERMS = dict.fromkeys(LedgerTerms.__struct_fields__)
+
+
+def target_runs(store: Deliveries, ends: Sequence[RelayEnd], unapplied: Collection[str]) -> list[TargetRun]:
     """Return what a run came to.
 
     Args:
         store: where it was settled.
         ends: how each relay ended.
+        unapplied: the targets whose configured contract is not applied; `ConfiguredRelays.check` returns them.
     """
     cursors = {cursor.target: cursor for cursor in store.cursors()}
     found = []
@@ -50,8 +70,9 @@ def target_runs(store: Deliveries, ends: Sequence[RelayEnd]) -> list[TargetRun]:
             TargetRun(
                 target=end.target,
                 position=cursors[end.target].position if begun else 0,
-                counts=LedgerTerms.of(store.counts(end.target)) if begun else None,
+                **(asdict(LedgerTerms.of(store.counts(end.target))) if begun else _NO_TERMS),
                 state=_state(error) if error is not None else "behind" if waits else "caught up",
+                configuration_differs=end.target in unapplied,
                 last_failure=waits.reason or None if waits else None,
                 error=str(error) if error is not None else None,
             )
@@ -90,7 +111,7 @@ def run_targets(
         until_caught_up: end when nothing is pending; otherwise go on until Ctrl-C.
         progress: called after each settlement, as the next two in another thread; see `Supervisor`.
         failed: called when a relay ends with an error.
-        waiting: called now and then of a target that gets no further.
+        waiting: called now and then about a target that makes no progress.
 
     Raises:
         ConfigError: a setting is wrong; nothing was sent.

@@ -1,4 +1,4 @@
-"""Which event loop relays run on, and how it is reached from plain code, wherever that runs."""
+"""Chooses the event loop that relays run on, and runs a coroutine on it from plain code in any thread."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 INTERRUPTIBLE_SECONDS = 0.2
-"""So often a waiting thread looks for signals that came."""
+"""How often a waiting thread looks for signals."""
 
 _THREADS = ThreadPoolExecutor(32, "goldwire-loop")
-"""Its threads live as long as the process: the HTTP client crashes once the thread that first used it has ended."""
+"""Its threads live as long as the process, so that the next run finds one."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

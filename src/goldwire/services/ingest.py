@@ -127,7 +127,7 @@ class IngestService:
             reader = NativeReader(self._clock.now(), MEBIBYTE)
             try:
                 lines = [msgspec.json.encode(row) for row in rows]
-            except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            except (TypeError, ValueError, RecursionError, msgspec.MsgspecError) as error:
                 raise InputError(f"a row cannot be written as JSON: {error}") from None
             found = [reader.read(line, f"row {number}") for number, line in enumerate(lines, 1)]
             intake.take(found, max(len(found), 1))

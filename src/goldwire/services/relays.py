@@ -1,4 +1,4 @@
-"""The relays that a configuration describes: what must hold before one begins, and how it is built."""
+"""Builds the relays that a configuration describes, and checks what must hold before one begins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from goldwire.targets.settings import Settings
 
 
 class RelayTerms(Struct, frozen=True):
-    """All of a configuration that a relay was built with; its contract is not among it, since a relay follows that itself."""
+    """The part of a configuration that a relay was built with; without its contract, since a relay follows that itself."""
 
     kind: str
     settings: Settings
@@ -84,7 +84,7 @@ class ConfiguredRelays:
         return RelayTerms(config.kind, self._targets.settings(name), config.start, config.delivery, self._loaded.config.keys)
 
     def check(self, names: Sequence[str]) -> list[str]:
-        """Refuse targets that must not be delivered to as they are, and keep the settings of the others. Uses the store.
+        """Refuse targets that must not receive anything as configured, and keep the settings of the others. Uses the store.
 
         Returns:
             the targets whose configured contract is not applied: the applied one goes on to count.

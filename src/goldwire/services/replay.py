@@ -138,7 +138,7 @@ class ReplayService:
             InputError: the rate is no positive number; nothing was kept.
             TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
         """
-        if rate is not None and not (isinstance(rate, int | float) and 0 < rate < inf):
+        if rate is not None and (isinstance(rate, bool) or not (isinstance(rate, int | float) and 0 < rate < inf)):
             raise InputError(f"the rate of a replay is a positive number of events a second, not {rate!r}")
         target = self._target
         stopped = cursor_of(self._store, target).stopped

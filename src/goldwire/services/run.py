@@ -75,15 +75,15 @@ class _Run:
 class Supervisor:
     """Runs relays on the running event loop, each at its own pace; one that fails does not hold up the others.
 
-    A context manager: as it ends, so do the relays, gracefully. To cancel the task that waits for that ends them at once. What
-    was sent and not settled then is sent again next time, identically.
+    A context manager: when it ends, it ends the relays gracefully. Cancelling the task that waits for that ends them at once;
+    the next run then sends again, identically, what was sent and not settled.
 
     Args:
         relays: builds them.
         until_caught_up: a relay ends when nothing is pending; otherwise it goes on until it is asked to end.
         progress: called with target and cursor after each settlement.
         failed: called at once when a relay ends with an error.
-        waiting: called now and then, with `until_caught_up`, of a target that gets no further.
+        waiting: called now and then, with `until_caught_up`, about a target that makes no progress.
     """
 
     def __init__(
@@ -132,9 +132,9 @@ class Supervisor:
             self._executor.shutdown()
 
     def start(self, *names: str) -> None:
-        """Begin to deliver to these targets; one that is delivered to already goes on. All are built before any begins.
+        """Begin to deliver to these targets; a relay that runs already goes on. All are built before any begins.
 
-        `ConfiguredRelays.check` comes before.
+        The caller has called `ConfiguredRelays.check` before.
 
         Raises:
             NotFoundError: a target is not configured; none has begun.
@@ -171,13 +171,13 @@ class Supervisor:
         self.start(name)
 
     def status(self) -> list[RelayStatus]:
-        """Return what is done for each configured target, by name, and for those that are not configured any more."""
+        """Return what the supervisor does for each target, by name, including those that are not configured any more."""
         return [self._status(name) for name in sorted({*self._relays.names, *self._runs})]
 
     async def reload(self, loaded: Loaded) -> Reloaded:
-        """Follow a new configuration: begin with new targets, end those that are gone, begin anew where settings changed.
+        """Follow a new configuration: start new targets, end removed ones, restart those whose settings changed.
 
-        A contract is not looked at: relays follow what is applied. A target that was stopped stays so, and one that was
+        It does not look at contracts: relays follow the applied ones. A target that was stopped stays so, and one that was
         configured before and never started is not started now.
 
         Args:
@@ -210,7 +210,7 @@ class Supervisor:
             run.relay.stop()
 
     def cancel(self) -> None:
-        """End all relays at once; what was sent and not settled is sent again next time, identically."""
+        """End all relays at once; the next run sends again, identically, what was sent and not settled."""
         self.cancelled = True
         for run in self._runs.values():
             run.task.cancel()
@@ -246,7 +246,7 @@ class Supervisor:
         return name in self._runs and self._runs[name].running
 
     def _follows(self, name: str) -> bool:
-        """Whether a target's relay is begun anew with other settings: not where a person has to let it run."""
+        """Whether a reload restarts a target's relay: it does not where a person stopped it."""
         return name in self._runs and self._status(name).state != "stopped"
 
     def _status(self, name: str) -> RelayStatus:
@@ -279,7 +279,7 @@ class Supervisor:
         return RelayEnd(name, None)
 
     async def _watch(self, name: str) -> None:
-        """Report a target that gets no further: a person who waits for the end wants to know what for."""
+        """Report a target that makes no progress, so that a person who waits for the end knows the reason."""
         assert self._waiting is not None, "it was given"
         silence_seconds, before = FIRST_LOOK_SECONDS, -1
         while True:

@@ -117,7 +117,7 @@ def paths_of(settings_type: type[Settings]) -> frozenset[str]:
 
 
 def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
-    """Return what `about` was told of each setting beside its help, by name."""
+    """Return what `about` says of each setting beside its help, by name."""
     return _extras(settings_type)
 
 

@@ -131,8 +131,8 @@ class IngestSuite(StoreSetting):
             assert workspace.entities(["a"])["a"].steward == b"approved"
 
     def test_a_steward_part_needs_an_entity(self, store: Store) -> None:
-        with pytest.raises(StoreCorruptError, match="entity nobody"), store.ingest(NOON) as workspace:
-            workspace.save_steward("nobody", b"")
+        with pytest.raises(StoreCorruptError, match="entity missing"), store.ingest(NOON) as workspace:
+            workspace.save_steward("missing", b"")
         with store.ingest(NOON) as workspace:
             workspace.save_records([record(1, "only-named")])
         with pytest.raises(StoreCorruptError, match="entity only-named"), store.ingest(NOON) as workspace:

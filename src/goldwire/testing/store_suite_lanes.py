@@ -161,7 +161,7 @@ class LaneSuite(StoreSetting):
         assert store.redrive("t", [2, 1], LATER) == 2
         assert lane_states(store, "a") == {1: "retrying", 2: "pending"}
 
-    def test_a_discarded_letter_stays_dead_in_the_ledger_and_parks_nobody(self, store: Store) -> None:
+    def test_a_discarded_letter_stays_dead_in_the_ledger_and_parks_nothing(self, store: Store) -> None:
         _dead_lane(store)
         before = balanced(store)
         assert store.discard("t", [1], LATER) == 1

@@ -65,7 +65,7 @@ class LogSuite(StoreSetting):
     def test_single_rows_are_found_by_position_and_by_version(self, store: Store) -> None:
         commit(store, ("a", 1), ("b", 1), ("a", 2))
         assert {seq: row.entity_id for seq, row in store.rows([3, 1, 99]).items()} == {1: "a", 3: "a"}
-        found = store.versions([("a", 1), ("a", 2), ("a", 3), ("b", 1), ("nobody", 1)])
+        found = store.versions([("a", 1), ("a", 2), ("a", 3), ("b", 1), ("missing", 1)])
         assert {pair: row.seq for pair, row in found.items()} == {("a", 1): 1, ("a", 2): 3, ("b", 1): 2}
         assert store.rows([]) == {}
         assert store.versions([]) == {}
@@ -73,7 +73,7 @@ class LogSuite(StoreSetting):
     def test_a_history_is_whole_and_in_order(self, store: Store) -> None:
         commit(store, ("a", 1), ("b", 1), ("a", 2))
         assert [(row.version, row.seq) for row in store.history("a")] == [(1, 1), (2, 3)]
-        assert store.history("nobody") == []
+        assert store.history("missing") == []
 
     def test_heads_come_by_entity_id_each_once(self, store: Store) -> None:
         names = [f"e{number:04}" for number in range(1203)]

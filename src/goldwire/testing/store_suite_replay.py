@@ -72,8 +72,8 @@ class ReplaySuite(StoreSetting):
         assert following.id == "a"
 
     def test_a_replay_of_an_unknown_target_or_with_a_known_id_is_refused(self, store: Store) -> None:
-        with pytest.raises(InputError, match="nobody"):
-            store.add_replay(_replay("r1", "nobody"))
+        with pytest.raises(InputError, match="missing"):
+            store.add_replay(_replay("r1", "missing"))
         _six(store)
         store.add_replay(_replay("r1"))
         with pytest.raises(StoreCorruptError):
@@ -140,7 +140,7 @@ class ReplaySuite(StoreSetting):
         settle(store, 3, b"FSO", opened=[opened(6, "a", "pending")])
         settle(store, 6, b"", closed=[Closing(3, DELIVERED, 4)], controls=[control("a", 2, 3)])
         settle(store, 6, b"", closed=[Closing(6, FILTERED, 5)])
-        pasts = store.pasts("t", ["a", "b", "c", "nobody"])
+        pasts = store.pasts("t", ["a", "b", "c", "missing"])
         found = {
             entity_id: [(fate.row.seq, fate.row.version, fate.code, fate.revision) for fate in past.fates]
             for entity_id, past in pasts.items()
@@ -188,7 +188,7 @@ class ReplaySuite(StoreSetting):
         settle(store, 0, b"DDDDDD")
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("a", 4, kind="erased")])
-        assert store.erased_since(["a", "b", "nobody"], 6) == {"a"}
+        assert store.erased_since(["a", "b", "missing"], 6) == {"a"}
         assert store.erased_since(["a", "b"], 7) == store.erased_since(["b"], 0) == set()
         pasts = store.pasts("t", ["a", "b"])
         assert (pasts["a"].erased, pasts["b"].erased) == (4, 0)

@@ -35,7 +35,7 @@ class SettleSuite(StoreSetting):
     """What the relay may rely on when it settles."""
 
     @pytest.mark.parametrize(("start", "begin", "bound"), [("snapshot", 0, 3), ("beginning", 0, 0), ("now", 3, 3)])
-    def test_a_new_target_starts_where_it_is_told(self, store: Store, start: Any, begin: int, bound: int) -> None:
+    def test_a_new_target_starts_where_its_settings_say(self, store: Store, start: Any, begin: int, bound: int) -> None:
         _three(store)
         cursor = store.acquire("t", start)
         assert cursor == Cursor("t", 1, begin, begin, begin, bound, 0, 0, 0, None, None)
@@ -139,7 +139,7 @@ class SettleSuite(StoreSetting):
             (0, 2, b"DD", {"updated": [opened(2, "b")]}, "not open"),
             (0, 2, b"DD", {"closed": [Closing(2, DELIVERED)]}, "not open"),
             (0, 2, b"DD", {"closed": [Closing(2, OPEN)]}, "none of"),
-            (0, 2, b"DD", {"controls": [control("nobody", 1, 1)]}, "nobody"),
+            (0, 2, b"DD", {"controls": [control("missing", 1, 1)]}, "missing"),
         ],
     )
     def test_a_settlement_that_contradicts_the_store_changes_nothing(
@@ -207,7 +207,7 @@ class SettleSuite(StoreSetting):
             remote_id="r-1", outcome="duplicate",
         )  # fmt: skip
         settle(store, 0, b"DDD", controls=[full, control("b", 1, 2)])
-        assert store.controls("t", ["a", "b", "nobody"]) == {"a": full, "b": control("b", 1, 2)}
+        assert store.controls("t", ["a", "b", "missing"]) == {"a": full, "b": control("b", 1, 2)}
         assert list(store.all_controls("t")) == [full, control("b", 1, 2)]
 
     def test_control_rows_belong_to_one_target(self, store: Store) -> None:

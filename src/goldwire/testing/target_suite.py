@@ -77,7 +77,7 @@ class TargetSuite(TargetHooks):
 
         self.run(check)
 
-    def test_a_stale_upsert_raises_nobody_from_the_dead(self) -> None:
+    def test_a_stale_upsert_brings_nothing_back_from_the_dead(self) -> None:
         """Resurrection."""
         self.needs_fence()
 
@@ -203,7 +203,7 @@ class TargetSuite(TargetHooks):
 
         self.run(check)
 
-    def test_an_entity_id_of_any_script_is_told_apart(self) -> None:
+    def test_an_entity_id_of_any_script_is_one_of_its_own(self) -> None:
         """Ids that differ only by case or accent are different."""
 
         async def check(target: Target) -> None:

@@ -47,7 +47,7 @@ class AsyncEventHubsSubscription(
         receiving = asyncio.create_task(
             self._client.receive_batch(
                 on_event_batch=self._batch,
-                on_error=self._told,
+                on_error=self._on_error,
                 on_partition_initialize=self._given,
                 on_partition_close=self._taken,
                 max_batch_size=self._pace.batch,
@@ -100,5 +100,5 @@ class AsyncEventHubsSubscription(
             await context.update_checkpoint(events[-1])
 
     @staticmethod
-    async def _told(context: PartitionContext | None, error: Exception) -> None:
+    async def _on_error(context: PartitionContext | None, error: Exception) -> None:
         report(context, error)

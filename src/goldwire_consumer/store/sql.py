@@ -35,7 +35,7 @@ TABLES = (
 
 _COLUMNS = "fingerprint, kind, text, entity_id, version, body, headers, source, recorded_at"
 _LETTERS = f"SELECT {_COLUMNS} FROM goldwire_dead_letter WHERE stream = ?"  # noqa: S608 - a constant of this file
-_PLACE = "coalesce(entity_id, ''), coalesce(version, 0), recorded_at, fingerprint"
+_ORDER = "coalesce(entity_id, ''), coalesce(version, 0), recorded_at, fingerprint"
 """By which letters are in order; never null, so that both databases can compare it."""
 _HELD = "SELECT version, hash, gone, parked FROM goldwire_guard WHERE stream = ? AND entity_id = ?"
 _WAITING = "stream = ? AND entity_id = ? AND kind IN ('gap', 'parked')"
@@ -182,9 +182,9 @@ class SqlTransaction(ABC, Generic[C]):
             statement += " AND entity_id = ?"
             values.append(entity_id)
         if after is not None:
-            statement += f" AND ({_PLACE}) > (?, ?, ?, ?)"
+            statement += f" AND ({_ORDER}) > (?, ?, ?, ?)"
             values += [after.entity_id or "", after.version or 0, after.recorded_at, after.fingerprint]
-        statement += f" ORDER BY {_PLACE}"
+        statement += f" ORDER BY {_ORDER}"
         if limit is not None:
             statement += " LIMIT ?"
             values.append(limit)

@@ -37,7 +37,7 @@ class EventLog:
             return  # the start that made the partition was undone
         self._next, self._next_offset, self._last_offset, self._last_ms = row
         first = self._store.database.execute(
-            "SELECT min(place) FROM events WHERE place >= ? AND place < ?", (self._base, self._base + self._next)
+            "SELECT min(position) FROM events WHERE position >= ? AND position < ?", (self._base, self._base + self._next)
         ).fetchone()[0]
         self._begin = int(self._next if first is None else first - self._base)
 
@@ -69,8 +69,8 @@ class EventLog:
         events: list[Event] = []
         size = 0
         rows = self._store.database.execute(
-            "SELECT place, start, enqueued_at_ms, key, payload FROM events WHERE place >= ? AND place < ? "
-            "ORDER BY place LIMIT ?",
+            "SELECT position, start, enqueued_at_ms, key, payload FROM events WHERE position >= ? AND position < ? "
+            "ORDER BY position LIMIT ?",
             (self._base + start, self._base + self._next, limit),
         )
         for index, offset, enqueued_at_ms, key, payload in rows:
@@ -112,7 +112,7 @@ class EventLog:
         while low < high:
             middle = (low + high) // 2
             # The column is one of two constants of this module.
-            query = f"SELECT {column} FROM events WHERE place = ?"  # noqa: S608 - no outside text gets in
+            query = f"SELECT {column} FROM events WHERE position = ?"  # noqa: S608 - no outside text gets in
             if self._store.database.execute(query, (self._base + middle,)).fetchone()[0] >= least:
                 high = middle
             else:
@@ -124,13 +124,13 @@ class EventLog:
         keep = self._first_at("enqueued_at_ms", before_ms)
         if keep > self._begin:
             with self._store.transaction() as database:
-                database.execute("DELETE FROM events WHERE place >= ? AND place < ?", (self._base, self._base + keep))
+                database.execute("DELETE FROM events WHERE position >= ? AND position < ?", (self._base, self._base + keep))
                 self._begin = keep
 
     def oldest_ms(self) -> int | None:
         """When the oldest event that is held was enqueued."""
         row = self._store.database.execute(
-            "SELECT enqueued_at_ms FROM events WHERE place = ?", (self._base + self._begin,)
+            "SELECT enqueued_at_ms FROM events WHERE position = ?", (self._base + self._begin,)
         ).fetchone()
         return None if row is None or self._begin == self._next else int(row[0])
 

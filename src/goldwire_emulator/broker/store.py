@@ -14,7 +14,7 @@ from pathlib import Path
 from goldwire_emulator.errors import InputError, StoreBusyError, StoreCorruptError
 
 FILE_NAME = "azure.sqlite"
-FORMAT = 2
+FORMAT = 3
 
 _SCHEMA = """
 CREATE TABLE hubs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at_ms INTEGER NOT NULL) STRICT;
@@ -23,7 +23,8 @@ CREATE TABLE partitions (
   next_sequence INTEGER NOT NULL, next_offset INTEGER NOT NULL, last_offset INTEGER, last_enqueued_at_ms INTEGER,
   UNIQUE (hub, number)) STRICT;
 CREATE TABLE events (
-  place INTEGER PRIMARY KEY, start INTEGER NOT NULL, enqueued_at_ms INTEGER NOT NULL, key TEXT, payload BLOB NOT NULL) STRICT;
+  position INTEGER PRIMARY KEY, start INTEGER NOT NULL, enqueued_at_ms INTEGER NOT NULL, key TEXT,
+  payload BLOB NOT NULL) STRICT;
 
 CREATE TABLE entities (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_sequence INTEGER NOT NULL DEFAULT 1,
   bytes INTEGER NOT NULL DEFAULT 0, configured_rules TEXT, fixed TEXT) STRICT;
@@ -36,7 +37,7 @@ CREATE TABLE messages (
   life_ms INTEGER, expires_at_ms INTEGER, lock_token BLOB, locked_until_ms INTEGER,
   deliveries INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL,
   body INTEGER NOT NULL REFERENCES bodies, edits BLOB, dead_letter_source TEXT) STRICT;
-CREATE UNIQUE INDEX message_places ON messages (entity, sequence);
+CREATE UNIQUE INDEX message_positions ON messages (entity, sequence);
 CREATE INDEX message_ready ON messages (entity, sequence) WHERE state = 0 AND lock_token IS NULL AND session IS NULL;
 CREATE INDEX message_sessions ON messages (entity, session, sequence) WHERE session IS NOT NULL;
 CREATE UNIQUE INDEX message_locks ON messages (lock_token) WHERE lock_token IS NOT NULL;
@@ -88,15 +89,15 @@ class Store:
                 (version,) = self.database.execute("PRAGMA user_version").fetchone()
                 if version == 0:
                     self._create()
-                elif version == 1:
-                    self._upgrade()
+                elif version < FORMAT:
+                    self._upgrade(version)
         except sqlite3.OperationalError as error:
             if "locked" in str(error):
                 raise StoreBusyError(f"{file}: another emulator has it open; stop that one or give another folder") from error
             raise InputError(f"{file}: {error}; mend it, or give another folder") from error
         except sqlite3.DatabaseError as error:
             raise StoreCorruptError(f"{file}: {error}; restore a copy, or give another folder") from error
-        if version not in {0, 1, FORMAT}:
+        if not 0 <= version <= FORMAT:
             raise StoreCorruptError(f"{file}: written in format {version}, this version reads {FORMAT}; give another folder")
 
     def _create(self) -> None:
@@ -105,9 +106,16 @@ class Store:
                 self.database.execute(statement)
         self.database.execute(f"PRAGMA user_version = {FORMAT}")
 
-    def _upgrade(self) -> None:
-        """Make a file of format 1, which does not know what is fixed of an entity, one of this format."""
-        self.database.execute("ALTER TABLE entities ADD COLUMN fixed TEXT")
+    def _upgrade(self, version: int) -> None:
+        """Make a file of an earlier format one of this format.
+
+        Format 1 does not know what is fixed of an entity; format 2 has another name for the position of an event.
+        """
+        if version == 1:
+            self.database.execute("ALTER TABLE entities ADD COLUMN fixed TEXT")
+        self.database.execute("ALTER TABLE events RENAME COLUMN place TO position")
+        self.database.execute("DROP INDEX message_places")
+        self.database.execute("CREATE UNIQUE INDEX message_positions ON messages (entity, sequence)")
         self.database.execute(f"PRAGMA user_version = {FORMAT}")
 
     def on_undo(self, reread: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from goldwire.errors import GoldwireError
 
-_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
+_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/bin")
 """Where nginx is when it is not on the path, as for those who are not root on Debian."""
 
 _PATIENCE_SECONDS = 10.0
@@ -52,7 +52,7 @@ def receiver(folder: Path) -> Iterator[tuple[str, str]]:
     Raises:
         GoldwireError: it did not start.
     """
-    found = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), *_PLACES]))
+    found = shutil.which("nginx", path=os.pathsep.join([os.environ.get("PATH", ""), *_FOLDERS]))
     port = _free_port()
     if found is None:
         command = [sys.executable, "-m", "goldwire.testing.webhook_receiver", "--port", str(port)]

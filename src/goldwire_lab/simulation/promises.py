@@ -128,7 +128,7 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
     controls = store.controls(name, {head.entity_id for head in heads})
     given_up = {letter.entity_id for target, letter in store.dead_letters() if target == name}
     revisions = store.revisions(name)
-    told_of_leaving = all(contracts.revision(revision.revision).deselect for revision in revisions)
+    hears_of_leaving = all(contracts.revision(revision.revision).deselect for revision in revisions)
     for entity_id, lane in blocked.items():
         if lane[0].state != "dead":
             scenario.findings.append(f"{name}: {entity_id} waits for ever: the first of its lane is {lane[0].state}")
@@ -136,7 +136,7 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
         if head.entity_id in blocked or head.entity_id in given_up:
             continue
         acceptable = _acceptable(contracts, revisions, head, controls.get(head.entity_id))
-        if None in acceptable and head.kind == "live" and not told_of_leaving:
+        if None in acceptable and head.kind == "live" and not hears_of_leaving:
             continue
         held = wanted = witness.record(head.entity_id)
         if held not in acceptable:

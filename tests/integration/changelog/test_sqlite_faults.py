@@ -22,7 +22,7 @@ from goldwire.testing.store_setting import NOON, acquired, balanced, change, com
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     return tmp_path / "goldwire.db"
 
 
@@ -32,11 +32,11 @@ def _run(script: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def test_a_reopened_store_holds_what_was_committed(place: Path) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_reopened_store_holds_what_was_committed(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
         commit(store, ("a", 1))
         acquired(store)
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert [row.entity_id for row in store.read(0, 9, 9)] == ["a"]
         assert store.cursors()[0].target == "t"
 
@@ -50,18 +50,18 @@ def test_a_store_in_memory_works_and_ends_with_its_object() -> None:
         assert store.position() == 0
 
 
-def test_a_store_is_durable_and_fast_by_its_settings(place: Path) -> None:
-    with closing(SqliteStore(place, busy_timeout_seconds=1.5)) as store:
+def test_a_store_is_durable_and_fast_by_its_settings(path: Path) -> None:
+    with closing(SqliteStore(path, busy_timeout_seconds=1.5)) as store:
         ask = store._database.execute
         found = {name: ask(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "page_size")}
         assert found == {"journal_mode": "wal", "synchronous": 2, "page_size": 16384}
         assert ask("PRAGMA busy_timeout").fetchone()[0] == 1500
-    with closing(SqliteStore(place, durable=False)) as store:
+    with closing(SqliteStore(path, durable=False)) as store:
         assert store._database.execute("PRAGMA synchronous").fetchone()[0] == 0
 
 
-def test_a_full_store_says_so_and_stays_whole(place: Path) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_full_store_says_so_and_stays_whole(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
         commit(store, ("a", 1))
         acquired(store)
         pages = store._database.execute("PRAGMA page_count").fetchone()[0]
@@ -75,8 +75,8 @@ def test_a_full_store_says_so_and_stays_whole(place: Path) -> None:
         assert store.position() == 2
 
 
-def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(place: Path) -> None:
-    with closing(SqliteStore(place)) as store, closing(SqliteStore(place, busy_timeout_seconds=0.05)) as other:
+def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(path: Path) -> None:
+    with closing(SqliteStore(path)) as store, closing(SqliteStore(path, busy_timeout_seconds=0.05)) as other:
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("a", 1)])
             with pytest.raises(StoreBusyError, match=r"goldwire\.db.*wait for it"):
@@ -88,41 +88,41 @@ def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(place: Path) -
         assert store.position() == 2
 
 
-def test_a_file_that_is_no_database_is_named(place: Path) -> None:
-    place.write_bytes(b"this is no database, whatever its name says" * 1000)
+def test_a_file_that_is_no_database_is_named(path: Path) -> None:
+    path.write_bytes(b"this is no database, whatever its name says" * 1000)
     with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"):
-        SqliteStore(place)
+        SqliteStore(path)
 
 
-def test_a_damaged_store_is_named_when_the_damage_is_met(place: Path) -> None:
-    with closing(SqliteStore(place)) as store, store.ingest(NOON) as workspace:
+def test_a_damaged_store_is_named_when_the_damage_is_met(path: Path) -> None:
+    with closing(SqliteStore(path)) as store, store.ingest(NOON) as workspace:
         workspace.commit_changes([change(f"e{number}", 1, state=os.urandom(2000)) for number in range(200)])
-    size = place.stat().st_size
-    with place.open("r+b") as file:
+    size = path.stat().st_size
+    with path.open("r+b") as file:
         file.seek(16384)
         file.write(os.urandom(size - 16384))
-    with closing(sqlite3.connect(place)) as connection, pytest.raises(sqlite3.DatabaseError):
+    with closing(sqlite3.connect(path)) as connection, pytest.raises(sqlite3.DatabaseError):
         connection.execute("SELECT * FROM log").fetchall()
-    with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"), closing(SqliteStore(place)) as store:
+    with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"), closing(SqliteStore(path)) as store:
         store.read(0, 1000, 1000)
 
 
-def test_another_applications_database_is_refused_and_left_alone(place: Path) -> None:
-    with closing(sqlite3.connect(place)) as connection, connection:
+def test_another_applications_database_is_refused_and_left_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE customers (name TEXT)")
-    before = place.read_bytes()
+    before = path.read_bytes()
     with pytest.raises(InputError, match=r"goldwire\.db.*no Goldwire store"):
-        SqliteStore(place)
-    assert place.read_bytes() == before
+        SqliteStore(path)
+    assert path.read_bytes() == before
 
 
-def test_a_store_of_a_newer_goldwire_is_refused_and_left_alone(place: Path) -> None:
-    SqliteStore(place).close()
-    with closing(sqlite3.connect(place)) as connection, connection:
+def test_a_store_of_a_newer_goldwire_is_refused_and_left_alone(path: Path) -> None:
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(InputError, match=r"newer Goldwire \(schema 9999.*upgrade"):
-        SqliteStore(place)
-    with closing(sqlite3.connect(place)) as connection:
+        SqliteStore(path)
+    with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
@@ -142,7 +142,7 @@ def test_an_old_sqlite_is_refused_with_both_versions() -> None:
     connection.check_version((3, 35, 0))
 
 
-def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
+def test_two_processes_may_create_one_store_at_once(path: Path) -> None:
     script = """
         import sys
         from goldwire.changelog.sqlite.store import SqliteStore
@@ -151,13 +151,13 @@ def test_two_processes_may_create_one_store_at_once(place: Path) -> None:
         store.close()
     """
     with ExitStack() as stack:
-        processes = [stack.enter_context(_run(script, place, f"t{number}")) for number in range(3)]
+        processes = [stack.enter_context(_run(script, path, f"t{number}")) for number in range(3)]
         assert [process.wait(60) for process in processes] == [0, 0, 0]
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert [cursor.target for cursor in store.cursors()] == ["t0", "t1", "t2"]
 
 
-def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None:
+def test_a_reader_meets_no_gap_while_another_process_writes(path: Path) -> None:
     script = """
         import sys
         from goldwire.changelog.sqlite.store import SqliteStore
@@ -167,7 +167,7 @@ def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None
             commit(store, *[(f"e{number}-{part}", 1) for part in range(7)])
         store.close()
     """
-    with closing(SqliteStore(place)) as store, _run(script, place) as writer:
+    with closing(SqliteStore(path)) as store, _run(script, path) as writer:
         epoch = store.acquire("t", "beginning").epoch
         position = 0
         give_up = time.monotonic() + 60
@@ -185,7 +185,7 @@ def test_a_reader_meets_no_gap_while_another_process_writes(place: Path) -> None
 
 
 @pytest.mark.parametrize("step", ["ingest:before-commit", "settle:after-controls", "settle:before-commit"])
-def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path, step: str) -> None:
+def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(path: Path, step: str) -> None:
     script = """
         import sys, time
         from goldwire.changelog.sqlite.store import SqliteStore
@@ -206,13 +206,13 @@ def test_a_process_killed_inside_a_transaction_leaves_a_whole_store(place: Path,
             else:
                 settle(store, 1000, b"D" * 2000, controls=[control(f"e{n}", 1, n + 1) for n in range(1000, 3000)])
     """
-    with _run(script, place, step) as process:
+    with _run(script, path, step) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"
-        with closing(SqliteStore(place)) as store, pytest.raises(StoreBusyError), store.lock_target("t"):
+        with closing(SqliteStore(path)) as store, pytest.raises(StoreBusyError), store.lock_target("t"):
             pass
         process.send_signal(signal.SIGKILL)
-    with closing(SqliteStore(place)) as store, store.lock_target("t"):
+    with closing(SqliteStore(path)) as store, store.lock_target("t"):
         assert store.position() == 3000
         assert balanced(store)[:2] == (3000, 1000)
         assert len(list(store.all_controls("t"))) == 1000

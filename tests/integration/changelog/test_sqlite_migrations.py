@@ -33,14 +33,14 @@ QUERIES = {
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def path(tmp_path: Path) -> Path:
     SqliteStore(tmp_path / "goldwire.db").close()
     return tmp_path / "goldwire.db"
 
 
 @pytest.fixture
-def raw(place: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(place, isolation_level=None)) as connection:
+def raw(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         yield connection
 
 
@@ -49,8 +49,8 @@ def test_a_new_store_is_at_the_newest_revision_and_says_whose_it_is(raw: sqlite3
     assert raw.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
-def test_a_new_store_has_exactly_the_declared_tables(place: Path) -> None:
-    engine = create_engine(f"sqlite:///{place}")
+def test_a_new_store_has_exactly_the_declared_tables(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     engine.dispose()
@@ -63,27 +63,27 @@ def test_migrating_again_changes_nothing(raw: sqlite3.Connection) -> None:
     assert raw.execute("SELECT * FROM sqlite_master").fetchall() == before
 
 
-def test_a_store_of_the_first_revision_is_brought_to_the_newest(place: Path, raw: sqlite3.Connection) -> None:
+def test_a_store_of_the_first_revision_is_brought_to_the_newest(path: Path, raw: sqlite3.Connection) -> None:
     _before_checksums(raw)
     for column in ("unopened", "unopened_since"):
         raw.execute(f"ALTER TABLE target_cursor DROP COLUMN {column}")
     raw.execute("UPDATE alembic_version SET version_num = '0001'")
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert store.acquire("t", "now").unopened is None
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
-def test_a_store_is_not_upgraded_under_a_relay_that_works_in_it(place: Path, raw: sqlite3.Connection) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_store_is_not_upgraded_under_a_relay_that_works_in_it(path: Path, raw: sqlite3.Connection) -> None:
+    with closing(SqliteStore(path)) as store:
         acquired(store)
         [cursor] = store.cursors()
     _before_checksums(raw)
     older = raw.execute("SELECT version_num FROM alembic_version").fetchall()
-    with TargetLocks(str(place)).hold(cursor.target), pytest.raises(StoreBusyError, match=f"target {cursor.target}: another"):
-        SqliteStore(place, busy_timeout_seconds=0.2)
+    with TargetLocks(str(path)).hold(cursor.target), pytest.raises(StoreBusyError, match=f"target {cursor.target}: another"):
+        SqliteStore(path, busy_timeout_seconds=0.2)
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == older
-    SqliteStore(place).close()
+    SqliteStore(path).close()
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [(NEWEST,)]
 
 
@@ -99,7 +99,7 @@ def _before_own_tables(raw: sqlite3.Connection) -> None:
     raw.execute("UPDATE alembic_version SET version_num = '0003'")
 
 
-def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: sqlite3.Connection) -> None:
+def test_what_stood_as_documents_under_names_is_taken_over(path: Path, raw: sqlite3.Connection) -> None:
     _before_own_tables(raw)
     names = ("target crm", "place crm", "target target crm", "mastered under", "configuration")
     for number, name in enumerate(names):
@@ -110,7 +110,7 @@ def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: sql
     def both(number: int) -> list[tuple[int, str, bytes]]:
         return [(repeat, f"then {number}", b"%d of %d" % (repeat, number)) for repeat in (1, 2)]
 
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert store.kept_settings("crm") == both(0)
         assert store.placements("crm") == both(1)
         assert store.kept_settings("target crm") == both(2)
@@ -118,7 +118,7 @@ def test_what_stood_as_documents_under_names_is_taken_over(place: Path, raw: sql
         assert store.configurations() == both(4)
         assert store.keep_configuration(b"new", NOON) == 3
     assert raw.execute("SELECT name FROM sqlite_master WHERE name = 'document'").fetchall() == []
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
 def _before_checksums(raw: sqlite3.Connection) -> None:
@@ -128,9 +128,9 @@ def _before_checksums(raw: sqlite3.Connection) -> None:
     raw.execute("UPDATE alembic_version SET version_num = '0002'")
 
 
-def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(place: Path, raw: sqlite3.Connection) -> None:
+def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(path: Path, raw: sqlite3.Connection) -> None:
     names = [f"e{number}" for number in range(7)]
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         commit(store, *[(name, 1) for name in names], ("e3", 2))
         with store.ingest(NOON) as workspace:
             workspace.commit_changes([change("e4", 2, kind="merged", merged_into="e5", state="{ä}".encode())])
@@ -138,19 +138,19 @@ def test_rows_of_a_store_from_before_checksums_get_the_ones_that_new_rows_have(p
         settle(store, 0, b"D" * 7, controls=[control(name, 1, seq) for seq, name in enumerate(names, 1)])
     sums = [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1").fetchall() for table in ("log", "control")]
     _before_checksums(raw)
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert [row.seq for row in store.read(0, 9, 9)] == list(range(1, 10))
         assert len(store.controls("t", names)) == 7
         assert list(store.damages()) == []
     assert [raw.execute(f"SELECT checksum FROM {table} ORDER BY 1").fetchall() for table in ("log", "control")] == sums
-    test_a_new_store_has_exactly_the_declared_tables(place)
+    test_a_new_store_has_exactly_the_declared_tables(path)
 
 
-def test_a_long_log_from_before_checksums_is_gone_through_page_by_page(place: Path, raw: sqlite3.Connection) -> None:
-    with closing(SqliteStore(place)) as store:
+def test_a_long_log_from_before_checksums_is_gone_through_page_by_page(path: Path, raw: sqlite3.Connection) -> None:
+    with closing(SqliteStore(path)) as store:
         commit(store, *[(f"e{number}", 1) for number in range(4_100)])
     _before_checksums(raw)
-    with closing(SqliteStore(place)) as store:
+    with closing(SqliteStore(path)) as store:
         assert len(store.read(0, 5_000, 5_000)) == 4_100
 
 
@@ -160,12 +160,12 @@ def test_the_listed_revisions_are_those_in_the_folder() -> None:
     assert script.get_heads() == [NEWEST]
 
 
-def test_an_up_to_date_store_opens_without_the_slow_imports(place: Path) -> None:
+def test_an_up_to_date_store_opens_without_the_slow_imports(path: Path) -> None:
     script = (
         "import sys; from goldwire.changelog.sqlite.store import SqliteStore; SqliteStore(sys.argv[1]).close();"
         "sys.exit(bool({'sqlalchemy', 'alembic'} & sys.modules.keys()))"
     )
-    assert subprocess.run([sys.executable, "-c", script, str(place)], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script, str(path)], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", sorted(QUERIES))

@@ -64,14 +64,14 @@ def test_the_asyncio_client_of_event_hubs(
 
 def test_a_gap_ends_the_run(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:
     events = customers(112, 1, 20).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
-    lost = events.pop(place - 1)
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(index - 1)
     deliver("event_hubs", {"hub": HUB, "connection_string": peer.address()}, events)
     mirror = rows(len(events), Settings(on_gap="stop"))
     with pytest.raises(GapDetected) as found:
         asyncio.run(receive_hub(peer, mirror, in_transaction=True))
     assert found.value.entity_id == lost.entity_id
-    assert len(mirror.seen) == place - 1
+    assert len(mirror.seen) == index - 1
 
 
 def test_a_database_that_is_away_costs_only_time(peer: Any, rows: Callable[..., Any], deliver: Callable[..., None]) -> None:

@@ -57,11 +57,11 @@ def hub_events(events: list[SealedEvent | bytes]) -> list[Any]:
     beside = [{} if isinstance(one, bytes) else headers(one) for one in events]
     system = [
         {
-            "SequenceNumber": place, "Offset": place * 100, "PartitionKey": one.get("partitionKey"),
+            "SequenceNumber": number, "Offset": number * 100, "PartitionKey": one.get("partitionKey"),
             "EnqueuedTimeUtc": "2026-11-23T10:00:00Z", "message-id": one.get("messageId"), "subject": one.get("subject"),
             "content-type": one.get("contentType"),
         }
-        for place, one in enumerate(beside)
+        for number, one in enumerate(beside)
     ]  # fmt: skip
     metadata = {"SystemPropertiesArray": Datum(json.dumps(system), "json"), "PropertiesArray": Datum("[]", "json")}
     return eventhub.EventHubTriggerConverter.decode(Datum(Bodies(bodies), "collection_bytes"), trigger_metadata=metadata)
@@ -115,8 +115,8 @@ def test_the_host_file_asks_for_what_the_functions_need() -> None:
 def test_batches_of_event_hubs_are_transformed_and_written(functions: dict[str, Any], database: Any) -> None:
     run = functions["from_event_hubs"].get_user_function()
     history = customers(81, 5, 80)
-    for place in range(0, len(history.events), 15):
-        run(hub_events(history.events[max(0, place - 5) : place + 15]))
+    for number in range(0, len(history.events), 15):
+        run(hub_events(history.events[max(0, number - 5) : number + 15]))
     assert records(database) == history.table
     rows = dict(database.query("SELECT entity_id, class FROM credit_report"))
     assert rows == {

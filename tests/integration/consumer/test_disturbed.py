@@ -39,8 +39,8 @@ PARTS = 2
 class Sending:
     """A target that is sent to as the relay does: an event again until it is taken, and nothing newer before it."""
 
-    def __init__(self, kind: str, place: dict[str, str], address: str) -> None:
-        self.kind, self.settings = kind, {**place, "connection_string": address}
+    def __init__(self, kind: str, destination: dict[str, str], address: str) -> None:
+        self.kind, self.settings = kind, {**destination, "connection_string": address}
         self.outcomes: Counter[type[Outcome]] = Counter()
 
     def __call__(self, events: Sequence[SealedEvent]) -> None:

@@ -140,17 +140,17 @@ def test_poison_and_a_rejected_event_do_not_stop_the_others(peer: Any, rows: Cal
 
 def test_a_gap_stops_the_run_where_that_is_the_setting(peer: Any, rows: Callable[..., Any]) -> None:
     events = customers(56, 1, 12).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
-    lost = events.pop(place - 1)
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(index - 1)
     send(peer, events)
     mirror = rows(len(events), Settings(on_gap="stop"))
     mirror.run(subscription(peer, mirror))
     assert isinstance(mirror.error, GapDetected)
-    assert mirror.error.next.version == events[place - 1].version
+    assert mirror.error.next.version == events[index - 1].version
     assert (lost.entity_id, lost.version) not in mirror.seen
     with mirror.store.transaction() as transaction:
         rows_ = transaction.connection.execute("SELECT sequence FROM goldwire_checkpoint").fetchall()
-    assert [sequence for (sequence,) in rows_] in ([], [place - 2])
+    assert [sequence for (sequence,) in rows_] in ([], [index - 2])
 
 
 def test_connections_that_break_cost_nothing(peer: Any, rows: Callable[..., Any]) -> None:
@@ -204,14 +204,14 @@ def test_a_consumer_group_goes_back_to_its_beginning_and_to_a_checkpoint_that_wa
     first.run(subscription(peer, first))
     checkpoints = SqlCheckpointStore(first.store)
     with EventHubConsumerClient.from_connection_string(peer.address(HUB), "$Default") as client:
-        place = (client._address.hostname, HUB, "$Default")
-    kept = [dict(one) for one in checkpoints.list_checkpoints(*place)]
+        stream = (client._address.hostname, HUB, "$Default")
+    kept = [dict(one) for one in checkpoints.list_checkpoints(*stream)]
     send(peer, events[25:])
     second = rows(len(events) - 25)
     second.run(subscription(peer, second))
     assert sorted(first.seen + second.seen) == everything
 
-    assert checkpoints.forget(*place) == len(list(kept))
+    assert checkpoints.forget(*stream) == len(list(kept))
     again = rows(len(events), stream="again")
     again.run(subscription(peer, again))
     assert sorted(again.seen) == everything, "all of it came again, for a table that is built anew"

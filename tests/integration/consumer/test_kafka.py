@@ -55,8 +55,8 @@ def each(events: list[SealedEvent]) -> list[tuple[str, int]]:
 def committed(cluster: KafkaCluster, group: str = "mirror") -> int:
     reader = KafkaConsumer({"bootstrap.servers": cluster.bootstrap, "group.id": group, "log_level": 0})
     try:
-        places = reader.committed([TopicPartition("customers", number) for number in range(PARTITIONS)], PATIENCE_SECONDS)
-        return sum(max(0, one.offset) for one in places)
+        positions = reader.committed([TopicPartition("customers", number) for number in range(PARTITIONS)], PATIENCE_SECONDS)
+        return sum(max(0, one.offset) for one in positions)
     finally:
         reader.close()
 

@@ -73,15 +73,15 @@ def test_the_mirror_reads_what_goldwire_sends_to_azure(
 
 def test_a_gap_names_the_command_and_dead_letters_can_be_processed_again(database: Any, subscriber: Callable[..., Any]) -> None:
     events = customers(72, 1, 12).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
     with KafkaCluster(topics={"customers": 1}) as cluster:
         producer = Producer({"bootstrap.servers": cluster.bootstrap, "log_level": 0})
-        send(producer, [*events[: place - 1], events[place]])
+        send(producer, [*events[: index - 1], events[index]])
         arguments = ("kafka", "customers", "--address", cluster.bootstrap, "--database", database.url)
         mirror = subscriber(*arguments, script=EXAMPLE)
         database.wait_until(lambda: database.query("SELECT kind FROM goldwire_dead_letter") == [("gap",)])
-        send(producer, [events[place - 1]])
-        database.wait_for({events[place].entity_id: events[place].version})
+        send(producer, [events[index - 1]])
+        database.wait_for({events[index].entity_id: events[index].version})
         error = mirror.end()
     assert f"goldwire replay TARGET --entity {events[0].entity_id}" in error
     done = subprocess.run(

@@ -38,7 +38,7 @@ Mirror = Callable[..., Consumer[Any]]
 
 
 def messages(events: list[SealedEvent]) -> list[Message]:
-    return [Message(body=event.body, position=Position("hub", "0", str(place), place)) for place, event in enumerate(events, 1)]
+    return [Message(body=event.body, position=Position("hub", "0", str(index), index)) for index, event in enumerate(events, 1)]
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_it_works_in_a_transaction_of_the_subscriber(database: Any) -> None:
 
 def test_a_gap_and_a_late_upsert_after_a_tombstone_are_what_they_are_in_sqlite(database: Any, mirror: Mirror) -> None:
     events = customers(44, 1, 12).events
-    lost = next(place for place, event in enumerate(events) if place and event.base_version is not None)
+    lost = next(index for index, event in enumerate(events) if index and event.base_version is not None)
     consumer = mirror(note, on_gap="stop")
     with pytest.raises(GapDetected):
         consumer.process(messages(events[: lost - 1] + events[lost:]))

@@ -38,8 +38,8 @@ def send(peer: Any, events: list[SealedEvent], *, queue: str = "customers", topi
     with ServiceBusClient.from_connection_string(peer.address()) as client:
         opened = client.get_topic_sender(topic) if topic else client.get_queue_sender(queue)
         with opened as sender:
-            for place in range(0, len(events), BATCH):
-                sender.send_messages([message_of(event, session=queue != "plain") for event in events[place : place + BATCH]])
+            for index in range(0, len(events), BATCH):
+                sender.send_messages([message_of(event, session=queue != "plain") for event in events[index : index + BATCH]])
 
 
 def versions(events: list[SealedEvent]) -> dict[str, int]:
@@ -168,15 +168,15 @@ def test_poison_in_one_session_holds_up_no_other(peer: Any, rows: Callable[..., 
 
 def test_an_error_of_one_session_ends_all_of_them(peer: Any, rows: Callable[..., Any]) -> None:
     events = customers(68, 1, 20).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
-    lost = events.pop(place - 1)
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(index - 1)
     others = customers(71, 3, 12).events
     send(peer, events + others)
     mirror = rows(len(events) + len(others), Settings(on_gap="stop"))
     mirror.run(Run(peer, mirror, queue="customers", sessions_at_once=3))
     assert isinstance(mirror.error, GapDetected)
     assert mirror.error.entity_id == lost.entity_id
-    assert active(peer, "customers", lost.entity_id) == len(events) - place + 1
+    assert active(peer, "customers", lost.entity_id) == len(events) - index + 1
 
 
 class Scarce(Consumer[Any]):
@@ -249,18 +249,18 @@ def test_poison_goes_to_the_dead_letter_queue_of_the_broker_with_its_reason(peer
 
 def test_dead_letters_of_the_broker_can_be_sent_again(peer: Any, rows: Callable[..., Any]) -> None:
     events = customers(66, 1, 20).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
-    send(peer, events[: place - 1] + events[place : place + 1])
-    mirror = rows(place - 1 or 1, RETURNED)
-    if place > 1:
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    send(peer, events[: index - 1] + events[index : index + 1])
+    mirror = rows(index - 1 or 1, RETURNED)
+    if index > 1:
         mirror.run(Run(peer, mirror))
     again = rows(2, RETURNED)
     with ServiceBusClient.from_connection_string(peer.address()) as client, client.get_queue_sender("customers") as sender:
         sender.send_messages(
-            [message_of(event, session=True, replay_id="redrive-1") for event in events[place - 1 : place + 1]]
+            [message_of(event, session=True, replay_id="redrive-1") for event in events[index - 1 : index + 1]]
         )
     again.run(Run(peer, again))
-    assert again.seen[-2:] == [(event.entity_id, event.version) for event in events[place - 1 : place + 1]]
+    assert again.seen[-2:] == [(event.entity_id, event.version) for event in events[index - 1 : index + 1]]
 
 
 def test_a_subscription_of_a_topic_is_read_like_a_queue(peer: Any, rows: Callable[..., Any]) -> None:
@@ -274,14 +274,14 @@ def test_a_subscription_of_a_topic_is_read_like_a_queue(peer: Any, rows: Callabl
 
 def test_a_gap_stops_the_run_and_the_messages_stay_in_the_queue(peer: Any, rows: Callable[..., Any]) -> None:
     events = customers(68, 1, 20).events
-    place = next(number for number, event in enumerate(events) if number and event.base_version is not None)
-    lost = events.pop(place - 1)
+    index = next(number for number, event in enumerate(events) if number and event.base_version is not None)
+    lost = events.pop(index - 1)
     send(peer, events)
     mirror = rows(len(events), Settings(on_gap="stop"))
     mirror.run(Run(peer, mirror))
     assert isinstance(mirror.error, GapDetected)
     assert mirror.error.entity_id == lost.entity_id
-    assert active(peer, "customers", lost.entity_id) == len(events) - place + 1
+    assert active(peer, "customers", lost.entity_id) == len(events) - index + 1
     assert dead_letters(peer) == []
 
 

@@ -69,34 +69,34 @@ class Place:
         ),
     ]
 )
-def place(request):
+def namespace(request):
     if request.param == "azure":
         return Place(REAL)
     return Place(request.getfixturevalue("peer").connection_string("orders"))
 
 
-def test_a_key_goes_where_our_hash_says_in_the_order_sent(place):
-    keys = [f"{place.mark}:{name}" for name in ("a", "bb", "ccc", "entity:7f2a", "é", "x" * 100)]
-    with place.producer() as producer:
+def test_a_key_goes_where_our_hash_says_in_the_order_sent(namespace):
+    keys = [f"{namespace.mark}:{name}" for name in ("a", "bb", "ccc", "entity:7f2a", "é", "x" * 100)]
+    with namespace.producer() as producer:
         for key in keys:
             for number in range(3):
                 batch = producer.create_batch(partition_key=key)
-                batch.add(place.event(f"{number}"))
+                batch.add(namespace.event(f"{number}"))
                 producer.send_batch(batch)
-    found = place.of_this_run(3 * len(keys))
+    found = namespace.of_this_run(3 * len(keys))
     for key in keys:
         of_key = [(partition, event) for partition, event in found if event.partition_key == key.encode()]
         assert [event.body_as_str() for _, event in of_key] == ["0", "1", "2"]
-        assert {partition for partition, _ in of_key} == {place.partitions[partition_of(key, len(place.partitions))]}
+        assert {partition for partition, _ in of_key} == {namespace.partitions[partition_of(key, len(namespace.partitions))]}
 
 
-def test_a_batch_has_adjacent_sequence_numbers_and_rising_offsets(place):
-    with place.producer() as producer:
-        batch = producer.create_batch(partition_id=place.partitions[0])
+def test_a_batch_has_adjacent_sequence_numbers_and_rising_offsets(namespace):
+    with namespace.producer() as producer:
+        batch = producer.create_batch(partition_id=namespace.partitions[0])
         for number in range(50):
-            batch.add(place.event(f"{number}"))
+            batch.add(namespace.event(f"{number}"))
         producer.send_batch(batch)
-    found = [event for _, event in place.of_this_run(50, partition_id=place.partitions[0])]
+    found = [event for _, event in namespace.of_this_run(50, partition_id=namespace.partitions[0])]
     assert [event.body_as_str() for event in found] == [f"{number}" for number in range(50)]
     first = found[0].sequence_number
     assert [event.sequence_number for event in found] == list(range(first, first + 50))
@@ -104,22 +104,22 @@ def test_a_batch_has_adjacent_sequence_numbers_and_rising_offsets(place):
     assert times == sorted(times)
 
 
-def test_a_key_that_is_wrong_is_refused(place):
-    fields = dict(part.split("=", 1) for part in place.string.split(";"))
+def test_a_key_that_is_wrong_is_refused(namespace):
+    fields = dict(part.split("=", 1) for part in namespace.string.split(";"))
     wrong = ";".join(f"{name}={'d3Jvbmc=' if name == 'SharedAccessKey' else value}" for name, value in fields.items())
     with EventHubProducerClient.from_connection_string(wrong, retry_total=0) as producer, pytest.raises(AuthenticationError):
         producer.send_event(EventData("x"))
 
 
-def test_what_is_not_there_is_refused(place):
-    with place.producer(retry_total=0) as producer, pytest.raises(EventHubError):
+def test_what_is_not_there_is_refused(namespace):
+    with namespace.producer(retry_total=0) as producer, pytest.raises(EventHubError):
         producer.send_event(EventData("x"), partition_id="4711")
-    with place.consumer(retry_total=0) as consumer, pytest.raises(ConnectError):
+    with namespace.consumer(retry_total=0) as consumer, pytest.raises(ConnectError):
         consumer.get_partition_properties("4711")
 
 
-def test_a_link_tells_how_large_a_batch_may_be(place):
-    with place.producer() as producer:
+def test_a_link_tells_how_large_a_batch_may_be(namespace):
+    with namespace.producer() as producer:
         batch = producer.create_batch()
         assert batch.max_size_in_bytes >= 256 * 1024
         with pytest.raises(ValueError, match="size limit"):

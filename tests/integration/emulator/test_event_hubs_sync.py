@@ -196,9 +196,11 @@ def test_a_consumer_begins_where_it_says(peer, by, inclusive):
         consumer(peer, "single"), 1, partition_id="0", starting_position=position, starting_position_inclusive=inclusive
     )
     # Two events may still have the same time, but not the same number; and the offset rises with the number.
-    place = {event: event.enqueued_time if by == "time" else event.sequence_number for _, event in known}
+    value_of = {event: event.enqueued_time if by == "time" else event.sequence_number for _, event in known}
     wanted = [
-        event.body_as_str() for event in place if place[event] > place[third] or (inclusive and place[event] == place[third])
+        event.body_as_str()
+        for event in value_of
+        if value_of[event] > value_of[third] or (inclusive and value_of[event] == value_of[third])
     ]
     assert texts(found)[: len(wanted)] == wanted[: len(found)]
     assert found

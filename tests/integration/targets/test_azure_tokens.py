@@ -89,14 +89,14 @@ async def open_as_the_relay_does(target: Target) -> None:
             await asyncio.sleep(0.1)
 
 
-async def read_hub(string: str, place: dict[str, Any], count: int) -> AsyncIterator[dict[str, Any]]:
+async def read_hub(string: str, connection: dict[str, Any], count: int) -> AsyncIterator[dict[str, Any]]:
     events: asyncio.Queue[Any] = asyncio.Queue()
 
     async def take(_: Any, event: Any) -> None:
         await events.put(json.loads(event.body_as_str()))
 
     async with EventHubConsumerClient.from_connection_string(
-        string, "$Default", eventhub_name="golden", load_balancing_interval=0.5, **place
+        string, "$Default", eventhub_name="golden", load_balancing_interval=0.5, **connection
     ) as client:
         reading = asyncio.create_task(client.receive(take, starting_position="-1"))
         for _ in range(count):
@@ -105,8 +105,8 @@ async def read_hub(string: str, place: dict[str, Any], count: int) -> AsyncItera
         await asyncio.gather(reading, return_exceptions=True)
 
 
-async def read_queue(string: str, place: dict[str, Any], count: int) -> AsyncIterator[dict[str, Any]]:
-    async with ServiceBusClient.from_connection_string(string, transport_type=TransportType.Amqp, **place) as client:
+async def read_queue(string: str, connection: dict[str, Any], count: int) -> AsyncIterator[dict[str, Any]]:
+    async with ServiceBusClient.from_connection_string(string, transport_type=TransportType.Amqp, **connection) as client:
         for entity in ENTITIES:
             async with client.get_queue_receiver("changes", session_id=entity) as receiver:
                 left = count // len(ENTITIES)
@@ -141,12 +141,12 @@ def test_tokens_that_expire_meanwhile_cost_neither_events_nor_order(
                     waiting = [item for item, one in zip(waiting, outcomes, strict=True) if not isinstance(one, Delivered)]
                 await asyncio.sleep(0.02)  # tokens end by the clock, whatever is sent meanwhile
             await target.close()
-            place = {"custom_endpoint_address": emulator.endpoint, "connection_verify": ca_file}
+            connection = {"custom_endpoint_address": emulator.endpoint, "connection_verify": ca_file}
             held = emulator.broker.event_hubs.hub("golden")
             count = sum(held.state(one).last_sequence_number + 1 for one in held.partition_ids) or version * len(ENTITIES)
             versions = defaultdict(list)
             read = read_hub if kind == "event_hubs" else read_queue
-            async for event in read(emulator.connection_string(), place, count):
+            async for event in read(emulator.connection_string(), connection, count):
                 versions[event["entityId"]].append(event["version"])
             assert set(versions) == set(ENTITIES)
             for found in versions.values():

@@ -38,8 +38,8 @@ from support.target_use import failure_to_open, opened
 
 def test_a_sas_token_alone_suffices() -> None:
     async def check(emulator: Emulator) -> None:
-        place = f"sb://127.0.0.1:{emulator.server.port}/{HUB}"
-        token = sas_token(place, SEND_ONLY)
+        location = f"sb://127.0.0.1:{emulator.server.port}/{HUB}"
+        token = sas_token(location, SEND_ONLY)
         text = f"Endpoint=sb://127.0.0.1:{emulator.server.port};SharedAccessSignature={token};UseDevelopmentEmulator=true"
         async with opened(hub_target(emulator, connection_string=text)) as target:
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
@@ -49,12 +49,12 @@ def test_a_sas_token_alone_suffices() -> None:
 
 def test_a_sas_token_that_ends_is_named_as_what_to_renew() -> None:
     async def check(emulator: Emulator) -> None:
-        place = f"127.0.0.1:{emulator.server.port}"
+        location = f"127.0.0.1:{emulator.server.port}"
         async with AsyncExitStack() as stack:
             told = ""
             for life_seconds in (4, 16, 64):  # the first that suffices: on a slow machine a token ends before it was looked at
-                token = sas_token(f"sb://{place}/{HUB}", SEND_ONLY, int(time.time()) + life_seconds)
-                text = f"Endpoint=sb://{place};SharedAccessSignature={token};UseDevelopmentEmulator=true"
+                token = sas_token(f"sb://{location}/{HUB}", SEND_ONLY, int(time.time()) + life_seconds)
+                text = f"Endpoint=sb://{location};SharedAccessSignature={token};UseDevelopmentEmulator=true"
                 with suppress(ConfigError, ConnectionError, EventHubError):
                     target = await stack.enter_async_context(opened(hub_target(emulator, connection_string=text)))
                     told = {finding.subject: finding.text for finding in await target.check()}["credential"]
@@ -74,9 +74,9 @@ def test_a_sas_token_that_ends_is_named_as_what_to_renew() -> None:
     run_on_emulator(CONFIG, check)
 
 
-def sas_token(place: str, policy: Policy, expiry: int = 4_102_444_800) -> str:
+def sas_token(location: str, policy: Policy, expiry: int = 4_102_444_800) -> str:
     """A token as the services' documentation says to make one."""
-    resource = quote(place, safe="")
+    resource = quote(location, safe="")
     signature = base64.b64encode(hmac.digest(policy.key.encode(), f"{resource}\n{expiry}".encode(), "sha256")).decode()
     return f"SharedAccessSignature sr={resource}&sig={quote(signature, safe='')}&se={expiry}&skn={policy.name}"
 
@@ -175,12 +175,12 @@ def test_the_identity_of_the_machine_suffices(certificates: Certificates, identi
         return Claim("", frozenset({Right.SEND}), 4_102_444_800)
 
     async def check(emulator: Emulator) -> None:
-        place = {"endpoint_address": f"sb://localhost:{emulator.server.port}", "ca_file": certificates.file}
+        location = {"endpoint_address": f"sb://localhost:{emulator.server.port}", "ca_file": certificates.file}
         settings = {"connection_string": None, "namespace": "localhost.", "identity": kind}
-        async with opened(hub_target(emulator, **settings, **place)) as target:
+        async with opened(hub_target(emulator, **settings, **location)) as target:
             assert list(await target.send([Item(sealed("a", 1))])) == [Delivered()]
         identity.known = False
-        failed = await failure_to_open(hub_target(emulator, **settings, **place))
+        failed = await failure_to_open(hub_target(emulator, **settings, **location))
         assert failed is not None
         assert "no token can be had" in str(failed)
 

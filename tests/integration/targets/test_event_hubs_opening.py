@@ -17,26 +17,33 @@ from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import HubSettings
 from goldwire_emulator.emulator import ROOT, Emulator
-from support.emulator_stage import LISTEN_ONLY, SEND_ONLY, run_on_emulator
+from support.azure_opening_suite import AzureOpeningSuite
+from support.emulator_stage import SEND_ONLY, run_on_emulator
 from support.hub_stage import CONFIG, HUB, count_in, hub_target
 from support.target_use import LaterClock, failure_to_open, opened
 
 
-def test_a_missing_hub_a_wrong_key_and_a_missing_right_end_the_opening_with_their_fix() -> None:
-    async def check(emulator: Emulator) -> None:
-        missing = await failure_to_open(hub_target(emulator, hub="nowhere"))
-        assert isinstance(missing, ConfigError)
-        assert "hub nowhere" in str(missing)
-        assert "create it" in str(missing)
-        wrong = await failure_to_open(hub_target(emulator, Policy("send", "d3Jvbmc=")))
-        assert isinstance(wrong, ConfigError)
-        assert "credential" in str(wrong)
-        assert "d3Jvbmc=" not in str(wrong)
-        listening = await failure_to_open(hub_target(emulator, LISTEN_ONLY))
-        assert isinstance(listening, ConfigError)
-        assert "Send" in str(listening)
+class TestEventHubsOpening(AzureOpeningSuite):
+    config = CONFIG
+    entity = "hub"
+    settings_type = EventHubsSettings
+    target_type = EventHubsTarget
 
-    run_on_emulator(CONFIG, check)
+    def target(self, emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> EventHubsTarget:
+        return hub_target(emulator, policy, **settings)
+
+    @pytest.mark.parametrize(
+        ("settings", "says"),
+        [
+            ({}, "set namespace"),
+            ({"connection_string": "x", "sas_token": SECRET}, "not both"),
+            ({"namespace": "mdm", "endpoint": "kafka", "sas_token": SECRET}, "sas_token"),
+            ({"namespace": "mdm", "endpoint": "kafka", "transport": "websocket"}, "websocket"),
+            ({"namespace": "mdm", "key": ("entityType",)}, "entityId"),
+        ],
+    )
+    def test_settings_that_cannot_work_are_refused(self, settings: dict[str, Any], says: str) -> None:
+        self.refuses({"hub": HUB, **settings}, says)
 
 
 def test_a_number_of_partitions_that_is_not_the_settings_own_ends_the_opening() -> None:
@@ -71,19 +78,6 @@ def test_added_partitions_are_noticed_before_an_event_goes_to_another(partitions
                         await target.send([Item(sealed("a", 1))])
                 assert count_in(emulator) == 0
             await target.close()
-
-    asyncio.run(check())
-
-
-def test_a_service_that_is_away_can_be_waited_for() -> None:
-    async def check() -> None:
-        emulator = Emulator(CONFIG)
-        await emulator.start()
-        text = emulator.connection_string()
-        await emulator.stop()
-        found = await failure_to_open(hub_target(emulator, connection_string=text))
-        assert isinstance(found, OSError)
-        assert "not reachable" in str(found)
 
     asyncio.run(check())
 
@@ -141,19 +135,3 @@ def test_a_check_does_not_praise_a_key_that_another_reader_keeps_out() -> None:
         assert "may read too" in found["rights"].text
 
     run_on_emulator(CONFIG, check)
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({}, "set namespace"),
-        ({"connection_string": "x", "sas_token": SECRET}, "not both"),
-        ({"namespace": "mdm", "endpoint": "kafka", "sas_token": SECRET}, "sas_token"),
-        ({"namespace": "mdm", "endpoint": "kafka", "transport": "websocket"}, "websocket"),
-        ({"namespace": "mdm", "key": ("entityType",)}, "entityId"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as caught:
-        EventHubsSettings(hub=HUB, **settings)
-    assert SECRET not in str(caught.value)

@@ -77,9 +77,9 @@ class TestKafkaBroker(TargetSuite):
         self.process.wait(60)
 
     def make_target(self, **settings: Any) -> KafkaTarget:
-        place: dict[str, Any] = {"bootstrap_servers": (f"127.0.0.1:{getattr(self, 'port', 1)}",), "topic": TOPIC}
+        destination: dict[str, Any] = {"bootstrap_servers": (f"127.0.0.1:{getattr(self, 'port', 1)}",), "topic": TOPIC}
         more = {"message_bytes_max": 2_000_000, "timeout_seconds": 8.0, "connect_timeout_seconds": 8.0}
-        return KafkaTarget("k", KafkaSettings(**place, **more, **settings, tls=False, key_password=SECRET), self.clock)
+        return KafkaTarget("k", KafkaSettings(**destination, **more, **settings, tls=False, key_password=SECRET), self.clock)
 
     def bad_event(self) -> SealedEvent:
         return self.event("bad", 1, name="x" * 3_000_000)

@@ -190,8 +190,8 @@ def test_a_refusal_after_a_connection_that_broke_unseen_is_not_certain(cluster: 
 
     cluster.watch()
     with KafkaGate(cluster.bootstrap) as gate:
-        place = tuple(gate.bootstrap.split(","))
-        settings = KafkaSettings(bootstrap_servers=place, topic=TOPIC, tls=False)
+        servers = tuple(gate.bootstrap.split(","))
+        settings = KafkaSettings(bootstrap_servers=servers, topic=TOPIC, tls=False)
         found = use(KafkaTarget("k", settings, SystemClock()), check)
     assert b"a" in {record.key() for record in cluster.records(TOPIC)}
     assert isinstance(found, Unknown), found

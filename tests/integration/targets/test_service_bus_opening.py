@@ -8,33 +8,37 @@ from typing import Any
 import pytest
 from azure.servicebus.management import QueueProperties
 
-from goldwire.clock import SystemClock
-from goldwire.errors import ConfigError
 from goldwire.targets.azure.service_bus.check import findings_of
 from goldwire.targets.azure.service_bus.target import ServiceBusSettings, ServiceBusTarget
 from goldwire.testing.target_suite import SECRET
 from goldwire_emulator.amqp.sas import Policy
 from goldwire_emulator.emulator import ROOT, Emulator
+from support.azure_opening_suite import AzureOpeningSuite
 from support.bus_stage import CONFIG, PLAIN, SESSIONS, TOPIC, bus_target
-from support.emulator_stage import LISTEN_ONLY, SEND_ONLY, run_on_emulator
-from support.target_use import failure_to_open, opened
+from support.emulator_stage import SEND_ONLY, run_on_emulator
+from support.target_use import opened
 
 
-def test_a_missing_queue_a_wrong_key_and_a_missing_right_end_the_opening_with_their_fix() -> None:
-    async def check(emulator: Emulator) -> None:
-        missing = await failure_to_open(bus_target(emulator, queue="nowhere"))
-        assert isinstance(missing, ConfigError)
-        assert "queue nowhere" in str(missing)
-        assert "create it" in str(missing)
-        wrong = await failure_to_open(bus_target(emulator, Policy("send", "d3Jvbmc=")))
-        assert isinstance(wrong, ConfigError)
-        assert "credential" in str(wrong)
-        assert "d3Jvbmc=" not in str(wrong)
-        listening = await failure_to_open(bus_target(emulator, LISTEN_ONLY))
-        assert isinstance(listening, ConfigError)
-        assert "Send" in str(listening)
+class TestServiceBusOpening(AzureOpeningSuite):
+    config = CONFIG
+    entity = "queue"
+    settings_type = ServiceBusSettings
+    target_type = ServiceBusTarget
 
-    run_on_emulator(CONFIG, check)
+    def target(self, emulator: Emulator, policy: Policy = SEND_ONLY, **settings: Any) -> ServiceBusTarget:
+        return bus_target(emulator, policy, **settings)
+
+    @pytest.mark.parametrize(
+        ("settings", "says"),
+        [
+            ({"namespace": "mdm"}, "either queue or topic"),
+            ({"namespace": "mdm", "queue": "q", "topic": "t"}, "either queue or topic"),
+            ({"queue": "q"}, "set namespace"),
+            ({"queue": "q", "connection_string": SECRET, "sas_token": SECRET}, "not both"),
+        ],
+    )
+    def test_settings_that_cannot_work_are_refused(self, settings: dict[str, Any], says: str) -> None:
+        self.refuses(settings, says)
 
 
 @pytest.mark.parametrize(
@@ -123,33 +127,3 @@ def test_what_the_management_api_says_is_compared_with_the_settings(
 def test_a_topic_without_subscriptions_would_lose_everything() -> None:
     found = findings_of(queue_properties(), [], ServiceBusSettings(topic=TOPIC, namespace="mdm"))
     assert "what is sent now is lost" in {finding.subject: finding.text for finding in found}["subscriptions"]
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"namespace": "mdm"}, "either queue or topic"),
-        ({"namespace": "mdm", "queue": "q", "topic": "t"}, "either queue or topic"),
-        ({"queue": "q"}, "set namespace"),
-        ({"queue": "q", "connection_string": SECRET, "sas_token": SECRET}, "not both"),
-    ],
-)
-def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says) as caught:
-        ServiceBusSettings(**settings)
-    assert SECRET not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        (SECRET, "not of the form"),
-        (f"Endpoint=sb://a.example;SharedAccessKeyName=n;SharedAccessKey={SECRET};EntityPath=other", "EntityPath"),
-        (f"Endpoint=sb://a.example;SharedAccessKeyName=n;SharedAccessKey={SECRET}", "is for a.example"),
-    ],
-)
-def test_a_connection_string_that_does_not_fit_is_told_without_showing_it(text: str, says: str) -> None:
-    settings = ServiceBusSettings(queue="q", connection_string=text, namespace="mdm")
-    with pytest.raises(ConfigError, match=says) as caught:
-        ServiceBusTarget("bus", settings, SystemClock())
-    assert SECRET not in str(caught.value)

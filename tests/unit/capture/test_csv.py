@@ -14,7 +14,7 @@ from goldwire.capture.source_spec import ColumnSpec, DeletedSpec, EdgeSpec, Sour
 from goldwire.errors import ConfigError, InputError
 
 
-def places(entries: Any) -> Any:
+def locations(entries: Any) -> Any:
     return [("fact" if isinstance(each, Fact) else each.field, int(each.origin.rpartition(":")[2])) for each in entries]
 
 
@@ -61,7 +61,7 @@ def test_one_fixed_time_can_hold_for_a_whole_file(read: Any) -> None:
 
 def test_bytes_that_are_no_utf8_reject_their_row_only(read: Any) -> None:
     entries = read(b"id,name\n1,Ada\n2,\xff\xfe\n3,Eve\n")
-    assert places(entries) == [("fact", 2), ("name", 3), ("fact", 4)]
+    assert locations(entries) == [("fact", 2), ("name", 3), ("fact", 4)]
     assert "UTF-8" in entries[1].reason
 
 
@@ -72,12 +72,12 @@ def test_a_file_in_a_wide_encoding_is_refused_as_a_whole(read: Any, encoding: An
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(read: Any) -> None:
-    assert places(read("\ufeffid,name\n1,Ada\n")) == [("fact", 2)]
+    assert locations(read("\ufeffid,name\n1,Ada\n")) == [("fact", 2)]
 
 
 def test_corrupt_rows_are_rejected_and_those_after_them_go_on(read: Any) -> None:
     entries = read('id,name\n1,Ada\n2\n3,a,b\n\n4,"x"y\n5,"never closed\n6,Eve\n7,"two\nlines"\n8,5" pipe\n')
-    assert places(entries) == [
+    assert locations(entries) == [
         ("fact", 2), ("", 3), ("", 4), ("", 6), ("", 7), ("fact", 8), ("fact", 9), ("fact", 11),
     ]  # fmt: skip
     assert entries[6].attributes["name"] == b'"two\\nlines"'
@@ -92,7 +92,7 @@ def test_a_stray_quote_costs_its_row_not_the_rest_of_a_long_file(read: Any) -> N
 
 def test_a_value_over_the_limit_names_file_line_and_field(read: Any) -> None:
     entries = read(b"id,name\n1,Ada\n2," + b"x" * 10_000_000 + b"\n3,Eve\n")
-    assert places(entries) == [("fact", 2), ("name", 3), ("fact", 4)]
+    assert locations(entries) == [("fact", 2), ("name", 3), ("fact", 4)]
     assert "1048576" in entries[1].reason
     assert "xxx" not in entries[1].reason
     assert isinstance(read("id,name\n1,12345678\n", max_value_bytes=9)[0], RejectedRow)
@@ -123,7 +123,7 @@ def test_typed_columns_take_their_type_and_nothing_else(read: Any, kind: Any, go
 
 def test_a_row_without_an_id_or_with_a_wrong_time_or_confidence_is_rejected(read: Any) -> None:
     entries = read("id,t,c\n,2026-01-01,1\n2,soon,1\n3,2026-01-01,2\n4,2026-01-01,x\n", observed_at="t", confidence="c")
-    assert places(entries) == [("id", 2), ("t", 3), ("c", 4), ("c", 5)]
+    assert locations(entries) == [("id", 2), ("t", 3), ("c", 4), ("c", 5)]
 
 
 def test_an_empty_text_may_be_a_value_of_its_own(read: Any) -> None:

@@ -24,15 +24,15 @@ payloads = st.sampled_from(["delta", "full"])
 def deliveries(events: list[SealedEvent], chance: random.Random) -> list[list[tuple[SealedEvent, str | None]]]:
     """Batches as a broker delivers at least once: in order, with repeats, rewinds, and replays under another message id."""
     found: list[list[tuple[SealedEvent, str | None]]] = []
-    place = furthest = 0
-    while place < len(events):
+    start = furthest = 0
+    while start < len(events):
         size = chance.randint(1, 8)
-        batch = [(event, None) for event in events[place : place + size] for _ in range(chance.choice((1, 1, 1, 2)))]
+        batch = [(event, None) for event in events[start : start + size] for _ in range(chance.choice((1, 1, 1, 2)))]
         found.append(batch)
-        place += size
-        furthest = min(max(furthest, place), len(events))
+        start += size
+        furthest = min(max(furthest, start), len(events))
         if chance.random() < 0.3:
-            place = max(0, place - chance.randint(1, 2 * size))
+            start = max(0, start - chance.randint(1, 2 * size))
         if chance.random() < 0.1:
             end = chance.randint(1, furthest)
             found.append([(event, "replay-1") for event in events[chance.randrange(end) : end]])
@@ -75,8 +75,8 @@ def test_even_any_order_with_duplicates_ends_in_the_same_table(open_mirror: Open
 def without_one(history: History, chance: random.Random) -> tuple[list[SealedEvent], SealedEvent]:
     """The events without one that has a successor in its chain."""
     last = {event.entity_id: event.version for event in history.events}
-    place = chance.choice([at for at, event in enumerate(history.events) if event.version != last[event.entity_id]])
-    return history.events[:place] + history.events[place + 1 :], history.events[place]
+    start = chance.choice([at for at, event in enumerate(history.events) if event.version != last[event.entity_id]])
+    return history.events[:start] + history.events[start + 1 :], history.events[start]
 
 
 @pytest.mark.slow
@@ -107,9 +107,9 @@ def test_a_subscriber_that_stops_on_a_gap_stands_at_the_lost_event(open_mirror: 
     events, lost = without_one(history, random.Random(seed))
     mirror = open_mirror(Settings(on_gap="stop"))
     after = next(event for event in events if event.entity_id == lost.entity_id and event.version > lost.version)
-    place = events.index(after)
+    start = events.index(after)
     if after.base_version is None:
-        assert mirror.receive(events)[place] in {Outcome.HEALED, Outcome.JOINED}
+        assert mirror.receive(events)[start] in {Outcome.HEALED, Outcome.JOINED}
         return
     with pytest.raises(GapDetected) as found:
         mirror.receive(events)
@@ -118,7 +118,7 @@ def test_a_subscriber_that_stops_on_a_gap_stands_at_the_lost_event(open_mirror: 
         lost.entity_id, after.version, f"sha256:{lost.hash.hex()}",
     )  # fmt: skip
     assert gap.last is None or gap.last.version < lost.version
-    assert mirror.receive(events[:place]) == [Outcome.IGNORED] * place
+    assert mirror.receive(events[:start]) == [Outcome.IGNORED] * start
     assert mirror.letters == []
 
 

@@ -45,10 +45,10 @@ def test_any_value_verifies_in_any_spacing_and_order(value: Any) -> None:
     assert one.changes.attributes["city"].value == value
 
 
-@given(place=st.integers(0, 10_000), bit=st.integers(0, 6))
-def test_no_altered_event_is_taken_unless_goldwire_takes_it_too(place: int, bit: int) -> None:
+@given(index=st.integers(0, 10_000), bit=st.integers(0, 6))
+def test_no_altered_event_is_taken_unless_goldwire_takes_it_too(index: int, bit: int) -> None:
     body = bytearray(sealed("e1", 3, {"city": "Ulm", "credit": 10.5}, previous_hash=b"p" * 32).body)
-    body[place % len(body)] ^= 1 << bit
+    body[index % len(body)] ^= 1 << bit
     try:
         _, holds = goldwire_read(bytes(body))
     except GoldwireUnreadableError:

@@ -93,11 +93,41 @@ def test_what_cannot_be_a_folder_of_data_is_told(tmp_path):
         Store(tmp_path / FILE_NAME / "below")
 
 
+def to_format_2(store):
+    store.database.execute("ALTER TABLE events RENAME COLUMN position TO place")
+    store.database.execute("DROP INDEX message_positions")
+    store.database.execute("CREATE UNIQUE INDEX message_places ON messages (entity, sequence)")
+    store.database.execute("PRAGMA user_version = 2")
+
+
+def test_a_folder_of_format_2_becomes_what_a_new_one_is_and_keeps_its_events(world, tmp_path):
+    first = world.open(PLAIN, hubs=[HubSettings("hub", 1)], durable=True)
+    first.service_bus.entrance("work").send([message("a")])
+    first.close()
+    with closing(Store(tmp_path)) as store:
+        new = declared(store)
+        row = (1, 0, 7, "key", b"payload")
+        store.database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+        to_format_2(store)
+    with closing(Store(tmp_path)) as store:
+        assert declared(store) == new
+        assert store.database.execute("SELECT position, start, enqueued_at_ms, key, payload FROM events").fetchall() == [row]
+    second = world.open(PLAIN, hubs=[HubSettings("hub", 1)], durable=True)
+    assert texts(second.service_bus.queue("work").receive(1)) == ["a"]
+
+
+def declared(store):
+    """The tables and indexes of a store, and its format."""
+    rows = store.database.execute("SELECT type, name, replace(sql, '\"', '') FROM sqlite_master ORDER BY type, name")
+    return rows.fetchall(), store.database.execute("PRAGMA user_version").fetchone()
+
+
 def test_a_folder_of_the_format_before_is_taken_over_with_its_entities_as_they_are_configured_now(world, tmp_path):
     first = world.open(PLAIN, durable=True)
     first.service_bus.entrance("work").send([message("a")])
     first.close()
     with closing(Store(tmp_path)) as store:
+        to_format_2(store)
         store.database.execute("ALTER TABLE entities DROP COLUMN fixed")
         store.database.execute("PRAGMA user_version = 1")
     second = world.open(PLAIN, durable=True)

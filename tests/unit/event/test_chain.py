@@ -161,16 +161,16 @@ def test_rotated_files_verify_as_one_stream(chain: Chain) -> None:
 def test_any_deletion_but_that_of_the_last_any_swap_and_any_alteration_is_found(chain: Chain, seed: int, count: int) -> None:
     lines = chain(count)
     chance = random.Random(seed)
-    place = chance.randrange(count - 1)
-    assert kinds(lines[:place] + lines[place + 1 :]) == [(place + 1, "missing")]
-    other = chance.choice([one for one in range(count) if one != place])
+    index = chance.randrange(count - 1)
+    assert kinds(lines[:index] + lines[index + 1 :]) == [(index + 1, "missing")]
+    other = chance.choice([one for one in range(count) if one != index])
     swapped = list(lines)
-    swapped[place], swapped[other] = swapped[other], swapped[place]
+    swapped[index], swapped[other] = swapped[other], swapped[index]
     assert "reordered" in dict(map(reversed, kinds(swapped)))  # type: ignore[call-overload]
     altered = list(lines)
-    position = chance.randrange(len(lines[place]))
-    byte = altered[place][position]
-    altered[place] = altered[place][:position] + bytes([byte ^ (1 << chance.randrange(7))]) + altered[place][position + 1 :]
+    position = chance.randrange(len(lines[index]))
+    byte = altered[index][position]
+    altered[index] = altered[index][:position] + bytes([byte ^ (1 << chance.randrange(7))]) + altered[index][position + 1 :]
     assert kinds(altered) != []
 
 

@@ -76,7 +76,7 @@ def fed(new_hub: Any, survivorship: Any, given_facts: Any, sizes: Any) -> Any:
 def shuffled(data: Any, listed: Any) -> Any:
     order = data.draw(st.permutations(range(len(listed))))
     again = data.draw(st.lists(st.sampled_from(range(len(listed))), max_size=4))
-    return [listed[place] for place in (*order, *again)]
+    return [listed[index] for index in (*order, *again)]
 
 
 sizes = st.lists(st.integers(1, 5), max_size=8)

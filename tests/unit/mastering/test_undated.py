@@ -103,7 +103,7 @@ def test_an_undated_decision_counts_against_all_that_were_made_before(new_hub: A
     hub = new_hub(MODEL)
     hub.apply(fact(0, {"name": "said"}, 1.0, stated=True))
     *before, (clock, _, kind) = made
-    listed = [decision(at, what, stated=stated, number=place) for place, (at, stated, what) in enumerate(before)]
+    listed = [decision(at, what, stated=stated, number=index) for index, (at, stated, what) in enumerate(before)]
     for batch in [listed] if one_batch else [[each] for each in listed]:
         hub.apply(*batch)
     hub.apply(decision(clock, kind, stated=False, number=len(made)))

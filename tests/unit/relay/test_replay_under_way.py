@@ -255,8 +255,8 @@ def test_a_slow_target_with_a_long_past_to_repeat_keeps_no_live_change_waiting(w
     world.loop.run_until_complete(asyncio.sleep(3.0))
     world.commit(("b", {"city": "new"}))
     world.loop.run_until_complete(task)
-    places = [item.event.entity_id for item in world.target.items]
-    assert places.index("b") < 8
+    order = [item.event.entity_id for item in world.target.items]
+    assert order.index("b") < 8
     assert repeated(world) == [("a", version) for version in range(1, 31)]
 
 

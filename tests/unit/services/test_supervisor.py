@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from goldwire.changelog.replays import Replay
 from goldwire.config.reader import Loaded, load_document
-from goldwire.errors import ConfigError, NotFoundError
+from goldwire.errors import ConfigError, NotFoundError, StoreBusyError
 from goldwire.services.application import Application
+from goldwire.services.replay import ReplayRequest, carry_out
 from goldwire.services.run import Reloaded, Supervisor
 
 DELIVERY = {"poll_seconds": 0.01}
@@ -251,3 +253,37 @@ def test_to_end_at_once_leaves_no_relay_running(application: Application, tmp_pa
         assert await stage.supervisor.wait() == []
 
     assert play(application, tmp_path, story).cancelled
+
+
+@pytest.mark.parametrize("error", [StoreBusyError("the store is held"), ValueError("a door that cannot show it")])
+def test_a_replay_whose_watcher_fails_raises_that_and_leaves_the_replay_to_the_next_relay(
+    application: Application, tmp_path: Path, error: Exception
+) -> None:
+    async def deliver(stage: Stage) -> None:
+        await stage.change("Ada")
+        stage.supervisor.start("one")
+        await stage.until_true(lambda: stage.states()["one"] == "ended")
+
+    play(application, tmp_path, deliver, until_caught_up=True)
+    service = application.replay_service("one")
+    record = service.ask(service.select(ReplayRequest()), rate=None, why="")
+    relays = application.relays()
+    supervisor = Supervisor(relays)
+    seen: list[str] = []
+
+    def reported(replay: Replay) -> None:
+        seen.append(replay.id)
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        asyncio.run(carry_out(supervisor, relays, record, reported))
+    assert raised.value is error
+    assert seen == [record.id]
+    assert [one.state for one in supervisor.status() if one.target == "one"] != ["running"]
+    with application.store.lock_target("one"):
+        """No relay holds it any more."""
+
+    again = Supervisor(relays)
+    asyncio.run(carry_out(again, relays, record))
+    [kept] = application.store.replays("one")
+    assert (kept.id, kept.state, kept.tally.events) == (record.id, "done", 1)

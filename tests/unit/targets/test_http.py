@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
@@ -53,3 +55,28 @@ def test_an_error_never_holds_the_url(url: str) -> None:
             await client.close()
 
     asyncio.run(run())
+
+
+THREADS = """
+import asyncio, os, threading
+from goldwire.targets.clients.http import HttpClient, NotSentError
+
+async def use():
+    client = HttpClient(timeout_seconds=2, connect_timeout_seconds=1, answer_limit_bytes=1000, proxied=False)
+    try:
+        await client.request("POST", "http://127.0.0.1:0/", {}, b"")
+    except NotSentError:
+        print("used", flush=True)
+    await client.close()
+
+for _ in range(30):
+    thread = threading.Thread(target=lambda: asyncio.run(use()))
+    thread.start()
+    thread.join()
+os._exit(0)  # what the library does as Python ends is another matter
+"""
+
+
+def test_threads_that_end_may_use_it_one_after_another() -> None:
+    done = subprocess.run([sys.executable, "-c", THREADS], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout.split()) == (0, ["used"] * 30), done.stderr

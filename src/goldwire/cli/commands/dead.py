@@ -88,9 +88,9 @@ def dead_redrive(
 
     chosen = _chosen(positions, everything=everything)
     with Application.of(config) as application:
-        count = redrive(application.store, application.clock, target, chosen)
-    done = f"{count:,} of {target}: due for delivery; `goldwire run` delivers them"
-    show({"target": target, "redrive": count}, as_json=as_json, render=lambda: say(done))
+        done = redrive(application.store, application.clock, target, chosen)
+    text = f"{done.redrive:,} of {target}: due for delivery; `goldwire run` delivers them"
+    show(done, as_json=as_json, render=lambda: say(text))
 
 
 @group.command("discard")
@@ -109,17 +109,15 @@ def dead_discard(
     one of the entity knows nothing. Such letters are discarded only after a question, or with --yes.
     """
     from goldwire.services.application import Application
-    from goldwire.services.dead_letters import discard, named_letters
+    from goldwire.services.dead_letters import discard, named_letters, unanswered
 
     chosen = _chosen(positions, everything=everything)
     with Application.of(config) as application:
         letters = [one for one in named_letters(application.store, target, chosen) if one.state == "dead"]
-        unclear = [letter.seq for letter in letters if letter.ambiguous]
-        if unclear and not yes:
+        if not yes and (unclear := unanswered(letters)):
             _ask(target, unclear, may_ask=not as_json and sys.stdin.isatty())
-        count = discard(application.store, application.clock, target, letters)
-    result = {"target": target, "discard": count, "may_have_arrived": unclear}
-    show(result, as_json=as_json, render=lambda: say(f"{count:,} of {target}: given up"))
+        done = discard(application.store, application.clock, target, letters)
+    show(done, as_json=as_json, render=lambda: say(f"{done.discard:,} of {target}: given up"))
 
 
 def _chosen(positions: list[int] | None, *, everything: bool) -> list[int] | None:
@@ -138,12 +136,12 @@ def _ask(target: str, positions: list[int], *, may_ask: bool) -> None:
     from goldwire.errors import InputError
 
     named = ", ".join(str(position) for position in positions[:_NAMED]) + (", …" if len(positions) > _NAMED else "")
-    told = (
+    question = (
         f"{target}: may have arrived without an answer: {named}. If so, discarding breaks the chain: the consumer holds an "
         "event that the next one does not follow on. `goldwire dead redrive` keeps it whole"
     )
     if not may_ask:
-        raise InputError(f"{told}; to discard all the same, add --yes. Nothing was discarded")
-    note(f"goldwire: {told}")
+        raise InputError(f"{question}; to discard all the same, add --yes. Nothing was discarded")
+    note(f"goldwire: {question}")
     if not typer.confirm("Discard all the same?", err=True):
         raise InputError("nothing was discarded")

@@ -72,7 +72,7 @@ def ingest(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
                 "rows without a time of their own are dated as that change. Set the clock right"
             )
-        source, files = _told_apart(words or [], application.loaded.config, application.loaded.folder)
+        source, files = _source_and_files(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
             total = None if display.disable else count_lines(files)
             task = display.add_task("rows", total=total, note="")
@@ -93,7 +93,7 @@ def ingest(
         raise typer.Exit(DONE_WITH_REJECTS)
 
 
-def _told_apart(words: list[str], config: Config, folder: Path) -> tuple[str | None, list[Path]]:
+def _source_and_files(words: list[str], config: Config, folder: Path) -> tuple[str | None, list[Path]]:
     """Separate the source from the files."""
     from goldwire.errors import InputError, did_you_mean
 

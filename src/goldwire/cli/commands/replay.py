@@ -93,7 +93,7 @@ def replay_start(
         service = application.replay_service(target)
         selection = service.select(asked)
         if dry_run:
-            _tell_plan(service, target, selection, rate, as_json=as_json)
+            _show_plan(service, target, selection, rate, as_json=as_json)
         else:
             _carry_out(application, target, selection, rate, why, as_json=as_json)
 
@@ -162,7 +162,7 @@ def replay_cancel(
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
 
 
-def _tell_plan(service: ReplayService, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
+def _show_plan(service: ReplayService, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
         found = service.plan(selection, rate, lambda position: display.update(task, completed=position - selection.after))

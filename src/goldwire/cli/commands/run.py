@@ -51,7 +51,8 @@ def run(
         recorder = Recorder()
         relays = application.relays(recorder)
         names = list(dict.fromkeys(target or relays.names))
-        warn_unapplied(application.loaded.file, relays.check(names))
+        unapplied = relays.check(names)
+        warn_unapplied(application.loaded.file, unapplied)
         if metrics_port is not None:
             _serve_metrics(metrics_port, recorder)
         with progress(quiet=as_json) as display:
@@ -70,8 +71,8 @@ def run(
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.summary}. Ctrl-C ends"),
             )
             ends = run_until_signalled(supervisor, lambda: deliver(supervisor, names))
-        runs = target_runs(application.store, ends)
-    show([_plain(one) for one in runs], as_json=as_json, render=lambda: _render(runs))
+        runs = target_runs(application.store, ends, unapplied)
+    show(runs, as_json=as_json, render=lambda: _render(runs))
     codes = [exit_code(end.error) for end in ends if end.error is not None]
     if codes:
         raise typer.Exit(codes[0])
@@ -81,17 +82,17 @@ class _Complaints:
     """Reports why targets ended, each reason once: a store without room ends all of them with the same words."""
 
     def __init__(self) -> None:
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def of(self, target: str, error: GoldwireError) -> None:
         """Report one target's end, unless another ended for the same reason."""
         from goldwire.errors import StoreBusyError, StoreCorruptError, StoreFullError
 
         of_all = isinstance(error, StoreBusyError | StoreCorruptError | StoreFullError)
-        told = str(error) if of_all or target in str(error) else f"{target}: {error}"
-        if told not in self._told:
-            self._told.add(told)
-            complain(told)
+        reason = str(error) if of_all or target in str(error) else f"{target}: {error}"
+        if reason not in self._reported:
+            self._reported.add(reason)
+            complain(reason)
 
 
 def _serve_metrics(port: int, recorder: Any) -> None:
@@ -105,24 +106,15 @@ def _serve_metrics(port: int, recorder: Any) -> None:
         raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
 
 
-def _plain(one: TargetRun) -> dict[str, Any]:
-    """Return what a run came to at one target for machines, with the ledger's terms beside the rest."""
-    from msgspec import to_builtins
-
-    plain: dict[str, Any] = to_builtins(one)
-    terms = plain.pop("counts") or {}
-    return {"target": plain.pop("target"), "position": plain.pop("position"), **terms, **plain}
-
-
 def _render(runs: list[TargetRun]) -> None:
     if not runs:
         say("no targets are configured")
         return
     terms = ("committed", "delivered", "filtered", "superseded", "dead", "parked", "pending")
-    rows = [(one.target, *[getattr(one.counts, term, None) for term in terms], one.state if one.error else "") for one in runs]
+    rows = [(one.target, *[getattr(one, term) for term in terms], one.state if one.error else "") for one in runs]
     table(("target", *terms, ""), rows)
     for one in runs:
         if one.last_failure:
             say(f"{one.target}: the last attempt failed: {one.last_failure}")
-        if one.counts is not None and one.counts.dead:
+        if one.dead:
             say(f"{one.target}: `goldwire dead list {one.target}` shows what was given up, and why")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,13 +11,8 @@ from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import JsonOption
 from goldwire.cli.output import counted, note, progress, say, show
 
-if TYPE_CHECKING:
-    from goldwire.event.chain import ChainFinding
-
 SHOWN_FINDINGS = 20
 """How many findings are shown; `--json` has the first thousand."""
-
-KEPT_FINDINGS = 1000
 
 
 def register(app: typer.Typer) -> None:
@@ -44,31 +39,22 @@ def verify(
     missing = [str(path) for path in file if not path.is_file()]
     if missing:
         raise InputError(f"{', '.join(missing)}: no such file")
-    kept: list[dict[str, Any]] = []
-
-    def found(path: Path, finding: ChainFinding) -> None:
-        if len(kept) < KEPT_FINDINGS:
-            kept.append({"file": str(path), **finding._asdict()})
-
     with progress(quiet=as_json) as display:
         task = display.add_task("bytes", total=sum(path.stat().st_size for path in file), note="")
-        result = verify_files(
-            file, from_the_start=not partial, found=found, progress=lambda done: display.update(task, completed=done)
-        )
+        result = verify_files(file, from_the_start=not partial, progress=lambda done: display.update(task, completed=done))
 
     def render() -> None:
         if result.entities == 0 and result.findings:
             note(f"goldwire: none of the {counted(result.events, 'line')} is an event; name files of JSON lines of events")
             return
-        for one in kept[:SHOWN_FINDINGS]:
-            entity = f"{one['entity_id']} version {one['version']}: " if one["entity_id"] else ""
-            note(f"goldwire: {one['file']}:{one['line']}: {entity}{one['text']}")
+        for one in result.first_findings[:SHOWN_FINDINGS]:
+            entity = f"{one.entity_id} version {one.version}: " if one.entity_id else ""
+            note(f"goldwire: {one.file}:{one.line}: {entity}{one.text}")
         ending = "every hash holds, every chain is whole" if result.whole else counted(result.findings, "finding")
         repeated = f" ({counted(result.repeated, 'identical resend')})" if result.repeated else ""
         entities = counted(result.entities, "entity", "entities")
         say(f"{counted(result.events, 'event')} of {entities}{repeated}: {ending}")
 
-    counts = {"events": result.events, "entities": result.entities, "repeated": result.repeated, "whole": result.whole}
-    show({**counts, "findings": result.findings, "first_findings": kept}, as_json=as_json, render=render)
+    show(result, as_json=as_json, render=render)
     if not result.whole:
         raise typer.Exit(exit_code(VerificationError))

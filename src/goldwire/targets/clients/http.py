@@ -6,9 +6,11 @@ The only file that knows the HTTP library. No error from here holds a URL, a hea
 from __future__ import annotations
 
 import ipaddress
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -84,6 +86,7 @@ class HttpClient:
             ca_certificates_pem: further authorities to trust.
         """
         # Here, so that a process that sends no HTTP does not load the library.
+        _load_for_good()
         from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - loads only where used
 
         builder = (
@@ -142,6 +145,25 @@ class HttpClient:
                 raise NoAnswerError(f"an answer of more than {self._answer_limit_bytes} bytes")
             parts.append(bytes(part))
         return b"".join(parts)
+
+
+@cache
+def _load_for_good() -> None:
+    """Load the HTTP library in a thread that lives as long as the process.
+
+    It keeps state of the thread that loads it, and crashes the process in its next use once that thread has ended.
+    """
+    loaded = threading.Event()
+
+    def live() -> None:
+        try:
+            import pyreqwest.client  # noqa: F401, PLC0415 - to load it is all
+        finally:
+            loaded.set()
+        threading.Event().wait()
+
+    threading.Thread(target=live, name="goldwire-http", daemon=True).start()
+    loaded.wait()
 
 
 def retry_after_seconds(reply: Reply, now: float) -> float | None:

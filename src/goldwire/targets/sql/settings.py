@@ -77,9 +77,9 @@ class SqlSettings(Settings, frozen=True):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"column {twice[0]} has two purposes; give each its own")
-        strangers = sorted(self.types.keys() - set(names))
-        if strangers:
-            raise ValueError(f"`types` names column {strangers[0]}, which is not among `columns`")
+        unknown = sorted(self.types.keys() - set(names))
+        if unknown:
+            raise ValueError(f"`types` names column {unknown[0]}, which is not among `columns`")
         if min(self.lock_timeout_seconds, self.connect_timeout_seconds, self.answer_timeout_seconds) <= 0:
             raise ValueError("a timeout must be above 0 seconds")
 

@@ -64,17 +64,17 @@ class Place:
         ),
     ]
 )
-def place(request):
+def namespace(request):
     if request.param == "azure":
         return Place(REAL)
     peer = request.getfixturevalue("start")(request.getfixturevalue("entities"))
     return Place(peer.connection_string("plain"))
 
 
-def test_every_settlement_does_what_it_says(place):
-    with place.client() as client, client.get_queue_receiver(place.queue) as receiver:
-        place.send(client, "complete", "abandon", "defer", "dead")
-        complete, abandon, defer, dead = place.receive(receiver, "complete", "abandon", "defer", "dead")
+def test_every_settlement_does_what_it_says(namespace):
+    with namespace.client() as client, client.get_queue_receiver(namespace.queue) as receiver:
+        namespace.send(client, "complete", "abandon", "defer", "dead")
+        complete, abandon, defer, dead = namespace.receive(receiver, "complete", "abandon", "defer", "dead")
         assert [each.delivery_count for each in (complete, abandon, defer, dead)] == [0, 0, 0, 0]
         assert complete.sequence_number < abandon.sequence_number < defer.sequence_number < dead.sequence_number
         receiver.complete_message(complete)
@@ -83,61 +83,61 @@ def test_every_settlement_does_what_it_says(place):
         receiver.dead_letter_message(dead, reason="bad", error_description="very")
         with pytest.raises(MessageAlreadySettled):
             receiver.complete_message(complete)
-        (again,) = place.receive(receiver, "abandon")
+        (again,) = namespace.receive(receiver, "abandon")
         assert again.delivery_count == 1
         receiver.complete_message(again)
         (deferred,) = receiver.receive_deferred_messages(defer.sequence_number)
         receiver.complete_message(deferred)
         with pytest.raises(MessageNotFoundError):
             receiver.receive_deferred_messages(defer.sequence_number)
-        with client.get_queue_receiver(place.queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead_letters:
-            (buried,) = place.receive(dead_letters, "dead")
+        with client.get_queue_receiver(namespace.queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead_letters:
+            (buried,) = namespace.receive(dead_letters, "dead")
             assert (buried.dead_letter_reason, buried.dead_letter_error_description) == ("bad", "very")
             dead_letters.complete_message(buried)
 
 
-def test_a_lock_is_renewed(place):
-    with place.client() as client:
-        place.send(client, "a")
-        with client.get_queue_receiver(place.queue) as receiver:
-            (got,) = place.receive(receiver, "a")
+def test_a_lock_is_renewed(namespace):
+    with namespace.client() as client:
+        namespace.send(client, "a")
+        with client.get_queue_receiver(namespace.queue) as receiver:
+            (got,) = namespace.receive(receiver, "a")
             before = got.locked_until_utc
             assert receiver.renew_message_lock(got) > before
             receiver.complete_message(got)
 
 
-def test_a_scheduled_message_can_be_seen_and_cancelled(place):
+def test_a_scheduled_message_can_be_seen_and_cancelled(namespace):
     with (
-        place.client() as client,
-        client.get_queue_sender(place.queue) as sender,
-        client.get_queue_receiver(place.queue) as receiver,
+        namespace.client() as client,
+        client.get_queue_sender(namespace.queue) as sender,
+        client.get_queue_receiver(namespace.queue) as receiver,
     ):
-        soon = datetime.now(UTC) + timedelta(seconds=place.soon_seconds)
+        soon = datetime.now(UTC) + timedelta(seconds=namespace.soon_seconds)
         later = datetime.now(UTC) + timedelta(hours=1)
-        (number,) = sender.schedule_messages(place.message("never"), later)
-        sender.schedule_messages(place.message("soon"), soon)
+        (number,) = sender.schedule_messages(namespace.message("never"), later)
+        sender.schedule_messages(namespace.message("soon"), soon)
         (peeked,) = receiver.peek_messages(1, sequence_number=number)
         assert (peeked.sequence_number, peeked.state) == (number, ServiceBusMessageState.SCHEDULED)
         sender.cancel_scheduled_messages(number)
         with pytest.raises(MessageNotFoundError):
             sender.cancel_scheduled_messages(number)
-        (got,) = place.receive(receiver, "soon")
+        (got,) = namespace.receive(receiver, "soon")
         assert got.enqueued_time_utc >= soon - timedelta(seconds=1)
         receiver.complete_message(got)
 
 
-def test_a_message_that_is_too_large_is_refused(place):
-    with place.client() as client, client.get_queue_sender(place.queue) as sender:
+def test_a_message_that_is_too_large_is_refused(namespace):
+    with namespace.client() as client, client.get_queue_sender(namespace.queue) as sender:
         limit = sender.create_message_batch().max_size_in_bytes
         with pytest.raises(MessageSizeExceededError):
             sender.send_messages(ServiceBusMessage(bytes(limit + 1000)))
 
 
-def test_a_key_that_is_wrong_is_refused(place):
-    fields = dict(part.split("=", 1) for part in place.string.strip(";").split(";"))
+def test_a_key_that_is_wrong_is_refused(namespace):
+    fields = dict(part.split("=", 1) for part in namespace.string.strip(";").split(";"))
     wrong = ";".join(f"{name}={'d3Jvbmc=' if name == 'SharedAccessKey' else value}" for name, value in fields.items())
     with (
         ServiceBusClient.from_connection_string(wrong, retry_total=0) as client,
         pytest.raises(ServiceBusAuthenticationError),
     ):
-        client.get_queue_sender(place.queue).send_messages(ServiceBusMessage("x"))
+        client.get_queue_sender(namespace.queue).send_messages(ServiceBusMessage("x"))

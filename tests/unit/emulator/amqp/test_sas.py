@@ -55,9 +55,9 @@ def test_any_path_can_be_signed(path, life):
 @given(st.data())
 def test_a_token_that_was_changed_in_one_place_is_not_believed(data):
     token = sas_token(ROOT, "sb://host/orders", int(NOW) + 50)
-    place = data.draw(st.integers(0, len(token) - 1))
-    other = data.draw(st.characters(codec="ascii").filter(lambda one: one != token[place]))
-    changed = token[:place] + other + token[place + 1 :]
+    index = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.characters(codec="ascii").filter(lambda one: one != token[index]))
+    changed = token[:index] + other + token[index + 1 :]
     if changed.lower() != token.lower():  # the case of an escape in the signature means nothing
         with pytest.raises(AmqpError, match="unauthorized-access"):
             authority().verify(changed, SAS_KIND, "sb://host/orders")
