@@ -29,6 +29,7 @@ IN_ORDER = {
     "resume": ["events"],
     "verify": ["out/events.jsonl"],
     "store check": [],
+    "store upgrade": [],
     "schema": ["events"],
     "target check": ["events"],
     "targets": [],

@@ -9,7 +9,7 @@ import pytest
 
 from goldwire_lab.planted_bugs import PLANTED_BUGS
 from goldwire_lab.simulation import run_seeds
-from support.known_seeds import catching_seed, known_seeds, plant
+from support.known_seeds import SEARCHED, catching_seed, known_seeds, plant
 
 SEEDS = int(os.environ.get("GOLDWIRE_TEST_SEEDS", "120"))
 KNOWN = known_seeds()
@@ -60,7 +60,7 @@ def test_the_planted_bug_is_caught(name: str, record_property: Callable[[str, ob
 @pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("name", sorted(PLANTED_BUGS))
 def test_a_search_from_the_first_seed_catches_the_planted_bug(name: str):
-    assert f"{name}: caught by seed" in plant(name, 0)
+    assert f"{name}: caught by seed" in plant(name, 0, 2 * SEARCHED)
 
 
 def test_every_known_seed_is_that_of_a_planted_bug():

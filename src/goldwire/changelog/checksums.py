@@ -1,4 +1,4 @@
-"""The checksums of log rows and control rows: a read that meets a changed row stops (docs/adr/0041).
+"""The checksums of log rows, control rows and records: a read that meets a changed row stops (docs/adr/0041).
 
 A checksum is the CRC-32 of the row's MessagePack form, whose bytes are the same on every machine and version.
 """
@@ -34,6 +34,11 @@ def control_checksum(row: Sequence[Any]) -> int:
     return crc32(_encode(row))
 
 
+def record_checksum(row: Sequence[Any]) -> int:
+    """Return the checksum of a record: its number, system, id, entity's number, type, body and match keys."""
+    return crc32(_encode(row))
+
+
 def damaged_log_row(path: str, seq: object, entity_id: object, version: object) -> StoreCorruptError:
     """Return the error that names a row of the log which is not what was written."""
     return StoreCorruptError(f"{path}: position {seq} of the log (entity {entity_id}, version {version}): {_DAMAGED}")
@@ -42,6 +47,11 @@ def damaged_log_row(path: str, seq: object, entity_id: object, version: object) 
 def damaged_control_row(path: str, target: object, entity_id: object) -> StoreCorruptError:
     """Return the error that names a control row which is not what was written."""
     return StoreCorruptError(f"{path}: the control row of target {target} for entity {entity_id}: {_DAMAGED}")
+
+
+def damaged_record(path: str, system: object, external_id: object) -> StoreCorruptError:
+    """Return the error that names a record which is not what was written."""
+    return StoreCorruptError(f"{path}: record {system}/{external_id}: {_DAMAGED}")
 
 
 _DAMAGED = (

@@ -3,6 +3,7 @@
 | What assumes a file | Where |
 |---|---|
 | the store is opened, and made with narrow rights, at `path` | `services/application.py` |
+| a store is upgraded while no other process has the file open | `changelog/sqlite/upgrade.py` |
 | a check of a target looks first whether there is a store | `exists` |
 | rejects are written beside it | `rejects` |
 | a held target is a lock file beside it | `changelog/sqlite/lock.py` |

@@ -8,7 +8,7 @@ quarter of what it costs by text (6 against 26 microseconds a row), because numb
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, LargeBinary, MetaData, Table, Text, event, text
 
 BIG = BigInteger().with_variant(Integer, "sqlite")
 """64 bits in every engine; SQLite wants the word INTEGER for a key that is the row's own address."""
@@ -24,6 +24,13 @@ store_secret = Table(
     Column("name", Text, primary_key=True),
     Column("secret", LargeBinary, nullable=False),
     comment="Random bytes made with the store and never changed: `entity_key` makes the ids of entities.",
+)
+
+schema_compatibility = Table(
+    "schema_compatibility",
+    metadata,
+    Column("oldest_code", Text, primary_key=True, comment="the oldest schema revision whose code may use the store"),
+    comment="One row, which every transaction reads: an upgrade may come while older code has the store open.",
 )
 
 log = Table(
@@ -78,10 +85,25 @@ record = Table(
     Column("entity_type", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("match_keys", LargeBinary, nullable=False, comment="its match keys, 16 bytes each, sorted, without a separator"),
+    Column("checksum", BIG, comment="of the whole row, see `checksums`; NULL: code of schema 0005 wrote the row last"),
     Index("record_ref", "system", "id", unique=True),
     Index("record_entity_no", "entity_no"),
     comment="What each system has said of each of its records.",
 )
+
+_UNCHECKED = """
+CREATE TRIGGER record_unchecked AFTER UPDATE OF entity_no, entity_type, body, match_keys ON record
+WHEN new.checksum IS old.checksum AND new.checksum IS NOT NULL
+BEGIN UPDATE record SET checksum = NULL WHERE no = new.no; END
+"""
+"""Code of schema 0005, which knows no checksum of records, takes it from a record that it changes."""
+
+
+@event.listens_for(record, "after_create")
+def _add_trigger(_table: Table, connection: Connection, **_: object) -> None:
+    if connection.dialect.name == "sqlite":  # the only engine that such code knows
+        connection.exec_driver_sql(_UNCHECKED)
+
 
 match_key = Table(
     "match_key",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Any, cast
 
 from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.clock import Clock, timestamp
@@ -10,6 +13,8 @@ from goldwire.event.sealed import SealedEvent
 from goldwire.relay.pace import DeadLetterCap, backoff_seconds
 from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import Delivered, Duplicate, Outcome, Rejected, Throttled, Unavailable, Unknown
+
+_control = cast("Callable[[tuple[Any, ...]], Control]", partial(tuple.__new__, Control))  # half the time of the constructor
 
 ASKED_TO_WAIT = "the target asked to wait"
 """The reason of a delivery that was throttled: the only one that may be due later than the longest backoff."""
@@ -46,18 +51,20 @@ def settled(
     remote_id = outcome.remote_id
     if remote_id is None and held is not None and not event.deleted:
         remote_id = held.remote_id
-    return Control(
-        row.entity_id,
-        row.version,
-        row.seq,
-        "gone" if event.deleted else "in",
-        event.hash,
-        event.previous_hash,
-        event.base_version,
-        revision,
-        remote_id,
-        settled_at,
-        "delivered" if type(outcome) is Delivered else "duplicate",
+    return _control(
+        (
+            row.entity_id,
+            row.version,
+            row.seq,
+            "gone" if event.deleted else "in",
+            event.hash,
+            event.previous_hash,
+            event.base_version,
+            revision,
+            remote_id,
+            settled_at,
+            "delivered" if type(outcome) is Delivered else "duplicate",
+        )
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from goldwire.changelog.compatibility import Upgrade
 from goldwire.changelog.location import StoreLocation
 from goldwire.changelog.ports.store import Store
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
@@ -79,7 +80,7 @@ class Application:
 
     @cached_property
     def store(self) -> Store:
-        """The store, opened and brought to the newest schema."""
+        """The store, opened; made where there is none."""
         from goldwire.changelog.sqlite.store import SqliteStore  # noqa: PLC0415 - commands without a store start without it
 
         path = self.store_location.path
@@ -87,6 +88,17 @@ class Application:
         with suppress(OSError):  # it is there, or cannot be: opening it will say so
             path.touch(mode=_NEW_STORE_MODE, exist_ok=False)
         return SqliteStore(path)
+
+    def upgrade_store(self) -> Upgrade:
+        """Bring the store to this Goldwire's schema; a store that is there already stays as it is.
+
+        Raises:
+            InputError: there is no store, or a newer Goldwire wrote it.
+            StoreBusyError: a relay works on a target, or another process has the store open, and would be shut out.
+        """
+        from goldwire.changelog.sqlite.upgrade import upgrade  # noqa: PLC0415 - see above
+
+        return upgrade(self.store_location.path)
 
     @property
     def targets(self) -> TargetMaker:

@@ -1,4 +1,4 @@
-"""Checking a store: every row of its log and of its control table, its positions, its heads, its ledgers, its file."""
+"""Checking a store: every row of its log and of its control table, positions, heads, numbers, replays, ledgers, its file."""
 
 from __future__ import annotations
 

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from goldwire.capture.fact import ExternalId
 from goldwire.changelog.ports.store import Store
-from goldwire.changelog.rows import DELIVERED
+from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.rows import DELIVERED, Closing
+from goldwire.clock import timestamp
 from goldwire.errors import StoreCorruptError
-from goldwire.testing.store_setting import NOON, StoreSetting, acquired, change, commit, control, settle
+from goldwire.mastering.workspace import StoredRecord, Workspace
+from goldwire.testing.store_setting import NOON, StoreSetting, acquired, change, commit, control, opened, settle
 
 LOG_READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read(0, 9, 9),
@@ -52,6 +56,14 @@ CONTROL_DAMAGE = {
     "remote id": "remote_id = 'x'",
     "checksum": "checksum = 0",
     "no text": "settled_at = CAST(x'fffe' AS TEXT)",
+}
+
+
+RECORD_DAMAGE = {  # the checksum is written too: a statement that leaves it alone is taken for older code
+    "body": "body = CAST('[]' AS BLOB), checksum = checksum + 1",
+    "type": "entity_type = 'Custumer', checksum = checksum + 1",
+    "match keys": "match_keys = zeroblob(16), checksum = checksum + 1",
+    "checksum": "checksum = checksum + 1",
 }
 
 
@@ -119,7 +131,8 @@ class DamageSuite(StoreSetting):
         with closing(self.make_store(filled)) as store, pytest.raises(StoreCorruptError, match="entity c"):
             store.controls("t", ["c"])
 
-    def test_an_erasure_that_is_none_any_more_is_noticed_before_a_replay(self, path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["ersaed", "live"])
+    def test_an_erasure_that_is_none_any_more_is_noticed_before_a_replay(self, path: Path, kind: str) -> None:
         with closing(self.make_store(path)) as store:
             commit(store, ("a", 1))
             with store.ingest(NOON) as workspace:
@@ -127,7 +140,7 @@ class DamageSuite(StoreSetting):
             acquired(store)
             settle(store, 0, b"DSD")
             assert store.erased_since(["a"], 0) == {"a"}
-        self.tamper(path, "UPDATE log SET kind = 'ersaed' WHERE seq = 2")
+        self.tamper(path, f"UPDATE log SET kind = '{kind}' WHERE seq = 2")  # noqa: S608 - from the literals above
         with closing(self.make_store(path)) as store:
             with pytest.raises(StoreCorruptError, match="position 2 "):
                 store.pasts("t", ["a"])
@@ -139,7 +152,96 @@ class DamageSuite(StoreSetting):
         with closing(self.make_store(filled)) as store:
             found = list(store.damages(lambda part, done, total: seen.__setitem__(part, (done, total))))
         assert found == []
-        assert seen == {"file": (1, 1), "log": (3, 3), "heads": (1, 1), "control": (3, 3), "ledger": (1, 1)}
+        assert {part: seen[part] for part in ("file", "log", "heads", "control", "delivered", "ledger")} == {
+            "file": (1, 1), "log": (3, 3), "heads": (1, 1), "control": (3, 3), "delivered": (1, 1), "ledger": (1, 1),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("entity_id", ["a", "b", "c"])
+    def test_a_control_row_that_is_gone_is_named(self, filled: Path, entity_id: str) -> None:
+        of_it = f"(SELECT no FROM entity WHERE entity_id = '{entity_id}')"  # noqa: S608 - from the literals above
+        self.tamper(filled, f"DELETE FROM control WHERE slot & 1099511627775 = {of_it}")  # noqa: S608 - the same
+        with closing(self.make_store(filled)) as store:
+            [found] = store.damages()
+        assert (found.part, found.where) == ("control", f"target t, entity {entity_id}")
+        assert found.text.startswith("missing, but version 1 was delivered at position")
+
+    def test_the_control_row_of_a_delivery_that_ended_late_is_missed_too(self, path: Path) -> None:
+        with closing(self.make_store(path)) as store:
+            commit(store, ("a", 1), ("b", 1))
+            acquired(store)
+            settle(store, 0, b"OF", opened=[opened(1, "a")])
+            settle(store, 2, b"", closed=[Closing(1, DELIVERED)], controls=[control("a", 1, 1)])
+            assert list(store.damages()) == []
+        self.tamper(path, "DELETE FROM control")
+        with closing(self.make_store(path)) as store:
+            assert [(each.part, each.where) for each in store.damages()] == [("control", "target t, entity a")]
+
+    def test_a_control_row_of_an_older_version_than_was_delivered_is_named(self, path: Path) -> None:
+        with closing(self.make_store(path)) as store:
+            commit(store, ("a", 1), ("a", 2))
+            acquired(store)
+            settle(store, 0, b"DD", controls=[control("a", 1, 1)])
+            [found] = store.damages()
+        assert (found.where, found.text) == (
+            "target t, entity a",
+            "it is of version 1, but version 2 was delivered at position 2",
+        )
+
+    def test_a_head_that_is_gone_is_named(self, filled: Path) -> None:
+        self.tamper(filled, "DELETE FROM entity WHERE entity_id = 'c'")
+        with closing(self.make_store(filled)) as store:
+            found = {(each.part, each.where) for each in store.damages()}
+        assert ("heads", "entity c") in found
+
+    @pytest.mark.parametrize("table", ["record", "entity"])
+    def test_a_numbered_row_that_is_gone_is_noticed(self, path: Path, table: str) -> None:
+        with closing(self.make_store(path)) as store:
+            with store.ingest(NOON) as workspace:
+                workspace.commit_changes([change(name, 1) for name in "abc"])
+                workspace.save_records([StoredRecord(ExternalId("crm", name), "Customer", name, b"{}") for name in "abc"])
+            assert list(store.damages()) == []
+        self.tamper(path, f"DELETE FROM {table} WHERE no = 2")  # noqa: S608 - from the literals above
+        with closing(self.make_store(path)) as store:
+            found = {(each.part, each.where): each.text for each in store.damages()}
+        assert found["numbers", table] == "there are 2 rows for the numbers 1 to 3, so some were deleted"
+
+    @pytest.mark.parametrize("damage", RECORD_DAMAGE)
+    def test_a_damaged_record_is_named_and_not_mastered_on(self, path: Path, damage: str) -> None:
+        refs = [ExternalId("crm", name) for name in "abc"]
+        with closing(self.make_store(path)) as store:
+            with store.ingest(NOON) as workspace:
+                workspace.commit_changes([change(ref.id, 1) for ref in refs])
+                workspace.save_records([StoredRecord(ref, "Customer", ref.id, b"{}") for ref in refs])
+            with store.ingest(NOON) as workspace:  # one changes, one moves, one does both
+                workspace.save_records(
+                    [StoredRecord(refs[0], "Customer", "a", b"[]"), StoredRecord(refs[1], "Customer", "c", b"{}")]
+                )
+                workspace.save_records([StoredRecord(refs[2], "Customer", "a", b"[]")])
+            assert list(store.damages()) == []
+        self.tamper(path, f"UPDATE record SET {RECORD_DAMAGE[damage]} WHERE id = 'b'")  # noqa: S608 - from the literals above
+        with closing(self.make_store(path)) as store:
+            assert [(each.part, each.where) for each in store.damages()] == [("records", "record crm/b")]
+            reads: tuple[Callable[[Workspace], Any], ...] = (
+                lambda workspace: workspace.records(refs),
+                lambda workspace: workspace.records_of(["a", "c"]),
+            )
+            for read in reads:
+                with (
+                    pytest.raises(StoreCorruptError, match=r"record crm/b.*goldwire store check"),
+                    store.ingest(NOON) as workspace,
+                ):
+                    read(workspace)
+
+    @pytest.mark.parametrize("record", ["x'7b'", "x'fffe'"])
+    def test_the_record_of_a_replay_that_cannot_be_read_is_named(self, filled: Path, record: str) -> None:
+        with closing(self.make_store(filled)) as store:
+            store.add_replay(Replay("r1", "t", Selection(after=0, upto=3), "ann", timestamp(NOON), "lost its disk"))
+        self.tamper(filled, f"UPDATE replay SET record = {record}")  # noqa: S608 - from the literals above
+        with closing(self.make_store(filled)) as store:
+            for read in (store.replays, lambda: store.open_replay("t"), lambda: store.cancel_replay("r1", NOON)):
+                with pytest.raises(StoreCorruptError, match=r"record of replay r1 is not what was written"):
+                    read()
+            assert [(each.part, each.where) for each in store.damages()] == [("replays", "replay r1")]
 
     def test_an_empty_store_has_no_damage(self, store: Store) -> None:
         assert list(store.damages()) == []

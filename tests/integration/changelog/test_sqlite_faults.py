@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from goldwire.changelog.migrations import NEWEST
 from goldwire.changelog.rows import Settlement
 from goldwire.changelog.sqlite import connection
 from goldwire.changelog.sqlite.store import SqliteStore
+from goldwire.changelog.sqlite.upgrade import upgrade
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 from goldwire.testing.store_setting import NOON, acquired, balanced, change, commit, control
 
@@ -120,10 +122,49 @@ def test_a_store_of_a_newer_goldwire_is_refused_and_left_alone(path: Path) -> No
     SqliteStore(path).close()
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(InputError, match=r"newer Goldwire \(schema 9999.*upgrade"):
+        connection.execute("UPDATE schema_compatibility SET oldest_code = '9998'")
+    with pytest.raises(InputError, match=rf"newer Goldwire \(schema 9999, for code of schema 9998.*has {NEWEST}.*upgrade"):
         SqliteStore(path)
+    with pytest.raises(InputError, match=r"newer Goldwire \(schema 9999"):
+        upgrade(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+
+
+def test_a_newer_store_that_does_not_say_who_may_use_it_is_refused(path: Path) -> None:
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.execute("DELETE FROM schema_compatibility")
+    with pytest.raises(InputError, match=r"newer Goldwire \(schema 9999, for code of schema 9999 and newer"):
+        SqliteStore(path)
+
+
+def test_a_newer_store_for_which_this_code_is_new_enough_is_used(path: Path) -> None:
+    SqliteStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with closing(SqliteStore(path)) as store:
+        commit(store, ("a", 1))
+    assert upgrade(path).after == "9999"
+
+
+def test_code_that_an_upgrade_shuts_out_while_it_has_the_store_open_neither_reads_nor_writes(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        commit(store, ("a", 1))
+        with closing(sqlite3.connect(path)) as newer, newer:
+            newer.execute("UPDATE alembic_version SET version_num = '9999'")
+            newer.execute("UPDATE schema_compatibility SET oldest_code = '9999'")
+        for _ in range(2):
+            with pytest.raises(InputError, match=rf"schema 9999, for code of schema 9999.*has {NEWEST}.*upgrade Goldwire"):
+                commit(store, ("b", 1))
+            with pytest.raises(InputError, match="upgrade Goldwire"):
+                store.read(0, 9, 9)
+        with closing(sqlite3.connect(path)) as newer, newer:
+            assert newer.execute("SELECT count(*) FROM log").fetchone() == (1,)
+            newer.execute("DELETE FROM schema_compatibility")
+        with pytest.raises(StoreCorruptError, match=r"goldwire\.db: the row that says.*restore"):
+            commit(store, ("b", 1))
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:

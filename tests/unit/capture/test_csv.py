@@ -160,6 +160,7 @@ def test_a_missing_file_and_an_unknown_suffix_are_named(read: Any, tmp_path: Pat
         read("id\n1\n", name="in.dat")
 
 
+@pytest.mark.slow
 def test_reading_takes_no_more_memory_for_a_longer_file(tmp_path: Path) -> None:
     spec = SourceSpec("crm", "Customer", id="id")
 

@@ -123,6 +123,7 @@ def test_an_alias_to_its_own_surroundings_is_refused() -> None:
     assert any("alias" in line for line in wrong("name: x\ninner:\n  a: &a\n    <<: *a\n"))
 
 
+@pytest.mark.slow
 def test_aliases_that_multiply_end_at_a_limit() -> None:
     layers = ["anything:", "  - &l0 [x, x, x, x, x, x, x, x, x, x]"]
     layers += [f"  - &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]" for n in range(1, 9)]

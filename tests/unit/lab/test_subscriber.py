@@ -28,6 +28,7 @@ def setting(tmp_path: Path) -> Setting:
     return Setting(folder, tmp_path / "store.db", ENTITIES, 1, lambda _: None)
 
 
+@pytest.mark.slow
 def test_the_kit_and_the_floor_leave_the_same_table(setting: Setting) -> None:
     figure = subscribing.subscriber(setting)
     assert (figure.events, figure.rounds) == (ENTITIES, 1)

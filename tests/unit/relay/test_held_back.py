@@ -16,7 +16,8 @@ def contract(world, where=BIG):
 
 
 def letters(world):
-    return [(letter.entity_id, letter.version, letter.attempts, letter.ambiguous) for _, letter in world.store.dead_letters("t")]
+    found = [letter for _, letter in world.store.dead_letters("t")]
+    return [(letter.entity_id, letter.version, letter.attempts, letter.ambiguous) for letter in found]
 
 
 def test_no_result_is_a_dead_letter_that_names_the_operation_and_no_value(world):

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 CheckProgress = Callable[[str, int, int], None]
-"""Called with what is being looked at, how many rows of it were, and how many there are."""
+"""Called with what is being looked at, how many rows of it were, and how many there are; 0 while that is not known."""
 
 
 class Damage(NamedTuple):
     """One thing that is wrong in a store."""
 
     part: str
-    """`file`, `log`, `heads`, `control` or `ledger`."""
+    """`file`, `log`, `heads`, `control`, `records`, `numbers`, `replays` or `ledger`."""
     where: str
     """Which row: its position, its entity, its target."""
     text: str
@@ -26,8 +26,12 @@ class Integrity(Protocol):
     def damages(self, progress: CheckProgress | None = None) -> Iterator[Damage]:
         """Everything that is wrong, found by reading every row of the log and every control row.
 
-        Looked at are the engine's own structures, the checksums, whether positions have no gaps, whether the heads are those of
-        the log, and whether each target's counters agree with a recount. Others may write meanwhile.
+        Looked at are the engine's own structures, the checksums, whether positions and numbers have no gaps, whether the heads
+        are those of the log, whether what was delivered has its control row, whether replays can be read, and whether each
+        target's counters agree with a recount. Others may write meanwhile.
+
+        Not found is a change of what has no checksum and is not counted: what stewards said, how an open delivery
+        stands, which of two ends a settlement has where the counters fit, documents.
 
         Args:
             progress: called now and then.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-from goldwire.changelog.migrations import NEWEST, REVISIONS
-from goldwire.changelog.sqlite.lock import TargetLocks
+from goldwire.changelog.compatibility import SchemaState, check_schema
+from goldwire.changelog.sqlite.queries import OLDEST_CODE, SCHEMA_REVISION
 from goldwire.errors import GoldwireError, InputError, StoreBusyError
 
 MINIMUM_VERSION = (3, 35, 0)
@@ -33,7 +32,7 @@ def check_version(found: tuple[int, int, int]) -> None:
 
 
 def connect(path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None = None) -> sqlite3.Connection:
-    """Return a connection to the store at `path`, created or brought to the newest schema where needed.
+    """Return a connection to the store at `path`, which is created where there is none.
 
     Args:
         path: file, or `:memory:`.
@@ -42,7 +41,7 @@ def connect(path: str, busy_timeout_seconds: float, *, durable: bool, entity_key
         entity_key: for a store that is created here; None makes one.
 
     Raises:
-        InputError: the file cannot be opened, is no Goldwire store, or is newer than this Goldwire.
+        InputError: the file cannot be opened, is no Goldwire store, or its schema is not for this Goldwire.
         sqlite3.Error: whatever else SQLite reports.
     """
     check_version(sqlite3.sqlite_version_info)
@@ -77,50 +76,22 @@ def _prepare(
     connection: sqlite3.Connection, path: str, busy_timeout_seconds: float, *, durable: bool, entity_key: bytes | None
 ) -> None:
     connection.execute(f"PRAGMA page_size = {PAGE_SIZE_BYTES}")
-    found = _revision(connection)
-    if found is None and _has_tables(connection):
+    found = schema_state(connection)
+    if found is not None:
+        check_schema(path, found)
+    elif _has_tables(connection):
         raise InputError(f"{path}: a SQLite database, but no Goldwire store: name another file as the store")
-    if found is not None and found not in REVISIONS:
-        raise InputError(
-            f"{path}: written by a newer Goldwire (schema {found}, this one knows up to {NEWEST}): upgrade Goldwire"
-        )
-    _enter_wal(connection, path, busy_timeout_seconds)
+    enter_wal(connection, path, busy_timeout_seconds)
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     connection.execute(f"PRAGMA cache_size = -{CACHE_SIZE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_SIZE_LIMIT_BYTES}")
     if found is None:
-        _migrate(connection, entity_key)
-    elif found != NEWEST:
-        _upgrade(connection, path, busy_timeout_seconds)
+        from goldwire.changelog.sqlite.migration import create  # noqa: PLC0415 - see that module: slow to import
+
+        create(connection, entity_key)
 
 
-def _migrate(connection: sqlite3.Connection, entity_key: bytes | None = None) -> None:
-    from goldwire.changelog.sqlite.migration import migrate  # noqa: PLC0415 - see that module: slow to import
-
-    migrate(connection, entity_key)
-
-
-def _upgrade(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
-    """Bring an older store to the newest schema, while no relay of an older Goldwire can settle in it.
-
-    Raises:
-        StoreBusyError: another process works on a target.
-    """
-    locks = TargetLocks(path)
-    give_up = time.monotonic() + busy_timeout_seconds
-    while _revision(connection) != NEWEST:
-        try:
-            with ExitStack() as held:
-                for (target,) in connection.execute("SELECT target FROM target_cursor").fetchall():
-                    held.enter_context(locks.hold(target))
-                _migrate(connection)
-        except StoreBusyError:  # also while another process of this version upgrades it
-            if time.monotonic() > give_up:
-                raise
-            time.sleep(0.05)
-
-
-def _enter_wal(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
+def enter_wal(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float) -> None:
     """Switch to write-ahead logging. SQLite does not wait by itself when two processes switch a new file at once."""
     give_up = time.monotonic() + busy_timeout_seconds
     while True:
@@ -140,10 +111,15 @@ def _has_tables(connection: sqlite3.Connection) -> bool:
     return connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
 
 
-def _revision(connection: sqlite3.Connection) -> str | None:
-    """Return the schema revision that the file has, None when it has none."""
-    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
-    if connection.execute(known).fetchone() is None:
+def schema_state(connection: sqlite3.Connection) -> SchemaState | None:
+    """Return what the file says of its schema, None when it is no store."""
+    known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    if connection.execute(known, ("alembic_version",)).fetchone() is None:
         return None
-    row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return None if row is None else str(row[0])
+    row = connection.execute(SCHEMA_REVISION).fetchone()
+    if row is None:
+        return None
+    oldest = None
+    if connection.execute(known, ("schema_compatibility",)).fetchone() is not None:
+        oldest = connection.execute(OLDEST_CODE).fetchone()
+    return SchemaState(str(row[0]), None if oldest is None else str(oldest[0]))

@@ -1,4 +1,4 @@
-"""Go through a whole store and name what is damaged in it: file, log, heads, control rows, ledgers."""
+"""Go through a whole store and name what is damaged or missing: file, log, heads, control rows, numbers, replays, ledgers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from goldwire.changelog.checksums import control_checksum, log_checksum
+from goldwire.changelog.checksums import control_checksum, log_checksum, record_checksum
+from goldwire.changelog.ledger import unbalanced
 from goldwire.changelog.ports.integrity import CheckProgress, Damage
-from goldwire.changelog.rows import Counts
+from goldwire.changelog.rows import DELIVERED
 from goldwire.changelog.sqlite import integrity_queries as query
-from goldwire.changelog.sqlite.entities import SLOT_BITS, Part
+from goldwire.changelog.sqlite.entities import SLOT_BITS, Part, slot
 from goldwire.changelog.sqlite.ledger import counted, recounted
 from goldwire.changelog.sqlite.queries import CURSORS
+from goldwire.changelog.sqlite.replay_queries import REPLAYS
+from goldwire.changelog.sqlite.replays import decoded
 from goldwire.changelog.sqlite.targets import known_target
 from goldwire.errors import StoreCorruptError
 
 PAGE = 500
 """How many rows are in memory at once."""
+
+SETTLEMENTS = 20
+"""How many settlements are looked at in one transaction."""
 
 _SUM = "its checksum does not fit: it is not what was written"
 _ENTITY_BITS = (1 << SLOT_BITS) - 1
@@ -30,7 +36,18 @@ class SqliteIntegrity(Part):
     def damages(self, progress: CheckProgress | None = None) -> Iterator[Damage]:
         """See `Integrity.damages`."""
         report = progress or _silent
-        for part in (self._of_file, self._of_log, self._of_heads, self._of_controls, self._of_ledgers):
+        parts = (
+            self._of_file,
+            self._of_log,
+            self._of_heads,
+            self._of_controls,
+            self._of_records,
+            self._of_delivered,
+            self._of_numbers,
+            self._of_replays,
+            self._of_ledgers,
+        )
+        for part in parts:
             try:
                 yield from part(report)
             except StoreCorruptError as error:  # SQLite itself cannot read on
@@ -41,7 +58,7 @@ class SqliteIntegrity(Part):
         return next(chain(self._of_log(_silent), self._of_controls(_silent)), None)
 
     def _of_file(self, report: CheckProgress) -> Iterator[Damage]:
-        report("file", 0, 1)
+        report("file", 0, 0)
         with self._any_text():
             found = self._database.execute(query.INTEGRITY_CHECK).fetchall()
         for (text,) in found:
@@ -69,9 +86,14 @@ class SqliteIntegrity(Part):
                 return
 
     def _of_heads(self, report: CheckProgress) -> Iterator[Damage]:
-        report("heads", 0, 1)
+        report("heads", 0, 0)
         with self._any_text():
             found = self._database.execute(query.WRONG_HEADS).fetchall()
+            headless = self._database.execute(query.HEADLESS).fetchall()
+        for entity_id, seq in headless:
+            yield Damage(
+                "heads", f"entity {entity_id}", f"missing: the log has a version of it at position {seq}, and it has no head"
+            )
         for entity_id, version, versions, newest in found:
             yield Damage(
                 "heads", f"entity {entity_id}",
@@ -100,6 +122,76 @@ class SqliteIntegrity(Part):
             if len(page) < PAGE:
                 return
 
+    def _of_records(self, report: CheckProgress) -> Iterator[Damage]:
+        database = self._database
+        with database.reading():
+            size = database.execute(query.RECORD_ROWS).fetchone()[0]
+        after, done = -1, 0
+        while True:
+            with self._any_text():
+                page = database.execute(query.RECORD_PAGE, (after, PAGE)).fetchall()
+            for row in page:
+                after = row[0]
+                if row[7] is not None and record_checksum(row[:7]) != row[7]:
+                    yield Damage("records", f"record {row[1]}/{row[2]}", _SUM)
+            done += len(page)
+            report("records", min(done, size), size)
+            if len(page) < PAGE:
+                return
+
+    def _of_delivered(self, report: CheckProgress) -> Iterator[Damage]:
+        """Look for control rows that are missing: what was delivered has one, of that version or a newer one."""
+        database = self._database
+        with database.reading():
+            targets = database.execute(query.TARGET_NAMES).fetchall()
+        for number, (target_no, name) in enumerate(targets):
+            report("delivered", number, len(targets))
+            missing: dict[str, tuple[int, int, int | None]] = {}
+            for seq, entity_id, version, held in self._without_control(target_no):
+                missing[entity_id] = (seq, version, held)
+            for entity_id, (seq, version, held) in missing.items():
+                what = "missing" if held is None else f"it is of version {held}"
+                text = f"{what}, but version {version} was delivered at position {seq}"
+                yield Damage("control", f"target {name}, entity {entity_id}", text)
+        report("delivered", len(targets), len(targets))
+
+    def _without_control(self, target_no: int) -> Iterator[tuple[int, str, int, int | None]]:
+        database, lowest, after = self._database, slot(target_no), -1
+        while True:
+            with self._any_text():
+                page = database.execute(query.SETTLEMENTS_AFTER, (target_no, after, SETTLEMENTS)).fetchall()
+                found = []
+                for begin, codes in page:
+                    after = begin
+                    if DELIVERED in codes:
+                        stretch = database.execute(query.WITHOUT_CONTROL, (lowest, begin, begin + len(codes)))
+                        found += [row for row in stretch if codes[row[0] - begin - 1] == DELIVERED]
+            yield from found
+            if len(page) < SETTLEMENTS:
+                break
+        with self._any_text():
+            closed = database.execute(query.CLOSED_WITHOUT_CONTROL, (lowest, target_no, DELIVERED)).fetchall()
+        yield from closed
+
+    def _of_numbers(self, report: CheckProgress) -> Iterator[Damage]:
+        for done, (name, statement) in enumerate(query.NUMBER_GAPS.items()):
+            report("numbers", done, len(query.NUMBER_GAPS))
+            with self._database.reading():
+                count, newest = self._database.execute(statement).fetchone()
+            if count != newest:
+                yield Damage("numbers", name, f"there are {count:,} rows for the numbers 1 to {newest:,}, so some were deleted")
+        report("numbers", len(query.NUMBER_GAPS), len(query.NUMBER_GAPS))
+
+    def _of_replays(self, report: CheckProgress) -> Iterator[Damage]:
+        with self._any_text():
+            found = self._database.execute(REPLAYS).fetchall()
+        for replay_id, record in found:
+            try:
+                decoded(self._database.path, replay_id, record)
+            except StoreCorruptError:
+                yield Damage("replays", f"replay {replay_id}", "its record cannot be read: it is not what was written")
+        report("replays", len(found), len(found))
+
     def _of_ledgers(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database
         with database.reading():
@@ -113,10 +205,8 @@ class SqliteIntegrity(Part):
             except StoreCorruptError as error:
                 yield Damage("ledger", f"target {name}", str(error))
                 continue
-            if wrong := _differences(counters, rows):
-                yield Damage("ledger", f"target {name}", f"the counters differ from a recount of the rows: {wrong}")
-            elif counters.committed != sum(counters[1:]):
-                yield Damage("ledger", f"target {name}", "it does not balance")
+            if wrong := unbalanced(counters, rows):
+                yield Damage("ledger", f"target {name}", wrong)
         report("ledger", len(names), len(names))
 
     @contextmanager
@@ -137,11 +227,6 @@ def _fits_log(row: tuple[Any, ...]) -> bool:
         return bool(log_checksum(row[:11], row[11]) == row[12])
     except TypeError:  # the entity's number is damaged too
         return False
-
-
-def _differences(counters: Counts, rows: Counts) -> str:
-    pairs = zip(Counts._fields, counters, rows, strict=True)
-    return ", ".join(f"{name} {one:,} and {other:,}" for name, one, other in pairs if one != other)
 
 
 def _readable(raw: bytes) -> str:

@@ -38,5 +38,45 @@ WHERE c.slot > ? ORDER BY c.slot LIMIT ?
 """
 """A page of the control rows of all targets, with the entity that each is of."""
 
+RECORD_ROWS = "SELECT count(*) FROM record"
+"""How many records there are."""
+
+RECORD_PAGE = """
+SELECT no, system, id, entity_no, entity_type, body, match_keys, checksum FROM record WHERE no > ? ORDER BY no LIMIT ?
+"""
+"""A page of the records."""
+
 TARGET_NAMES = "SELECT no, target FROM target_cursor"
 """The targets by their numbers."""
+
+WITHOUT_CONTROL = """
+SELECT l.seq, l.entity_id, l.version, c.version FROM log l LEFT JOIN control c ON c.slot = ? + l.entity_no
+WHERE l.seq > ? AND l.seq <= ? AND (c.slot IS NULL OR c.version < l.version) ORDER BY l.seq
+"""
+"""Positions of a stretch whose entity has no control row, or one of an older version; takes the target's lowest slot."""
+
+CLOSED_WITHOUT_CONTROL = """
+SELECT l.seq, l.entity_id, l.version, c.version FROM closing d CROSS JOIN log l ON l.seq = d.seq
+LEFT JOIN control c ON c.slot = ? + l.entity_no
+WHERE d.target_no = ? AND d.code = ? AND (c.slot IS NULL OR c.version < l.version) ORDER BY l.seq
+"""
+"""The same of deliveries that were open and ended with a code."""
+
+SETTLEMENTS_AFTER = """
+SELECT position_from, codes FROM settlement WHERE target_no = ? AND position_from > ? ORDER BY position_from LIMIT ?
+"""
+"""A page of a target's settlements."""
+
+HEADLESS = """
+SELECT l.entity_id, min(l.seq) FROM log l LEFT JOIN entity e ON e.no = l.entity_no
+WHERE e.no IS NULL GROUP BY l.entity_no ORDER BY 2
+"""
+"""Entities of the log that have no head."""
+
+NUMBER_GAPS = {
+    "record": "SELECT count(*), coalesce(max(no), 0) FROM record",
+    "entity": "SELECT count(*), coalesce(max(no), 0) FROM entity",
+    "replay": "SELECT count(*), coalesce(max(no), 0) FROM replay",
+    "target": "SELECT count(*), coalesce(max(no), 0) FROM target_cursor",
+}
+"""How many rows tables have whose rows are numbered without gaps and never deleted, and the newest number."""

@@ -20,6 +20,14 @@ def many(query: str, count: int) -> str:
     return query.replace("(MANY)", "(" + ",".join("?" * count) + ")")
 
 
+# --- the schema
+
+OLDEST_CODE = "SELECT oldest_code FROM schema_compatibility LIMIT 1"
+"""The oldest schema revision whose code may use the store; asked in every transaction."""
+
+SCHEMA_REVISION = "SELECT version_num FROM alembic_version LIMIT 1"
+"""The store's own schema revision."""
+
 # --- the log
 
 LOG_COLUMNS = (
@@ -126,13 +134,13 @@ INSERT INTO log (
 # --- ingest: records and match keys
 
 RECORDS = """
-SELECT r.system, r.id, r.entity_type, e.entity_id, r.body, r.no, r.match_keys
+SELECT r.system, r.id, r.entity_type, e.entity_id, r.body, r.no, r.match_keys, r.entity_no, r.checksum
 FROM record r LEFT JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id IN (MANY)
 """
 """Records of one system by id."""
 
 RECORDS_OF = """
-SELECT r.system, r.id, r.entity_type, e.entity_id, r.body, r.no, r.match_keys
+SELECT r.system, r.id, r.entity_type, e.entity_id, r.body, r.no, r.match_keys, r.entity_no, r.checksum
 FROM entity e CROSS JOIN record r ON r.entity_no = e.no WHERE e.entity_id IN (MANY)
 """
 """All records of these entities."""
@@ -140,13 +148,15 @@ FROM entity e CROSS JOIN record r ON r.entity_no = e.no WHERE e.entity_id IN (MA
 NEWEST_RECORD_NO = "SELECT coalesce(max(no), 0) FROM record"
 """The number that was given last."""
 
-INSERT_RECORD = "INSERT INTO record (no, system, id, entity_no, entity_type, body, match_keys) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_RECORD = """
+INSERT INTO record (no, system, id, entity_no, entity_type, body, match_keys, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
 """A record that was never seen before."""
 
-UPDATE_RECORD = "UPDATE record SET entity_type = ?, body = ?, match_keys = ? WHERE no = ?"
+UPDATE_RECORD = "UPDATE record SET entity_type = ?, body = ?, match_keys = ?, checksum = ? WHERE no = ?"
 """A record that says something new; no index is touched."""
 
-MOVE_RECORD = "UPDATE record SET entity_no = ? WHERE no = ?"
+MOVE_RECORD = "UPDATE record SET entity_no = ?, checksum = ? WHERE no = ?"
 """A record that now belongs to another entity."""
 
 INSERT_LINK = "INSERT INTO match_link (match_key, record_no) VALUES (?, ?)"

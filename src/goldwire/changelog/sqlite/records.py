@@ -10,12 +10,17 @@ from collections.abc import Collection, Iterable
 from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
+from goldwire.changelog.checksums import damaged_record, record_checksum
+from goldwire.changelog.match_keys import KEY_BYTES, KeyHolder
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.heads import Heads
-from goldwire.changelog.sqlite.keys import KEY_BYTES, KeyHolder, MatchKeys
+from goldwire.changelog.sqlite.keys import MatchKeys
 from goldwire.changelog.sqlite.transaction import Database
 from goldwire.mastering.workspace import KeyOwner, StoredRecord
 from goldwire.redaction import shows
+
+_Row = tuple[str, str, str, str | None, bytes, int, bytes, int | None, int | None]
+"""The columns of `queries.RECORDS`."""
 
 
 @shows("no", "entity_id", "entity_type")
@@ -101,21 +106,25 @@ class Records:
         numbers = self._heads.name(
             {known.entity_id: known.entity_type for known in changed.values() if known.entity_id is not None}
         )
-        insert: list[tuple[int, str, str, int | None, str, bytes, bytes]] = []
-        update: list[tuple[str, bytes, bytes, int]] = []
-        move: list[tuple[int | None, int]] = []
+        insert: list[tuple[int, str, str, int | None, str, bytes, bytes, int]] = []
+        update: list[tuple[str, bytes, bytes, int | None, int]] = []
+        move: list[tuple[int | None, int, int]] = []
         for ref, known in changed.items():
             number = None if known.entity_id is None else numbers[known.entity_id]
             if known.no == 0:
                 known.no = self._next_no()
-                insert.append((known.no, ref.system, ref.id, number, known.entity_type, known.body, known.keys))
+                row = (known.no, ref.system, ref.id, number, known.entity_type, known.body, known.keys)
+                insert.append((*row, record_checksum(row)))
                 continue
+            checksum = record_checksum((known.no, *ref, number, known.entity_type, known.body, known.keys))
+            moved = known.entity_id != known.had_entity
             if (known.body, known.entity_type, known.keys) != (known.had_body, known.had_type, known.had_keys):
-                update.append((known.entity_type, known.body, known.keys, known.no))
-            if known.entity_id != known.had_entity:
-                move.append((number, known.no))
-        update.sort(key=lambda row: row[3])
-        move.sort(key=lambda row: row[1])
+                # Where both statements write the row, the second one brings the checksum of the whole.
+                update.append((known.entity_type, known.body, known.keys, None if moved else checksum, known.no))
+            if moved:
+                move.append((number, checksum, known.no))
+        update.sort(key=lambda row: row[4])
+        move.sort(key=lambda row: row[2])
         run = self._database.executemany
         run(query.INSERT_RECORD, insert)
         run(query.UPDATE_RECORD, update)
@@ -143,9 +152,11 @@ class Records:
             for ref in missing.values():
                 known[ref] = _Known(0)
 
-    def _remember(self, ref: ExternalId, row: tuple[str, str, str, str | None, bytes, int, bytes]) -> None:
+    def _remember(self, ref: ExternalId, row: _Row) -> None:
         if ref not in self._known:
-            _, _, entity_type, entity_id, body, no, keys = row
+            system, external_id, entity_type, entity_id, body, no, keys, number, checksum = row
+            if checksum is not None and record_checksum((no, system, external_id, number, entity_type, body, keys)) != checksum:
+                raise damaged_record(self._database.path, system, external_id)
             self._known[ref] = _Known(no, entity_id, keys, body, entity_type, entity_id, keys, body, entity_type)
 
     def _next_no(self) -> int:

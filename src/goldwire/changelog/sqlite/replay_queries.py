@@ -1,6 +1,10 @@
 """The statements of the SQLite engine that replays need, named and described like those of `queries`."""
 
+# ruff: noqa: S608 - what is put into a statement are the column lists of `queries`
+
 from __future__ import annotations
+
+from goldwire.changelog.sqlite.queries import LOG_COLUMNS
 
 INSERT_REPLAY = """
 INSERT INTO replay (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM replay
@@ -10,16 +14,16 @@ INSERT INTO replay (no, id, target, state, record) SELECT coalesce(max(no), 0) +
 UPDATE_REPLAY = "UPDATE replay SET state = ?, record = ? WHERE id = ? AND state = 'open'"
 """Replace an open record; the row count shows whether it was one."""
 
-REPLAYS = "SELECT record FROM replay ORDER BY no"
+REPLAYS = "SELECT id, record FROM replay ORDER BY no"
 """All records."""
 
-REPLAYS_OF = "SELECT record FROM replay WHERE target = ? ORDER BY no"
+REPLAYS_OF = "SELECT id, record FROM replay WHERE target = ? ORDER BY no"
 """Those of one target."""
 
-OPEN_REPLAY = "SELECT record FROM replay WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1"
+OPEN_REPLAY = "SELECT id, record FROM replay WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1"
 """The oldest open one of a target."""
 
-OPEN_REPLAY_BY_ID = "SELECT record FROM replay WHERE id = ? AND state = 'open'"
+OPEN_REPLAY_BY_ID = "SELECT id, record FROM replay WHERE id = ? AND state = 'open'"
 """One that is open."""
 
 FIRST_ROWS = """
@@ -32,19 +36,16 @@ ORDER BY l.seq LIMIT ?
 """Rows that are their entity's first above a position: one look-up of the version before in the covering index `log_version`
 decides."""
 
-PASTS = """
-SELECT l.entity_id, l.seq, l.version, l.kind, c.code, c.revision,
+PASTS = f"""
+SELECT {LOG_COLUMNS}, c.code, c.revision,
   (SELECT substr(s.codes, l.seq - s.position_from, 1) FROM settlement s
     WHERE s.target_no = ? AND s.position_from < l.seq ORDER BY s.position_from DESC LIMIT 1)
 FROM log l LEFT JOIN closing c ON c.target_no = ? AND c.seq = l.seq
 WHERE l.entity_no IN (MANY) ORDER BY l.entity_no, l.version
 """
 """How each version of these entities ended for a target: the code of its closing, or else the byte of its settlement (NULL
-before the target's start, empty above its cursor)."""
+before the target's start, empty above its cursor). Whole rows, since which of them was an erasure must not rest on a damaged
+one."""
 
-ERASED_SINCE = """
-SELECT l.kind, l.seq, l.entity_id, l.version FROM log l
-WHERE +l.seq > ? AND l.entity_no IN (MANY) AND l.kind NOT IN ('live', 'deleted', 'merged')
-"""
-"""Erasures of entities above a position, and rows of no kind that there is. `log_version` holds the positions, so only newer
-rows are looked up."""
+SINCE = f"SELECT {LOG_COLUMNS} FROM log l WHERE +l.seq > ? AND l.entity_no IN (MANY)"
+"""Versions of entities above a position. `log_version` holds the positions, so only newer rows are looked up."""

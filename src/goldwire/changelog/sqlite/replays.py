@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import get_args
 
 import msgspec
 
-from goldwire.changelog.checksums import damaged_log_row
 from goldwire.changelog.replays import Fate, Past, Replay
 from goldwire.changelog.rows import DELIVERED, FILTERED
 from goldwire.changelog.rules import fence
@@ -18,12 +16,11 @@ from goldwire.changelog.sqlite.log import SCAN_LIMIT
 from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.targets import controls_of, find_target, known_target
 from goldwire.clock import timestamp
-from goldwire.mastering.workspace import ChangeKind
+from goldwire.errors import StoreCorruptError
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Replay).decode
+_decoder = msgspec.json.Decoder(Replay)
 _ENDS = (DELIVERED, FILTERED)
-_KINDS = frozenset(get_args(ChangeKind))
 
 
 class SqliteReplays(Part):
@@ -44,13 +41,13 @@ class SqliteReplays(Part):
                 rows = database.execute(replay_query.REPLAYS)
             else:
                 rows = database.execute(replay_query.REPLAYS_OF, (target,))
-            return [_decode(row[0]) for row in rows]
+            return [decoded(database.path, *row) for row in rows]
 
     def open_replay(self, target: str) -> Replay | None:
         """See `Replays.open_replay`."""
         with self._database.reading():
             row = self._database.execute(replay_query.OPEN_REPLAY, (target,)).fetchone()
-        return None if row is None else _decode(row[0])
+        return None if row is None else decoded(self._database.path, *row)
 
     def save_replay(self, replay: Replay, epoch: int) -> bool:
         """See `Replays.save_replay`."""
@@ -67,7 +64,8 @@ class SqliteReplays(Part):
             row = database.execute(replay_query.OPEN_REPLAY_BY_ID, (replay_id,)).fetchone()
             if row is None:
                 return None
-            ended = msgspec.structs.replace(_decode(row[0]), state="cancelled", ended_at=timestamp(now), begun=(), waiting=())
+            record = decoded(database.path, *row)
+            ended = msgspec.structs.replace(record, state="cancelled", ended_at=timestamp(now), begun=(), waiting=())
             database.execute(replay_query.UPDATE_REPLAY, (ended.state, _encode(ended), replay_id))
             return ended
 
@@ -86,35 +84,26 @@ class SqliteReplays(Part):
             numbers = self._numbers.of(entity_ids)
             if known is None or not numbers:
                 return {}
-            ended: dict[str, list[tuple[int, int, int | None]]] = {}
+            found = database.each(replay_query.PASTS, (known.no, known.no), numbers.values())
+            fates: dict[str, list[Fate]] = {}
             erased: dict[str, int] = {}
-            for entity_id, seq, version, kind, code, revision, settled in database.each(
-                replay_query.PASTS, (known.no, known.no), numbers.values()
-            ):
-                mine = ended.setdefault(entity_id, [])
-                if _is_erasure(database.path, kind, seq, entity_id, version):
-                    erased[entity_id] = version
+            for row, (code, revision, settled) in zip(log_rows(database.path, found), (one[13:] for one in found), strict=True):
+                mine = fates.setdefault(row.entity_id, [])
+                if row.kind == "erased":
+                    erased[row.entity_id] = row.version
                 end = code if code is not None else settled[0] if settled else 0
-                if end in _ENDS:
-                    mine.append((seq, end, revision))
-            wanted = [seq for mine in ended.values() for seq, _, _ in mine]
-            rows = {row.seq: row for row in log_rows(database.path, database.each(query.ROWS, (), wanted))}
+                # What was sent again to another target ended as filtered here, and is no part of what this one was sent.
+                if end in _ENDS and row.concerns(target):
+                    mine.append(Fate(row, end, revision))
             controls = controls_of(database, known, numbers)
-        pasts = {}
-        for entity_id, mine in ended.items():
-            # What was sent again to another target ended as filtered here, and is no part of what this one was sent.
-            fates = [Fate(rows[seq], end, revision) for seq, end, revision in mine if rows[seq].concerns(target)]
-            pasts[entity_id] = Past(fates, erased.get(entity_id, 0), controls.get(entity_id))
-        return pasts
+        return {entity_id: Past(mine, erased.get(entity_id, 0), controls.get(entity_id)) for entity_id, mine in fates.items()}
 
     def erased_since(self, entity_ids: Collection[str], after: int) -> set[str]:
         """See `Replays.erased_since`."""
         with self._database.reading():
             numbers = self._numbers.of(entity_ids).values()
-            path = self._database.path
-            return {
-                row[2] for row in self._database.each(replay_query.ERASED_SINCE, (after,), numbers) if _is_erasure(path, *row)
-            }
+            rows = log_rows(self._database.path, self._database.each(replay_query.SINCE, (after,), numbers))
+        return {row.entity_id for row in rows if row.kind == "erased"}
 
     def position_before(self, moment: str) -> int:
         """See `Replays.position_before`: times never fall along positions, so halving finds it."""
@@ -132,12 +121,16 @@ class SqliteReplays(Part):
         return low
 
 
-def _is_erasure(path: str, kind: str, seq: int, entity_id: str, version: int) -> bool:
-    """Say whether a row is an erasure. It is asked of many rows of which nothing else is read, so it compares no checksum.
+def decoded(path: str, replay_id: str, record: bytes) -> Replay:
+    """Return a replay's record.
 
     Raises:
-        StoreCorruptError: the row is of no kind that there is, so it may have been an erasure.
+        StoreCorruptError: it is not what was written.
     """
-    if kind not in _KINDS:
-        raise damaged_log_row(path, seq, entity_id, version)
-    return kind == "erased"
+    try:
+        return _decoder.decode(record)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise StoreCorruptError(
+            f"{path}: the record of replay {replay_id} is not what was written; `goldwire store check` lists all that is "
+            "damaged, then restore a copy of the store"
+        ) from error

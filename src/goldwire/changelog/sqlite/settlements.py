@@ -36,7 +36,8 @@ class SqliteSettlements(Part):
             return
         numbers = self._numbers.of([control.entity_id for control in settlement.controls])
         try:
-            written = [(slot(number, numbers[control.entity_id]), *control[1:]) for control in settlement.controls]
+            lowest = slot(number)
+            written = [(lowest + numbers[control[0]], *control[1:]) for control in settlement.controls]
         except KeyError as error:
             raise contradiction(settlement, f"control row of entity {error.args[0]}, which is not in the log") from error
         rows = [(*row, control_checksum(row)) for row in sorted(written)]

@@ -50,7 +50,8 @@ class SqliteStore(
             `settle:before-commit`, `settle:after-commit`, ...); what it raises stands for a crash there.
 
     Raises:
-        InputError: the file cannot be opened, is no Goldwire store, or was written by a newer Goldwire.
+        InputError: the file cannot be opened, is no Goldwire store, or its schema is not for this Goldwire. Every transaction
+            raises it as well, once an upgrade has shut this version out.
         StoreBusyError: another process is creating or upgrading it for longer than the timeout.
         StoreCorruptError: it is damaged, or no SQLite database.
         StoreFullError: no room to create it.

@@ -10,8 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from goldwire.changelog.compatibility import SchemaState, lost, refused
+from goldwire.changelog.migrations import NEWEST
 from goldwire.changelog.ports.integrity import Damage
-from goldwire.changelog.sqlite.queries import CHUNK_SIZES, many
+from goldwire.changelog.sqlite.queries import CHUNK_SIZES, OLDEST_CODE, SCHEMA_REVISION, many
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 
 Checkpoint = Callable[[str], None]
@@ -61,6 +63,22 @@ class Database:
             "all that is damaged, then restore a copy of the store"
         )
 
+    def check_schema(self) -> None:
+        """See that this code may still use the store, which another process may have upgraded. Ends the transaction if not.
+
+        Raises:
+            InputError: a migration shut this code out.
+            StoreCorruptError: the store does not say it any more.
+        """
+        row = self.execute(OLDEST_CODE).fetchone()
+        if row is not None and row[0] <= NEWEST:
+            return
+        revision = self.execute(SCHEMA_REVISION).fetchone()
+        self.connection.rollback()
+        if row is None or revision is None:
+            raise lost(self.path)
+        raise refused(self.path, SchemaState(revision[0], row[0]))
+
     def writing(self, name: str) -> Writing:
         """Open a write transaction; its checkpoints begin with `name`."""
         return Writing(self, name)
@@ -101,6 +119,7 @@ class Reading:
             raise _still_writing(database)
         try:
             database.execute("BEGIN")
+            database.check_schema()
         except sqlite3.Error as error:
             raise translated(error, database.path) from error
         return self
@@ -124,6 +143,7 @@ class Writing:
             raise _still_writing(database)
         try:
             database.execute("BEGIN IMMEDIATE")
+            database.check_schema()
         except sqlite3.Error as error:
             raise translated(error, database.path) from error
         return self

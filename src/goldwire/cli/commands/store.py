@@ -1,4 +1,4 @@
-"""`goldwire store`: the health of the store itself."""
+"""`goldwire store`: the health and the schema of the store itself."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import typer
 from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, counted, note, progress, say, show
+
+PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "ledger")
+"""What is looked at, in this order."""
+
+SOUND = "each has its checksum, none is missing, and heads and counters fit them"
+UNCHECKED = (
+    "not looked at, beyond the structure of the file: what stewards said, the state of open deliveries, applied documents"
+)
+"""What has no checksum and follows from nothing else, so that a change of it stays unseen."""
 
 SHOWN_DAMAGES = 20
 """How many are shown; `--json` has the first thousand."""
@@ -30,19 +39,20 @@ def store_check(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every row of the log and every control row, and name what is not what was written.
+    """Read every row of the log, every control row and every record, and name what is not what was written, or is missing.
 
-    Looked at are the checksums, positions without gaps, heads, counters against a recount, and the file's own structure. Relays
-    and `ingest` may run meanwhile. Exits with 6 where something is damaged.
+    Looked at are the checksums, positions and numbers without gaps, heads, a control row for all that was delivered, counters
+    against a recount, and the file's own structure. What stewards said, the state of open deliveries and applied documents
+    have no checksum. Relays and `ingest` may run meanwhile. Exits with 6 where something is damaged.
     """
     from goldwire.errors import StoreCorruptError
     from goldwire.services.application import Application
     from goldwire.services.store_check import check_store
 
     with Application.of(config) as application, progress(quiet=as_json) as display:
-        tasks = {part: display.add_task(part, total=None, note="") for part in ("file", "log", "heads", "control", "ledger")}
+        tasks = {part: display.add_task(part, total=None, note="") for part in PARTS}
         found = check_store(
-            application.store, lambda part, done, total: display.update(tasks[part], completed=done, total=max(total, 1))
+            application.store, lambda part, done, total: display.update(tasks[part], completed=done, total=total or None)
         )
 
     def render() -> None:
@@ -50,11 +60,13 @@ def store_check(
             note(f"goldwire: {one.part}: {one.where}: {one.text}")
         rows = (
             f"{counted(found.looked_at['log'], 'row')} of the log, {counted(found.looked_at['control'], 'control row')}, "
-            f"{counted(found.looked_at['ledger'], 'ledger')}"
-            if {"log", "control", "ledger"} <= found.looked_at.keys()
+            f"{counted(found.looked_at['records'], 'record')}, {counted(found.looked_at['ledger'], 'ledger')}"
+            if {"log", "control", "records", "ledger"} <= found.looked_at.keys()
             else "a part that could not be read"
         )
-        say(f"{rows}: {'all is as it was written' if found.sound else counted(found.damages, 'damage')}")
+        say(f"{rows}: {SOUND if found.sound else counted(found.damages, 'damage')}")
+        if found.sound:
+            say(UNCHECKED)
 
     result = {
         "sound": found.sound,
@@ -66,3 +78,28 @@ def store_check(
     if not found.sound:
         complain("the store is damaged: stop all relays, keep this file, and restore a copy")
         raise typer.Exit(exit_code(StoreCorruptError))
+
+
+@group.command("upgrade")
+def store_upgrade(
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the store to this Goldwire's schema. There is no way back but a copy: stop every relay and copy the store first.
+
+    Every other command refuses a store that needs it. A store that does not need it stays as it is.
+    """
+    from goldwire.services.application import Application
+
+    with Application.of(config) as application:
+        done = application.upgrade_store()
+
+    def render() -> None:
+        if done.before == done.after:
+            say(f"the store has schema {done.after} already: nothing to do")
+        else:
+            say(f"upgraded from schema {done.before} to {done.after}")
+        say(f"a Goldwire of schema {done.oldest_code} and newer can use it")
+
+    show(done._asdict(), as_json=as_json, render=render)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from goldwire.changelog.migrations import EXPANDS
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+effect = EXPANDS
 
 
 def upgrade() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from goldwire.changelog.migrations import EXPANDS
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+effect = EXPANDS
 
 
 def upgrade() -> None:

@@ -14,10 +14,13 @@ import sqlalchemy as sa
 from alembic import op
 from msgspec import msgpack
 
+from goldwire.changelog.migrations import BREAKS
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+effect = BREAKS
 
 PAGE = 2_000
 """How many rows are in memory at once."""

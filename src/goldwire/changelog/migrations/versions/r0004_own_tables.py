@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from goldwire.changelog.migrations import BREAKS
+
 revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+effect = BREAKS
 
 _OF_A_TARGET = {"target_settings": "target ", "placement": "place "}
 _OF_THE_STORE = {"mastering_rules": "mastered under", "configuration": "configuration"}

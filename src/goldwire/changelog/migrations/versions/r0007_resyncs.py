@@ -1,14 +1,20 @@
-"""Rows of the log that are addressed to one target, and the records of the resyncs that append them."""
+"""Rows of the log that are addressed to one target, and the records of the resyncs that append them.
+
+It breaks: older code would send such a row to every target.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+from goldwire.changelog.migrations import BREAKS
+
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
+effect = BREAKS
 
 
 def upgrade() -> None:
