@@ -10,7 +10,7 @@ import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
-from goldwire.cli.subcommands import TargetFirst
+from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 group = typer.Typer(
-    cls=TargetFirst,
+    cls=StartGroup,
     help="Repeat what a target was sent, byte for byte and in order: `goldwire replay TARGET` is short for `start`.",
     no_args_is_help=True,
 )
