@@ -43,5 +43,8 @@ def test_a_name_of_ours_on_an_index_does_not_get_into_what_is_built(
     runpy.run_path(str(ROOT / "scripts/build_distributions.py"))["install"](python, lab, "msgspec==0.19.0 \\\n", own)
     listed = subprocess.run([python, "-m", "pip", "list", "--format=json"], capture_output=True, text=True, check=True).stdout
     found = {one["name"]: one["version"] for one in json.loads(listed)}
-    assert {name: found[name] for name in found if name not in {"pip", "setuptools"}} == {"goldwire": "0.1", "goldwire-lab": "0.1"}
+    assert {name: found[name] for name in found if name not in {"pip", "setuptools"}} == {
+        "goldwire": "0.1",
+        "goldwire-lab": "0.1",
+    }
     assert list((tmp_path / "made").rglob("direct_url.json")) == []
