@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -319,3 +320,41 @@ def test_a_configuration_that_is_not_there_is_named_without_an_option_of_the_com
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file; name one that is there") as caught:
         Goldwire(tmp_path / "nowhere.yaml")
     assert "--" not in str(caught.value)
+
+
+READS: list[tuple[str, tuple[Any, ...]]] = [
+    ("status", ()),
+    ("ledger", ()),
+    ("entity", ("crm/C-1",)),
+    ("dead_letters", ()),
+    ("dead_letter", ("events", 1)),
+    ("redrive", ("events",)),
+    ("discard", ("events", 1)),
+]
+SMALL = {"types": {"Customer": {"attributes": {"city": {}}}}}
+
+
+@pytest.mark.parametrize(("method", "values"), [*READS, ("apply", ())])
+def test_what_only_reads_refuses_a_folder_that_is_not_there(tmp_path: Path, method: str, values: tuple[Any, ...]) -> None:
+    with Goldwire(SMALL, folder=tmp_path / "typo" / "x") as goldwire:
+        arguments = {"check": True} if method == "apply" else {}
+        with pytest.raises(InputError, match=r"typo/x: there is no such folder.*`folder`"):
+            getattr(goldwire, method)(*values, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("method", "values"), READS)
+def test_what_only_reads_makes_no_store(tmp_path: Path, method: str, values: tuple[Any, ...]) -> None:
+    with Goldwire(SMALL, folder=tmp_path) as goldwire:
+        finds_nothing = method in {"entity", "dead_letter", "redrive", "discard"}
+        with pytest.raises(NotFoundError) if finds_nothing else nullcontext():
+            getattr(goldwire, method)(*values)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_read_before_there_was_a_store_is_read_from_it_once_it_is_there(tmp_path: Path) -> None:
+    with Goldwire(SMALL, folder=tmp_path) as reader, Goldwire(SMALL, folder=tmp_path) as writer:
+        assert reader.status().position == 0
+        assert reader.apply(check=True) == []
+        writer.ingest_rows([customer("C-1", "Bath")])
+        assert reader.status().position == 1
