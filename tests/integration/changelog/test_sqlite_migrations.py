@@ -6,8 +6,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
@@ -248,6 +250,40 @@ def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew
             workspace.save_records([StoredRecord(ref, "Customer", "e", b"()")])
         assert _records(raw)[0][1] is not None
         assert list(store.damages()) == []
+
+
+@contextmanager
+def once_called(function: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something at the moment at which a function is called, as another process may."""
+
+    def look(frame: FrameType, what: str, _: object) -> None:
+        if what == "call" and frame.f_code.co_name == function:
+            sys.setprofile(None)
+            act()
+
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("oldest", ["0005", "9999"])
+def test_an_upgrade_that_a_newer_one_overtakes_leaves_the_store_to_it(path: Path, raw: Raw, oldest: str) -> None:
+    _before_record_checksums(raw)
+
+    def overtake() -> None:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+        raw.execute("UPDATE schema_compatibility SET oldest_code = ?", (oldest,))
+
+    with once_called("migrate", overtake):
+        if oldest == "9999":
+            with pytest.raises(InputError, match=rf"schema 9999, for code of schema 9999.*has {NEWEST}.*upgrade Goldwire"):
+                upgrade(path)
+        else:
+            assert upgrade(path) == ("0005", "9999", "0005")
+    assert raw.execute("SELECT version_num, oldest_code FROM alembic_version, schema_compatibility") == [("9999", oldest)]
+    assert raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'") == []
 
 
 def test_what_stood_as_documents_under_names_is_taken_over(path: Path, raw: Raw) -> None:
