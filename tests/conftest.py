@@ -9,7 +9,7 @@ from hypothesis import settings
 
 # A slow machine is no fault of what is tested; the time limit of a test as a whole stays.
 settings.register_profile("goldwire", deadline=None)
-# A build server judges a change by the same examples each time; new ones are looked for by whoever runs the tests at home.
+# A build server judges a change by the same examples each time; a run at home looks for new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same" if os.environ.get("CI") else "goldwire")
 

@@ -1,4 +1,4 @@
-"""Checking a store: every row of its log and of its control table, positions, heads, numbers, replays, ledgers, its file."""
+"""Checks a store: log, heads, control rows, records, what was delivered, numbers, replays, ledgers, and the file itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class StoreCheck(Struct):
     damages: int = 0
     first_damages: list[Damage] = []
     looked_at: dict[str, int] = {}
-    """How much of each part: rows of the log and control rows, ledgers by target."""
+    """How much of each part: rows of the log, control rows, records; of `delivered` and `ledger`, how many targets."""
     records_without_checksum: int = 0
     """Records that no code of today wrote since the store was upgraded; a change of one by a disk stays unseen."""
 

@@ -40,12 +40,12 @@ class SqliteIntegrity(Part):
             self._of_file,
             self._of_log,
             self._of_heads,
-            self._of_controls,
+            self._of_control,
             self._of_records,
             self._of_delivered,
             self._of_numbers,
             self._of_replays,
-            self._of_ledgers,
+            self._of_ledger,
         )
         for part in parts:
             try:
@@ -55,7 +55,7 @@ class SqliteIntegrity(Part):
 
     def damaged_row(self) -> Damage | None:
         """Return the first damaged row of the log, the control table or the records; None where all are whole."""
-        return next(chain(self._of_log(_silent), self._of_controls(_silent), self._of_records(_silent)), None)
+        return next(chain(self._of_log(_silent), self._of_control(_silent), self._of_records(_silent)), None)
 
     def records_without_checksum(self) -> int:
         """See `Integrity.records_without_checksum`."""
@@ -107,7 +107,7 @@ class SqliteIntegrity(Part):
             )  # fmt: skip
         report("heads", 1, 1)
 
-    def _of_controls(self, report: CheckProgress) -> Iterator[Damage]:
+    def _of_control(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database
         with database.reading():
             size = database.execute(query.CONTROL_ROWS).fetchone()[0]
@@ -200,7 +200,7 @@ class SqliteIntegrity(Part):
                 yield Damage("replays", f"replay {replay_id}", "its record cannot be read: it is not what was written")
         report("replays", len(found), len(found))
 
-    def _of_ledgers(self, report: CheckProgress) -> Iterator[Damage]:
+    def _of_ledger(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database
         with database.reading():
             names = [row[0] for row in database.execute(CURSORS)]
