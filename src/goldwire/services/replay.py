@@ -36,7 +36,7 @@ Namer = Callable[[str], str]
 """Returns how a door calls a field of `ReplayRequest`."""
 
 
-class ReplayFieldError(Exception):
+class ReplayRequestError(Exception):
     """What an InputError and a ContractError about a field of a `ReplayRequest` share: a door may call the field its own way.
 
     Args:
@@ -52,11 +52,11 @@ class ReplayFieldError(Exception):
         return type(self)(lambda _: self._says(name))
 
 
-class ReplayInputError(ReplayFieldError, InputError):
+class ReplayInputError(ReplayRequestError, InputError):
     """A value of a field is unusable, or contradicts another one."""
 
 
-class ReplayWhereError(ReplayFieldError, ContractError):
+class ReplayWhereError(ReplayRequestError, ContractError):
     """The expression cannot be compiled, or decides on what the target may not know."""
 
 

@@ -80,7 +80,7 @@ def replay_start(
     The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
     from goldwire.services.application import Application
-    from goldwire.services.replay import ReplayFieldError, ReplayRequest
+    from goldwire.services.replay import ReplayRequest, ReplayRequestError
 
     if rate is not None and not isfinite(rate):
         raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
@@ -93,7 +93,7 @@ def replay_start(
         service = application.replay_service(target)
         try:
             selection = service.select(asked)
-        except ReplayFieldError as error:
+        except ReplayRequestError as error:
             raise error.in_words_of(_option) from None
         if dry_run:
             _show_plan(service, target, selection, rate, as_json=as_json)
