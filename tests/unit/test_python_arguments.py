@@ -104,7 +104,9 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("verify", ("a\0b",), {}, "`files` holds a NUL"),
     ("verify", ("x",), {"partial": "no"}, "`partial` takes True or False, not a str"),
     ("verify", ("x",), {"found": 1}, "`found` takes a function or None, not 1"),
-    ("open", (3,), {}, "`configuration` takes a path: a str or a Path, not 3"),
+    ("open", (3,), {}, "`configuration` takes the path of a goldwire.yaml or a dict of what one holds, not 3"),
+    ("open", ([],), {}, "`configuration` takes the path of a goldwire.yaml or a dict of what one holds, not a list"),
+    ("open", ("",), {}, "`configuration` is empty"),
     ("open", ({},), {"folder": 3}, "`folder` takes a path: a str or a Path, not 3"),
 ]  # fmt: skip
 

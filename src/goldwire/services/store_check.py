@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from msgspec import Struct
 
 from goldwire.changelog.ports.integrity import CheckProgress, Damage, Integrity
+from goldwire.errors import StoreCorruptError
 
 KEPT_DAMAGES = 1_000
 """The most damages that the result holds; it counts the others."""
@@ -17,6 +20,8 @@ class StoreCheck(Struct):
     first_damages: list[Damage] = []
     looked_at: dict[str, int] = {}
     """How much of each part: rows of the log, control rows, records; of `delivered` and `ledger`, how many targets."""
+    records_without_checksum: int = 0
+    """Records that no code of today wrote since the store was upgraded; a change of one by a disk stays unseen."""
 
     @property
     def sound(self) -> bool:
@@ -42,4 +47,6 @@ def check_store(store: Integrity, progress: CheckProgress | None = None) -> Stor
         result.damages += 1
         if len(result.first_damages) < KEPT_DAMAGES:
             result.first_damages.append(damage)
+    with suppress(StoreCorruptError):  # it is among the damages
+        result.records_without_checksum = store.records_without_checksum()
     return result

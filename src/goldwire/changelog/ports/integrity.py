@@ -37,3 +37,7 @@ class Integrity(Protocol):
             progress: called now and then.
         """
         ...
+
+    def records_without_checksum(self) -> int:
+        """How many records a code before checksums of records wrote last: a change of them by a disk stays unseen."""
+        ...
