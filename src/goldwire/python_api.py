@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 
 from goldwire.changelog.replays import Replay, Tally
+from goldwire.changelog.resyncs import EffectCounts, Resync
 from goldwire.config.reader import load, load_document
 from goldwire.errors import InputError, NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding
@@ -45,13 +46,14 @@ from goldwire.services.dead_letters import (
     named_letters,
     redrive,
 )
-from goldwire.services.delivery import TargetRun, deliver, run_targets, target_runs
+from goldwire.services.delivery import TargetRun, carry_out, deliver, run_targets, target_runs
 from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersion, entity_history
 from goldwire.services.event_loop import run_in_thread
 from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
 from goldwire.services.relays import ConfiguredRelays
-from goldwire.services.replay import ReplayRequest, carry_out, runs_elsewhere
+from goldwire.services.replay import ReplayRequest, replay_ends, runs_elsewhere
+from goldwire.services.resync import resync_ends, resync_of
 from goldwire.services.run import Supervisor
 from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import FileFinding, VerifyReport, verify_files
@@ -62,6 +64,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterDetail",
     "DiscardResult",
+    "EffectCounts",
     "EntityAtTarget",
     "EntityHistory",
     "EntityVersion",
@@ -73,6 +76,7 @@ __all__ = [
     "RedriveResult",
     "Replay",
     "ReplayRequest",
+    "Resync",
     "Status",
     "Tally",
     "TargetRun",
@@ -132,16 +136,18 @@ class Goldwire:
         """The names of the configured targets, sorted."""
         return sorted(self._application.loaded.config.targets)
 
-    def apply(self, *, check: bool = False) -> list[ApplyResult]:
+    def apply(self, *, check: bool = False, resend: bool = True) -> list[ApplyResult]:
         """Check the whole configuration, and keep each target's contract as a revision.
 
         Args:
             check: only check, and return what would change.
+            resend: the next run sends again what looks different under a changed contract.
 
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        return self._opened.apply_service(only_check=flag("check", check)).run(check=check)
+        flag("resend", resend)
+        return self._opened.apply_service(only_check=flag("check", check)).run(check=check, resend=resend)
 
     def ingest(
         self,
@@ -350,9 +356,41 @@ class Goldwire:
             if not runs_elsewhere(application.store, target):
                 supervisor = Supervisor(relays)
                 run_in_thread(
-                    lambda: carry_out(supervisor, relays, record), end=supervisor.end, cancel=supervisor.cancel
-                )  # fmt: skip
+                    lambda: carry_out(supervisor, relays, target, replay_ends(application.store, record)),
+                    end=supervisor.end,
+                    cancel=supervisor.cancel,
+                )
             return next(one for one in application.store.replays(target) if one.id == record.id)
+
+    def resync(self, target: str, *entities: str, stale: bool = False, why: str = "") -> Resync:
+        """Send a target again what it should hold. Works in a notebook too.
+
+        Where another process runs the target's relay, that one carries it out, and the record returned is still open.
+
+        Args:
+            target: the target.
+            entities: entity ids, or `SYSTEM/ID` of one of their records; none: all.
+            stale: only what looks different from what was sent.
+            why: the record keeps it.
+
+        Raises:
+            NotFoundError: the target has not begun, or there is no such entity.
+            TargetStoppedError, ConfigError: the target cannot be delivered to.
+        """
+        texts("entities", entities)
+        flag("stale", stale)
+        text("why", why, empty=True)
+        with self._delivering([target]) as (application, relays, _, _):
+            service = application.resync_service(target)
+            record = service.ask("stale" if stale else "all", service.entities(entities), why=why)
+            if not runs_elsewhere(application.store, target):
+                supervisor = Supervisor(relays)
+                run_in_thread(
+                    lambda: carry_out(supervisor, relays, target, resync_ends(application.store, record)),
+                    end=supervisor.end,
+                    cancel=supervisor.cancel,
+                )
+            return resync_of(application.store, record.id)
 
     @staticmethod
     def verify(

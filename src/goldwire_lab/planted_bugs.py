@@ -83,8 +83,8 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
     ),
     "coalescing-beyond-the-window": (
         "goldwire.relay.relay",
-        "self._store.read_latest, after, upto, bound, limit)",
-        "self._store.read_latest, after, upto, 2**62, limit)",
+        "self._store.read_latest, self._name, after, upto, bound, limit)",
+        "self._store.read_latest, self._name, after, upto, 2**62, limit)",
     ),
     "look-up-believes-any-version": (
         "goldwire.relay.sender",
@@ -249,5 +249,48 @@ PLANTED_BUGS: dict[str, tuple[str, str, str]] = {
         "goldwire.changelog.sqlite.queries",
         "AND kind = 'live' AND version > 0 ORDER BY no LIMIT ?",
         "AND kind = 'live' AND version > 0 ORDER BY entity_id LIMIT ?",
+    ),
+    "resync-for-every-target": (
+        "goldwire.changelog.rows",
+        "return self.addressed_to is None or self.addressed_to == target",
+        "return True",
+    ),
+    "resync-supersedes-for-others": (
+        "goldwire.changelog.sqlite.queries",
+        "AND a.addressed_to IS NOT NULL AND a.addressed_to <> ?))",
+        "AND a.addressed_to IS NULL AND a.addressed_to <> ?))",
+    ),
+    "resync-without-what-enters": (
+        "goldwire.relay.resync",
+        '2: frozenset(("enters",))',
+        "2: frozenset()",
+    ),
+    "resync-without-what-leaves": (
+        "goldwire.relay.resync",
+        'frozenset(("changes", "leaves"))',
+        'frozenset(("changes",))',
+    ),
+    "resync-judges-by-the-newest-revision-alone": (
+        "goldwire.relay.resync",
+        "before = self._contracts.revision(held.revision)",
+        "before = self._newest",
+    ),
+    "resync-passes-over-an-entity-of-each-page": (
+        "goldwire.relay.resync",
+        "rows = await self._call(self._store.head_page, resync.after, PAGE)",
+        "rows = (await self._call(self._store.head_page, resync.after, PAGE))[-3:]",
+    ),
+    "resync-forgets-its-progress-with-its-rows": (
+        "goldwire.changelog.sqlite.resyncs",
+        "heads = Heads(database, now)",
+        (
+            "_save(database, resync); database.execute('COMMIT'); database.execute('BEGIN IMMEDIATE'); "
+            "heads = Heads(database, now)"
+        ),
+    ),
+    "resync-of-what-left-in-silence": (
+        "goldwire.event.seal",
+        'if presence == "gone" or (presence == "out" and not contract.deselect):',
+        'if presence != "in":',
     ),
 }

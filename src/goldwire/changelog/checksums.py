@@ -11,9 +11,11 @@ from zlib import crc32
 
 from msgspec.msgpack import Encoder
 
+from goldwire.changelog.rows import LogRow
 from goldwire.errors import StoreCorruptError
 
 _encode = Encoder().encode
+_ADDRESS = LogRow._fields.index("addressed_to")
 
 
 def log_checksum(row: Sequence[Any], entity_no: int) -> int:
@@ -23,7 +25,8 @@ def log_checksum(row: Sequence[Any], entity_no: int) -> int:
         row: the fields of `LogRow`, in their order.
         entity_no: the entity's short number, which stands beside them in the table.
     """
-    return crc32(_encode(row), entity_no)
+    # A row for all targets has the checksum that it had before rows could be addressed to one.
+    return crc32(_encode(row[:_ADDRESS] if len(row) > _ADDRESS and row[_ADDRESS] is None else row), entity_no)
 
 
 def control_checksum(row: Sequence[Any]) -> int:

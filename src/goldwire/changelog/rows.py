@@ -38,6 +38,12 @@ class LogRow(NamedTuple):
     state: bytes
     changed: str
     merged_into: str | None
+    addressed_to: str | None = None
+    """The one target that this row is for, because a resync sends the entity again; None: it is a change, and for all."""
+
+    def concerns(self, target: str) -> bool:
+        """Say whether it is a change, or is sent again to this target; for others there is nothing in it."""
+        return self.addressed_to is None or self.addressed_to == target
 
 
 @shows("entity_id", "version", "seq", "presence", "revision", "outcome")
@@ -148,7 +154,10 @@ class Settlement(Struct, gc=False):
 
 
 class Counts(NamedTuple):
-    """The ledger's terms for one target; `committed` counts positions after the target's start."""
+    """The ledger's terms for one target; `committed` counts positions after the target's start.
+
+    Positions above its cursor that are addressed to other targets are not counted before it has passed them.
+    """
 
     committed: int
     delivered: int

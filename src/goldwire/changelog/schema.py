@@ -48,7 +48,15 @@ log = Table(
     Column("merged_into", Text),
     Column("state", LargeBinary, nullable=False),
     Column("checksum", BIG, nullable=False, server_default=text("0"), comment="of the whole row, see `checksums`"),
+    Column("addressed_to", Text, comment="the one target that it is for, because a resync sends the entity again"),
     Index("log_version", "entity_no", "version", unique=True),
+    Index(
+        "log_addressed",
+        "seq",
+        "addressed_to",
+        sqlite_where=text("addressed_to IS NOT NULL"),
+        postgresql_where=text("addressed_to IS NOT NULL"),
+    ),
     comment="Every committed version, by position without gaps; never changed.",
 )
 
@@ -240,6 +248,18 @@ replay = Table(
     Column("record", LargeBinary, nullable=False),
     Index("replay_target", "target", "no"),
     comment="Replays: who asked for what and why, and how far each one is.",
+)
+
+resync = Table(
+    "resync",
+    metadata,
+    Column("no", BIG, primary_key=True, autoincrement=False),
+    Column("id", Text, nullable=False, unique=True),
+    Column("target", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("record", LargeBinary, nullable=False),
+    Index("resync_target", "target", "no"),
+    comment="Resyncs: which entities are sent to a target again and why, and how far each one is.",
 )
 
 revision = Table(

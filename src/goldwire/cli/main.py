@@ -22,6 +22,7 @@ from goldwire.cli.commands import (
     remaster,
     replay,
     resume,
+    resync,
     run,
     schema,
     servicebus,
@@ -49,7 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, replay, resume, remaster)
+_EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resync, replay, resume, remaster)
 _NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):

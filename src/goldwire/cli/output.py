@@ -37,6 +37,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def not_as_the_contract_says(target: str, stale: int) -> str:
+    """Say of how many entities a target does not hold what its contract says, and what mends that."""
+    are = "is" if stale == 1 else "are"
+    mend = f"`goldwire resync {target} --stale` mends it"
+    return f"{target}: {counted(stale, 'entity', 'entities')} {are} not as the contract says; {mend}"
+
+
 def say(text: str) -> None:
     """Write a line for people to standard output, as it is."""
     sys.stdout.write(text + "\n")

@@ -119,7 +119,8 @@ def _missing_in(known: Sequence[bytes], edges: Sequence[bytes]) -> list[bytes]:
 def _unselected(
     contract: CompiledContract, shape: Shape, state: State, row: LogRow, held: Control | None, presence: Presence
 ) -> SealedEvent | Presence:
-    if presence != "in":
+    # What left a selection without a deletion is held still: it leaves for good once deletions are sent for that.
+    if presence == "gone" or (presence == "out" and not contract.deselect):
         return presence
     if contract.deselect:
         return _deleted(shape, state, row, held, "deselected")

@@ -59,6 +59,17 @@ def full_cel(text: str, attributes: Collection[str], why: str) -> Callable[[Mapp
     return bind
 
 
+def takes_pattern(pattern: str) -> bool:
+    """Say whether the package can match anything with a pattern: it compiles patterns only when it meets a record."""
+    import cel  # noqa: PLC0415 - see `full_cel`, which has found it
+
+    try:
+        cel.compile("'x'.matches(p)").execute({"p": pattern})
+    except Exception:  # noqa: BLE001 - the package says no more than that it failed
+        return False
+    return True
+
+
 def _variables(roots: frozenset[str], row: Any, state: Any, found: Mapping[str, Any]) -> dict[str, Any]:
     variables: dict[str, Any] = {}
     if "a" in roots:

@@ -1,7 +1,7 @@
-"""A `where:` expression ready to run: true selects the record, anything else does not.
+"""A `where:` expression ready to run: true selects the record, false does not, and no result is an error.
 
-An expression that has no result for a record does not select it, so an error never lets a record out. An attribute that the
-record lacks is no error (`has(a.x)` asks for it); any other error, such as a text compared with a number, is counted.
+What the record merely lacks is no fault, and does not select it (`has(a.x)` asks for it). Any other error, such as a text
+compared with a number, is counted and raised: it must neither let the record out nor withdraw it (docs/adr/0045).
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from goldwire.expression.fallback import full_cel
+from goldwire.expression.fallback import full_cel, takes_pattern
 from goldwire.expression.generator import Generator
 from goldwire.expression.parser import parse
 from goldwire.expression.resolver import Resolver
 from goldwire.expression.runtime import EvaluationError, MissingError
+from goldwire.expression.syntax import fault
 
 Predicate = Callable[[Any, Any], bool]
 """Of a log row and its decoded golden state."""
@@ -46,6 +47,9 @@ class Where:
         self.failed: Callable[[str], None] | None = None
         if resolver.outside is not None:
             self._full = full_cel(text, self.attributes, resolver.outside)
+            for at, pattern in resolver.patterns:
+                if not takes_pattern(pattern):
+                    raise fault(text, at, "this pattern of `matches` is no regular expression, so it never has a result")
 
     def bind(self, fields: Mapping[str, str]) -> Predicate:
         """Return the predicate for one shape.
@@ -63,6 +67,11 @@ class Where:
             quick = careful = self._full(fields)
 
         def selects(row: Any, state: Any) -> bool:
+            """Say whether a record is selected.
+
+            Raises:
+                EvaluationError: there is no result; the text holds no value of the record.
+            """
             try:
                 return bool(quick(row, state))
             except Exception:  # noqa: BLE001 - whatever fails, the careful form decides and no record gets out
@@ -75,12 +84,12 @@ class Where:
             return careful(row, state)
         except MissingError:
             return False
-        except Exception as error:  # noqa: BLE001 - an error must never let a record out, nor stop the stream
+        except Exception as error:  # noqa: BLE001 - no error may be more than one record's fault
             self.error_count += 1
             self.last_error = str(error) if isinstance(error, EvaluationError) else type(error).__name__
             if self.failed is not None:
                 self.failed(self.last_error)
-            return False
+            raise EvaluationError(self.last_error) from None
 
 
 def compile_where(text: str, known: Collection[str]) -> Where:

@@ -49,6 +49,7 @@ class Resolver:
         values: those whose value decides, rather than its presence, provenance or confidence alone.
         known: names like `entity.id` that are referred to.
         outside: why the full package is needed, or None.
+        patterns: those of `matches` that are constant, each with its location.
     """
 
     def __init__(self, text: str, attributes: Collection[str]) -> None:
@@ -59,6 +60,7 @@ class Resolver:
         self.values: set[str] = set()
         self.known: set[str] = set()
         self.outside: str | None = None
+        self.patterns: list[tuple[int, str]] = []
 
     def resolve(self, node: Node) -> Node:
         """Return the tree with attributes and known names instead of paths.
@@ -179,6 +181,8 @@ class Resolver:
             self.outside = f"the function `{node.function}`"
         elif node.function == "matches":
             pattern = node.arguments[0]
+            if isinstance(pattern, Literal) and type(pattern.value) is str:
+                self.patterns.append((node.at, pattern.value))
             if not (isinstance(pattern, Literal) and type(pattern.value) is str and linear_pattern(pattern.value)):
                 self.outside = "a pattern of `matches` beyond `^`, characters, classes and one unbounded repeat"
         target = None if node.target is None else self.resolve(node.target)

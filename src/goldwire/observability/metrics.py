@@ -61,7 +61,7 @@ WHERE_ERRORS = Metric(
     "goldwire_where_errors_total",
     "counter",
     ("target",),
-    "Evaluations of `where` that ended in an error, such as a text compared with a number; those records are not selected.",
+    "Evaluations of `where` that ended in an error, such as a text compared with a number; those records are held back.",
 )
 STOPPED = Metric(
     "goldwire_target_stopped",
@@ -76,11 +76,17 @@ REPLAYED = Metric(
     "Events of replays: taken, rejected, skipped behind a rejected one, withheld by the present contract.",
 )
 REPLAYING = Metric("goldwire_replay_open", "gauge", ("target",), "1 while a replay is carried out.")
+STALE = Metric(
+    "goldwire_stale_entities",
+    "gauge",
+    ("target",),
+    "Entities of which the target does not hold what its contract says, as far as was counted when it was applied.",
+)
 BALANCED = Metric("goldwire_ledger_balanced", "gauge", ("target",), "1 while the ledger balances.")
 
 METRICS = (
     DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, REPLAYED, REPLAYING,
-    BALANCED,
+    BALANCED, STALE,
 )  # fmt: skip
 
 _LATENCY_BUCKETS = (

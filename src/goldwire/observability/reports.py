@@ -79,7 +79,7 @@ class RecordingObserver:
         """Changes that were committed together are settled, this long after."""
         self._recorder.observe(metrics.LATENCY, self._target, value=max(seconds, 0.0))
 
-    def status(self, counts: Counts, *, balanced: bool, stopped: bool) -> None:
+    def status(self, counts: Counts, *, balanced: bool, stopped: bool, stale: int) -> None:
         """How far the target is now."""
         for metric, value in (
             (metrics.DEAD_LETTERS, counts.dead),
@@ -87,6 +87,7 @@ class RecordingObserver:
             (metrics.LAG, counts.pending),
             (metrics.BALANCED, int(balanced)),
             (metrics.STOPPED, int(stopped)),
+            (metrics.STALE, stale),
         ):
             self._recorder.gauge(metric, self._target, value=value)
 
@@ -104,7 +105,7 @@ class RecordingObserver:
         self._recorder.count(metrics.WHERE_ERRORS, self._target)
         if reason not in self._where_errors and self._standard.isEnabledFor(logging.WARNING):
             self._where_errors.add(reason)
-            self._log.warning("where has no result; such records are not selected", reason=reason)
+            self._log.warning("where has no result; such records are held back", reason=reason)
 
     def unreachable(self, reason: str) -> None:
         """The target did not open; it is tried again."""

@@ -13,6 +13,7 @@ from goldwire.clock import timestamp
 from goldwire.contract.compiled import CompiledContract
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.retry_policy import RetryPolicy, first_attempt, settled
 from goldwire.relay.sender import Sender
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome
@@ -24,6 +25,11 @@ Bases = Mapping[str, bytes]
 def wants_base(contract: CompiledContract, held: Control | None) -> bool:
     """Return whether the next event of an entity may be a delta, which needs the state at the held version."""
     return contract.delta and held is not None and held.presence == "in" and held.revision == contract.revision
+
+
+def no_result(error: EvaluationError) -> str:
+    """Return why a delivery is held back whose contract cannot say whether it selects the record."""
+    return f"the contract's `where` has no result for this record: {error}; mend the record or the expression, then redrive it"
 
 
 class Chunk:
@@ -75,8 +81,8 @@ class Chunk:
                 wanted.append((row.entity_id, held.version))
         return wanted
 
-    def wave(self, rows: Sequence[LogRow], bases: Bases) -> tuple[list[LogRow], list[Item], list[LogRow]]:
-        """Seal the first event of each entity.
+    def wave(self, rows: Sequence[LogRow], bases: Bases, policy: RetryPolicy) -> tuple[list[LogRow], list[Item], list[LogRow]]:
+        """Seal the first event of each entity; hold back one for which the contract's `where` has no result.
 
         Returns:
             rows to send with their items, and the rows that have to wait for a later wave.
@@ -91,13 +97,20 @@ class Chunk:
             if entity_id in in_flight:
                 later.append(row)
                 continue
+            if not row.concerns(contract.target):
+                codes[row.seq - offset] = FILTERED
+                continue
             if entity_id in self._blocked:
                 self._wait_behind(row)
                 continue
             held = held_by.get(entity_id)
             if held is not None and row.version <= held.version:
                 continue  # the fence: the target already took this version or a newer one
-            sealed = seal(contract, row, held, bases.get(entity_id))
+            try:
+                sealed = seal(contract, row, held, bases.get(entity_id))
+            except EvaluationError as error:
+                self._open(policy.hold_back(self._first_attempt(row), no_result(error)))
+                continue
             if isinstance(sealed, SealedEvent):
                 in_flight.add(entity_id)
                 sending.append(row)

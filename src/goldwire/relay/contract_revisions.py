@@ -60,6 +60,11 @@ class ContractRevisions:
         """The revision that was applied last, as far as this was refreshed; 0 before the first refresh."""
         return self._revisions[-1].revision if self._revisions else 0
 
+    @property
+    def newest_effective_after(self) -> int:
+        """It seals the positions above this one; 0 before the first refresh."""
+        return self._revisions[-1].effective_after if self._revisions else 0
+
     def misses(self, newest: int) -> bool:
         """Return whether `refresh` has something to read.
 

@@ -28,8 +28,8 @@ class Observer(Protocol):
         """Changes that were committed together are settled, this long after."""
         ...
 
-    def status(self, counts: Counts, *, balanced: bool, stopped: bool) -> None:
-        """How far the target is now: its ledger, whether that balances, and whether the target is stopped."""
+    def status(self, counts: Counts, *, balanced: bool, stopped: bool, stale: int) -> None:
+        """How far the target is now: its ledger, whether that balances, whether it is stopped, how many entities are stale."""
         ...
 
     def replayed(self, outcome: str, count: int) -> None:

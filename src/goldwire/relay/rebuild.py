@@ -13,6 +13,7 @@ from goldwire.changelog.rows import DELIVERED, Control, LogRow
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.chunk import wants_base
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.retry_policy import settled
@@ -54,7 +55,7 @@ def rebuild(past: Past, contracts: ContractRevisions, after: int) -> list[Sent] 
                     sent.append(Sent(row, sealed, contract.revision))
             elif held is not None:
                 held = held._replace(presence=sealed)
-    except ConfigError:  # a revision cannot be compiled any more: its key is gone
+    except (ConfigError, EvaluationError):  # a key is gone, or a `where` has no result, which once counted as false
         return None
     confirmed = held is not None and past.control is not None and held.hash == past.control.hash
     return sent if confirmed else None

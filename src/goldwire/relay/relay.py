@@ -11,12 +11,14 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.ports.store import RelayStore
+from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
-from goldwire.relay.chunk import Chunk, wants_base
+from goldwire.expression.runtime import EvaluationError
+from goldwire.relay.chunk import Chunk, no_result, wants_base
 from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.lanes import LaneWork
@@ -26,6 +28,7 @@ from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.replay import ReplayWork
 from goldwire.relay.replay_source import ReplaySource
+from goldwire.relay.resync import ResyncWork
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
 from goldwire.relay.settings import DeliverySettings
@@ -50,6 +53,7 @@ class Relay:
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         placement: asked before anything is sent, and again when the contract has changed.
+        settings_number: that of the settings that the target was made with.
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
@@ -58,7 +62,7 @@ class Relay:
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -82,6 +86,10 @@ class Relay:
         self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
             self._breaker, self._policy, clock=clock, random=random, observer=observer,
+        )  # fmt: skip
+        self._resyncs = ResyncWork(
+            name, store, self._call, self._connection, contracts.without_reports(),
+            settings_number=settings_number, clock=clock, observer=observer,
         )  # fmt: skip
         self._cursor: Cursor
         self._unclear_upto = 0
@@ -140,7 +148,8 @@ class Relay:
         """Give each its turn; return False when none had anything to do."""
         turns = (self._work_replay, self._work_lanes, self._work_log)
         if self._breaker.closed:
-            return any([await turn() for turn in turns if not self._stop.asked])
+            worked = any([await turn() for turn in turns if not self._stop.asked])
+            return worked or self._stop.asked or await self._resyncs.turn(self._cursor)
         if self._breaker.resting(self._clock.monotonic()):
             return False
         # On probation one of them has the probe, each in turn, so that one bad event cannot hold it for ever.
@@ -168,6 +177,7 @@ class Relay:
             until_caught_up
             and await self._call(self._store.position) == self._cursor.position
             and not await self._replays.any_open()
+            and not await self._resyncs.any_open()
         ):
             return False
         await self._pause(max(delay, 0.001))
@@ -188,7 +198,7 @@ class Relay:
         after, bound = cursor.position, cursor.bound
         upto = self._contracts.last_position_of(after + 1, bound)
         if cursor.mode == "latest":
-            rows, upto = await self._call(self._store.read_latest, after, upto, bound, limit)
+            rows, upto = await self._call(self._store.read_latest, self._name, after, upto, bound, limit)
         else:
             rows = await self._call(self._store.read, after, upto, limit)
             upto = rows[-1].seq
@@ -249,7 +259,7 @@ class Relay:
             if wanted:
                 own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
                 bases = await self._bases(wanted, own)
-            sending, items, rows = chunk.wave(rows, bases)
+            sending, items, rows = chunk.wave(rows, bases, self._policy)
             if items:
                 await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
@@ -278,8 +288,9 @@ class Relay:
         chosen, marked = work.choose(self._contracts.newest)
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
-        ready = await self._seal_lanes(work, chosen, rows, held)
+        ready, held_back = await self._seal_lanes(work, chosen, rows, held)
         # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
+        marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
         outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
@@ -324,26 +335,33 @@ class Relay:
 
     async def _seal_lanes(
         self, work: LaneWork, chosen: list[OpenDelivery], rows: dict[int, LogRow], held_by: dict[str, Control]
-    ) -> list[tuple[OpenDelivery, Item]]:
+    ) -> tuple[list[tuple[OpenDelivery, Item]], set[int]]:
+        """Return what is to be sent, and the positions of what no event could be made of."""
         wanted = []
         for delivery in chosen:
             held = held_by.get(delivery.entity_id)
             if held is not None and wants_base(self._contracts.revision(delivery.revision), held):
                 wanted.append((delivery.entity_id, held.version))
         bases = await self._bases(wanted, {}) if wanted else {}
-        ready = []
+        ready: list[tuple[OpenDelivery, Item]] = []
+        held_back: set[int] = set()
         for delivery in chosen:
             row, held = rows[delivery.seq], held_by.get(delivery.entity_id)
             if held is not None and row.version <= held.version:
                 work.superseded(delivery)
                 continue
-            sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            try:
+                sealed = seal(self._contracts.revision(delivery.revision), row, held, bases.get(row.entity_id))
+            except EvaluationError as error:
+                work.failed(self._policy.hold_back(delivery, no_result(error)))
+                held_back.add(delivery.seq)
+                continue
             if isinstance(sealed, SealedEvent):
                 ready.append((delivery, Item(sealed, held.remote_id if held else None, delivery.attempts + 1)))
             else:
                 changed = held is not None and held.presence != sealed
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
-        return ready
+        return ready, held_back
 
     # --- settling
 
@@ -378,7 +396,8 @@ class Relay:
         self._reported_at = now
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None)
+        stale = stale_entities(await self._call(self._store.resyncs, self._name))
+        self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
 

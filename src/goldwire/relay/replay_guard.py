@@ -9,6 +9,7 @@ from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape, State
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 from goldwire.redaction import shows
 from goldwire.relay.rebuild import Sent
 
@@ -49,7 +50,10 @@ def still_allowed(sent: Sent, present: CompiledContract) -> bool:
     if event.deleted:
         shape = shape or present.other
         return present.deleted_sent and _ids_shown(carried, shape, shape.decode(row.state))
-    shown = seal(present, row, None, None)
+    try:
+        shown = seal(present, row, None, None)
+    except EvaluationError:
+        return False
     if shape is None or not isinstance(shown, SealedEvent) or shown.deleted:
         return False
     return (

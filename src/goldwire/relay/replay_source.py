@@ -13,6 +13,7 @@ from goldwire.changelog.rows import Control, LogRow, OpenDelivery
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.shape import Shape
 from goldwire.expression.program import compile_where
+from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.rebuild import Sent, rebuild, rebuild_newest
@@ -83,7 +84,13 @@ class Choice:
 
     def any_of(self, rows: Iterable[LogRow]) -> bool:
         """Say whether it is true for one of these versions."""
-        return any(self._true_for(row, self._decode(row.state)) for row in rows)
+        return any(self._is_true_for(row) for row in rows)
+
+    def _is_true_for(self, row: LogRow) -> bool:
+        try:
+            return self._true_for(row, self._decode(row.state))
+        except EvaluationError:  # it is counted
+            return False
 
     @property
     def undecided(self) -> int:

@@ -129,6 +129,10 @@ class RetryPolicy:
             wait = outcome.wait_seconds
         return attempted._replace(state="retrying", strikes=strikes, due_at=now + wait)
 
+    def hold_back(self, delivery: OpenDelivery, reason: str) -> OpenDelivery:
+        """Return the delivery as it stands when no event could be made of it: nothing was sent."""
+        return self._dead(delivery._replace(reason=reason))
+
     def _dead(self, delivery: OpenDelivery) -> OpenDelivery:
         if self.stop is None and self._cap.admits_dead():
             return delivery._replace(state="dead")

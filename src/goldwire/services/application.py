@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # these are imported where they are used: a command that need
     from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.remaster import RemasterService
     from goldwire.services.replay import ReplayService
+    from goldwire.services.resync import ResyncService
 
 _NEW_STORE_MODE = 0o600
 """It holds every value unmasked. SQLite gives the files beside it the same rights."""
@@ -203,6 +204,17 @@ class Application:
 
         limit = self.targets.config(target).delivery.rate_limit_per_second
         return ReplayService(target, self.store, AppliedContracts(self.loaded, target), self.clock, limit)
+
+    def resync_service(self, target: str) -> ResyncService:
+        """Return what plans and asks for resyncs of a target.
+
+        Raises:
+            NotFoundError: the target is not configured.
+        """
+        from goldwire.services.resync import ResyncService  # noqa: PLC0415
+
+        self.targets.config(target)
+        return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock)
 
     def relays(self, recorder: Recorder | None = None) -> ConfiguredRelays:
         """Return what builds the relays of the configured targets.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, Protocol
 
 import msgspec
@@ -10,20 +12,29 @@ from msgspec import Struct
 from goldwire.canonical import canonical
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
+from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState
+from goldwire.changelog.rows import Cursor, Revision
 from goldwire.clock import Clock
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError, ContractError
 from goldwire.relay.placement.check import check_placement, refuse, shared_destinations
 from goldwire.relay.placement.placements import Placements
 from goldwire.relay.placement.record import kept_settings
-from goldwire.services.contract_documents import document, preview
+from goldwire.services.contract_documents import AppliedContracts, document, preview
 from goldwire.services.mastering_rules import note_mastered
 from goldwire.services.model import checked_model
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
+from goldwire.services.resync import ResyncService
 from goldwire.services.targets import TargetMaker
+from goldwire.targets import registry
+from goldwire.targets.settings import shaping_of
 
 Change = Literal["new", "changed", "unchanged"]
+
+ApplyProgress = Callable[[str, int], None]
+"""Called with a target and the number of its entities that were judged so far."""
 
 
 class ApplyResult(Struct, frozen=True):
@@ -39,6 +50,12 @@ class ApplyResult(Struct, frozen=True):
     """Of kind, settings, start and delivery: these count from the next `goldwire run` on."""
     sealed_before: int = 0
     """Open positions that the revision before still seals: a person who tightens a contract must know of them."""
+    effects: EffectCounts | None = None
+    """What the revision does to what the target holds; None where it is no news, or the target has not begun."""
+    samples: dict[str, tuple[str, ...]] = {}
+    """By effect, some entity ids."""
+    resync: str | None = None
+    """The resync that sends again what looks different now; None where there is none."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but has an effect that its author may not expect."""
 
@@ -48,7 +65,7 @@ class ApplyResult(Struct, frozen=True):
         return f"from position {self.effective_after + 1}" if self.effective_after else "from the start"
 
 
-class ApplyStore(Log, Deliveries, Revisions, Protocol):
+class ApplyStore(Log, Deliveries, Resyncs, Revisions, Protocol):
     """What keeps what was applied, and from which position on."""
 
 
@@ -69,8 +86,13 @@ class ApplyService:
         self._clock = clock
         self._configured = ConfiguredPlacements(loaded, targets)
 
-    def run(self, *, check: bool) -> list[ApplyResult]:
+    def run(self, *, check: bool, resend: bool = True, progress: ApplyProgress | None = None) -> list[ApplyResult]:
         """Check every target and, unless `check`, keep what is new.
+
+        Args:
+            check: keep nothing.
+            resend: send again what looks different now; otherwise it is counted as stale until a resync mends that.
+            progress: called with the target and the number of its entities that were judged.
 
         Raises:
             ContractError, ConfigError: something is wrong; the text has a line for each problem, and nothing was kept.
@@ -78,13 +100,15 @@ class ApplyService:
         names = sorted(self._targets.names)
         self._check_all(names)
         now, placements = self._clock.now(), self._configured.read(self._store, applying=True)
-        done = [self._one(name, placements, now, check=check) for name in names]
+        done = [self._one(name, placements, now, check, resend, progress or _silent) for name in names]
         if not check:
             note_mastered(self._store, self._loaded.config.types, self._clock.now())
             self._store.keep_configuration(canonical(msgspec.to_builtins(self._loaded.config)), now)
         return done
 
-    def _one(self, name: str, placements: Placements, now: float, *, check: bool) -> ApplyResult:
+    def _one(
+        self, name: str, placements: Placements, now: float, check: bool, resend: bool, progress: ApplyProgress
+    ) -> ApplyResult:
         store, config = self._store, self._targets.config(name)
         before = store.revisions(name)
         wanted = document(self._loaded, name)
@@ -95,19 +119,53 @@ class ApplyService:
         else:
             change = "changed" if before else "new"
         settings_change: Change = "new" if not kept else "unchanged" if kept[-1].document == settings else "changed"
+        cursor = store.cursor(name)
+        reshaped = bool(kept) and _reshaped(kept[-1].document, settings)
+        scope: ResyncScope = "all" if reshaped else "stale"
+        planned = None
+        if cursor is not None and (reshaped or change == "changed"):
+            planned = self._planned(cursor, wanted if change == "changed" else None, scope, resend, progress)
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
-            known = {cursor.target: cursor for cursor in store.cursors()}
             after = before[-1].effective_after if before and change == "unchanged" else 0
-            after = known[name].reach if change == "changed" and name in known else after
+            after = cursor.reach if change == "changed" and cursor is not None else after
         else:
-            revision = store.apply_revision(name, wanted, now)
+            if planned is not None and reshaped:
+                planned = msgspec.structs.replace(planned, settings=len(kept) + 1)
+            if planned is not None and change == "unchanged":
+                store.add_resync(planned, now)
+            revision = store.apply_revision(name, wanted, now, planned)
             keep_settings(store, name, config, self._clock.now())
             number, after = revision.revision, revision.effective_after
-        position = next((cursor.position for cursor in store.cursors() if cursor.target == name), after)
+        position = cursor.position if cursor is not None else after
         left = max(after - position, 0) if change == "changed" else 0
         warnings = self._warnings(placements, name)
-        return ApplyResult(name, config.contract, change, number, after, settings_change, left, warnings)
+        effects, samples = (planned.planned, planned.samples) if planned is not None else (None, {})
+        opened = planned.id if planned is not None and planned.state == "open" and not check else None
+        return ApplyResult(
+            name, config.contract, change, number, after, settings_change, left, effects, samples, opened, warnings
+        )  # fmt: skip
+
+    def _planned(
+        self, cursor: Cursor, wanted: bytes | None, scope: ResyncScope, resend: bool, progress: ApplyProgress
+    ) -> Resync:
+        """Judge what the target holds by what is not kept yet; return the record of the resync that it leads to.
+
+        Args:
+            cursor: where the target stands.
+            wanted: the contract's document; None: it is no news.
+            scope: everything, where the settings write another thing of each event.
+            resend: whether it is to be carried out.
+            progress: see `run`.
+        """
+        name = cursor.target
+        service = ResyncService(name, self._store, AppliedContracts(self._loaded, name), self._clock)
+        newest = self._store.newest_revision(name)
+        candidate = None if wanted is None else Revision(newest + 1, cursor.reach, "", wanted)
+        plan = service.plan(scope, revision=candidate, progress=partial(progress, name))
+        state: ResyncState = "done" if plan.effects.stale == 0 else "open" if resend else "declined"
+        why = "the settings changed" if wanted is None else "the contract changed"
+        return service.record(scope, plan, why=why, state=state)
 
     def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
         shared = shared_destinations(placements, self._targets.names, name)
@@ -146,3 +204,16 @@ class ApplyService:
             preview(self._loaded, name)
         except ContractError as error:
             raise ContractError(f"{self._loaded.where('targets', name, 'contract')}: {error}") from error
+
+
+def _silent(_target: str, _done: int) -> None:
+    """Report nothing."""
+
+
+def _reshaped(before: bytes, after: bytes) -> bool:
+    """Say whether settings write another thing of an event than those before."""
+    if before == after:
+        return False
+    old, new = (msgspec.json.decode(document) for document in (before, after))
+    shaping = shaping_of(registry.settings_type(new["kind"]))
+    return any(old["settings"].get(name) != new["settings"].get(name) for name in shaping)

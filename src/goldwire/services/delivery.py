@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
 from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.clock import Clock
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
 from goldwire.services.backlog import Behind, behind
 from goldwire.services.event_loop import run_in_thread
@@ -16,6 +18,12 @@ from goldwire.services.garbage_collection import rare_collection
 from goldwire.services.ledger import LedgerTerms
 from goldwire.services.relays import ConfiguredRelays
 from goldwire.services.run import Progress, RelayEnd, Supervisor
+
+Record = TypeVar("Record")
+"""Of a replay or a resync."""
+
+LOOK_SECONDS = 0.1
+"""How often it is looked how far a replay or a resync is."""
 
 DeliveryState = Literal["caught up", "behind", "stopped", "busy", "taken over", "failed"]
 
@@ -90,6 +98,53 @@ async def deliver(supervisor: Supervisor, names: Sequence[str]) -> list[RelayEnd
     async with supervisor:
         supervisor.start(*names)
         return await supervisor.wait()
+
+
+async def carry_out(
+    supervisor: Supervisor, relays: ConfiguredRelays, target: str, look: Callable[[], tuple[Record, bool]],
+    reported: Callable[[Record], None] | None = None,
+) -> None:  # fmt: skip
+    """Run one target's relay until what it was asked for has ended; what is pending goes along.
+
+    A relay that is asked to end before leaves the work open, and the next relay of the target goes on with it.
+
+    Args:
+        supervisor: runs the relay; not `until_caught_up`.
+        relays: what it runs.
+        target: its name.
+        look: returns the record of the work, and whether nothing of its kind is open; called where the store is used.
+        reported: called with the record now and then, and when it has ended.
+
+    Raises:
+        GoldwireError: the relay ended with an error.
+    """
+    async with supervisor:
+        supervisor.start(target)
+        following = asyncio.create_task(_follow(supervisor, relays.clock, look, reported))
+        waiting = asyncio.create_task(supervisor.wait())
+        try:
+            await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()  # what went wrong there must not be waited for here
+            ends = await waiting
+        finally:
+            following.cancel()
+            waiting.cancel()
+    for end in ends:
+        if end.error is not None:
+            raise end.error
+
+
+async def _follow(
+    supervisor: Supervisor, clock: Clock, look: Callable[[], tuple[Record, bool]], reported: Callable[[Record], None] | None
+) -> None:
+    ended = False
+    while not ended:
+        await clock.sleep(LOOK_SECONDS)
+        record, ended = await supervisor.call(look)
+        if reported is not None:
+            reported(record)
+    supervisor.end()
 
 
 def run_targets(

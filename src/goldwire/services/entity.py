@@ -30,6 +30,8 @@ class EntityVersion(Struct, frozen=True):
     changed: str
     """The names of what changed, never a value."""
     correlation_id: str
+    sent_again_to: str | None
+    """The target for which a resync made this version; None: something changed."""
 
 
 class EntityAtTarget(Struct, frozen=True):
@@ -80,7 +82,8 @@ def entity_history(store: EntityStore, name: str) -> EntityHistory:
     history = history_of(store, name)
     head = history[-1]
     versions = [
-        EntityVersion(row.version, row.seq, row.kind, row.committed_at, row.changed, row.correlation_id) for row in history
+        EntityVersion(row.version, row.seq, row.kind, row.committed_at, row.changed, row.correlation_id, row.addressed_to)
+        for row in history
     ]
     targets = [_at_target(store, cursor.target, head.entity_id) for cursor in store.cursors()]
     state = msgspec.json.decode(head.state)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
 from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.resyncs import Resyncs
+from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
 from goldwire.services.lookup import cursor_of
+
+
+class LedgerStore(Deliveries, Resyncs, Protocol):
+    """The ledgers, and what did not reach the targets."""
 
 
 class LedgerTerms(Struct, frozen=True):
@@ -46,6 +52,8 @@ class LedgerReport(Struct, frozen=True):
     pending: int
     recounted: LedgerTerms | None
     """The same from the rows alone; None where no recount was asked for."""
+    stale: int
+    """Entities of which the target does not hold what its contract says, as far as was counted when that was applied."""
     balanced: bool
     """Whether the terms add up, and a recount gives the same numbers."""
 
@@ -56,7 +64,7 @@ class LedgerReport(Struct, frozen=True):
         return LedgerTerms(*own)
 
 
-def ledger_reports(store: Deliveries, targets: Sequence[str] = (), *, recount: bool = False) -> list[LedgerReport]:
+def ledger_reports(store: LedgerStore, targets: Sequence[str] = (), *, recount: bool = False) -> list[LedgerReport]:
     """Return the ledgers of targets.
 
     Args:
@@ -73,5 +81,5 @@ def ledger_reports(store: Deliveries, targets: Sequence[str] = (), *, recount: b
     for name in names:
         one = ledger(store, name, recount=recount)
         recounted = LedgerTerms.of(one.recounted) if one.recounted is not None else None
-        found.append(LedgerReport(name, *one.counts, recounted, one.balanced))
+        found.append(LedgerReport(name, *one.counts, recounted, stale_entities(store.resyncs(name)), one.balanced))
     return found

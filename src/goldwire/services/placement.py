@@ -102,8 +102,8 @@ class ConfiguredPlacements:
         return AnyPlacement() if mine is None else ReservedPlacement(name, mine, lambda: self.read(store), clock)
 
 
-def keep_settings(store: Revisions, name: str, config: TargetConfig, now: float) -> None:
-    """Keep a target's settings as they are written. What is known is not written again.
+def keep_settings(store: Revisions, name: str, config: TargetConfig, now: float) -> int:
+    """Keep a target's settings as they are written, and return their number. What is known is not written again.
 
     Args:
         store: where they are kept.
@@ -111,7 +111,7 @@ def keep_settings(store: Revisions, name: str, config: TargetConfig, now: float)
         config: its part of the configuration.
         now: POSIX seconds.
     """
-    save_settings(store, name, settings_document(config), now)
+    return save_settings(store, name, settings_document(config), now)
 
 
 def settings_document(config: TargetConfig) -> bytes:

@@ -56,6 +56,7 @@ class ConfiguredRelays:
         self._recorder = recorder or Recorder()
         self._targets = TargetMaker(loaded, clock)
         self._placements = ConfiguredPlacements(loaded, self._targets)
+        self._numbers: dict[str, int] = {}
 
     @property
     def names(self) -> list[str]:
@@ -114,7 +115,7 @@ class ConfiguredRelays:
     def keep_settings(self, names: Sequence[str]) -> None:
         """Keep the settings of targets as they are written, before anything is delivered with them. Uses the store."""
         for name in names:
-            keep_settings(self.store, name, self._targets.config(name), self.clock.now())
+            self._numbers[name] = keep_settings(self.store, name, self._targets.config(name), self.clock.now())
 
     def build(self, name: str, call: StoreCall, progress: Callable[[Cursor], None]) -> Relay:
         """Return the relay of a target, not yet running.
@@ -137,6 +138,7 @@ class ConfiguredRelays:
             self._targets.make(name),
             ContractRevisions(name, compile_revision, observer.where_failed),
             config.delivery,
+            settings_number=self._numbers.get(name, 0),
             clock=self.clock,
             random=SystemRandom(),
             observer=observer,

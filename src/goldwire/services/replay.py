@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 from collections.abc import Callable, Sequence
 from math import inf
 from random import SystemRandom
@@ -15,21 +14,18 @@ from msgspec import Struct
 from goldwire.canonical import canonical
 from goldwire.capture import values
 from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError, ContractError, InputError, StoreBusyError, TargetStoppedError
+from goldwire.services.account import account
 from goldwire.services.lookup import cursor_of, history_of
 
 if TYPE_CHECKING:
     from goldwire.relay.replay_plan import Plan
     from goldwire.services.contract_documents import AppliedContracts
-    from goldwire.services.relays import ConfiguredRelays
-    from goldwire.services.run import Supervisor
-
-LOOK_SECONDS = 0.1
-"""How often it is looked how far a replay is."""
 
 
 Namer = Callable[[str], str]
@@ -180,7 +176,7 @@ class ReplayService:
                 f"target {target} is stopped: {stopped}. Mend the cause, then `goldwire resume {target}`; no replay was kept"
             )
         replay_id = f"{SystemRandom().getrandbits(40):010x}"
-        replay = Replay(replay_id, target, selection, _who(), timestamp(self._clock.now()), why, rate)
+        replay = Replay(replay_id, target, selection, account(), timestamp(self._clock.now()), why, rate)
         self._store.add_replay(replay)
         return replay
 
@@ -257,59 +253,15 @@ def runs_elsewhere(store: Deliveries, target: str) -> bool:
         return True
 
 
-async def carry_out(
-    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None = None
-) -> None:
-    """Run one target's relay until a replay of it has ended, and those asked for meanwhile; what is pending goes along.
+def replay_ends(store: Replays, replay: Replay) -> Callable[[], tuple[Replay, bool]]:
+    """Return what looks how far a replay is, and whether no replay of its target is open: another may have been asked for."""
 
-    A relay that is asked to end before leaves the replay open, and the next relay of the target goes on with it.
+    def look() -> tuple[Replay, bool]:
+        records = store.replays(replay.target)
+        return next(one for one in records if one.id == replay.id), all(one.state != "open" for one in records)
 
-    Args:
-        supervisor: runs the relay; not `until_caught_up`.
-        relays: what it runs.
-        replay: its record.
-        reported: called with the record now and then, and when it has ended.
-
-    Raises:
-        GoldwireError: the relay ended with an error.
-    """
-    async with supervisor:
-        supervisor.start(replay.target)
-        following = asyncio.create_task(_follow(supervisor, relays, replay, reported))
-        waiting = asyncio.create_task(supervisor.wait())
-        try:
-            await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                following.result()  # what went wrong there must not be waited for here
-            ends = await waiting
-        finally:
-            following.cancel()
-            waiting.cancel()
-    for end in ends:
-        if end.error is not None:
-            raise end.error
-
-
-async def _follow(
-    supervisor: Supervisor, relays: ConfiguredRelays, replay: Replay, reported: Callable[[Replay], None] | None
-) -> None:
-    """Let the relay end when no replay of the target is open: a person who asked for another one meanwhile relies on it."""
-    any_open = True
-    while any_open:
-        await relays.clock.sleep(LOOK_SECONDS)
-        records = await supervisor.call(relays.store.replays, replay.target)
-        if reported is not None:
-            reported(next(record for record in records if record.id == replay.id))
-        any_open = any(record.state == "open" for record in records)
-    supervisor.end()
+    return look
 
 
 def _field(name: str) -> str:
     return "name in `entities`" if name == "entities" else f"`{name}`"
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # an account without a name
-        return "unknown"

@@ -8,7 +8,9 @@ from msgspec import Struct
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
+from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Counts, Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
@@ -16,11 +18,12 @@ from goldwire.relay.ledger import balances
 from goldwire.services.backlog import behind
 from goldwire.services.contract_documents import contract_differs
 
-TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind"]
+TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind", "stale"]
+"""`stale`: nothing is pending, and the target does not hold what its contract says."""
 
 
-class StatusStore(Log, Deliveries, Revisions, Protocol):
-    """How long the log is, how far targets are, and what was applied to them."""
+class StatusStore(Log, Deliveries, Resyncs, Revisions, Protocol):
+    """How long the log is, how far targets are, what was applied to them, and what of that did not reach them."""
 
 
 class TargetStatus(Struct, frozen=True):
@@ -41,6 +44,8 @@ class TargetStatus(Struct, frozen=True):
     configuration_differs: bool | None
     """Whether its contract was edited since it was applied; None where a key is not at hand to compare it."""
     balanced: bool | None
+    stale: int
+    """Entities of which it does not hold what its contract says, as far as was counted when that was applied."""
     stopped: str | None
     """Why it was stopped."""
     unopened: str | None
@@ -73,13 +78,14 @@ def status(loaded: Loaded, store: StatusStore) -> Status:
 
 def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None) -> TargetStatus:
     counts = store.counts(name) if cursor else None
+    stale = stale_entities(store.resyncs(name))
     revisions = store.revisions(name)
     configured = name in loaded.config.targets
     waits = behind(store, name) if cursor and configured else None
     return TargetStatus(
         target=name,
         kind=loaded.config.targets[name].kind if configured else None,
-        state=_state(configured, bool(revisions), cursor, counts),
+        state=_state(configured, bool(revisions), cursor, counts, stale),
         position=cursor.position if cursor else 0,
         lag=counts.pending if counts else None,
         dead=counts.dead if counts else None,
@@ -87,6 +93,7 @@ def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None
         revision=revisions[-1].revision if revisions else None,
         configuration_differs=_differs(loaded, store, name) if configured else False,
         balanced=balances(counts) if counts else None,
+        stale=stale,
         stopped=cursor.stopped if cursor else None,
         unopened=cursor.unopened if cursor else None,
         unopened_since=cursor.unopened_since if cursor else None,
@@ -101,7 +108,7 @@ def _differs(loaded: Loaded, store: Revisions, name: str) -> bool | None:
         return None
 
 
-def _state(configured: bool, applied: bool, cursor: Cursor | None, counts: Counts | None) -> TargetState:
+def _state(configured: bool, applied: bool, cursor: Cursor | None, counts: Counts | None, stale: int) -> TargetState:
     if not configured:
         return "not configured"
     if not applied:
@@ -110,4 +117,6 @@ def _state(configured: bool, applied: bool, cursor: Cursor | None, counts: Count
         return "not begun"
     if cursor.stopped:
         return "stopped"
-    return "caught up" if counts.pending == 0 else "behind"
+    if counts.pending:
+        return "behind"
+    return "stale" if stale else "caught up"

@@ -30,6 +30,7 @@ def about(
     url: bool = False,
     advanced: bool = False,
     path: bool = False,
+    shapes: bool = False,
     destination: bool | Callable[[Mapping[str, Any]], Any] = False,
     fixed: str | None = None,
     distinct: str | None = None,
@@ -44,6 +45,7 @@ def about(
         url: a secret of which scheme, host and port may be shown.
         advanced: most users never touch it.
         path: a file or folder; a relative one starts at the folder of the configuration.
+        shapes: decides what is written of an event: with another value, what was delivered is sent again.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
@@ -60,6 +62,7 @@ def about(
             "url": url,
             "advanced": advanced,
             "path": path,
+            "shapes": shapes,
             "destination": destination,
             "fixed": fixed,
             "distinct": distinct,
@@ -114,6 +117,11 @@ def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
 def paths_of(settings_type: type[Settings]) -> frozenset[str]:
     """Return the names of the settings that are paths."""
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("path"))
+
+
+def shaping_of(settings_type: type[Settings]) -> frozenset[str]:
+    """Return the names of the settings that decide what is written of an event."""
+    return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("shapes"))
 
 
 def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:

@@ -18,8 +18,9 @@ from goldwire.testing.store_suite_lanes import LaneSuite
 from goldwire.testing.store_suite_ledger import LedgerSuite
 from goldwire.testing.store_suite_log import LogSuite
 from goldwire.testing.store_suite_replay import ReplaySuite
+from goldwire.testing.store_suite_resync import ResyncSuite
 from goldwire.testing.store_suite_settle import SettleSuite
 
 
-class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite, DamageSuite):
+class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite, ResyncSuite, DamageSuite):
     """Everything that the rooms above and beside the changelog rely on."""

@@ -22,7 +22,7 @@ from goldwire.testing.store_setting import NOON, StoreSetting, acquired, change,
 
 LOG_READS: dict[str, Callable[[Store], Any]] = {
     "read": lambda store: store.read(0, 9, 9),
-    "read_latest": lambda store: store.read_latest(0, 9, 9, 9),
+    "read_latest": lambda store: store.read_latest("crm", 0, 9, 9, 9),
     "rows": lambda store: store.rows([2]),
     "versions": lambda store: store.versions([("b", 1)]),
     "history": lambda store: store.history("b"),

@@ -104,5 +104,5 @@ class LogSuite(StoreSetting):
 
 
 def _latest(store: Store, after: int, upto: int, horizon: int, limit: int = 100) -> tuple[list[int], int]:
-    rows, looked_at = store.read_latest(after, upto, horizon, limit)
+    rows, looked_at = store.read_latest("crm", after, upto, horizon, limit)
     return [row.seq for row in rows], looked_at

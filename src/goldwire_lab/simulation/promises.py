@@ -23,6 +23,7 @@ from goldwire.targets.memory.target import MemoryTarget
 from goldwire.targets.sql import SqlTarget
 from goldwire_lab.simulation.course import Course
 from goldwire_lab.simulation.replays import Replaying
+from goldwire_lab.simulation.resyncs import Resyncing
 from goldwire_lab.simulation.witness import Held, Witness, after
 from goldwire_lab.simulation.workload import Batch
 from goldwire_lab.virtual_time import VirtualLoop
@@ -51,6 +52,7 @@ class Ran(Protocol):
 
     loop: VirtualLoop
     replaying: Replaying
+    resyncing: Resyncing
 
     def compile(self, name: str, revision: Revision) -> CompiledContract:
         """Compile a target's contract as its revision says."""
@@ -87,6 +89,7 @@ def check_everything(scenario: Ran) -> None:
                 scenario.findings.append(f"{cursor.target}: {counts.pending} pending although it was caught up with")
             _check_target(scenario, store, cursor.target, heads)
         scenario.replaying.check(store, scenario.witnesses, scenario.findings)
+        scenario.resyncing.check(store, scenario.findings)
     finally:
         store.close()
 
@@ -132,9 +135,13 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
     for entity_id, lane in blocked.items():
         if lane[0].state != "dead":
             scenario.findings.append(f"{name}: {entity_id} waits for ever: the first of its lane is {lane[0].state}")
-    for head in heads:
-        if head.entity_id in blocked or head.entity_id in given_up:
+    is_resynced = scenario.resyncing.is_done(store, name)
+    for newest in heads:
+        if newest.entity_id in blocked or newest.entity_id in given_up:
             continue
+        head = newest if newest.concerns(name) else _newest_for(store, name, newest)
+        if is_resynced:
+            _check_resynced(scenario, name, contracts.revision(contracts.newest), head)
         acceptable = _acceptable(contracts, revisions, head, controls.get(head.entity_id))
         if None in acceptable and head.kind == "live" and not hears_of_leaving:
             continue
@@ -146,6 +153,23 @@ def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogR
             scenario.findings.append(
                 f"{name}: {head.entity_id} lives at the target, or was lost or changed there, against the golden record"
             )
+
+
+def _newest_for(store: SqliteStore, name: str, head: LogRow) -> LogRow:
+    return [row for row in store.history(head.entity_id) if row.concerns(name)][-1]
+
+
+def _check_resynced(scenario: Ran, name: str, newest: CompiledContract, head: LogRow) -> None:
+    """After a resync a target holds what its newest contract shows, and of what that does not select only what may stay."""
+    shown = seal(newest, head, None, None)
+    held = scenario.witnesses[name].record(head.entity_id)
+    if isinstance(shown, SealedEvent):
+        if held != after(None, msgspec.json.decode(shown.body)):
+            scenario.findings.append(
+                f"{name}: {head.entity_id} is not what its newest contract shows, although it was resynced"
+            )
+    elif held is not None and (newest.deselect or head.kind != "live"):
+        scenario.findings.append(f"{name}: {head.entity_id} is held, although its newest contract does not select it")
 
 
 def _acceptable(

@@ -30,6 +30,7 @@ from goldwire_lab.simulation.faults import Faults, Link, Process, SimulatedCrash
 from goldwire_lab.simulation.leaks import Leaks
 from goldwire_lab.simulation.promises import SQL_ATTRIBUTES, check_everything, check_ledgers
 from goldwire_lab.simulation.replays import Replaying
+from goldwire_lab.simulation.resyncs import Resyncing
 from goldwire_lab.simulation.terms import Terms, draw_terms
 from goldwire_lab.simulation.witness import Witness
 from goldwire_lab.simulation.workload import Remodel, Workload
@@ -117,6 +118,7 @@ class Scenario:
         self.known = {"every", "latest"}
         self.course = Course()
         self.replaying = Replaying(self.random)
+        self.resyncing = Resyncing(seed)
         self.observers = {name: Quiet(name, Recorder()) for name in TARGETS}
 
     def _settings(self, name: str) -> DeliverySettings:
@@ -166,6 +168,7 @@ class Scenario:
                 self._operate_between_lives()
             self.known = set(TARGETS)
             leave_dead = self.random.random() < 0.2
+            self._settle_resyncs()
             for _ in range(4):
                 self._live(calm=True)
                 if leave_dead or not self._redrive_all():
@@ -282,9 +285,11 @@ class Scenario:
             name = random.choice(TARGETS)
             if name in self.known:
                 self._apply_contract(store, name, draw_terms(name, random))
+                self.resyncing.contract_applied(store, name, self.clock.now())
         if random.random() < 0.1:
             self._rewind(store)
         self.replaying.operate(store, self.clock.now())
+        self.resyncing.operate(store, self.clock.now())
 
     def _interrupt(self, store: SqliteStore, *, calm: bool) -> None:
         if self.process.silent_seconds() > SILENCE_SECONDS:
@@ -298,6 +303,12 @@ class Scenario:
             self._rewind(store)
         if self.random.random() < 0.3:
             self.known.add("snapshot")
+        store.close()
+
+    def _settle_resyncs(self) -> None:
+        store = SqliteStore(self.path, durable=False)
+        for cursor in store.cursors():
+            self.resyncing.settle(store, cursor.target, self.clock.now())
         store.close()
 
     def _rewind(self, store: SqliteStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
@@ -122,16 +122,22 @@ class World:
     def run(self, *, until_caught_up: bool = True, start: str = "beginning", **settings: Any) -> None:
         self.loop.run_until_complete(self.running(until_caught_up=until_caught_up, start=start, **settings))
 
-    async def running(self, *, until_caught_up: bool = True, start: str = "beginning", **settings: Any) -> None:
+    def run_other(self, name: str, **settings: Any) -> None:
+        """Run the relay of another target on the same store; what it sends arrives at the same one."""
+        self.loop.run_until_complete(self.running(name=name, **settings))
+
+    async def running(
+        self, *, name: str = "t", until_caught_up: bool = True, start: str = "beginning", **settings: Any
+    ) -> None:
         self.relay = Relay(
-            "t",
+            name,
             self.store,
             self.target,
-            ContractRevisions("t", compiled),
+            ContractRevisions(name, partial(compiled, target=name)),
             DeliverySettings(**{"mode": "every", **settings}),
             clock=self.clock,
             random=Random(7),
-            observer=RecordingObserver("t", self.recorder),
+            observer=RecordingObserver(name, self.recorder),
             start=start,
             call=self.call,
             placement=self.placement,
@@ -148,9 +154,9 @@ class World:
         return counts == self.store.recount("t") and counts.committed == sum(counts[1:])
 
 
-def compiled(revision: Revision) -> CompiledContract:
+def compiled(revision: Revision, target: str = "t") -> CompiledContract:
     spec = msgspec.json.decode(revision.document, type=ContractSpec)
-    return compile_contract("c", spec, MODEL, "t", (), {}, revision.revision)
+    return compile_contract("c", spec, MODEL, target, (), {}, revision.revision)
 
 
 def golden_state(attributes: dict[str, Any]) -> bytes:

@@ -23,8 +23,10 @@ class Log(Protocol):
         """Rows with after < seq <= upto in order, at most `limit`."""
         ...
 
-    def read_latest(self, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
+    def read_latest(self, target: str, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
         """Like `read`, without rows that have a newer one of their entity at or below `horizon`.
+
+        A newer one that is addressed to another target than this does not count.
 
         Returns:
             the rows, and the position up to which the log was looked at (all between are superseded).
@@ -45,6 +47,14 @@ class Log(Protocol):
 
     def find_entity(self, system: str, external_id: str) -> str | None:
         """The entity that a record belongs to."""
+        ...
+
+    def head_page(self, after: str, limit: int) -> list[LogRow]:
+        """The newest rows of the entities whose ids come after this one, in order of entity id, at most `limit`."""
+        ...
+
+    def heads_of(self, entity_ids: Collection[str]) -> list[LogRow]:
+        """The newest rows of these entities, in any order; those without a version are left out."""
         ...
 
     def heads(self, entity_type: str | None = None) -> Iterator[LogRow]:

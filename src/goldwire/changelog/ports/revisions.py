@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from goldwire.changelog.resyncs import Resync
 from goldwire.changelog.rows import KeptDocument, Revision
 
 
 class Revisions(Protocol):
     """Kept with the moment it was applied; nothing that was applied is ever lost."""
 
-    def apply_revision(self, target: str, document: bytes, now: float) -> Revision:
-        """Record a contract revision unless it equals the newest; it takes effect above the target's `reach`."""
+    def apply_revision(self, target: str, document: bytes, now: float, resync: Resync | None = None) -> Revision:
+        """Record a contract revision unless it equals the newest; it takes effect above the target's `reach`.
+
+        Args:
+            target: its name.
+            document: canonical JSON of all that the contract is compiled from.
+            now: POSIX seconds.
+            resync: kept with it, and only with it, see `Resyncs.add_resync`; it gets the number of the revision.
+        """
         ...
 
     def revisions(self, target: str) -> Sequence[Revision]:

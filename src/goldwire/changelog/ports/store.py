@@ -13,11 +13,12 @@ from goldwire.changelog.ports.ingest import Ingest
 from goldwire.changelog.ports.integrity import Integrity
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.replays import Replays
+from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
 
 
-class RelayStore(Log, Deliveries, Replays, Revisions, Protocol):
-    """What a relay works with: it reads the log, settles deliveries and replays, and follows revisions; it ingests nothing."""
+class RelayStore(Log, Deliveries, Replays, Resyncs, Revisions, Protocol):
+    """What a relay works with: the log, deliveries, replays, resyncs and revisions; it ingests nothing."""
 
 
 class Store(Ingest, RelayStore, Integrity, Protocol):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
+from goldwire.changelog.resyncs import Resync
 from goldwire.changelog.rows import KeptDocument, Revision
 from goldwire.changelog.sqlite import kept_queries as kept_query
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.kept_queries import KeptStatements
+from goldwire.changelog.sqlite.resyncs import insert_resync
 from goldwire.changelog.sqlite.targets import find_target
 from goldwire.clock import timestamp
 
@@ -14,7 +18,7 @@ from goldwire.clock import timestamp
 class SqliteDocuments(Part):
     """The part of the store that keeps what was applied."""
 
-    def apply_revision(self, target: str, document: bytes, now: float) -> Revision:
+    def apply_revision(self, target: str, document: bytes, now: float, resync: Resync | None = None) -> Revision:
         """See `Store.apply_revision`."""
         database = self._database
         with database.writing("apply_revision"):
@@ -25,6 +29,8 @@ class SqliteDocuments(Part):
             sent = 0 if found is None else found.cursor.reach
             revision = Revision(1 if row is None else row[0] + 1, sent, timestamp(now), document)
             database.execute(query.INSERT_REVISION, (target, *revision))
+            if resync is not None:
+                insert_resync(database, structs.replace(resync, revision=revision.revision), now)
             return revision
 
     def revisions(self, target: str) -> list[Revision]:

@@ -8,6 +8,8 @@ from typing import Any
 from msgspec import Struct
 
 from goldwire.changelog.checksums import damaged_log_row, log_checksum
+from goldwire.changelog.resyncs import Resend
+from goldwire.changelog.rows import LogRow
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.transaction import Database
@@ -88,7 +90,7 @@ class Heads:
         """Append versions and move the heads."""
         listed = list(changes)
         self._load([change.entity_id for change in listed])
-        rows: list[tuple[int, str, str, int, str, str, str, bytes, str, str | None, int, int]] = []
+        rows: list[tuple[int, str, str, int, str, str, str, bytes, str, str | None, None, int, int]] = []
         last: dict[str, tuple[int, Change]] = {}
         new: list[str] = []
         for change in listed:
@@ -105,12 +107,42 @@ class Heads:
             last[change.entity_id] = (self._seq, change)
             row = (
                 self._seq, change.entity_id, change.entity_type, change.version, change.kind, self._committed_at,
-                change.correlation_id, change.state, change.changed, change.merged_into,
+                change.correlation_id, change.state, change.changed, change.merged_into, None,
             )  # fmt: skip
             rows.append((*row, head.no, log_checksum(row, head.no)))
         self._database.executemany(query.INSERT_LOG, rows)
         self._database.checkpoint("ingest:after-log")
         self._move(last, new)
+        return len(rows)
+
+    def append(self, wanted: Iterable[Resend], addressed_to: str, correlation_id: str) -> int:
+        """Append the newest state of entities once more, addressed to one target; leave out those that moved on meanwhile.
+
+        Returns:
+            how many were appended.
+        """
+        listed = list(wanted)
+        found = self._database.each(query.HEADS_OF, (), [one.entity_id for one in listed])
+        numbers: dict[str, int] = {}
+        newest: dict[str, LogRow] = {}
+        for columns in found:
+            [row] = log_rows(self._database.path, [columns])
+            newest[row.entity_id], numbers[row.entity_id] = row, columns[11]
+        rows = []
+        for one in listed:
+            head = newest.get(one.entity_id)
+            if head is None or head.version != one.judged:
+                continue
+            self._seq += 1
+            row = head._replace(
+                seq=self._seq, version=max(head.version, one.held) + 1, committed_at=self._committed_at,
+                correlation_id=correlation_id, addressed_to=addressed_to,
+            )  # fmt: skip
+            number = numbers[one.entity_id]
+            rows.append((*row, number, log_checksum(row, number)))
+            moved = self._database.execute(query.MOVE_ENTITY, (row.version, row.seq, number, head.version)).rowcount
+            assert moved == 1, "the head was read in this transaction"
+        self._database.executemany(query.INSERT_LOG, rows)
         return len(rows)
 
     def committed(self) -> list[tuple[str, int]]:
@@ -164,7 +196,10 @@ def _check_head(path: str, row: tuple[Any, ...]) -> None:
     Raises:
         StoreCorruptError: one of the two is not what was written.
     """
-    entity_id, entity_type, version, kind, merged_into, _, state, no, seq, committed_at, correlation_id, changed, checksum = row
-    written = (seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into)
+    entity_id, entity_type, version, kind, merged_into, _, state, no, seq, *of_log, checksum = row
+    committed_at, correlation_id, changed, addressed_to = of_log
+    written = (
+        seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, addressed_to,
+    )  # fmt: skip
     if log_checksum(written, no) != checksum:
         raise damaged_log_row(path, seq, entity_id, version)

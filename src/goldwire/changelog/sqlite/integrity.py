@@ -234,7 +234,7 @@ def _fits_log(row: tuple[Any, ...]) -> bool:
     if _no_text(row[:10]):
         return False
     try:
-        return bool(log_checksum(row[:10], row[10]) == row[11])
+        return bool(log_checksum(row[:11], row[11]) == row[12])
     except TypeError:  # the entity's number is damaged too
         return False
 

@@ -18,13 +18,16 @@ LOG_PAGE = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq > ? ORDER BY l.seq LIMI
 WRONG_HEADS = """
 SELECT e.entity_id, e.version, n.versions, n.newest FROM entity e
 LEFT JOIN log l ON l.seq = e.seq
-LEFT JOIN (SELECT entity_no, count(*) AS versions, max(version) AS newest FROM log GROUP BY entity_no) n ON n.entity_no = e.no
-WHERE (e.version, e.version) IS NOT (coalesce(n.versions, 0), coalesce(n.newest, 0))
+LEFT JOIN (
+  SELECT entity_no, count(*) AS versions, max(version) AS newest, count(addressed_to) AS addressed FROM log GROUP BY entity_no
+) n ON n.entity_no = e.no
+WHERE e.version IS NOT coalesce(n.newest, 0) OR (coalesce(n.addressed, 0) = 0 AND e.version IS NOT coalesce(n.versions, 0))
   OR e.version > 0 AND (l.entity_no, l.entity_id, l.version, l.entity_type, l.kind, l.merged_into)
     IS NOT (e.no, e.entity_id, e.version, e.entity_type, e.kind, e.merged_into)
 ORDER BY e.no
 """
-"""Heads that are not the newest of their entity's versions, or of which the log has not every version up to it."""
+"""Heads that are not the newest of their entity's versions, or of which the log has not every version up to it; what a resync
+sends again may leave versions out."""
 
 CONTROL_ROWS = "SELECT count(*) FROM control"
 """How many control rows there are."""

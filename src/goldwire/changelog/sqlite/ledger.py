@@ -32,10 +32,10 @@ class SqliteLedger(Part):
 
 def counted(database: Database, target: KnownTarget) -> Counts:
     """Return the ledger from the counters. Runs inside a transaction."""
-    cursor, number = target
+    cursor = target.cursor
     newest = database.execute(query.NEWEST_POSITION).fetchone()[0]
     ended = (cursor.delivered, cursor.filtered, cursor.superseded)
-    return rules.terms(cursor, newest, ended, dict(database.execute(query.OPEN_STATES, (number,))))
+    return _terms(database, target, newest, ended)
 
 
 def recounted(database: Database, target: KnownTarget) -> Counts:
@@ -49,4 +49,11 @@ def recounted(database: Database, target: KnownTarget) -> Counts:
     rules.check_positions(database.path, size, oldest, newest)
     settlements, ends = database.execute(query.SETTLEMENTS, (number,)), database.execute(query.ENDS, (number, number))
     ended = rules.recounted_ends(cursor, settlements, ends)
-    return rules.terms(cursor, newest, ended, dict(database.execute(query.OPEN_STATES, (number,))))
+    return _terms(database, target, newest, ended)
+
+
+def _terms(database: Database, target: KnownTarget, newest: int, ended: tuple[int, int, int]) -> Counts:
+    cursor, number = target
+    # What is sent again to others becomes filtered when the cursor passes it; until then nothing waits because of it.
+    others = database.execute(query.OTHERS_ABOVE, (cursor.position, cursor.target)).fetchone()[0]
+    return rules.terms(cursor, newest - others, ended, dict(database.execute(query.OPEN_STATES, (number,))))

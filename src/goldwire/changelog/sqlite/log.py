@@ -31,11 +31,11 @@ class SqliteLog(Part):
         with self._database.reading():
             return self._rows(self._database.execute(query.READ, (after, upto, limit)).fetchall())
 
-    def read_latest(self, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
+    def read_latest(self, target: str, after: int, upto: int, horizon: int, limit: int) -> tuple[list[LogRow], int]:
         """See `Store.read_latest`; one call looks at no more than `SCAN_LIMIT` positions."""
         with self._database.reading():
             upto = max(after, min(upto, after + SCAN_LIMIT, self._newest()))
-            found = self._rows(self._database.execute(query.READ_LATEST, (after, upto, horizon, limit)).fetchall())
+            found = self._rows(self._database.execute(query.READ_LATEST, (after, upto, horizon, target, limit)).fetchall())
         return found, found[-1].seq if 0 < limit == len(found) else upto
 
     def rows(self, seqs: Collection[int]) -> dict[int, LogRow]:
@@ -85,11 +85,21 @@ class SqliteLog(Part):
                 return
             after = page[-1][1]
 
+    def head_page(self, after: str, limit: int) -> list[LogRow]:
+        """See `Log.head_page`."""
+        with self._database.reading():
+            return log_rows(self._database.path, self._database.execute(query.HEADS, (after, limit)))
+
+    def heads_of(self, entity_ids: Collection[str]) -> list[LogRow]:
+        """See `Log.heads_of`."""
+        with self._database.reading():
+            return log_rows(self._database.path, self._database.each(query.HEADS_OF, (), entity_ids))
+
     def _newest(self) -> int:
         return int(self._database.execute(query.NEWEST_POSITION).fetchone()[0])
 
     def _rows(self, found: list[tuple[Any, ...]]) -> list[LogRow]:
         """Make rows, and keep the entity numbers that stand behind their columns."""
         rows = log_rows(self._database.path, found)
-        self._numbers.remember({row[1]: row[10] for row in found})
+        self._numbers.remember({row[1]: row[11] for row in found})
         return rows

@@ -24,9 +24,9 @@ def log_rows(path: str, found: Iterable[tuple[Any, ...]]) -> list[LogRow]:
     """
     rows: list[LogRow] = []
     for columns in found:
-        row = _row(columns[:10])
+        row = _row(columns[:11])
         try:
-            whole = log_checksum(row, columns[10]) == columns[11]
+            whole = log_checksum(row, columns[11]) == columns[12]
         except TypeError:  # the entity's number is no number any more
             whole = False
         if not whole:

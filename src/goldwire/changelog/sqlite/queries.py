@@ -32,7 +32,7 @@ SCHEMA_REVISION = "SELECT version_num FROM alembic_version LIMIT 1"
 
 LOG_COLUMNS = (
     "l.seq, l.entity_id, l.entity_type, l.version, l.kind, l.committed_at, l.correlation_id, l.state, l.changed, l.merged_into,"
-    " l.entity_no, l.checksum"
+    " l.addressed_to, l.entity_no, l.checksum"
 )
 
 NEWEST_POSITION = "SELECT coalesce(max(seq), 0) FROM log"
@@ -47,11 +47,13 @@ READ = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq > ? AND l.seq <= ? ORDER BY
 READ_LATEST = f"""
 SELECT {LOG_COLUMNS} FROM log l
 WHERE l.seq > ? AND l.seq <= ?
-  AND NOT EXISTS (SELECT 1 FROM log n WHERE n.entity_no = l.entity_no AND n.version = l.version + 1 AND n.seq <= ?)
+  AND NOT EXISTS (SELECT 1 FROM log n WHERE n.entity_no = l.entity_no AND n.version > l.version AND n.seq <= ?
+    AND NOT EXISTS (SELECT 1 FROM log a INDEXED BY log_addressed
+      WHERE a.seq = n.seq AND a.addressed_to IS NOT NULL AND a.addressed_to <> ?))
 ORDER BY l.seq LIMIT ?
 """
-"""A stretch of the log without rows that have a successor at or below a horizon. An entity's versions have no gaps, so one
-look-up of the next version in the covering index `log_version` decides."""
+"""A stretch of the log without rows that have a successor at or below a horizon, other than one addressed to another target.
+Mostly the first look-up in the covering index `log_version` decides; `log_addressed` holds addressed rows alone."""
 
 ROWS = f"SELECT {LOG_COLUMNS} FROM log l WHERE l.seq IN (MANY)"
 """Single rows by position."""
@@ -75,6 +77,12 @@ WHERE e.entity_id > ? AND e.entity_type = ? ORDER BY e.entity_id LIMIT ?
 """
 """The same of one entity type."""
 
+HEADS_OF = f"SELECT {LOG_COLUMNS} FROM entity e CROSS JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)"
+"""The newest rows of these entities."""
+
+MOVE_ENTITY = "UPDATE entity SET version = ?, seq = ? WHERE no = ? AND version = ?"
+"""Move a head to a row that repeats its state, unless it has moved on meanwhile."""
+
 FIND_RECORD = """
 SELECT r.no, r.system, r.id, r.entity_no, r.entity_type, r.body, r.match_keys, r.checksum, e.entity_id
 FROM record r LEFT JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?
@@ -91,7 +99,7 @@ ENTITY_KEY = "SELECT secret FROM store_secret WHERE name = 'entity_key'"
 
 ENTITIES = """
 SELECT e.entity_id, e.entity_type, e.version, e.kind, e.merged_into, e.steward, l.state, e.no,
-  e.seq, l.committed_at, l.correlation_id, l.changed, l.checksum
+  e.seq, l.committed_at, l.correlation_id, l.changed, l.addressed_to, l.checksum
 FROM entity e LEFT JOIN log l ON l.seq = e.seq WHERE e.entity_id IN (MANY)
 """
 """Heads with their state, and what else their row's checksum is of."""
@@ -120,8 +128,9 @@ UPDATE_STEWARD = "UPDATE entity SET steward = ? WHERE entity_id = ? AND version 
 
 INSERT_LOG = """
 INSERT INTO log (
-  seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, entity_no, checksum
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  seq, entity_id, entity_type, version, kind, committed_at, correlation_id, state, changed, merged_into, addressed_to,
+  entity_no, checksum
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 """Append a version."""
 
@@ -362,6 +371,11 @@ SELECT seq, code FROM closing WHERE target_no = ?
 UNION ALL SELECT seq, 0 FROM open_delivery WHERE target_no = ? ORDER BY seq
 """
 """What became of the positions that settlements left open, in order: the code of a closing, 0 while still open."""
+
+OTHERS_ABOVE = """
+SELECT count(*) FROM log INDEXED BY log_addressed WHERE seq > ? AND addressed_to IS NOT NULL AND addressed_to <> ?
+"""
+"""How many rows above a position are addressed to other targets, from the small index of addressed rows."""
 
 LOG_SIZE = "SELECT count(*), coalesce(min(seq), 1), coalesce(max(seq), 0) FROM log"
 """Whether the log has gaps."""

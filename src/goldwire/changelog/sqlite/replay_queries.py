@@ -29,11 +29,12 @@ OPEN_REPLAY_BY_ID = "SELECT id, record FROM replay WHERE id = ? AND state = 'ope
 FIRST_ROWS = """
 SELECT l.seq, l.entity_id FROM log l
 WHERE l.seq > ? AND l.seq <= ?
-  AND NOT EXISTS (SELECT 1 FROM log p WHERE p.entity_no = l.entity_no AND p.version = l.version - 1 AND p.seq > ?)
+  AND NOT coalesce((SELECT p.seq > ? FROM log p WHERE p.entity_no = l.entity_no AND p.version < l.version
+    ORDER BY p.version DESC LIMIT 1), 0)
 ORDER BY l.seq LIMIT ?
 """
-"""Rows that are their entity's first above a position: an entity's versions have no gaps, so one look-up of the version before
-in the covering index `log_version` decides."""
+"""Rows that are their entity's first above a position: one look-up of the version before in the covering index `log_version`
+decides."""
 
 PASTS = f"""
 SELECT {LOG_COLUMNS}, c.code, c.revision,

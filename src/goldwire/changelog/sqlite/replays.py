@@ -87,12 +87,13 @@ class SqliteReplays(Part):
             found = database.each(replay_query.PASTS, (known.no, known.no), numbers.values())
             fates: dict[str, list[Fate]] = {}
             erased: dict[str, int] = {}
-            for row, (code, revision, settled) in zip(log_rows(database.path, found), (one[12:] for one in found), strict=True):
+            for row, (code, revision, settled) in zip(log_rows(database.path, found), (one[13:] for one in found), strict=True):
                 mine = fates.setdefault(row.entity_id, [])
                 if row.kind == "erased":
                     erased[row.entity_id] = row.version
                 end = code if code is not None else settled[0] if settled else 0
-                if end in _ENDS:
+                # What was sent again to another target ended as filtered here, and is no part of what this one was sent.
+                if end in _ENDS and row.concerns(target):
                     mine.append(Fate(row, end, revision))
             controls = controls_of(database, known, numbers)
         return {entity_id: Past(mine, erased.get(entity_id, 0), controls.get(entity_id)) for entity_id, mine in fates.items()}

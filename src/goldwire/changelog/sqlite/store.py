@@ -17,6 +17,7 @@ from goldwire.changelog.sqlite.lanes import SqliteLanes
 from goldwire.changelog.sqlite.ledger import SqliteLedger
 from goldwire.changelog.sqlite.log import SqliteLog
 from goldwire.changelog.sqlite.replays import SqliteReplays
+from goldwire.changelog.sqlite.resyncs import SqliteResyncs
 from goldwire.changelog.sqlite.settlements import SqliteSettlements
 from goldwire.changelog.sqlite.targets import SqliteTargets
 from goldwire.changelog.sqlite.transaction import Checkpoint, Database, translated
@@ -30,6 +31,7 @@ class SqliteStore(
     SqliteLanes,
     SqliteLedger,
     SqliteReplays,
+    SqliteResyncs,
     SqliteDocuments,
     SqliteIntegrity,
 ):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import note, say, show, table
+from goldwire.cli.output import note, progress, say, show, table
+
+if TYPE_CHECKING:
+    from goldwire.services.apply import ApplyResult
 
 
 def register(app: typer.Typer) -> None:
@@ -18,19 +21,30 @@ def register(app: typer.Typer) -> None:
 def apply(
     *,
     check: Annotated[bool, typer.Option("--check", help="Only check and show what would change.")] = False,
+    no_resend: Annotated[
+        bool, typer.Option("--no-resend", help="Do not send again what looks different under a changed contract.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Check the configuration; keep each target's contract as a revision.
 
-    A contract takes effect above what may already have been sent under the one before. Nothing is applied when anything is
-    wrong. Applying the same again changes nothing.
+    A contract takes effect above what may already have been sent under the one before, and what the target holds already is
+    sent again where it looks different now. Nothing is applied when anything is wrong. Applying the same again changes nothing.
     """
     from goldwire.services.application import Application
     from goldwire.services.mastering_rules import changed_types
 
     with Application.of(config) as application:
-        results = application.apply_service().run(check=check)
+        with progress(quiet=as_json) as display:
+            tasks: dict[str, Any] = {}
+
+            def judged(target: str, done: int) -> None:
+                if target not in tasks:
+                    tasks[target] = display.add_task(f"{target}: judging", total=None, note="")
+                display.update(tasks[target], completed=done)
+
+            results = application.apply_service().run(check=check, resend=not no_resend, progress=judged)
         stale = changed_types(application.store, application.loaded.config.types)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
@@ -48,6 +62,7 @@ def apply(
                     f"goldwire: {r.target}: up to position {r.effective_after} the revision before still holds, because "
                     f"{r.sealed_before:,} of these may be on their way already"
                 )
+            _render_effects(r, check=check)
         for warning in dict.fromkeys(warning for r in results for warning in r.warnings):
             note(f"goldwire: {warning}")
         if stale:
@@ -60,3 +75,28 @@ def apply(
 
     result = {"applied": not check, "targets": results, "no_longer_configured": left, "to_remaster": stale}
     show(result, as_json=as_json, render=render)
+
+
+def _render_effects(result: ApplyResult, *, check: bool) -> None:
+    """Say what a changed contract does to what the target holds, and what follows."""
+    from goldwire.cli.commands.resync import described
+
+    effects, target = result.effects, result.target
+    if effects is None:
+        return
+    say(f"{target}: of the entities that it may hold, {described(effects)}")
+    for effect, names in result.samples.items():
+        say(f"  {effect}: e.g. {', '.join(names)}")
+    if effects.stays:
+        note(
+            f"goldwire: {target}: {effects.stays:,} that are selected no more stay at the target, because its contract sends "
+            "no deletions for that; `deselect: true` does"
+        )
+    if result.resync is not None:
+        note(
+            f"goldwire: {target}: `goldwire run` sends them again; `goldwire resync show {result.resync}` shows how far that is"
+        )
+    elif effects.stale and check:
+        note(f"goldwire: {target}: `goldwire apply` has them sent again")
+    elif effects.stale:
+        note(f"goldwire: {target}: they are not sent again before `goldwire resync {target} --stale`")

@@ -59,8 +59,15 @@ def _render(found: EntityHistory) -> None:
     for edge in state["edges"]:
         to = edge["to"]
         say(f"{edge['rel']} -> {to.get('entityId') or '/'.join(to['externalId'].values())}")
-    columns = ("version", "position", "kind", "committed_at", "changed")
-    table(columns, [[getattr(row, column) for column in columns] for row in found.versions])
+    columns = ("version", "position", "kind", "committed_at")
+    rows = [
+        (
+            *[getattr(row, column) for column in columns],
+            f"nothing: sent again to {row.sent_again_to}" if row.sent_again_to else row.changed,
+        )
+        for row in found.versions
+    ]
+    table((*columns, "changed"), rows)
     if found.targets:
         own = ("target", "version", "presence", "remote_id", "settled_at")
         held = [[*[getattr(one, field) or "" for field in own], ", ".join(one.open)] for one in found.targets]

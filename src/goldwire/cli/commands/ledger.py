@@ -8,7 +8,7 @@ import typer
 
 from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import complain, say, show, table
+from goldwire.cli.output import complain, not_as_the_contract_says, say, show, table
 
 if TYPE_CHECKING:
     from goldwire.services.ledger import LedgerReport
@@ -55,3 +55,6 @@ def _render(reports: list[LedgerReport], *, recount: bool) -> None:
         if one.recounted is not None and one.recounted != one.terms:
             rows.append(("  recounted", *[getattr(one.recounted, term) for term in terms], ""))
     table(("target", *terms, "recounted" if recount else "ledger"), rows)
+    for one in reports:
+        if one.stale:
+            say(not_as_the_contract_says(one.target, one.stale))

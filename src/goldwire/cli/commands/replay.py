@@ -7,10 +7,10 @@ from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
+from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
@@ -19,17 +19,8 @@ if TYPE_CHECKING:
     from goldwire.services.replay import ReplayService
 
 
-class _TargetFirst(TyperGroup):
-    """Takes `goldwire replay TARGET` for `goldwire replay start TARGET`, which a target named `list` still needs."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = ["start", *args]
-        return super().parse_args(ctx, args)
-
-
 group = typer.Typer(
-    cls=_TargetFirst,
+    cls=StartGroup,
     help="Repeat what a target was sent, byte for byte and in order: `goldwire replay TARGET` is short for `start`.",
     no_args_is_help=True,
 )
@@ -223,13 +214,16 @@ def _carry_out(
 
 def _run_relay(application: Application, record: Replay, reported: Callable[[Replay], None]) -> None:
     from goldwire.cli.signals import run_until_signalled
-    from goldwire.services.replay import carry_out
+    from goldwire.services.delivery import carry_out
+    from goldwire.services.replay import replay_ends
     from goldwire.services.run import Supervisor
 
     relays = application.relays()
     relays.keep_settings([record.target])
     supervisor = Supervisor(relays)
-    run_until_signalled(supervisor, lambda: carry_out(supervisor, relays, record, reported))
+    run_until_signalled(
+        supervisor, lambda: carry_out(supervisor, relays, record.target, replay_ends(application.store, record), reported)
+    )
 
 
 def _exit_if_failed(record: Replay) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import say, show, table
+from goldwire.cli.output import not_as_the_contract_says, say, show, table
 
 if TYPE_CHECKING:
     from goldwire.services.status import TargetStatus
@@ -41,15 +42,23 @@ def _render(rows: list[TargetStatus], config: Path) -> None:
     if fresh := ", ".join(row.target for row in rows if row.state == "not applied"):
         say(f"no contract was applied yet for {fresh}; `goldwire apply` does it")
     for row in rows:
-        if row.stopped:
-            say(f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`")
-        if row.unopened:
-            say(f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}")
-        if row.last_failure:
-            say(f"{row.target}: the last attempt failed: {row.last_failure}")
-        if row.configuration_differs:
-            say(f"{row.target}: the contract in {config} is not applied yet; `goldwire apply` does it")
-        if row.configuration_differs is None:
-            say(f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here")
-        if row.balanced is False:
-            say(f"{row.target}: the ledger does not balance; `goldwire ledger --recount` shows where")
+        for line in _remarks(row, config):
+            say(line)
+
+
+def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
+    """Say what a person should know of one target beside the table."""
+    if row.stopped:
+        yield f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`"
+    if row.unopened:
+        yield f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}"
+    if row.last_failure:
+        yield f"{row.target}: the last attempt failed: {row.last_failure}"
+    if row.configuration_differs:
+        yield f"{row.target}: the contract in {config} is not applied yet; `goldwire apply` does it"
+    if row.configuration_differs is None:
+        yield f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here"
+    if row.stale:
+        yield not_as_the_contract_says(row.target, row.stale)
+    if row.balanced is False:
+        yield f"{row.target}: the ledger does not balance; `goldwire ledger --recount` shows where"

@@ -60,8 +60,8 @@ def kept_settings(store: Revisions, target: str) -> list[KeptSettings]:
     return [KeptSettings(since, document) for _, since, document in store.kept_settings(target)]
 
 
-def save_settings(store: Revisions, target: str, document: bytes, now: float) -> None:
-    """Keep a target's settings as they are written; the newest ones are not written again.
+def save_settings(store: Revisions, target: str, document: bytes, now: float) -> int:
+    """Keep a target's settings as they are written, and return their number; the newest ones are not written again.
 
     Args:
         store: where they are kept.
@@ -69,7 +69,7 @@ def save_settings(store: Revisions, target: str, document: bytes, now: float) ->
         document: the settings, references to secrets unresolved.
         now: seconds since the epoch.
     """
-    store.keep_settings(target, document, now)
+    return store.keep_settings(target, document, now)
 
 
 def _reservation(since: str, document: bytes) -> Reservation:

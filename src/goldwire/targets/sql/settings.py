@@ -32,7 +32,7 @@ class SqlSettings(Settings, frozen=True):
     table: Annotated[str, about("The table.", examples=["customer"], min_length=1)]
     columns: Annotated[
         dict[str, str],
-        about("Column: attribute. Other columns are never touched.", examples=[{"surname": "lastName"}]),
+        about("Column: attribute. Other columns are never touched.", examples=[{"surname": "lastName"}], shapes=True),
     ]
     schema: Annotated[str | None, about("The table's schema, where it is not the default one.")] = None
     key: Annotated[
@@ -44,7 +44,8 @@ class SqlSettings(Settings, frozen=True):
         Literal["reject", "skip"],
         about(
             "A record that the key's system does not know: `reject` makes a dead letter of it, `skip` counts it as delivered "
-            "without a row (for contracts with payload full)."
+            "without a row (for contracts with payload full).",
+            shapes=True,
         ),
     ] = "reject"
     delete: Annotated[

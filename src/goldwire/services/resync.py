@@ -1,0 +1,124 @@
+"""Asking for a resync: what it would come to, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import SystemRandom
+
+from goldwire.changelog.ports.resyncs import Resyncs
+from goldwire.changelog.resyncs import Resync, ResyncScope, ResyncState
+from goldwire.changelog.rows import Revision
+from goldwire.clock import Clock, timestamp
+from goldwire.errors import NotFoundError, TargetStoppedError, did_you_mean
+from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.resync import Progress, ResyncPlan, ResyncStore, RevisionEffects, plan_resync
+from goldwire.services.account import account
+from goldwire.services.contract_documents import AppliedContracts
+from goldwire.services.lookup import cursor_of, history_of
+
+
+class ResyncService:
+    """The resyncs of one target: what one would come to, and asking for it.
+
+    Args:
+        target: its name.
+        store: the log, and what the target was sent of it.
+        contracts: those of the target.
+        clock: the time.
+    """
+
+    def __init__(self, target: str, store: ResyncStore, contracts: AppliedContracts, clock: Clock) -> None:
+        self._target = target
+        self._store = store
+        self._contracts = contracts
+        self._clock = clock
+
+    def entities(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of entities that a person names by id or by `SYSTEM/ID`.
+
+        Raises:
+            NotFoundError: there is none of this name.
+        """
+        return tuple(dict.fromkeys(history_of(self._store, name)[0].entity_id for name in names))
+
+    def plan(
+        self,
+        scope: ResyncScope,
+        entities: Sequence[str] = (),
+        *,
+        revision: Revision | None = None,
+        progress: Progress | None = None,
+    ) -> ResyncPlan:
+        """Return what a resync would come to; nothing is sent and nothing is written.
+
+        Args:
+            scope: what is sent again.
+            entities: entity ids; none: all.
+            revision: one that is not applied yet, to measure by; None: the newest that is.
+            progress: called with the number of entities judged so far.
+
+        Raises:
+            NotFoundError: the target has not begun.
+            ConfigError: no contract was applied, or a key is not the one that it was applied with.
+        """
+        cursor = cursor_of(self._store, self._target)
+        revisions = ContractRevisions(self._target, self._contracts.compile)
+        revisions.refresh([*self._store.revisions(self._target), *([revision] if revision is not None else [])])
+        effects = RevisionEffects(cursor, revisions, everything=scope == "all")
+        return plan_resync(self._store, effects, self._target, entities, progress or _silent)
+
+    def record(
+        self, scope: ResyncScope, plan: ResyncPlan, *, entities: Sequence[str] = (), why: str = "", state: ResyncState = "open"
+    ) -> Resync:
+        """Return the record of a new resync, not yet kept."""
+        now = timestamp(self._clock.now())
+        return Resync(
+            f"{SystemRandom().getrandbits(40):010x}", self._target, scope, self._store.newest_revision(self._target), account(),
+            now, why, tuple(entities), state, now if state != "open" else None, plan.effects, dict(plan.samples),
+        )  # fmt: skip
+
+    def ask(
+        self, scope: ResyncScope, entities: Sequence[str] = (), *, why: str = "", progress: Progress | None = None
+    ) -> Resync:
+        """Count what a resync comes to, keep its record, and return that.
+
+        Raises:
+            NotFoundError: the target has not begun.
+            TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
+            ConfigError: no contract was applied, or a key is not the one that it was applied with.
+        """
+        stopped = cursor_of(self._store, self._target).stopped
+        if stopped is not None:
+            raise TargetStoppedError(
+                f"target {self._target} is stopped: {stopped}. Mend the cause, then `goldwire resume {self._target}`; no "
+                "resync was kept"
+            )
+        record = self.record(scope, self.plan(scope, entities, progress=progress), entities=entities, why=why)
+        self._store.add_resync(record, self._clock.now())
+        return record
+
+
+def resync_of(store: Resyncs, resync_id: str) -> Resync:
+    """Return the record of a resync.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    records = {record.id: record for record in store.resyncs()}
+    if resync_id not in records:
+        raise NotFoundError(f"there is no resync {resync_id}{did_you_mean(resync_id, records)}")
+    return records[resync_id]
+
+
+def resync_ends(store: Resyncs, resync: Resync) -> Callable[[], tuple[Resync, bool]]:
+    """Return what looks how far a resync is, and whether none of its target is open."""
+
+    def look() -> tuple[Resync, bool]:
+        records = store.resyncs(resync.target)
+        return next(one for one in records if one.id == resync.id), all(one.state != "open" for one in records)
+
+    return look
+
+
+def _silent(_done: int) -> None:
+    """Report nothing."""
