@@ -10,8 +10,9 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-ResyncState = Literal["open", "done", "cancelled", "superseded", "declined"]
-"""`superseded`: a newer revision judges everything again; `declined`: a person applied a revision and did not want it."""
+ResyncState = Literal["held", "open", "done", "cancelled", "superseded", "declined"]
+"""`held`: more would leave the target than its guards let go without a yes, so it waits; `superseded`: a newer
+revision judges everything again; `declined`: a person applied a revision and did not want it."""
 
 ResyncScope = Literal["stale", "all"]
 """`stale`: what looks different from what was sent; `all`: everything that the target should hold."""

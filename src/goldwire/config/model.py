@@ -11,7 +11,7 @@ from goldwire.changelog.rows import Start
 from goldwire.contract.spec import ContractSpec
 from goldwire.mastering.model import EntityType, Tag
 from goldwire.redaction import shows
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 
 Name = Annotated[
     str,
@@ -73,6 +73,9 @@ class TargetConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "snapshot"
     delivery: Annotated[DeliverySettings, Meta(description="Pace, patience and limits.")] = field(
         default_factory=DeliverySettings
+    )
+    guards: Annotated[GuardSettings, Meta(description="How much may leave the target or change before a person says yes.")] = (
+        field(default_factory=GuardSettings)
     )
 
 

@@ -23,6 +23,7 @@ from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
+from goldwire.relay.mass_guard import MassGuard
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
@@ -31,7 +32,7 @@ from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.resync import ResyncWork
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
 STATUS_SECONDS = 1.0
@@ -50,6 +51,7 @@ class Relay:
         target: not yet open; the relay opens and closes it.
         contracts: the target's contracts.
         settings: pace and limits.
+        guards: how much may leave the target or change without a yes.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         placement: asked before anything is sent, and again when the contract has changed.
@@ -62,7 +64,8 @@ class Relay:
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        settings_number: int = 0, guards: GuardSettings | None = None, call: StoreCall | None = None,
+        progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -91,6 +94,7 @@ class Relay:
             name, store, self._call, self._connection, contracts.without_reports(),
             settings_number=settings_number, clock=clock, observer=observer,
         )  # fmt: skip
+        self._guard = MassGuard(name, store, self._call, guards or GuardSettings(), clock=clock, observer=observer)
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STATUS_SECONDS
@@ -260,6 +264,11 @@ class Relay:
                 own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
                 bases = await self._bases(wanted, own)
             sending, items, rows = chunk.wave(rows, bases, self._policy)
+            kept, reason = await self._guard.beyond(sending, items, chunk.controls_of())
+            if kept:
+                chunk.keep_back([sending[index] for index in kept], self._policy, reason)
+                sending = [row for index, row in enumerate(sending) if index not in kept]
+                items = [item for index, item in enumerate(items) if index not in kept]
             if items:
                 await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
@@ -289,6 +298,7 @@ class Relay:
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready, held_back = await self._seal_lanes(work, chosen, rows, held)
+        ready = await self._let_go(work, ready, rows, held, held_back)
         # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
         marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
@@ -363,6 +373,24 @@ class Relay:
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
         return ready, held_back
 
+    async def _let_go(
+        self,
+        work: LaneWork,
+        ready: list[tuple[OpenDelivery, Item]],
+        rows: dict[int, LogRow],
+        held_by: dict[str, Control],
+        held_back: set[int],
+    ) -> list[tuple[OpenDelivery, Item]]:
+        """Return what the guards let go, and note the rest as not sent."""
+        kept, reason = await self._guard.beyond([rows[one.seq] for one, _ in ready], [item for _, item in ready], held_by)
+        # The log may hold what mends them: in `latest` a newer version then goes in their stead.
+        stop = not kept or await self._call(self._store.position) <= self._cursor.position
+        for index in kept:
+            delivery = ready[index][0]
+            work.failed(self._policy.keep_back(delivery, reason, stop=stop))
+            held_back.add(delivery.seq)
+        return [one for index, one in enumerate(ready) if index not in kept] if kept else ready
+
     # --- settling
 
     async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
@@ -382,6 +410,7 @@ class Relay:
         )
         dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
         self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
+        self._guard.ended(taken)
         now = self._clock.now()
         for committed_at in {row.committed_at: None for row in taken}:
             self._observer.latency(now - seconds(committed_at))

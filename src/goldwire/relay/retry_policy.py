@@ -129,6 +129,18 @@ class RetryPolicy:
             wait = outcome.wait_seconds
         return attempted._replace(state="retrying", strikes=strikes, due_at=now + wait)
 
+    def keep_back(self, delivery: OpenDelivery, reason: str, *, stop: bool = True) -> OpenDelivery:
+        """Return the delivery as it stands when it must not be sent before a person has said yes.
+
+        Args:
+            delivery: as it was before.
+            reason: why.
+            stop: the target must stop; otherwise it is looked at again once the log may have brought something newer.
+        """
+        if stop:
+            self.stop = self.stop or reason
+        return delivery._replace(state="retrying", due_at=self._clock.now() + (0.0 if stop else self._settings.backoff_seconds))
+
     def hold_back(self, delivery: OpenDelivery, reason: str) -> OpenDelivery:
         """Return the delivery as it stands when no event could be made of it: nothing was sent."""
         return self._dead(delivery._replace(reason=reason))
