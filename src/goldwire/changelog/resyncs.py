@@ -17,6 +17,9 @@ revision judges everything again; `declined`: a person applied a revision and di
 ResyncScope = Literal["stale", "all"]
 """`stale`: what looks different from what was sent; `all`: everything that the target should hold."""
 
+FOREIGN = "it holds what this store did not send:"
+"""How the reason begins for which a target was stopped that is ahead of its store; a resync of everything lifts it."""
+
 SAMPLES_MAX = 5
 """So many entities are named for each effect."""
 

@@ -88,11 +88,17 @@ GUARDED = Metric(
     ("target", "kind"),
     "Removals and changes that the guards kept back before a person says yes; those that come again count again.",
 )
+DIVERGED = Metric(
+    "goldwire_diverged_total",
+    "counter",
+    ("target",),
+    "Events that the target was found to hold and this store did not send: it is older than the target, or another one writes.",
+)
 BALANCED = Metric("goldwire_ledger_balanced", "gauge", ("target",), "1 while the ledger balances.")
 
 METRICS = (
     DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, REPLAYED, REPLAYING,
-    BALANCED, STALE, GUARDED,
+    BALANCED, STALE, GUARDED, DIVERGED,
 )  # fmt: skip
 
 _LATENCY_BUCKETS = (

@@ -98,6 +98,11 @@ class RecordingObserver:
             "kept back by the guards", kind=kind, items=count, mend=f"`goldwire resume {self._target} --yes`, if that is meant"
         )
 
+    def diverged(self, count: int) -> None:
+        """The target holds what this store did not send."""
+        self._recorder.count(metrics.DIVERGED, self._target, by=count)
+        self._log.warning("holds what this store did not send", items=count, mend=f"`goldwire resync {self._target}`")
+
     def replayed(self, outcome: str, count: int) -> None:
         """So many events of a replay ended this way."""
         if count:

@@ -36,6 +36,10 @@ class Observer(Protocol):
         """So many events, removals or changes, are kept back before a person says yes; the target stops."""
         ...
 
+    def diverged(self, count: int) -> None:
+        """The target holds so many events, or more, that this store did not send; it stops."""
+        ...
+
     def replayed(self, outcome: str, count: int) -> None:
         """So many events of a replay ended this way."""
         ...

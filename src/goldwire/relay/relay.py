@@ -21,6 +21,7 @@ from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.chunk import Chunk, no_result, wants_base
 from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.divergence import Divergence
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
 from goldwire.relay.mass_guard import MassGuard
@@ -82,9 +83,10 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
+        self._divergence = Divergence(name, store, self._call, self._connection, observer)
         self._sender = Sender(
             self._connection, settings, self._breaker, clock, observer, self._stop,
-            PlacementReservation(placement, self._call, clock, self._stop),
+            PlacementReservation(placement, self._call, clock, self._stop), self._divergence,
         )  # fmt: skip
         self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
@@ -120,6 +122,7 @@ class Relay:
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
             try:
                 if await self._opening.open(self._cursor):
+                    await self._refuse_if_ahead()
                     await self._loop(until_caught_up=until_caught_up)
                 await self._release()
             except ConfigError as error:
@@ -133,6 +136,14 @@ class Relay:
                 self._observer.event("relay stopped", position=self._cursor.position)
         return self._cursor
 
+    async def _refuse_if_ahead(self) -> None:
+        """Stop a target that holds what this store did not send, before anything is sent to it."""
+        cursor = self._cursor
+        reason = await self._divergence.look(self._unclear_upto, cursor.position > cursor.start)
+        if reason is not None:
+            await self._call(self._store.stop, self._name, reason)
+            raise TargetStoppedError(f"target {self._name} was stopped: {reason}")
+
     async def _release(self) -> None:
         """Release what was declared, unless a relay before this one may have sent some of it and no relay has settled that."""
         if self._cursor.position >= self._unclear_upto:
@@ -143,10 +154,15 @@ class Relay:
         while not self._stop.asked:
             await self._report_status()
             worked = await self._work()
-            if self._policy.stop is not None:
-                raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
+            if self._must_stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._must_stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
+
+    @property
+    def _must_stop(self) -> str | None:
+        """Why the target must stop, once it must."""
+        return self._policy.stop or self._divergence.stop
 
     async def _work(self) -> bool:
         """Give each its turn; return False when none had anything to do."""
@@ -216,7 +232,7 @@ class Relay:
         chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._policy.stop), chunk.taken)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._must_stop), chunk.taken)
         await self._refresh_contracts()
         return True
 
@@ -318,7 +334,7 @@ class Relay:
                 work.delivered(delivery, control)
             else:
                 work.failed(self._policy.decide(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._policy.stop), taken)
+        await self._settle(work.settlement(self._must_stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:

@@ -48,6 +48,8 @@ def settled(
     settled_at: str,
 ) -> Control:
     """Return the control row that says the target took this event."""
+    # Where a resync let another content pass, the chain goes on from what is there.
+    content = outcome.held.hash if isinstance(outcome, Duplicate) and outcome.held is not None else event.hash
     remote_id = outcome.remote_id
     if remote_id is None and held is not None and not event.deleted:
         remote_id = held.remote_id
@@ -57,7 +59,7 @@ def settled(
             row.version,
             row.seq,
             "gone" if event.deleted else "in",
-            event.hash,
+            content,
             event.previous_hash,
             event.base_version,
             revision,

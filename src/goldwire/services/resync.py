@@ -8,7 +8,7 @@ from typing import Protocol
 
 from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import Resync, ResyncScope, ResyncState
+from goldwire.changelog.resyncs import FOREIGN, Resync, ResyncScope, ResyncState
 from goldwire.changelog.rows import Revision
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import NotFoundError, TargetStoppedError, did_you_mean
@@ -123,13 +123,16 @@ class ResyncService:
             ConfigError: no contract was applied, or a key is not the one that it was applied with.
         """
         stopped = cursor_of(self._store, self._target).stopped
-        if stopped is not None:
+        lifts = stopped is not None and stopped.startswith(FOREIGN) and scope == "all" and not entities
+        if stopped is not None and not lifts:
             raise TargetStoppedError(
                 f"target {self._target} is stopped: {stopped}. Mend the cause, then `goldwire resume {self._target}`; no "
                 "resync was kept"
             )
         record = self.record(scope, self.plan(scope, entities, progress=progress), entities=entities, why=why, yes=yes)
         self._store.add_resync(record, self._clock.now())
+        if lifts and record.state == "open":
+            self._store.stop(self._target, None)
         return record
 
 
