@@ -10,7 +10,7 @@ import pytest
 
 from goldwire.changelog.consents import Consent, Holdings
 from goldwire.changelog.ports.store import Store
-from goldwire.changelog.resyncs import Resent, Resync
+from goldwire.changelog.resyncs import Resend, Resync
 from goldwire.clock import timestamp
 from goldwire.errors import InputError, StoreCorruptError
 from goldwire.testing.store_setting import NOON, StoreSetting, acquired, commit, control, settle
@@ -92,7 +92,7 @@ class ConsentSuite(StoreSetting):
         commit(store, ("a", 1), ("b", 1))
         epoch = acquired(store)
         store.add_resync(Resync("r1", "t", "stale", 2, "ann", _NOW), NOON)
-        store.resend(Resync("r1", "t", "stale", 2, "ann", _NOW), [Resent("a", 1, 0)], epoch, NOON)
+        store.resend(Resync("r1", "t", "stale", 2, "ann", _NOW), [Resend("a", 1, 0)], epoch, NOON)
         store.declare("t", epoch, 3, "every")
         sent = {"previous_hash": b"p" * 32, "presence": "gone", "settled_at": _NOW}
         settle(store, 0, b"DDD", epoch, controls=[control("a", 2, 3, **sent), control("b", 1, 2, **sent)])

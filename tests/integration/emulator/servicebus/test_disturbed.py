@@ -72,11 +72,11 @@ class Cut:
 
     def disturb(self, _):
         while not self.running.call(self.running.emulator.server.drop_connections):
-            threading.Event().wait(0.01)  # just then nobody was connected
+            threading.Event().wait(0.01)  # just then no client was connected
 
 
 class Throttled(Cut):
-    """An emulator in a thread that takes nothing for a while, until a sender was told."""
+    """An emulator in a thread that takes nothing for a while, until a sender was refused."""
 
     def disturb(self, sending):
         told = sending.failures
@@ -187,7 +187,9 @@ class Receiving(Work):
 
 
 @pytest.mark.usefixtures("collected")
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves a cut connection's socket to the collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves a cut connection's socket to the collector
 @pytest.mark.parametrize(
     ("peer", "versions", "times"),
     [
