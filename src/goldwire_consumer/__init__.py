@@ -22,6 +22,7 @@ from goldwire_consumer.errors import (
 from goldwire_consumer.event import Attribute, Changes, Edge, Event, ExternalId, parse
 from goldwire_consumer.fold import Record, fold
 from goldwire_consumer.guard import Guard, Outcome, apply
+from goldwire_consumer.heads import Difference, Heads, HeadsError, compare
 from goldwire_consumer.message import Message, Position
 from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
@@ -35,6 +36,7 @@ __all__ = [
     "Changes",
     "Consumer",
     "DeadLetter",
+    "Difference",
     "Edge",
     "Event",
     "ExternalId",
@@ -42,6 +44,8 @@ __all__ = [
     "GapDetected",
     "Guard",
     "Handler",
+    "Heads",
+    "HeadsError",
     "Held",
     "Link",
     "Message",
@@ -64,6 +68,7 @@ __all__ = [
     "TryAgainError",
     "UnreadableError",
     "apply",
+    "compare",
     "fold",
     "from_line",
     "parse",

@@ -181,11 +181,11 @@ def _keys(loaded: Loaded, target: str, spec: ContractSpec) -> Mapping[str, bytes
 
 
 def key(loaded: Loaded, name: str, purpose: str) -> bytes:
-    """Return the key of a mask.
+    """Return the key of a mask, or of lists of heads.
 
     Args:
         loaded: the configuration.
-        name: `hash` or `tokenise`.
+        name: `hash`, `tokenise` or `heads`.
         purpose: for messages, e.g. `for target crm`.
 
     Raises:
