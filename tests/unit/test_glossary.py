@@ -33,7 +33,7 @@ ORDINARY = {
         memory mislabelled missing name names newest no not numbers of opening ordinal owner page pages part place plan process
         program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
         replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
-        settings shared shows signer simulated size soon spec starter steps stop stopped story summary system tables
+        settings shared shows signer simulated size soon spec starter steps stop stopped story summary system tables taken
         teller terms throughput time timeout too torn try unavailable unfit unknown unreadable up upgrade use
         values verified verifier view visible wanted warehouse write writer writing written
     """,

@@ -24,12 +24,12 @@ from goldwire.targets.base import (
     DELIVERED,
     Delivered,
     Duplicate,
-    HeldEvent,
     Item,
     LooksUp,
     Outcome,
     Rejected,
     ShowsNewest,
+    TakenEvent,
     Target,
     Throttled,
     Unavailable,
@@ -178,7 +178,7 @@ class Connection:
             versions = self._no_look_up(type(error).__name__, items)
         return versions
 
-    async def newest(self, limit: int) -> list[HeldEvent]:
+    async def newest(self, limit: int) -> list[TakenEvent]:
         """Ask what the target took last; nothing where it cannot say, or does not answer.
 
         Raises:
@@ -189,7 +189,7 @@ class Connection:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 found = list(await self._target.newest(limit))
-            if not all(type(one) is HeldEvent for one in found):
+            if not all(type(one) is TakenEvent for one in found):
                 raise TypeError  # noqa: TRY301 - as for a look-up
         except ConfigError:
             raise
@@ -279,7 +279,7 @@ def _sound(answer: Outcome) -> Outcome:
     """Return an outcome as the relay may keep it; what the type checker promises, a third party's code need not hold."""
     if type(answer) not in _OUTCOMES:
         return Unknown(f"the target answered {type(answer).__name__}, which is no outcome")
-    if isinstance(answer, Duplicate) and answer.held is not None and type(answer.held) is not HeldEvent:
+    if isinstance(answer, Duplicate) and answer.held is not None and type(answer.held) is not TakenEvent:
         return Unknown("the target answered of what it holds, and that is no event")
     if isinstance(answer, Delivered | Duplicate):
         if answer.remote_id is None or type(answer.remote_id) is str:

@@ -17,7 +17,7 @@ from goldwire.changelog.resyncs import FOREIGN
 from goldwire.changelog.rows import Control
 from goldwire.relay.connection import Connection, StoreCall
 from goldwire.relay.observer import Observer
-from goldwire.targets.base import Duplicate, HeldEvent, Item, Outcome
+from goldwire.targets.base import Duplicate, Item, Outcome, TakenEvent
 
 NEWEST = 200
 """So many of the events that a target took last are compared when it is opened."""
@@ -101,7 +101,7 @@ class Divergence:
             return False
         return not resync.entities or (bool(entity_ids) and set(entity_ids) <= set(resync.entities))
 
-    def _found(self, held: HeldEvent, head: int, count: int) -> str:
+    def _found(self, held: TakenEvent, head: int, count: int) -> str:
         self._observer.diverged(count)
         what = (
             f"version {held.version}, where the log has {head or 'none'}"
@@ -123,7 +123,7 @@ def _doubtful(item: Item, outcome: Outcome | None) -> bool:
 
 
 def _is_foreign(
-    held: HeldEvent,
+    held: TakenEvent,
     heads: Mapping[str, int],
     control: Control | None,
     seqs: Mapping[tuple[str, int], int],

@@ -37,7 +37,8 @@ class Delivered(Struct, frozen=True):
     remote_id: str | None = None
 
 
-class HeldEvent(Struct, frozen=True, gc=False):
+@shows("entity_id", "version")
+class TakenEvent(Struct, frozen=True, gc=False):
     """The event that a target took last of one entity."""
 
     entity_id: str
@@ -50,7 +51,7 @@ class Duplicate(Struct, frozen=True):
     """The target already held this version or a newer one; it changed nothing."""
 
     remote_id: str | None = None
-    held: HeldEvent | None = None
+    held: TakenEvent | None = None
     """What it holds of the entity, where it knows the hash: another one under the same version is no duplicate, and the relay
     finds that out."""
 
@@ -122,7 +123,7 @@ class LooksUp(Protocol):
 class ShowsNewest(Protocol):
     """A target that can say what it took last, so that an older store is noticed when it is opened."""
 
-    async def newest(self, limit: int) -> Sequence[HeldEvent]:
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
         """The last event of each of the entities that were written last, at most `limit` of them."""
         ...
 

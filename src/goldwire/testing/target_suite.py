@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import unittest
 
-from goldwire.targets.base import Delivered, Duplicate, HeldEvent, Item, LooksUp, Rejected, ShowsNewest, Target, Unavailable
+from goldwire.targets.base import Delivered, Duplicate, Item, LooksUp, Rejected, ShowsNewest, TakenEvent, Target, Unavailable
 from goldwire.testing.target_hooks import SECRET, SYSTEM, Held, TargetHooks, texts_of
 
 __all__ = ["SECRET", "SYSTEM", "Held", "TargetSuite"]
@@ -335,7 +335,7 @@ class TargetSuite(TargetHooks):
                 (answer,) = await target.send([Item(sent)])
                 if isinstance(answer, Duplicate) and answer.held is not None:
                     assert held is not None, "what is newer is no duplicate"
-                    assert answer.held == HeldEvent("a", held.version, held.hash)
+                    assert answer.held == TakenEvent("a", held.version, held.hash)
 
         self.run(check)
 
@@ -351,7 +351,7 @@ class TargetSuite(TargetHooks):
             last = self.event("a", 2, name="Ida")
             await self.send_all(target, [last])
             shown = list(await target.newest(9))
-            assert HeldEvent("a", 2, last.hash) in shown
+            assert TakenEvent("a", 2, last.hash) in shown
             assert {(one.entity_id, one.version) for one in shown} == {("a", 2), ("b", 1), ("c", 4)}
             assert len(list(await target.newest(2))) == 2
 

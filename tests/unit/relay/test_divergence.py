@@ -10,7 +10,7 @@ from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
 from goldwire.event.chain import verify
-from goldwire.targets.base import DELIVERED, Duplicate, HeldEvent
+from goldwire.targets.base import DELIVERED, Duplicate, TakenEvent
 from goldwire.testing.store_setting import Crash
 
 
@@ -41,13 +41,13 @@ class KeepingTarget:
 
     async def _newest(self, limit):
         newest = sorted(self.events.values(), key=lambda event: event.timestamp, reverse=True)[:limit]
-        return [HeldEvent(event.entity_id, event.version, event.hash) for event in newest]
+        return [TakenEvent(event.entity_id, event.version, event.hash) for event in newest]
 
     def _take(self, event):
         self.sent.append((event.entity_id, event.version))
         held = self.events.get(event.entity_id)
         if held is not None and held.version >= event.version:
-            return Duplicate(None, HeldEvent(held.entity_id, held.version, held.hash))
+            return Duplicate(None, TakenEvent(held.entity_id, held.version, held.hash))
         self.events[event.entity_id] = event
         self.lines.append(event.body)
         return DELIVERED

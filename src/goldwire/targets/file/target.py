@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.targets.base import DELIVERED, Duplicate, HeldEvent, Item, Outcome, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, TakenEvent, Unavailable, Unknown
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.file.line_log import LineLog, TornWriteError
 from goldwire.targets.registry import target_kind
@@ -82,7 +82,7 @@ class FileTarget:
         self._log: LineLog | None = None
         self._torn = False
         self._opened_at = 0.0
-        self._held: dict[str, HeldEvent] = {}
+        self._held: dict[str, TakenEvent] = {}
         """The last event of each entity, as far as `recall` reaches; the one that was written last is the last."""
 
     async def open(self) -> None:
@@ -109,7 +109,7 @@ class FileTarget:
         held = [self._held.get(item.event.entity_id) for item in items]
         return [one.version if one is not None else None for one in held]
 
-    async def newest(self, limit: int) -> Sequence[HeldEvent]:
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
         """Return the events that were written last, the newest first, as far as `recall` reaches."""
         return list(islice(reversed(self._held.values()), limit))
 
@@ -129,15 +129,15 @@ class FileTarget:
         self._opened_at = self._clock.monotonic()
         self._held = self._recalled(log)
 
-    def _recalled(self, log: LineLog) -> dict[str, HeldEvent]:
-        newest_first: dict[str, HeldEvent] = {}
+    def _recalled(self, log: LineLog) -> dict[str, TakenEvent]:
+        newest_first: dict[str, TakenEvent] = {}
         for line in log.newest_first() if self.settings.recall else ():
             try:
                 written = _decode_line(line)
                 content = bytes.fromhex(written.hash.removeprefix("sha256:"))
             except (msgspec.DecodeError, ValueError):
                 continue  # an edit by another program; `goldwire verify` reports it
-            newest_first.setdefault(written.entity_id, HeldEvent(written.entity_id, written.version, content))
+            newest_first.setdefault(written.entity_id, TakenEvent(written.entity_id, written.version, content))
             if len(newest_first) >= self.settings.recall:
                 break
         return dict(reversed(newest_first.items()))
@@ -150,7 +150,7 @@ class FileTarget:
                 return [Unavailable(f"the file cannot be opened: {error.strerror}")] * len(items)
         known = self._held
         outcomes: list[Outcome] = []
-        fresh: list[HeldEvent] = []
+        fresh: list[TakenEvent] = []
         lines: list[bytes] = []
         for item in items:
             event = item.event
@@ -159,7 +159,7 @@ class FileTarget:
                 outcomes.append(Duplicate(held=held))
             else:
                 outcomes.append(DELIVERED)
-                fresh.append(HeldEvent(event.entity_id, event.version, event.hash))
+                fresh.append(TakenEvent(event.entity_id, event.version, event.hash))
                 lines.append(event.body)
         if not lines:
             return outcomes
@@ -204,7 +204,7 @@ class FileTarget:
             return True
         return limit_seconds is not None and self._clock.monotonic() - self._opened_at >= limit_seconds
 
-    def _remember(self, fresh: Sequence[HeldEvent]) -> None:
+    def _remember(self, fresh: Sequence[TakenEvent]) -> None:
         recall, known = self.settings.recall, self._held
         if not recall:
             return

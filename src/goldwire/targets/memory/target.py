@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from goldwire.clock import Clock
 from goldwire.event.sealed import SealedEvent
-from goldwire.targets.base import DELIVERED, Duplicate, HeldEvent, Item, Outcome
+from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, TakenEvent
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import Settings, about
 
@@ -66,7 +66,7 @@ class MemoryTarget:
 
     def _duplicate(self, entity_id: str) -> Duplicate:
         held = self.events.get(entity_id)
-        return _DUPLICATE if held is None else Duplicate(None, HeldEvent(entity_id, held.version, held.hash))
+        return _DUPLICATE if held is None else Duplicate(None, TakenEvent(entity_id, held.version, held.hash))
 
     async def close(self) -> None:
         """Nothing to disconnect."""

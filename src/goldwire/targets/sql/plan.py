@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from goldwire.redaction import shows
-from goldwire.targets.base import DELIVERED, Delivered, Duplicate, HeldEvent, Outcome, Rejected
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected, TakenEvent
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
 
@@ -46,18 +46,18 @@ class Found(Struct):
         """Return the version that a change of this entity must exceed."""
         return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
 
-    def newest(self, change: RowChange) -> HeldEvent | None:
+    def newest(self, change: RowChange) -> TakenEvent | None:
         """Return the event that was written last of the change's entity; None where its hash is not known."""
         fence = self.fence(change)
         return next((event for row in self.of_entity(change) if row.version == fence and (event := held_event(row))), None)
 
 
-def held_event(row: HeldRow) -> HeldEvent | None:
+def held_event(row: HeldRow) -> TakenEvent | None:
     """Return the event that a row was written from last; None where the table does not tell its hash."""
     digits = (row.hash or "").removeprefix("sha256:")
     if row.entity_id is None or len(digits) != _HASH_DIGITS or not all(sign in hexdigits for sign in digits):
         return None
-    return HeldEvent(row.entity_id, row.version, bytes.fromhex(digits))
+    return TakenEvent(row.entity_id, row.version, bytes.fromhex(digits))
 
 
 @shows()

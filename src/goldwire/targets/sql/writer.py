@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from goldwire.errors import ConfigError
-from goldwire.targets.base import Delivered, HeldEvent, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Item, Outcome, Rejected, TakenEvent, Unavailable, Unknown
 from goldwire.targets.sql.change import RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
@@ -88,7 +88,7 @@ class Writer:
             raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
         return [(found.fence(changes[index]) or None) if index in changes else None for index in range(len(items))]
 
-    def newest(self, limit: int) -> list[HeldEvent]:
+    def newest(self, limit: int) -> list[TakenEvent]:
         """Return the events that were written last, as far as the table tells their hash."""
         try:
             with self._engine.begin() as connection:

@@ -1,6 +1,6 @@
 """What a person last let pass a target's guards.
 
-Code of the schema before goes on: it knows no guards, and asks for no yes.
+It breaks: older code cannot read revisions that say by which rule their deltas are made, and would make others of them.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from goldwire.changelog.migrations import EXPANDS
+from goldwire.changelog.migrations import BREAKS
 
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
-effect = EXPANDS
+effect = BREAKS
 
 
 def upgrade() -> None:
