@@ -42,6 +42,7 @@ ELSEWHERE = {
     "bench": "test_bench.py",
     "dead show": "test_dead_letters.py",
     "detokenise": "the test below",
+    "heads": "test_heads.py",
     "emulator": "test_emulator.py",
     "resync show": "test_resync.py",
     "resync cancel": "test_resync.py",

@@ -25,16 +25,17 @@ ORDINARY = {
     "everyday English, in its everyday sense": """
         admission again aim altered annotations answer any application applied arrival arrived aside at bad bare behind busy
         call carried check checked checks choice closable column command commands commit comparison compatibility condition
-        configured conflict connection cost counts damage decided deleted demo described detail detected distinct end ended
+        configured conflict connection cost counts damage decided deleted demo described detail detected difference
+        distinct end ended
         account erasure expected failure faults folder foreign found full gathered group has history holder hooks intake
-        interrupted kept killed known link list living loaded location locations long lookup lost machine main maker many mapper
-        measurement start
-        memory mislabelled missing name names no not numbers of opening ordinal owner page pages part place plan process
+        interrupted kept killed known link list living loaded location locations long lookup lost machine made main maker many
+        mapper measurement start
+        memory mislabelled missing name names newest no not numbers of opening ordinal owner page pages part place plan process
         program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
         replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
-        settings shared signer simulated size soon spec starter steps stop stopped story summary system tables teller terms
-        throughput time timeout too torn try unavailable unfit unknown unreadable up upgrade use values verified verifier
-        view visible wanted warehouse write writer writing
+        settings shared shows signer simulated size soon spec starter steps stop stopped story summary system tables taken
+        teller terms throughput time timeout too torn try unavailable unfit unknown unreadable up upgrade use
+        values verified verifier view visible wanted warehouse write writer writing written
     """,
     "programming and Python": """
         aio api arguments async bench binary changes checksums cli client clients clock codes collection conditional
@@ -46,7 +47,7 @@ ORDINARY = {
         virtual yaml
     """,
     "brokers and databases": """
-        broker bus consumer database hub hubs message namespace topic
+        broker bus consumer database hub hubs message namespace stream topic
     """,
     "telemetry": """
         metric metrics observability

@@ -262,6 +262,14 @@ resync = Table(
     comment="Resyncs: which entities are sent to a target again and why, and how far each one is.",
 )
 
+consent = Table(
+    "consent",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("record", LargeBinary, nullable=False),
+    comment="What a person last let pass a target's guards, and who that was.",
+)
+
 revision = Table(
     "revision",
     metadata,

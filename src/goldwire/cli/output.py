@@ -44,6 +44,14 @@ def not_as_the_contract_says(target: str, stale: int) -> str:
     return f"{target}: {counted(stale, 'entity', 'entities')} {are} not as the contract says; {mend}"
 
 
+def waits_for_a_yes(target: str, resync: str) -> str:
+    """Say that a resync is held by the guards, and what lets it go on."""
+    return (
+        f"{target}: resync {resync} waits, because more would leave the target than its guards let go. `goldwire resync show "
+        f"{resync}` shows what; if that is meant, `goldwire resume {target} --yes`, else `goldwire resync cancel {resync}`"
+    )
+
+
 def say(text: str) -> None:
     """Write a line for people to standard output, as it is."""
     sys.stdout.write(text + "\n")

@@ -11,7 +11,7 @@ from goldwire.changelog.rows import Start
 from goldwire.contract.spec import ContractSpec
 from goldwire.mastering.model import EntityType, Tag
 from goldwire.redaction import shows
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 
 Name = Annotated[
     str,
@@ -33,10 +33,11 @@ class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Keys of the masks; at least 32 bytes each. Changing one changes every masked value that is sent from then on."""
+    """Keys of the masks, and of lists of heads; at least 32 bytes each. Another key of a mask changes every value it masks."""
 
     hash: Annotated[Secret, Meta(description="Key of the mask `hash` (HMAC-SHA-256).")] | None = None
     tokenise: Annotated[Secret, Meta(description="Key of the mask `tokenise`; its holder can reverse tokens.")] | None = None
+    heads: Annotated[Secret, Meta(description="Signs the lists of `goldwire heads`; subscribers need it.")] | None = None
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +75,9 @@ class TargetConfig(Struct, frozen=True, forbid_unknown_fields=True):
     delivery: Annotated[DeliverySettings, Meta(description="Pace, patience and limits.")] = field(
         default_factory=DeliverySettings
     )
+    guards: Annotated[GuardSettings, Meta(description="How much may leave the target or change before a person says yes.")] = (
+        field(default_factory=GuardSettings)
+    )
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -92,6 +96,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     contracts: Annotated[dict[Name, ContractSpec], Meta(description="What a target may see, and in what shape.")] = field(
         default_factory=dict
     )
-    keys: Annotated[KeysConfig, Meta(description="Keys of the masks, only as references.")] = field(default_factory=KeysConfig)
+    keys: Annotated[KeysConfig, Meta(description="Keys of masks and lists, only as references.")] = field(
+        default_factory=KeysConfig
+    )
     targets: Annotated[dict[Name, TargetConfig], Meta(description="Systems that receive events.")] = field(default_factory=dict)
     log: Annotated[LogConfig, Meta(description="What is logged, and how.")] = field(default_factory=LogConfig)

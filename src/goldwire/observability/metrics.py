@@ -67,7 +67,7 @@ STOPPED = Metric(
     "goldwire_target_stopped",
     "gauge",
     ("target",),
-    "1 while the target is stopped, by the dead-letter cap or by hand.",
+    "1 while the target is stopped: by the dead-letter cap, by its guards, or by hand.",
 )
 REPLAYED = Metric(
     "goldwire_replayed_events_total",
@@ -82,11 +82,23 @@ STALE = Metric(
     ("target",),
     "Entities of which the target does not hold what its contract says, as far as was counted when it was applied.",
 )
+GUARDED = Metric(
+    "goldwire_guarded_total",
+    "counter",
+    ("target", "kind"),
+    "Removals and changes that the guards kept back before a person says yes; those that come again count again.",
+)
+DIVERGED = Metric(
+    "goldwire_diverged_total",
+    "counter",
+    ("target",),
+    "Events that the target was found to hold and this store did not send: it is older than the target, or another one writes.",
+)
 BALANCED = Metric("goldwire_ledger_balanced", "gauge", ("target",), "1 while the ledger balances.")
 
 METRICS = (
     DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, REPLAYED, REPLAYING,
-    BALANCED, STALE,
+    BALANCED, STALE, GUARDED, DIVERGED,
 )  # fmt: skip
 
 _LATENCY_BUCKETS = (

@@ -28,6 +28,8 @@ from goldwire.targets.base import (
     LooksUp,
     Outcome,
     Rejected,
+    ShowsNewest,
+    TakenEvent,
     Target,
     Throttled,
     Unavailable,
@@ -176,6 +178,30 @@ class Connection:
             versions = self._no_look_up(type(error).__name__, items)
         return versions
 
+    async def newest(self, limit: int) -> list[TakenEvent]:
+        """Ask what the target took last; nothing where it cannot say, or does not answer.
+
+        Raises:
+            ConfigError: the target found a setting wrong.
+        """
+        if not isinstance(self._target, ShowsNewest):
+            return []
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                found = list(await self._target.newest(limit))
+            if not all(type(one) is TakenEvent for one in found):
+                raise TypeError  # noqa: TRY301 - as for a look-up
+        except ConfigError:
+            raise
+        except asyncio.CancelledError:
+            if _cancelled_from_outside():
+                raise
+            found = []
+        except Exception as error:  # noqa: BLE001 - as for a send
+            self._observer.event("comparison failed", error=type(error).__name__)
+            found = []
+        return found
+
     def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
         self._observer.event("look-up failed", error=error, items=len(items))
         return [None] * len(items)
@@ -253,6 +279,8 @@ def _sound(answer: Outcome) -> Outcome:
     """Return an outcome as the relay may keep it; what the type checker promises, a third party's code need not hold."""
     if type(answer) not in _OUTCOMES:
         return Unknown(f"the target answered {type(answer).__name__}, which is no outcome")
+    if isinstance(answer, Duplicate) and answer.held is not None and type(answer.held) is not TakenEvent:
+        return Unknown("the target answered of what it holds, and that is no event")
     if isinstance(answer, Delivered | Duplicate):
         if answer.remote_id is None or type(answer.remote_id) is str:
             return answer

@@ -21,8 +21,10 @@ from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.chunk import Chunk, no_result, wants_base
 from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.divergence import Divergence
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
+from goldwire.relay.mass_guard import MassGuard
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
@@ -31,7 +33,7 @@ from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.resync import ResyncWork
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
 STATUS_SECONDS = 1.0
@@ -50,6 +52,7 @@ class Relay:
         target: not yet open; the relay opens and closes it.
         contracts: the target's contracts.
         settings: pace and limits.
+        guards: how much may leave the target or change without a yes.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         placement: asked before anything is sent, and again when the contract has changed.
@@ -62,7 +65,8 @@ class Relay:
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        settings_number: int = 0, guards: GuardSettings | None = None, call: StoreCall | None = None,
+        progress: Callable[[Cursor], None] | None = None,
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -79,9 +83,10 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
+        self._divergence = Divergence(name, store, self._call, self._connection, observer)
         self._sender = Sender(
             self._connection, settings, self._breaker, clock, observer, self._stop,
-            PlacementReservation(placement, self._call, clock, self._stop),
+            PlacementReservation(placement, self._call, clock, self._stop), self._divergence,
         )  # fmt: skip
         self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
@@ -91,6 +96,7 @@ class Relay:
             name, store, self._call, self._connection, contracts.without_reports(),
             settings_number=settings_number, clock=clock, observer=observer,
         )  # fmt: skip
+        self._guard = MassGuard(name, store, self._call, guards or GuardSettings(), clock=clock, observer=observer)
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STATUS_SECONDS
@@ -116,6 +122,7 @@ class Relay:
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
             try:
                 if await self._opening.open(self._cursor):
+                    await self._refuse_if_ahead()
                     await self._loop(until_caught_up=until_caught_up)
                 await self._release()
             except ConfigError as error:
@@ -129,6 +136,14 @@ class Relay:
                 self._observer.event("relay stopped", position=self._cursor.position)
         return self._cursor
 
+    async def _refuse_if_ahead(self) -> None:
+        """Stop a target that holds what this store did not send, before anything is sent to it."""
+        cursor = self._cursor
+        reason = await self._divergence.look(self._unclear_upto, cursor.position > cursor.start)
+        if reason is not None:
+            await self._call(self._store.stop, self._name, reason)
+            raise TargetStoppedError(f"target {self._name} was stopped: {reason}")
+
     async def _release(self) -> None:
         """Release what was declared, unless a relay before this one may have sent some of it and no relay has settled that."""
         if self._cursor.position >= self._unclear_upto:
@@ -139,10 +154,15 @@ class Relay:
         while not self._stop.asked:
             await self._report_status()
             worked = await self._work()
-            if self._policy.stop is not None:
-                raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
+            if self._must_stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._must_stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
+
+    @property
+    def _must_stop(self) -> str | None:
+        """Why the target must stop, once it must."""
+        return self._policy.stop or self._divergence.stop
 
     async def _work(self) -> bool:
         """Give each its turn; return False when none had anything to do."""
@@ -212,7 +232,7 @@ class Relay:
         chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._policy.stop), chunk.taken)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._must_stop), chunk.taken)
         await self._refresh_contracts()
         return True
 
@@ -260,6 +280,11 @@ class Relay:
                 own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
                 bases = await self._bases(wanted, own)
             sending, items, rows = chunk.wave(rows, bases, self._policy)
+            kept, reason = await self._guard.beyond(sending, items, chunk.controls_of())
+            if kept:
+                chunk.keep_back([sending[index] for index in kept], self._policy, reason)
+                sending = [row for index, row in enumerate(sending) if index not in kept]
+                items = [item for index, item in enumerate(items) if index not in kept]
             if items:
                 await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
@@ -289,6 +314,7 @@ class Relay:
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready, held_back = await self._seal_lanes(work, chosen, rows, held)
+        ready = await self._let_go(work, ready, rows, held, held_back)
         # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
         marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
@@ -308,7 +334,7 @@ class Relay:
                 work.delivered(delivery, control)
             else:
                 work.failed(self._policy.decide(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._policy.stop), taken)
+        await self._settle(work.settlement(self._must_stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -363,6 +389,24 @@ class Relay:
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
         return ready, held_back
 
+    async def _let_go(
+        self,
+        work: LaneWork,
+        ready: list[tuple[OpenDelivery, Item]],
+        rows: dict[int, LogRow],
+        held_by: dict[str, Control],
+        held_back: set[int],
+    ) -> list[tuple[OpenDelivery, Item]]:
+        """Return what the guards let go, and note the rest as not sent."""
+        kept, reason = await self._guard.beyond([rows[one.seq] for one, _ in ready], [item for _, item in ready], held_by)
+        # The log may hold what mends them: in `latest` a newer version then goes in their stead.
+        stop = not kept or await self._call(self._store.position) <= self._cursor.position
+        for index in kept:
+            delivery = ready[index][0]
+            work.failed(self._policy.keep_back(delivery, reason, stop=stop))
+            held_back.add(delivery.seq)
+        return [one for index, one in enumerate(ready) if index not in kept] if kept else ready
+
     # --- settling
 
     async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
@@ -382,6 +426,7 @@ class Relay:
         )
         dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
         self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
+        self._guard.ended(taken)
         now = self._clock.now()
         for committed_at in {row.committed_at: None for row in taken}:
             self._observer.latency(now - seconds(committed_at))

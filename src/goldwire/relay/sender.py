@@ -10,6 +10,7 @@ from aiolimiter import AsyncLimiter
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, StoreBusyError
 from goldwire.relay.connection import Connection, Stop, StoreCall
+from goldwire.relay.divergence import Divergence
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
 from goldwire.relay.placement.reservation import PlacementGuard
@@ -70,12 +71,14 @@ class Sender:
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
         reservation: of the target's placement; made before anything is sent.
+        divergence: looks at what the target says that it holds already.
     """
 
     def __init__(
         self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer,
-        stop: Stop, reservation: PlacementReservation,
+        stop: Stop, reservation: PlacementReservation, divergence: Divergence,
     ) -> None:  # fmt: skip
+        self._divergence = divergence
         self._connection = connection
         self._settings = settings
         self._breaker = breaker
@@ -111,6 +114,9 @@ class Sender:
         Raises:
             ConfigError: the target found a setting wrong, or may not deliver to its destination; nothing more may be sent.
         """
+        return await self._divergence.checked(items, await self._sent(items))
+
+    async def _sent(self, items: Sequence[Item]) -> list[Outcome | None]:
         outcomes: list[Outcome | None] = [None] * len(items)
         if not await self.reserve():
             return outcomes

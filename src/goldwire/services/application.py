@@ -213,8 +213,8 @@ class Application:
         """
         from goldwire.services.resync import ResyncService  # noqa: PLC0415
 
-        self.targets.config(target)
-        return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock)
+        guards = self.targets.config(target).guards
+        return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock, guards)
 
     def relays(self, recorder: Recorder | None = None) -> ConfiguredRelays:
         """Return what builds the relays of the configured targets.

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
@@ -56,6 +57,8 @@ class ApplyResult(Struct, frozen=True):
     """By effect, some entity ids."""
     resync: str | None = None
     """The resync that sends again what looks different now; None where there is none."""
+    needs_yes: bool = False
+    """More would leave the target than its guards let go, so the resync waits for `goldwire resume TARGET --yes`."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but has an effect that its author may not expect."""
 
@@ -65,7 +68,7 @@ class ApplyResult(Struct, frozen=True):
         return f"from position {self.effective_after + 1}" if self.effective_after else "from the start"
 
 
-class ApplyStore(Log, Deliveries, Resyncs, Revisions, Protocol):
+class ApplyStore(Log, Deliveries, Resyncs, Revisions, Consents, Protocol):
     """What keeps what was applied, and from which position on."""
 
 
@@ -86,12 +89,15 @@ class ApplyService:
         self._clock = clock
         self._configured = ConfiguredPlacements(loaded, targets)
 
-    def run(self, *, check: bool, resend: bool = True, progress: ApplyProgress | None = None) -> list[ApplyResult]:
+    def run(
+        self, *, check: bool, resend: bool = True, yes: bool = False, progress: ApplyProgress | None = None
+    ) -> list[ApplyResult]:
         """Check every target and, unless `check`, keep what is new.
 
         Args:
             check: keep nothing.
             resend: send again what looks different now; otherwise it is counted as stale until a resync mends that.
+            yes: what is sent again may go beyond the guards.
             progress: called with the target and the number of its entities that were judged.
 
         Raises:
@@ -100,14 +106,14 @@ class ApplyService:
         names = sorted(self._targets.names)
         self._check_all(names)
         now, placements = self._clock.now(), self._configured.read(self._store, applying=True)
-        done = [self._one(name, placements, now, check, resend, progress or _silent) for name in names]
+        done = [self._one(name, placements, now, check, resend, yes, progress or _silent) for name in names]
         if not check:
             note_mastered(self._store, self._loaded.config.types, self._clock.now())
             self._store.keep_configuration(canonical(msgspec.to_builtins(self._loaded.config)), now)
         return done
 
     def _one(
-        self, name: str, placements: Placements, now: float, check: bool, resend: bool, progress: ApplyProgress
+        self, name: str, placements: Placements, now: float, check: bool, resend: bool, yes: bool, progress: ApplyProgress
     ) -> ApplyResult:
         store, config = self._store, self._targets.config(name)
         before = store.revisions(name)
@@ -124,7 +130,7 @@ class ApplyService:
         scope: ResyncScope = "all" if reshaped else "stale"
         planned = None
         if cursor is not None and (reshaped or change == "changed"):
-            planned = self._planned(cursor, wanted if change == "changed" else None, scope, resend, progress)
+            planned = self._planned(cursor, wanted if change == "changed" else None, scope, resend, yes, progress)
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             after = before[-1].effective_after if before and change == "unchanged" else 0
@@ -141,13 +147,14 @@ class ApplyService:
         left = max(after - position, 0) if change == "changed" else 0
         warnings = self._warnings(placements, name)
         effects, samples = (planned.planned, planned.samples) if planned is not None else (None, {})
-        opened = planned.id if planned is not None and planned.state == "open" and not check else None
+        opened = planned.id if planned is not None and planned.state in ("open", "held") and not check else None
+        held = planned is not None and planned.state == "held"
         return ApplyResult(
-            name, config.contract, change, number, after, settings_change, left, effects, samples, opened, warnings
+            name, config.contract, change, number, after, settings_change, left, effects, samples, opened, held, warnings
         )  # fmt: skip
 
     def _planned(
-        self, cursor: Cursor, wanted: bytes | None, scope: ResyncScope, resend: bool, progress: ApplyProgress
+        self, cursor: Cursor, wanted: bytes | None, scope: ResyncScope, resend: bool, yes: bool, progress: ApplyProgress
     ) -> Resync:
         """Judge what the target holds by what is not kept yet; return the record of the resync that it leads to.
 
@@ -155,17 +162,19 @@ class ApplyService:
             cursor: where the target stands.
             wanted: the contract's document; None: it is no news.
             scope: everything, where the settings write another thing of each event.
-            resend: whether it is to be carried out.
+            resend: whether it is to be carried out,
+            yes: and may go beyond the guards.
             progress: see `run`.
         """
         name = cursor.target
-        service = ResyncService(name, self._store, AppliedContracts(self._loaded, name), self._clock)
+        contracts, guards = AppliedContracts(self._loaded, name), self._targets.config(name).guards
+        service = ResyncService(name, self._store, contracts, self._clock, guards)
         newest = self._store.newest_revision(name)
         candidate = None if wanted is None else Revision(newest + 1, cursor.reach, "", wanted)
         plan = service.plan(scope, revision=candidate, progress=partial(progress, name))
         state: ResyncState = "done" if plan.effects.stale == 0 else "open" if resend else "declined"
         why = "the settings changed" if wanted is None else "the contract changed"
-        return service.record(scope, plan, why=why, state=state)
+        return service.record(scope, plan, why=why, state=state, yes=yes)
 
     def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
         shared = shared_destinations(placements, self._targets.names, name)

@@ -18,7 +18,7 @@ from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.relay import Relay
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.services.contract_documents import AppliedContracts
 from goldwire.services.placement import ConfiguredPlacements, keep_settings
 from goldwire.services.preflight import check_deliverable
@@ -34,6 +34,7 @@ class RelayTerms(Struct, frozen=True):
     """References resolved: a secret that was renewed is another setting."""
     start: Start
     delivery: DeliverySettings
+    guards: GuardSettings
     keys: KeysConfig
 
 
@@ -82,7 +83,8 @@ class ConfiguredRelays:
             ConfigError: a setting is wrong.
         """
         config = self._targets.config(name)
-        return RelayTerms(config.kind, self._targets.settings(name), config.start, config.delivery, self._loaded.config.keys)
+        settings, keys = self._targets.settings(name), self._loaded.config.keys
+        return RelayTerms(config.kind, settings, config.start, config.delivery, config.guards, keys)
 
     def check(self, names: Sequence[str]) -> list[str]:
         """Refuse targets that must not receive anything as configured, and keep the settings of the others. Uses the store.
@@ -138,6 +140,7 @@ class ConfiguredRelays:
             self._targets.make(name),
             ContractRevisions(name, compile_revision, observer.where_failed),
             config.delivery,
+            guards=config.guards,
             settings_number=self._numbers.get(name, 0),
             clock=self.clock,
             random=SystemRandom(),

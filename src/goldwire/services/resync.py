@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import SystemRandom
+from typing import Protocol
 
+from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import Resync, ResyncScope, ResyncState
+from goldwire.changelog.resyncs import FOREIGN, Resync, ResyncScope, ResyncState
 from goldwire.changelog.rows import Revision
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import NotFoundError, TargetStoppedError, did_you_mean
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.resync import Progress, ResyncPlan, ResyncStore, RevisionEffects, plan_resync
+from goldwire.relay.settings import GuardSettings
 from goldwire.services.account import account
 from goldwire.services.contract_documents import AppliedContracts
+from goldwire.services.guards import goes_beyond
 from goldwire.services.lookup import cursor_of, history_of
+
+
+class GuardedResyncStore(ResyncStore, Consents, Protocol):
+    """What a resync is counted with, and what its target's guards are measured by."""
 
 
 class ResyncService:
@@ -25,9 +33,13 @@ class ResyncService:
         store: the log, and what the target was sent of it.
         contracts: those of the target.
         clock: the time.
+        guards: how much may leave the target before a person says yes.
     """
 
-    def __init__(self, target: str, store: ResyncStore, contracts: AppliedContracts, clock: Clock) -> None:
+    def __init__(
+        self, target: str, store: GuardedResyncStore, contracts: AppliedContracts, clock: Clock, guards: GuardSettings
+    ) -> None:
+        self._guards = guards
         self._target = target
         self._store = store
         self._contracts = contracts
@@ -68,19 +80,42 @@ class ResyncService:
         return plan_resync(self._store, effects, self._target, entities, progress or _silent)
 
     def record(
-        self, scope: ResyncScope, plan: ResyncPlan, *, entities: Sequence[str] = (), why: str = "", state: ResyncState = "open"
+        self,
+        scope: ResyncScope,
+        plan: ResyncPlan,
+        *,
+        entities: Sequence[str] = (),
+        why: str = "",
+        state: ResyncState = "open",
+        yes: bool = False,
     ) -> Resync:
-        """Return the record of a new resync, not yet kept."""
+        """Return the record of a new resync, not yet kept; it is held where it goes beyond the guards and no yes was given."""
         now = timestamp(self._clock.now())
+        if state == "open" and not yes and goes_beyond(self._store, self._target, self._guards, plan.effects):
+            state = "held"
+        ended = now if state not in ("open", "held") else None
         return Resync(
             f"{SystemRandom().getrandbits(40):010x}", self._target, scope, self._store.newest_revision(self._target), account(),
-            now, why, tuple(entities), state, now if state != "open" else None, plan.effects, dict(plan.samples),
+            now, why, tuple(entities), state, ended, plan.effects, dict(plan.samples),
         )  # fmt: skip
 
     def ask(
-        self, scope: ResyncScope, entities: Sequence[str] = (), *, why: str = "", progress: Progress | None = None
+        self,
+        scope: ResyncScope,
+        entities: Sequence[str] = (),
+        *,
+        why: str = "",
+        yes: bool = False,
+        progress: Progress | None = None,
     ) -> Resync:
-        """Count what a resync comes to, keep its record, and return that.
+        """Count what a resync comes to, keep its record, and return that; it is held where it goes beyond the guards.
+
+        Args:
+            scope: what is sent again.
+            entities: entity ids; none: all.
+            why: kept with the record.
+            yes: it may go beyond the guards.
+            progress: called with the number of entities judged so far.
 
         Raises:
             NotFoundError: the target has not begun.
@@ -88,13 +123,16 @@ class ResyncService:
             ConfigError: no contract was applied, or a key is not the one that it was applied with.
         """
         stopped = cursor_of(self._store, self._target).stopped
-        if stopped is not None:
+        lifts = stopped is not None and stopped.startswith(FOREIGN) and scope == "all" and not entities
+        if stopped is not None and not lifts:
             raise TargetStoppedError(
                 f"target {self._target} is stopped: {stopped}. Mend the cause, then `goldwire resume {self._target}`; no "
                 "resync was kept"
             )
-        record = self.record(scope, self.plan(scope, entities, progress=progress), entities=entities, why=why)
+        record = self.record(scope, self.plan(scope, entities, progress=progress), entities=entities, why=why, yes=yes)
         self._store.add_resync(record, self._clock.now())
+        if lifts and record.state == "open":
+            self._store.stop(self._target, None)
         return record
 
 

@@ -17,6 +17,7 @@ from goldwire.errors import ConfigError
 from goldwire.relay.ledger import balances
 from goldwire.services.backlog import behind
 from goldwire.services.contract_documents import contract_differs
+from goldwire.services.guards import held_resync
 
 TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind", "stale"]
 """`stale`: nothing is pending, and the target does not hold what its contract says."""
@@ -54,6 +55,8 @@ class TargetStatus(Struct, frozen=True):
     """and since when."""
     last_failure: str | None
     """Its last answer to a delivery that will be tried again."""
+    held_resync: str | None
+    """The resync that waits for a yes, because more would leave the target than its guards let go."""
 
 
 class Status(Struct, frozen=True):
@@ -98,6 +101,7 @@ def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None
         unopened=cursor.unopened if cursor else None,
         unopened_since=cursor.unopened_since if cursor else None,
         last_failure=waits.reason or None if waits else None,
+        held_resync=held_resync(store, name),
     )
 
 

@@ -37,10 +37,23 @@ class Delivered(Struct, frozen=True):
     remote_id: str | None = None
 
 
+@shows("entity_id", "version")
+class TakenEvent(Struct, frozen=True, gc=False):
+    """The event that a target took last of one entity."""
+
+    entity_id: str
+    version: int
+    hash: bytes
+    """32 bytes."""
+
+
 class Duplicate(Struct, frozen=True):
     """The target already held this version or a newer one; it changed nothing."""
 
     remote_id: str | None = None
+    held: TakenEvent | None = None
+    """What it holds of the entity, where it knows the hash: another one under the same version is no duplicate, and the relay
+    finds that out."""
 
 
 class Throttled(Struct, frozen=True):
@@ -103,6 +116,15 @@ class LooksUp(Protocol):
 
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """For each item the version the target holds of that entity now (a tombstone's too), or None."""
+        ...
+
+
+@runtime_checkable
+class ShowsNewest(Protocol):
+    """A target that can say what it took last, so that an older store is noticed when it is opened."""
+
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """The last event of each of the entities that were written last, at most `limit` of them."""
         ...
 
 

@@ -100,6 +100,19 @@ def test_everything_is_sent_again_where_that_is_asked_for(world):
     assert [body["hash"] for body in world.target.bodies[:3]] == [body["previousHash"] for body in world.target.bodies[3:]]
 
 
+def test_everything_is_sent_again_in_full_also_under_a_contract_of_deltas(world):
+    begin(world, ContractSpec(golden=False, payload="delta"))
+    ask(world, scope="all")
+    world.run()
+    assert sorted(world.target.sent[3:]) == [("a", 2), ("b", 2), ("c", 2)]
+    assert {body["payload"] for body in world.target.bodies[3:]} == {"full"}
+    world.replay()
+    world.run()
+    assert world.replayed().state == "done"
+    assert len(world.target.sent) == 12
+    assert world.balanced()
+
+
 def test_single_entities_are_sent_again(world):
     begin(world)
     ask(world, scope="all", entities=("c", "a", "nobody"))

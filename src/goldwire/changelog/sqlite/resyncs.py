@@ -25,13 +25,20 @@ _decoder = msgspec.json.Decoder(Resync)
 def insert_resync(database: Database, resync: Resync, now: float) -> None:
     """Keep the record of a new resync, see `Resyncs.add_resync`. Runs inside a transaction."""
     known_target(database, resync.target)
-    row = database.execute(query.OPEN_RESYNC, (resync.target,)).fetchone()
+    row = database.execute(query.UNENDED_RESYNC, (resync.target,)).fetchone()
     if row is not None:
         _save(database, msgspec.structs.replace(_decoded(database, row), state="superseded", ended_at=timestamp(now)))
     try:
         database.execute(query.INSERT_RESYNC, (resync.id, resync.target, resync.state, _encode(resync)))
     except sqlite3.IntegrityError:
         raise StoreCorruptError(f"resync {resync.id}: there is one with this id") from None
+
+
+def release_held(database: Database, target: str) -> None:
+    """Open the resync of a target that waits for a yes. Runs inside a transaction."""
+    row = database.execute(query.HELD_RESYNC, (target,)).fetchone()
+    if row is not None:
+        _save(database, msgspec.structs.replace(_decoded(database, row), state="open"))
 
 
 class SqliteResyncs(Part):
@@ -77,7 +84,7 @@ class SqliteResyncs(Part):
         """See `Resyncs.cancel_resync`."""
         database = self._database
         with database.writing("cancel_resync"):
-            row = database.execute(query.OPEN_RESYNC_BY_ID, (resync_id,)).fetchone()
+            row = database.execute(query.UNENDED_RESYNC_BY_ID, (resync_id,)).fetchone()
             if row is None:
                 return None
             ended = msgspec.structs.replace(_decoded(self._database, row), state="cancelled", ended_at=timestamp(now))

@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from goldwire.changelog.sqlite.connection import connect
+from goldwire.changelog.sqlite.consents import SqliteConsents
 from goldwire.changelog.sqlite.documents import SqliteDocuments
 from goldwire.changelog.sqlite.entities import EntityNumbers
 from goldwire.changelog.sqlite.ingest import SqliteIngest
@@ -33,6 +34,7 @@ class SqliteStore(
     SqliteReplays,
     SqliteResyncs,
     SqliteDocuments,
+    SqliteConsents,
     SqliteIntegrity,
 ):
     """A `goldwire.changelog.ports.store.Store` in one SQLite file; every method does what the port says of it.

@@ -24,6 +24,7 @@ def apply(
     no_resend: Annotated[
         bool, typer.Option("--no-resend", help="Do not send again what looks different under a changed contract.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="What is sent again may go beyond the guards of its target.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,7 +45,7 @@ def apply(
                     tasks[target] = display.add_task(f"{target}: judging", total=None, note="")
                 display.update(tasks[target], completed=done)
 
-            results = application.apply_service().run(check=check, resend=not no_resend, progress=judged)
+            results = application.apply_service().run(check=check, resend=not no_resend, yes=yes, progress=judged)
         stale = changed_types(application.store, application.loaded.config.types)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
@@ -92,7 +93,13 @@ def _render_effects(result: ApplyResult, *, check: bool) -> None:
             f"goldwire: {target}: {effects.stays:,} that are selected no more stay at the target, because its contract sends "
             "no deletions for that; `deselect: true` does"
         )
-    if result.resync is not None:
+    if result.needs_yes:
+        mend = "goldwire apply --yes" if check else f"goldwire resume {target} --yes"
+        note(
+            f"goldwire: {target}: {effects.leaves:,} would leave it, which is more than its guards let go; nothing is sent "
+            f"again before `{mend}`"
+        )
+    elif result.resync is not None:
         note(
             f"goldwire: {target}: `goldwire run` sends them again; `goldwire resync show {result.resync}` shows how far that is"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import not_as_the_contract_says, say, show, table
+from goldwire.cli.output import not_as_the_contract_says, say, show, table, waits_for_a_yes
 
 if TYPE_CHECKING:
     from goldwire.services.status import TargetStatus
@@ -60,5 +60,7 @@ def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
         yield f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here"
     if row.stale:
         yield not_as_the_contract_says(row.target, row.stale)
+    if row.held_resync:
+        yield waits_for_a_yes(row.target, row.held_resync)
     if row.balanced is False:
         yield f"{row.target}: the ledger does not balance; `goldwire ledger --recount` shows where"

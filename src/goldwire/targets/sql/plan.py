@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import hexdigits
 from typing import Any
 
 from msgspec import Struct, field
 
 from goldwire.redaction import shows
-from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected, TakenEvent
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
+
+_HASH_DIGITS = 64
 
 
 @shows("entity_id", "version", "timestamp", "deleted")
@@ -23,6 +26,8 @@ class HeldRow(Struct, frozen=True):
     version: int
     timestamp: str
     deleted: bool
+    hash: str | None = None
+    """Of the event that was written last, as the table has it."""
 
 
 class Found(Struct):
@@ -40,6 +45,19 @@ class Found(Struct):
     def fence(self, change: RowChange) -> int:
         """Return the version that a change of this entity must exceed."""
         return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
+
+    def newest(self, change: RowChange) -> TakenEvent | None:
+        """Return the event that was written last of the change's entity; None where its hash is not known."""
+        fence = self.fence(change)
+        return next((event for row in self.of_entity(change) if row.version == fence and (event := held_event(row))), None)
+
+
+def held_event(row: HeldRow) -> TakenEvent | None:
+    """Return the event that a row was written from last; None where the table does not tell its hash."""
+    digits = (row.hash or "").removeprefix("sha256:")
+    if row.entity_id is None or len(digits) != _HASH_DIGITS or not all(sign in hexdigits for sign in digits):
+        return None
+    return TakenEvent(row.entity_id, row.version, bytes.fromhex(digits))
 
 
 @shows()
@@ -63,7 +81,7 @@ def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps,
     own = found.of_entity(change)
     if found.fence(change) >= change.version:
         holds = change.key is not None and any(_same(row.key, change.key) and not row.deleted for row in own)
-        return Steps(), Duplicate(str(change.key)) if holds else Duplicate()
+        return Steps(), Duplicate(str(change.key) if holds else None, found.newest(change))
     if change.deleted:
         return _removal(change, own, settings), DELIVERED
     if change.key is None:

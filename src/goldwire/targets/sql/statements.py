@@ -41,7 +41,9 @@ class Statements:
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
-        held = sa.select(self._key, self._entity, self._version, rows.c[s.timestamp_column], rows.c[s.deleted_column])
+        moment = rows.c[s.timestamp_column]
+        held = sa.select(self._key, self._entity, self._version, moment, rows.c[s.deleted_column], rows.c[s.hash_column])
+        self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
         self._held = held.with_for_update() if dialect.locks_rows else held
         fence = (
             self._key == sa.bindparam("gw_key"),
@@ -81,6 +83,12 @@ class Statements:
             )
             tombstones.update((entity, version) for entity, version in connection.execute(query))
         return Found(rows, tombstones)
+
+    def newest(self, connection: Connection, limit: int) -> list[HeldRow]:
+        """Read the rows that were written last, by the time of their events; it reads the whole table where no index helps."""
+        rows: dict[str, HeldRow] = {}
+        self._take(connection.execute(self._newest.limit(limit)), rows)
+        return list(rows.values())
 
     def run(self, connection: Connection, steps: Steps) -> None:
         """Carry the steps out.
@@ -169,8 +177,8 @@ class Statements:
                 raise CollisionError
 
     def _take(self, result: Iterable[Any], rows: dict[str, HeldRow]) -> None:
-        for key, entity_id, version, timestamp, deleted in result:
-            rows[str(key)] = HeldRow(key, entity_id, int(version or 0), timestamp or "", bool(deleted))
+        for key, entity_id, version, timestamp, deleted, hash_ in result:
+            rows[str(key)] = HeldRow(key, entity_id, int(version or 0), timestamp or "", bool(deleted), hash_)
 
 
 def _address(change: RowChange, key: Any) -> dict[str, Any]:

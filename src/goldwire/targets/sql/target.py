@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from goldwire.clock import Clock
-from goldwire.targets.base import Item, Outcome
+from goldwire.targets.base import Item, Outcome, TakenEvent
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.registry import target_kind
 from goldwire.targets.sql.settings import SqlSettings
@@ -52,6 +52,10 @@ class SqlTarget:
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """The version held of each item's entity, as a row or as a tombstone."""
         return await self._call(lambda writer: writer.held_versions(items))
+
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """Return the events that the table's rows were written from last, the newest first."""
+        return await self._call(lambda writer: writer.newest(limit))
 
     async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows of some keys by column name; those missing or deleted are left out. JSON columns as text."""

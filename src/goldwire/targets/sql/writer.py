@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from goldwire.errors import ConfigError
-from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Item, Outcome, Rejected, TakenEvent, Unavailable, Unknown
 from goldwire.targets.sql.change import RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
-from goldwire.targets.sql.plan import Steps, merged, plan, waves
+from goldwire.targets.sql.plan import Steps, held_event, merged, plan, waves
 from goldwire.targets.sql.settings import SqlSettings
 from goldwire.targets.sql.statements import CollisionError, Statements
 from goldwire.targets.sql.table import Tables, prepare
@@ -87,6 +87,15 @@ class Writer:
         except DBAPIError as error:
             raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
         return [(found.fence(changes[index]) or None) if index in changes else None for index in range(len(items))]
+
+    def newest(self, limit: int) -> list[TakenEvent]:
+        """Return the events that were written last, as far as the table tells their hash."""
+        try:
+            with self._engine.begin() as connection:
+                rows = self._statements.newest(connection, limit)
+        except DBAPIError as error:
+            raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
+        return [event for row in rows if (event := held_event(row))]
 
     def rows(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return the rows of records that are not deleted, all or those of some keys, ordered by key."""
