@@ -5,6 +5,7 @@ Labels are target names and fixed words only: never an entity, a system's answer
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -132,6 +133,13 @@ class Recorder:
     def gauge(self, metric: Metric, *labels: str, value: float) -> None:
         """Set a gauge."""
         self._gauges[metric.name].labels(*labels).set(value)
+
+    def forget(self, target: str) -> None:
+        """Leave a target's gauges out from now on: it is delivered to no more."""
+        for metric in METRICS:
+            if metric.kind == "gauge" and metric.labels == ("target",):
+                with suppress(KeyError):
+                    self._gauges[metric.name].remove(target)
 
     def observe(self, metric: Metric, *labels: str, value: float) -> None:
         """Add to a histogram, in seconds."""

@@ -57,12 +57,14 @@ class Relay:
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
+        note: what other processes may read while it runs; see `Deliveries.lock_target`.
     """
 
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        note: bytes = b"",
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -74,6 +76,7 @@ class Relay:
         self._start: Start = start
         self._call = call or StoreCall()
         self._progress = progress
+        self._note = note
         self._breaker = Breaker(settings, random)
         self._policy = RetryPolicy(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
@@ -109,7 +112,7 @@ class Relay:
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
-        with self._store.lock_target(self._name):
+        with self._store.lock_target(self._name, self._note):
             self._cursor = await self._call(self._store.acquire, self._name, self._start)
             self._refuse_if_stopped()
             self._unclear_upto = self._cursor.reach
@@ -416,6 +419,9 @@ class Relay:
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:
-            raise TargetStoppedError(
-                f"target {self._name} is stopped: {self._cursor.stopped}. Mend the cause, then `goldwire resume {self._name}`"
-            )
+            raise stopped_error(self._name, self._cursor.stopped)
+
+
+def stopped_error(target: str, reason: str) -> TargetStoppedError:
+    """Return the error about a target that a person or the cap on dead letters has stopped."""
+    return TargetStoppedError(f"target {target} is stopped: {reason}. Mend the cause, then `goldwire resume {target}`")

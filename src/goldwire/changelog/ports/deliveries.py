@@ -12,12 +12,20 @@ from goldwire.changelog.rows import Control, Counts, Cursor, Mode, OpenDelivery,
 class Deliveries(Protocol):
     """Cursors, control rows, open deliveries and counters. What one chunk did is settled in one transaction."""
 
-    def lock_target(self, target: str) -> AbstractContextManager[None]:
+    def lock_target(self, target: str, note: bytes = b"") -> AbstractContextManager[None]:
         """Hold a target for this process; the operating system releases it however the process ends.
+
+        Args:
+            target: its name.
+            note: what other processes may read of the one that holds it; empty: nothing.
 
         Raises:
             StoreBusyError: another process holds it.
         """
+        ...
+
+    def target_note(self, target: str) -> bytes | None:
+        """Return what the process that holds a target notes of itself; None where none holds it, or it notes nothing."""
         ...
 
     def acquire(self, target: str, start: Start) -> Cursor:

@@ -76,9 +76,13 @@ class SqliteTargets(Part):
         super().__init__(database, numbers)
         self._locks = TargetLocks(database.path)
 
-    def lock_target(self, target: str) -> AbstractContextManager[None]:
+    def lock_target(self, target: str, note: bytes = b"") -> AbstractContextManager[None]:
         """See `Store.lock_target`."""
-        return self._locks.hold(target)
+        return self._locks.hold(target, note)
+
+    def target_note(self, target: str) -> bytes | None:
+        """See `Store.target_note`."""
+        return self._locks.note(target)
 
     def acquire(self, target: str, start: Start) -> Cursor:
         """See `Store.acquire`."""

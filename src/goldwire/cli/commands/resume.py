@@ -22,7 +22,7 @@ def resume(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a stopped target run again, once the cause is mended."""
+    """Let a stopped target run again, once the cause is mended. A running `goldwire run` begins with it within a second."""
     from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
@@ -41,7 +41,7 @@ def stop(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop a target: `goldwire run` sends it nothing more until `goldwire resume`."""
+    """Stop a target: nothing more is sent to it until `goldwire resume`. A running `goldwire run` obeys within a second."""
     from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 
