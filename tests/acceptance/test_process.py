@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -141,3 +143,65 @@ def test_a_process_for_one_target_begins_no_other(applied: Any) -> None:
     end(running)
     assert not (applied.folder / "three.jsonl").exists()
     assert {one["target"] for one in json.loads(applied.run("ledger", "--json").stdout)} == {"one"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def fetched(port: int, path: str) -> tuple[int, str]:
+    """Ask the process; 0 while it does not listen yet."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_SECONDS)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except ConnectionRefusedError:
+        return 0, ""
+    finally:
+        connection.close()
+
+
+def metric(port: int, name: str) -> float | None:
+    lines = [line.split() for line in fetched(port, "/metrics")[1].splitlines()]
+    return next((float(line[1]) for line in lines if line and line[0] == name), None)
+
+
+def test_metrics_stay_true_after_a_stop_and_a_resume_and_know_what_other_processes_take_in(applied: Any) -> None:
+    port = free_port()
+    running = applied.start("run", "--metrics-address", f"127.0.0.1:{port}")
+    commit(applied, 1, "Ada")
+    until(lambda: fetched(port, "/ready") == (200, '{"ready": true, "targets": {"one": "delivering", "two": "delivering"}}\n'),
+          running)  # fmt: skip
+    assert fetched(port, "/health") == (200, '{"healthy": true}\n')
+    assert [fetched(port, path)[0] for path in ("/", "/other", "/metrics/")] == [404] * 3
+    until(has(applied, "one.jsonl", "Ada"), running)
+    applied.run("stop", "one")
+    until(lambda: metric(port, 'goldwire_target_stopped{target="one"}') == 1.0, running)
+    commit(applied, 2, "Grace")
+    (applied.folder / "bad.csv").write_text("id,name,city\n,Bob,Rome\n3,Eve,Rome\n")
+    applied.run("ingest", "s", "bad.csv", code=10)
+    until(lambda: metric(port, 'goldwire_lag_changes{target="one"}') == 2.0, running)
+    assert json.loads(fetched(port, "/ready")[1])["targets"]["one"] == "stopped"
+    assert fetched(port, "/ready")[0] == 503
+    until(lambda: metric(port, 'goldwire_ingest_rows_total{source="s"}') == 4.0, running)
+    assert metric(port, 'goldwire_ingest_rejected_rows_total{source="s"}') == 1.0
+    assert metric(port, 'goldwire_ingest_versions_total{source="s"}') == 3.0
+    assert metric(port, 'goldwire_ingest_merges_total{source="s"}') == 0.0
+    age = metric(port, 'goldwire_ingest_age_seconds{source="s"}')
+    assert age is not None
+    assert age < DEADLINE_SECONDS
+    applied.run("resume", "one")
+    until(lambda: metric(port, 'goldwire_target_stopped{target="one"}') == 0.0, running)
+    until(lambda: metric(port, 'goldwire_lag_changes{target="one"}') == 0.0, running)
+    until(lambda: fetched(port, "/ready")[0] == 200, running)
+    end(running)
+
+
+def test_an_address_that_is_none_or_taken_is_refused(applied: Any) -> None:
+    assert "give HOST:PORT" in applied.fails("run", "--until-caught-up", "--metrics-address", "9464", code=2)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert "choose another address" in applied.fails("run", "--metrics-address", f"127.0.0.1:{port}", code=2)

@@ -191,6 +191,24 @@ class KeptDocument(NamedTuple):
     """Canonical JSON; secrets only as references."""
 
 
+class IntakeTotals(NamedTuple):
+    """How much was ever taken in from one source."""
+
+    source: str
+    """Its name in the configuration; `NO_SOURCE` for what came without one."""
+    rows: int
+    """Rows read, rejected ones included."""
+    rejected: int
+    versions: int
+    merges: int
+    unmerges: int
+    last_at: str
+    """When it was taken in last."""
+
+
+NO_SOURCE = "-"
+"""Stands for the source of rows in Goldwire's own format; no configured name looks like it."""
+
 Mode = Literal["latest", "every"]
 """How a window is worked on: only the newest version of each entity in it, or each version."""
 

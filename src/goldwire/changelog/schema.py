@@ -302,6 +302,19 @@ mastering_rules = Table(
     comment="Under which match rules and survivorship the store was mastered.",
 )
 
+intake = Table(
+    "intake",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("rows", BIG, nullable=False),
+    Column("rejected", BIG, nullable=False),
+    Column("versions", BIG, nullable=False),
+    Column("merges", BIG, nullable=False),
+    Column("unmerges", BIG, nullable=False),
+    Column("last_at", Text, nullable=False),
+    comment="How much was ever taken in from each source, kept in the transaction that takes it in.",
+)
+
 configuration = Table(
     "configuration",
     metadata,

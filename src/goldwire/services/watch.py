@@ -6,17 +6,19 @@ and of what other processes do; the store knows all of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.ingest import Intakes
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.resyncs import stale_entities
-from goldwire.changelog.rows import Counts, Cursor
-from goldwire.clock import Clock
+from goldwire.changelog.rows import Counts, Cursor, IntakeTotals
+from goldwire.clock import Clock, seconds
 from goldwire.errors import GoldwireError
+from goldwire.observability import metrics
 from goldwire.observability.metrics import Recorder
 from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.ledger import balances
@@ -40,8 +42,8 @@ class Standing(NamedTuple):
     stale: int
 
 
-class WatchStore(Deliveries, Resyncs, Protocol):
-    """Where targets stand."""
+class WatchStore(Deliveries, Resyncs, Intakes, Protocol):
+    """Where targets stand, and how much came in."""
 
 
 class Watch:
@@ -85,6 +87,7 @@ class Watch:
         standings = await self._supervisor.call(self._read, names)
         await self._supervisor.follow({name: standing.cursor.stopped for name, standing in standings.items()})
         self._report(standings)
+        self._report_intake(await self._supervisor.call(self._store.intake))
         if self._looked is not None:
             self._looked(standings)
         self._looked_at = self._clock.monotonic()
@@ -106,6 +109,17 @@ class Watch:
             if cursor is not None:
                 found[name] = Standing(cursor, self._store.counts(name), stale_entities(self._store.resyncs(name)))
         return found
+
+    def _report_intake(self, found: Sequence[IntakeTotals]) -> None:
+        for one in found:
+            for metric, value in (
+                (metrics.INGEST_ROWS, one.rows),
+                (metrics.INGEST_REJECTS, one.rejected),
+                (metrics.INGEST_VERSIONS, one.versions),
+                (metrics.INGEST_MERGES, one.merges),
+            ):
+                self._recorder.total(metric, one.source, value=value)
+            self._recorder.gauge(metrics.INGEST_AGE, one.source, value=max(self._clock.now() - seconds(one.last_at), 0.0))
 
     def _report(self, standings: Mapping[str, Standing]) -> None:
         states = {one.target: one.state for one in self._supervisor.status() if one.state is not None}

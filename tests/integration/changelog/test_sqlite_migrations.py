@@ -185,7 +185,13 @@ DOCUMENTS = """CREATE TABLE document (
   name TEXT NOT NULL, number INTEGER NOT NULL, saved_at TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, number))"""
 
 
+def _before_intake(raw: Raw) -> None:
+    raw.execute("DROP TABLE intake")
+    raw.execute("UPDATE alembic_version SET version_num = '0007'")
+
+
 def _before_resyncs(raw: Raw) -> None:
+    _before_intake(raw)
     raw.execute("DROP TABLE resync")
     raw.execute("DROP INDEX log_addressed")
     raw.execute("ALTER TABLE log DROP COLUMN addressed_to")

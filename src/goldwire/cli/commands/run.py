@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from goldwire.errors import GoldwireError
+    from goldwire.observability.metrics import Recorder
     from goldwire.services.delivery import TargetRun
     from goldwire.services.run import Supervisor
-    from goldwire.services.watch import Standing
+    from goldwire.services.watch import Standing, Watch
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +34,13 @@ def run(
         bool, typer.Option("--until-caught-up", help="End when nothing is pending, instead of waiting for more.")
     ] = False,
     metrics_port: Annotated[
-        int | None, typer.Option("--metrics-port", min=1, max=65535, help="Serve metrics to Prometheus on 127.0.0.1.")
+        int | None, typer.Option("--metrics-port", min=1, max=65535, help="The same as --metrics-address 127.0.0.1:PORT.")
+    ] = None,
+    metrics_address: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-address", metavar="HOST:PORT", help="Serve /metrics to Prometheus there, and /health and /ready."
+        ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -61,8 +68,6 @@ def run(
         names = list(dict.fromkeys(target or relays.names))
         unapplied = relays.check(names)
         warn_unapplied(application.loaded.file, unapplied)
-        if metrics_port is not None:
-            _serve_metrics(metrics_port, recorder)
         with progress(quiet=as_json) as display:
             complaints = _Complaints()
             supervisor = Supervisor(
@@ -73,6 +78,10 @@ def run(
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.summary}. Ctrl-C ends"),
             )
             watch = Watch(supervisor, application.store, application.clock, recorder, _Bars(display).show)
+            if metrics_port is not None:
+                _serve_metrics(f"--metrics-port {metrics_port}", f"127.0.0.1:{metrics_port}", recorder, watch)
+            if metrics_address is not None:
+                _serve_metrics(f"--metrics-address {metrics_address}", metrics_address, recorder, watch)
 
             async def reread() -> None:
                 await _reread(supervisor, config, complaints, start_new=not target)
@@ -142,15 +151,23 @@ class _Complaints:
             self._reported.add(reason)
 
 
-def _serve_metrics(port: int, recorder: Any) -> None:
-    from prometheus_client import start_http_server
-
+def _serve_metrics(option: str, address: str, recorder: Recorder, watch: Watch) -> None:
     from goldwire.errors import ConfigError
+    from goldwire.observability.endpoint import Address, Endpoint, Report
+
+    def health() -> Report:
+        return Report(watch.healthy, {"healthy": watch.healthy})
+
+    def ready() -> Report:
+        targets = watch.readiness
+        is_ready = watch.healthy and all(state == "delivering" for state in targets.values())
+        return Report(is_ready, {"ready": is_ready, "targets": targets})
 
     try:
-        start_http_server(port, "127.0.0.1", registry=recorder.registry)
+        Endpoint(Address.of(address), recorder.registry, health, ready)
     except OSError as error:
-        raise ConfigError(f"--metrics-port {port}: {error.strerror}; choose another port") from error
+        what = "port" if option.startswith("--metrics-port") else "address"
+        raise ConfigError(f"{option}: {error.strerror}; choose another {what}") from error
 
 
 def _render(runs: list[TargetRun]) -> None:
