@@ -33,7 +33,7 @@ def run_until_signalled(supervisor: Supervisor, work: Callable[[], Awaitable[T]]
     """
 
     async def supervised() -> T:
-        with _ended_by_signals(supervisor), _told_by_hangup(supervisor, reread):
+        with _ended_by_signals(supervisor), _rereading_on_hangup(supervisor, reread):
             return await work()
 
     with rare_collection(), asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -66,7 +66,7 @@ def _ended_by_signals(supervisor: Supervisor) -> Iterator[None]:
 
 
 @contextmanager
-def _told_by_hangup(supervisor: Supervisor, reread: Reread | None) -> Iterator[None]:
+def _rereading_on_hangup(supervisor: Supervisor, reread: Reread | None) -> Iterator[None]:
     """Reread on SIGHUP, one after another; but end where it says that the terminal was closed."""
     if reread is None:
         yield

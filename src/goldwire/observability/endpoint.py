@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from goldwire.errors import ConfigError
+from goldwire.redaction import shows
 
 REQUEST_SECONDS = 10.0
 """A client that takes longer over a request is cut off."""
@@ -22,6 +23,7 @@ REQUEST_SECONDS = 10.0
 PORT_MAX = 65_535
 
 
+@shows("well")
 class Report(NamedTuple):
     """What is said at `/health` or `/ready`."""
 

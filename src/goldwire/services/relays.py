@@ -16,6 +16,7 @@ from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
 from goldwire.observability.metrics import Recorder
 from goldwire.observability.reports import RecordingObserver
+from goldwire.redaction import shows
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.relay import Relay
@@ -28,6 +29,7 @@ from goldwire.services.targets import TargetMaker
 from goldwire.targets.settings import Settings
 
 
+@shows("kind", "start")
 class RelayTerms(Struct, frozen=True):
     """The part of a configuration that a relay was built with; without its contract, since a relay follows that itself."""
 

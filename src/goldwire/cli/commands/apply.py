@@ -68,19 +68,24 @@ def apply(
             _render_effects(r, check=check)
         for warning in dict.fromkeys(warning for r in results for warning in r.warnings):
             note(f"goldwire: {warning}")
-        if stale:
-            note(
-                f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
-                "`goldwire remaster` masters them again, and with --dry-run only shows what would change"
-            )
-        for name in left:
-            note(f"goldwire: {name} is no longer configured; its control table is kept")
+        _render_leftovers(stale, left)
         _render_left_out(left_out)
 
     result = {
         "applied": not check, "targets": results, "no_longer_configured": left, "to_remaster": stale, "not_taken_up": left_out,
     }  # fmt: skip
     show(result, as_json=as_json, render=render)
+
+
+def _render_leftovers(stale: list[str], left: list[str]) -> None:
+    """Say what of the store is still as an older configuration wanted it."""
+    if stale:
+        note(
+            f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
+            "`goldwire remaster` masters them again, and with --dry-run only shows what would change"
+        )
+    for name in left:
+        note(f"goldwire: {name} is no longer configured; its control table is kept")
 
 
 def _render_left_out(left_out: list[NotTakenUp]) -> None:
