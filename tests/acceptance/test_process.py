@@ -205,3 +205,56 @@ def test_an_address_that_is_none_or_taken_is_refused(applied: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert "choose another address" in applied.fails("run", "--metrics-address", f"127.0.0.1:{port}", code=2)
+
+
+def test_a_run_that_a_signal_ends_with_changes_pending_does_not_exit_as_if_all_was_done(applied: Any) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/hook"
+        applied.edit("two: {kind: file, contract: c, settings: {path: two.jsonl}}",
+                     f"two: {{kind: webhook, contract: c, settings: {{url: '{url}', answer: status}}}}")  # fmt: skip
+        applied.run("apply")
+        commit(applied, 1, "Ada")
+        running = applied.start("run", "--until-caught-up")
+        until(has(applied, "one.jsonl", "Ada"), running)
+        assert "ended before all was delivered: 1 change pending" in end(running, 130)
+
+
+def test_with_json_logs_every_line_on_standard_error_is_json_those_of_libraries_and_warnings_included(applied: Any) -> None:
+    applied.edit("types:", "log: {format: json, level: info}\ntypes:")
+    applied.run("apply")
+    applied.write(
+        "sitecustomize.py",
+        "import logging, threading, warnings\n"
+        "def speak():\n"
+        "    logging.getLogger('asyncio').error('Failing row contains (%s)', 'Ada')\n"
+        "    warnings.warn('the row of Ada is odd', UserWarning)\n"
+        "    logging.getLogger('goldwire_consumer').warning('a word of our own')\n"
+        "threading.Timer(2.0, speak).start()\n",
+    )
+    applied.environment["PYTHONPATH"] = str(applied.folder)
+    running = applied.start("run")
+    commit(applied, 1, "Ada")
+    until(has(applied, "one.jsonl", "Ada"), running)
+    applied.run("stop", "one", "--reason", "moving house")
+    time.sleep(3)  # what speaks is a timer of the process
+    lines = [json.loads(line) for line in end(running, 7).splitlines()]
+    assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
+    by_logger = {line.get("logger", line.get("category")): line for line in lines}
+    assert "withheld" in by_logger["asyncio"]["event"]
+    assert by_logger["UserWarning"]["where"] == "sitecustomize.py:4"
+    assert by_logger["goldwire_consumer"]["event"] == "a word of our own"
+    assert any("target one is stopped: moving house" in line["event"] for line in lines)
+    assert "Ada" not in json.dumps(lines)
+
+
+def test_errors_are_json_where_the_result_is(applied: Any) -> None:
+    for words, code, kind in (
+        (["status", "-c", "none.yaml"], 2, "ConfigError"),
+        (["run", "-t", "none"], 11, "NotFoundError"),
+        (["status", "--nonsense"], 2, "CommandLineError"),
+        (["entity", "show"], 2, "CommandLineError"),
+    ):
+        done = applied.run(*words, "--json", code=code)
+        said = json.loads(done.stderr)
+        assert (done.stdout, said["kind"], said["exit_code"], said["level"]) == ("", kind, code, "error")

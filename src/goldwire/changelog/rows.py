@@ -116,6 +116,9 @@ class Cursor(NamedTuple):
     unopened: str | None = None
     """Why the target could not be opened, or had a wrong setup, the last time; None while all is well."""
     unopened_since: str | None = None
+    loss: str | None = None
+    """What the target said to have lost of what it had acknowledged, the last time."""
+    loss_since: str | None = None
 
 
 class Closing(NamedTuple):

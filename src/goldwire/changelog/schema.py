@@ -160,6 +160,8 @@ target_cursor = Table(
     Column("mode", Text),
     Column("unopened", Text, comment="why the target could not be opened"),
     Column("unopened_since", Text),
+    Column("loss", Text, comment="what the target said to have lost of what it had acknowledged"),
+    Column("loss_since", Text),
     comment="Where each target stands, with the counters of its ledger.",
 )
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError, GoldwireError
+from goldwire.errors import ConfigError, GoldwireError, TargetRefusedError
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import backoff_seconds
 from goldwire.relay.settings import DeliverySettings
@@ -136,11 +136,12 @@ class Connection:
 
         Raises:
             ConfigError: the target found a setting wrong.
+            TargetRefusedError: the target wants nothing more.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answers = list(await self._target.send(items))
-        except ConfigError:
+        except (ConfigError, TargetRefusedError):
             raise
         except TimeoutError:
             return [Unknown(f"no answer within {self._timeout_seconds:g} s")] * len(items)

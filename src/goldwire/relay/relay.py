@@ -14,7 +14,7 @@ from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
-from goldwire.errors import ConfigError, FencedError, TargetStoppedError
+from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.expression.runtime import EvaluationError
@@ -124,6 +124,9 @@ class Relay:
             except ConfigError as error:
                 await self._opening.gave_up(self._cursor, error)
                 raise
+            except TargetRefusedError as error:  # what was sent is not settled, and stays declared
+                await self._call(self._store.stop, self._name, str(error))
+                raise stopped_error(self._name, str(error)) from error
             except TargetStoppedError:  # raised between two settlements only
                 await self._release()
                 raise
@@ -296,7 +299,8 @@ class Relay:
         marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
-        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
+        alone = {index for index, (delivery, _) in enumerate(ready) if delivery.strikes}
+        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready], alone)
         taken = [
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
@@ -397,6 +401,9 @@ class Relay:
         if now - self._reported_at < STATUS_SECONDS:
             return
         self._reported_at = now
+        if (loss := self._sender.loss) is not None:
+            await self._call(self._store.note_loss, self._name, self._cursor.epoch, loss, self._clock.now())
+            self._sender.loss = None
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         stale = stale_entities(await self._call(self._store.resyncs, self._name))

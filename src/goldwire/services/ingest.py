@@ -60,6 +60,8 @@ class Ingested(Struct):
     unmerges: int = 0
     rejected: int = 0
     first_rejects: list[RejectedRow] = field(default_factory=list)
+    rejects_left_out: int = 0
+    """How many of them are not named there, because the file has a limit."""
     rejects_file: str | None = None
     """Where all rejects are named, if there are any and a file was asked for."""
     position: int = 0
@@ -120,6 +122,7 @@ class IngestService:
                 intake.take(_read_on(read_file(file, spec, self._clock.now(), source or "NAME")), batch_size)
             intake.result.position = self._store.position()
             intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
+            intake.result.rejects_left_out = writer.left_out
             return intake.result
 
     def rows(self, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None) -> Ingested:
@@ -191,6 +194,11 @@ class RejectsWriter:
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             self._file.close()
+
+    @property
+    def left_out(self) -> int:
+        """How many came after the limit of the file."""
+        return self._file.left_out if self._file is not None else 0
 
     def write(self, rejected: RejectedRow) -> None:
         """Name one reject."""
@@ -276,7 +284,12 @@ def count_lines(files: Sequence[Path]) -> int | None:
     for file in files:
         if file.suffix in (".parquet", ".pq") or not file.is_file():
             return None
+        last = b"\n"
         with file.open("rb") as opened:
             while chunk := opened.read(CHUNK_BYTES):
                 total += chunk.count(b"\n")
+                last = chunk[-1:]
+        total += last != b"\n"
+        if file.suffix == ".csv" and file.stat().st_size:
+            total -= 1  # its header
     return total

@@ -187,6 +187,8 @@ DOCUMENTS = """CREATE TABLE document (
 
 def _before_intake(raw: Raw) -> None:
     raw.execute("DROP TABLE intake")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss_since")
     raw.execute("UPDATE alembic_version SET version_num = '0007'")
 
 

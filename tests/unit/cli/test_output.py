@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import structlog
 
-from goldwire.cli.output import counted, table
+from goldwire.cli.output import counted, fitted, table
 from goldwire.config.model import LogConfig
 from goldwire.observability.logs import set_up_logs
 
@@ -56,3 +56,28 @@ def test_a_line_for_machines_has_everything(capsys: pytest.CaptureFixture[str]) 
     set_up_logs("json", LogConfig().level)
     structlog.get_logger("goldwire.relay").warning("unavailable", items=5, **ATTEMPT)
     assert json.loads(capsys.readouterr().err).items() >= ATTEMPT.items()
+
+
+COLUMNS = ("target", "kind", "last attempt")
+ROWS = [("a-long-target-name", "service_bus", "the receiver cannot be reached"), ("x", None, "")]
+
+
+def test_columns_share_a_width_without_breaking_a_word_or_say_that_they_cannot() -> None:
+    assert fitted([10, 30], [10, 5], 100) == [10, 30]
+    assert fitted([10, 30], [10, 5], 20) == [10, 10]
+    assert fitted([20, 30], [5, 5], 20) == [10, 10]
+    assert fitted([10, 30], [10, 11], 20) is None
+
+
+@pytest.mark.parametrize(("width", "is_table"), [(200, True), (62, True), (40, False), (24, False)])
+def test_a_table_that_does_not_fit_becomes_a_list_of_fields(
+    width: int, is_table: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    table(COLUMNS, ROWS)
+    shown = capsys.readouterr().out
+    for word in ("a-long-target-name", "service_bus", *["the", "receiver", "cannot", "be", "reached"]):
+        assert word in shown.split()
+    assert max(len(line) for line in shown.splitlines()) <= max(width, 14 + len("a-long-target-name"))
+    assert shown.startswith("target  ")
+    assert ("a-long-target-name" in shown.splitlines()[0]) is not is_table

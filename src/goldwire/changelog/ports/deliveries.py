@@ -93,6 +93,20 @@ class Deliveries(Protocol):
         """
         ...
 
+    def note_loss(self, target: str, epoch: int, reason: str, now: float) -> None:
+        """Keep that a target has lost what it had acknowledged, and when that was seen last.
+
+        Args:
+            target: its name.
+            epoch: the relay's own.
+            reason: for people.
+            now: POSIX seconds.
+
+        Raises:
+            FencedError: a newer epoch exists.
+        """
+        ...
+
     def stop(self, target: str, reason: str | None) -> None:
         """Stop a target, or with None let it run again."""
         ...

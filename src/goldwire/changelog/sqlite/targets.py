@@ -134,6 +134,13 @@ class SqliteTargets(Part):
             since = None if reason is None else found.cursor.unopened_since or timestamp(now)
             self._database.execute(query.UNOPENED, (reason, since, found.no))
 
+    def note_loss(self, target: str, epoch: int, reason: str, now: float) -> None:
+        """See `Store.note_loss`."""
+        with self._database.writing("note-loss"):
+            found = known_target(self._database, target)
+            fence(found.cursor, epoch)
+            self._database.execute(query.LOSS, (reason, timestamp(now), found.no))
+
     def stop(self, target: str, reason: str | None) -> None:
         """See `Store.stop`."""
         with self._database.writing("stop"):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from goldwire.cli.exit_codes import exit_code
+from goldwire.cli.exit_codes import INTERRUPTED, exit_code
+from goldwire.cli.logs import begin_log
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import complain, note, progress, say, show, table, warn_unapplied
+from goldwire.cli.output import complain, counted, note, progress, say, show, table, warn_unapplied
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -53,7 +54,6 @@ def run(
     first error.
     """
     from goldwire.cli.signals import run_until_signalled
-    from goldwire.observability.logs import set_up_logs
     from goldwire.observability.metrics import Recorder
     from goldwire.services.application import Application
     from goldwire.services.delivery import deliver, target_runs
@@ -61,8 +61,7 @@ def run(
     from goldwire.services.watch import Watch
 
     with Application.of(config) as application:
-        log = application.loaded.config.log
-        set_up_logs(log.format, log.level)
+        begin_log(application.loaded.config.log)
         recorder = Recorder()
         relays = application.relays(recorder, reloads=True, follows_new=not target)
         names = list(dict.fromkeys(target or relays.names))
@@ -90,6 +89,10 @@ def run(
         runs = target_runs(application.store, ends, unapplied)
     show(runs, as_json=as_json, render=lambda: _render(runs))
     codes = [exit_code(end.error) for end in ends if end.error is not None]
+    pending = sum(one.pending or 0 for one in runs)
+    if until_caught_up and supervisor.asked_to_end and pending:
+        note(f"goldwire: ended before all was delivered: {counted(pending, 'change')} pending; the next run goes on")
+        codes.append(INTERRUPTED)
     if codes:
         raise typer.Exit(codes[0])
 

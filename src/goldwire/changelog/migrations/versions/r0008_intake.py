@@ -1,4 +1,4 @@
-"""How much was ever taken in from each source."""
+"""How much was ever taken in from each source, and what a target said to have lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ effect = EXPANDS  # what older code takes in is not counted, and nothing else re
 
 
 def upgrade() -> None:
-    """Add the table; what was taken in before is not known."""
+    """Add the table and the columns; what was taken in before is not known."""
+    op.add_column("target_cursor", sa.Column("loss", sa.Text))
+    op.add_column("target_cursor", sa.Column("loss_since", sa.Text))
     big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.create_table(
         "intake",
