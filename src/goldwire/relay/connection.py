@@ -214,10 +214,10 @@ class Opening:
             cursor: as it was acquired.
 
         Raises:
-            GoldwireError: waiting mends nothing.
+            GoldwireError: waiting mends nothing, or it has lasted too long.
         """
         self._noted = cursor.unopened
-        failures = 0
+        failures, began_at = 0, self._clock.monotonic()
         while not self._stop.asked:
             if await self._connection.open():
                 await self._note(cursor, None)
@@ -225,8 +225,17 @@ class Opening:
             failures += 1
             if not self._stop.asked:
                 await self._note(cursor, self._connection.closed_because)
+                self._refuse_if_endless(began_at)
                 await self._stop.unless(self._clock.sleep(backoff_seconds(self._settings, failures, self._random)))
         return False
+
+    def _refuse_if_endless(self, began_at: float) -> None:
+        limit_seconds = self._settings.outage_limit_seconds
+        if self._clock.monotonic() - began_at > limit_seconds:
+            raise TargetRefusedError(
+                f"it could not be opened for longer than `delivery: {{outage_limit_seconds: {limit_seconds:g}}}` allows: "
+                f"{self._connection.closed_because}"
+            )
 
     async def gave_up(self, cursor: Cursor, error: ConfigError) -> None:
         """Keep that waiting mends nothing, whether the target found that out as it opened or later."""

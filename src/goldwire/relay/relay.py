@@ -410,6 +410,11 @@ class Relay:
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
+        if self._breaker.failing_seconds(now) > self._settings.outage_limit_seconds:
+            limit = f"`delivery: {{outage_limit_seconds: {self._settings.outage_limit_seconds:g}}}`"
+            raise TargetRefusedError(
+                f"it has taken nothing for longer than {limit} allows; `goldwire status` shows the last answer"
+            )
 
     async def _refuse_if_taken_over(self) -> None:
         """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.

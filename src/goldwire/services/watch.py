@@ -127,6 +127,9 @@ class Watch:
             RecordingObserver(name, self._recorder).status(
                 counts, balanced=balances(counts), stopped=cursor.stopped is not None, stale=stale
             )
+        for name, state in states.items():
+            if state != "running":  # an open replay waits for the next relay
+                self._recorder.gauge(metrics.REPLAYING, name, value=0)
         for name in self._known - states.keys():  # a target that is no longer configured has no lag
             self._recorder.forget(name)
         self._known = frozenset(states)

@@ -88,3 +88,30 @@ def test_a_loss_is_kept_although_the_next_attempt_succeeds(world: Any) -> None:
     assert cursor.loss == "the broker has lost what it had acknowledged"
     assert cursor.loss_since is not None
     assert world.store.counts("t").delivered == 1
+
+
+def test_an_outage_ends_with_a_stop_at_its_limit_and_kills_nothing(world: Any) -> None:
+    world.target.answer = lambda _: Unavailable("the connection was refused")
+    world.commit(*[(f"e{number}", {"city": "x"}) for number in range(30)])
+    with pytest.raises(TargetStoppedError, match=r"it has taken nothing for longer than .*outage_limit_seconds: 100000"):
+        world.run(outage_limit_seconds=100_000.0)
+    counts = world.store.counts("t")
+    assert (counts.pending, counts.dead) == (30, 0)
+    world.store.stop("t", None)
+    world.target.answer = lambda _: DELIVERED
+    world.run()
+    assert world.store.counts("t").delivered == 30
+    assert world.balanced()
+
+
+def test_a_target_that_never_opens_is_stopped_at_the_limit_with_the_reason(world: Any) -> None:
+    class Away(type(world.target)):  # type: ignore[misc]  # the class of the fixture
+        async def open(self) -> None:
+            raise OSError("no route to host")
+
+    world.target.__class__ = Away
+    world.commit(("a", {"city": "x"}))
+    with pytest.raises(TargetStoppedError, match=r"could not be opened for longer than .*: no route to host"):
+        world.run(outage_limit_seconds=100_000.0)
+    assert world.store.cursor("t").stopped is not None
+    assert world.store.counts("t").pending == 1
