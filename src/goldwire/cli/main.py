@@ -35,7 +35,7 @@ from goldwire.cli.commands import (
 from goldwire.cli.distributions import CommandGroup, mount
 from goldwire.cli.exit_codes import DONE_WITH_REJECTS, OK, exit_code
 from goldwire.cli.output import complain, say, write_remarks_as_json
-from goldwire.errors import GoldwireError, StoreFullError
+from goldwire.errors import ConfigMissingError, GoldwireError, StoreFullError
 from goldwire.invariants import require_assertions
 
 app = typer.Typer(
@@ -104,7 +104,10 @@ def _run() -> str | int | None:
     except typer.Abort:
         return _complained("aborted", "Aborted", exit_code(GoldwireError))
     except GoldwireError as error:
-        return _complained(str(error), type(error).__name__, exit_code(error))
+        text = str(error)
+        if isinstance(error, ConfigMissingError):
+            text = f"{error.file}: no such file; `goldwire init` writes one, `--config FILE` names another"
+        return _complained(text, type(error).__name__, exit_code(error))
     except OSError as error:
         return _report(error)
     return code if isinstance(code, int) else OK
