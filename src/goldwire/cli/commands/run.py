@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,9 +16,11 @@ from goldwire.cli.output import complain, counted, note, progress, say, show, ta
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from goldwire.changelog.rows import Counts
     from goldwire.errors import GoldwireError
     from goldwire.observability.metrics import Recorder
     from goldwire.services.delivery import TargetRun
+    from goldwire.services.ledger import LedgerTerms
     from goldwire.services.run import Supervisor
     from goldwire.services.watch import Standing, Watch
 
@@ -68,7 +70,7 @@ def run(
         unapplied = relays.check(names)
         warn_unapplied(application.loaded.file, unapplied)
         with progress(quiet=as_json) as display:
-            complaints = _Complaints()
+            bars, complaints = _Bars(display), _Complaints()
             supervisor = Supervisor(
                 relays,
                 until_caught_up=until_caught_up,
@@ -76,7 +78,7 @@ def run(
                 failed=complaints.of,
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.summary}. Ctrl-C ends"),
             )
-            watch = Watch(supervisor, application.store, application.clock, recorder, _Bars(display).show)
+            watch = Watch(supervisor, application.store, application.clock, recorder, bars.show)
             if metrics_port is not None:
                 _serve_metrics(f"--metrics-port {metrics_port}", f"127.0.0.1:{metrics_port}", recorder, watch)
             if metrics_address is not None:
@@ -86,7 +88,8 @@ def run(
                 await _reread(supervisor, config, complaints, start_new=not target)
 
             ends = run_until_signalled(supervisor, lambda: deliver(supervisor, names, watch.run), reread)
-        runs = target_runs(application.store, ends, unapplied)
+            runs = target_runs(application.store, ends, unapplied)
+            bars.end(runs)
     show(runs, as_json=as_json, render=lambda: _render(runs))
     codes = [exit_code(end.error) for end in ends if end.error is not None]
     pending = sum(one.pending or 0 for one in runs)
@@ -124,12 +127,19 @@ class _Bars:
     def show(self, standings: Mapping[str, Standing]) -> None:
         """Show where targets stand."""
         for name, (_, counts, _) in standings.items():
-            if name not in self._tasks:
-                self._tasks[name] = self._display.add_task(name, total=None, note="")
-            ended = f"{counts.delivered:,} delivered" + (f", {counts.dead:,} dead" if counts.dead else "")
-            self._display.update(
-                self._tasks[name], completed=counts.committed - counts.pending, total=counts.committed, note=ended
-            )
+            self._show(name, counts)
+
+    def end(self, runs: Sequence[TargetRun]) -> None:
+        """Show where targets stand in the end."""
+        for one in runs:
+            if (counts := one.counts) is not None:
+                self._show(one.target, counts)
+
+    def _show(self, name: str, counts: Counts | LedgerTerms) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._display.add_task(name, total=None, note="")
+        ended = f"{counts.delivered:,} delivered" + (f", {counts.dead:,} dead" if counts.dead else "")
+        self._display.update(self._tasks[name], completed=counts.committed - counts.pending, total=counts.committed, note=ended)
 
 
 class _Complaints:
