@@ -37,6 +37,9 @@ from goldwire.targets.base import Delivered, Duplicate, Item, Target
 STATUS_SECONDS = 1.0
 """How often a relay reports how far its target is, and looks whether it was stopped."""
 
+PROBE = 1
+"""How many events a probe sends: a batch that fails as a whole because of one of them would look like an outage for ever."""
+
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
 
@@ -195,7 +198,7 @@ class Relay:
     # --- the log
 
     async def _work_log(self) -> bool:
-        limit = self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
+        limit = self._settings.chunk_size if self._breaker.closed else PROBE
         if self._breaker.resting(self._clock.monotonic()):
             return False
         if not await self._window():
@@ -282,7 +285,7 @@ class Relay:
     async def _work_lanes(self) -> bool:
         if self._breaker.resting(self._clock.monotonic()):
             return False
-        limit = self._settings.chunk_size if self._breaker.closed else self._settings.batch_size
+        limit = self._settings.chunk_size if self._breaker.closed else PROBE
         due = await self._due(limit)
         if not due:
             return False

@@ -13,7 +13,7 @@ from goldwire.changelog.sqlite.copies import (
     CopyProgress,
     copy_store,
     overwrite_store,
-    place_store,
+    put_store,
     schema_of,
     structure_faults,
     sync,
@@ -103,7 +103,7 @@ def restore(location: StoreLocation, file: Path, moment: str, progress: CopyProg
         if kept is not None:
             overwrite_store(path, part, kept)
         else:
-            place_store(path, part)
+            put_store(path, part)
     finally:
         part.unlink(missing_ok=True)
     return Restored(str(path), Backup(str(file), *checked), None if kept is None else str(kept))

@@ -111,7 +111,7 @@ def overwrite_store(path: Path, copy: Path, kept: Path, *, busy_timeout_seconds:
         raise found from error
 
 
-def place_store(path: Path, copy: Path) -> None:
+def put_store(path: Path, copy: Path) -> None:
     """Put a store where none is.
 
     Raises:

@@ -64,7 +64,7 @@ def named_fields(reply: Reply, known: Collection[str]) -> list[str]:
     """
     try:
         document = msgspec.json.decode(reply.body[:_FIELDS_BYTES])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return []
     found: set[str] = set()
     waiting: list[Any] = [document]
