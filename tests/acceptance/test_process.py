@@ -250,7 +250,7 @@ def test_with_json_logs_every_line_on_standard_error_is_json_those_of_libraries_
 
 def test_errors_are_json_where_the_result_is(applied: Any) -> None:
     for words, code, kind in (
-        (["status", "-c", "none.yaml"], 2, "ConfigError"),
+        (["status", "-c", "none.yaml"], 2, "ConfigMissingError"),
         (["run", "-t", "none"], 11, "NotFoundError"),
         (["status", "--nonsense"], 2, "CommandLineError"),
         (["entity", "show"], 2, "CommandLineError"),

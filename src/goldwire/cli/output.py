@@ -175,15 +175,14 @@ def _draw(
 
 
 def _fields(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> None:
-    """Write each row as lines of a name and a value; a field without a value is left out."""
+    """Write each row as lines of a name and a value."""
     indent = max((len(column) for column in columns), default=0) + 2
     for number, row in enumerate(rows):
         if number:
             say("")
         for column, text in zip(columns, row, strict=True):
-            if text:
-                lines = textwrap.wrap(text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False)
-                say(column.ljust(indent) + ("\n" + " " * indent).join(lines))
+            lines = textwrap.wrap(text, max(width - indent, 1), break_long_words=False, break_on_hyphens=False)
+            say((column.ljust(indent) + ("\n" + " " * indent).join(lines)).rstrip())
 
 
 def progress(*, quiet: bool = False, refreshes_per_second: float = 10) -> AbstractContextManager[Progress]:

@@ -38,7 +38,7 @@ STATUS_SECONDS = 1.0
 """How often a relay reports how far its target is, and looks whether it was stopped."""
 
 PROBE = 1
-"""How many events a probe sends: a batch that fails as a whole because of one of them would look like an outage for ever."""
+"""How many events of lanes a probe sends: a batch that fails because of one of them would look like an outage for ever."""
 
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
@@ -198,7 +198,7 @@ class Relay:
     # --- the log
 
     async def _work_log(self) -> bool:
-        limit = self._settings.chunk_size if self._breaker.closed else PROBE
+        limit = self._settings.chunk_size if self._breaker.closed else min(self._settings.chunk_size, self._settings.batch_size)
         if self._breaker.resting(self._clock.monotonic()):
             return False
         if not await self._window():
