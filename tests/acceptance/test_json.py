@@ -32,12 +32,14 @@ IN_ORDER = {
     "verify": ["out/events.jsonl"],
     "store check": [],
     "store upgrade": [],
+    "store backup": ["copy.db"],
     "schema": ["events"],
     "target check": ["events"],
     "targets": [],
     "simulate": ["--seeds", "1", "--workers", "1"],
 }
 ELSEWHERE = {
+    "store restore": "test_store_copies.py",
     "demo": "test_demo.py",
     "bench": "test_bench.py",
     "dead show": "test_dead_letters.py",

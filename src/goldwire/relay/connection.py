@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError, GoldwireError
+from goldwire.errors import ConfigError, GoldwireError, TargetRefusedError
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import backoff_seconds
 from goldwire.relay.settings import DeliverySettings
@@ -138,11 +138,12 @@ class Connection:
 
         Raises:
             ConfigError: the target found a setting wrong.
+            TargetRefusedError: the target wants nothing more.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answers = list(await self._target.send(items))
-        except ConfigError:
+        except (ConfigError, TargetRefusedError):
             raise
         except TimeoutError:
             return [Unknown(f"no answer within {self._timeout_seconds:g} s")] * len(items)
@@ -239,10 +240,10 @@ class Opening:
             cursor: as it was acquired.
 
         Raises:
-            GoldwireError: waiting mends nothing.
+            GoldwireError: waiting mends nothing, or it has lasted too long.
         """
         self._noted = cursor.unopened
-        failures = 0
+        failures, began_at = 0, self._clock.monotonic()
         while not self._stop.asked:
             if await self._connection.open():
                 await self._note(cursor, None)
@@ -250,8 +251,17 @@ class Opening:
             failures += 1
             if not self._stop.asked:
                 await self._note(cursor, self._connection.closed_because)
+                self._refuse_if_endless(began_at)
                 await self._stop.unless(self._clock.sleep(backoff_seconds(self._settings, failures, self._random)))
         return False
+
+    def _refuse_if_endless(self, began_at: float) -> None:
+        limit_seconds = self._settings.outage_limit_seconds
+        if self._clock.monotonic() - began_at > limit_seconds:
+            raise TargetRefusedError(
+                f"it could not be opened for longer than `delivery: {{outage_limit_seconds: {limit_seconds:g}}}` allows: "
+                f"{self._connection.closed_because}"
+            )
 
     async def gave_up(self, cursor: Cursor, error: ConfigError) -> None:
         """Keep that waiting mends nothing, whether the target found that out as it opened or later."""

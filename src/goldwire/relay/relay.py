@@ -14,7 +14,7 @@ from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.resyncs import stale_entities
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
-from goldwire.errors import ConfigError, FencedError, TargetStoppedError
+from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.expression.runtime import EvaluationError
@@ -39,6 +39,9 @@ from goldwire.targets.base import Delivered, Duplicate, Item, Target
 STATUS_SECONDS = 1.0
 """How often a relay reports how far its target is, and looks whether it was stopped."""
 
+PROBE = 1
+"""How many events of lanes a probe sends: a batch that fails because of one of them would look like an outage for ever."""
+
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
 
@@ -60,13 +63,14 @@ class Relay:
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
+        note: what other processes may read while it runs; see `Deliveries.lock_target`.
     """
 
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
         settings_number: int = 0, guards: GuardSettings | None = None, call: StoreCall | None = None,
-        progress: Callable[[Cursor], None] | None = None,
+        progress: Callable[[Cursor], None] | None = None, note: bytes = b"",
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -78,6 +82,7 @@ class Relay:
         self._start: Start = start
         self._call = call or StoreCall()
         self._progress = progress
+        self._note = note
         self._breaker = Breaker(settings, random)
         self._policy = RetryPolicy(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
@@ -115,7 +120,7 @@ class Relay:
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
-        with self._store.lock_target(self._name):
+        with self._store.lock_target(self._name, self._note):
             self._cursor = await self._call(self._store.acquire, self._name, self._start)
             self._refuse_if_stopped()
             self._unclear_upto = self._cursor.reach
@@ -128,6 +133,9 @@ class Relay:
             except ConfigError as error:
                 await self._opening.gave_up(self._cursor, error)
                 raise
+            except TargetRefusedError as error:  # what was sent is not settled, and stays declared
+                await self._call(self._store.stop, self._name, str(error))
+                raise stopped_error(self._name, str(error)) from error
             except TargetStoppedError:  # raised between two settlements only
                 await self._release()
                 raise
@@ -301,7 +309,7 @@ class Relay:
     async def _work_lanes(self) -> bool:
         if self._breaker.resting(self._clock.monotonic()):
             return False
-        limit = self._settings.chunk_size if self._breaker.closed else self._settings.batch_size
+        limit = self._settings.chunk_size if self._breaker.closed else PROBE
         due = await self._due(limit)
         if not due:
             return False
@@ -319,7 +327,8 @@ class Relay:
         marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
-        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
+        alone = {index for index, (delivery, _) in enumerate(ready) if delivery.strikes}
+        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready], alone)
         taken = [
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
@@ -439,12 +448,20 @@ class Relay:
         if now - self._reported_at < STATUS_SECONDS:
             return
         self._reported_at = now
+        if (loss := self._sender.loss) is not None:
+            await self._call(self._store.note_loss, self._name, self._cursor.epoch, loss, self._clock.now())
+            self._sender.loss = None
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         stale = stale_entities(await self._call(self._store.resyncs, self._name))
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
+        if self._breaker.failing_seconds(now) > self._settings.outage_limit_seconds:
+            limit = f"`delivery: {{outage_limit_seconds: {self._settings.outage_limit_seconds:g}}}`"
+            raise TargetRefusedError(
+                f"it has taken nothing for longer than {limit} allows; `goldwire status` shows the last answer"
+            )
 
     async def _refuse_if_taken_over(self) -> None:
         """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.
@@ -461,6 +478,9 @@ class Relay:
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:
-            raise TargetStoppedError(
-                f"target {self._name} is stopped: {self._cursor.stopped}. Mend the cause, then `goldwire resume {self._name}`"
-            )
+            raise stopped_error(self._name, self._cursor.stopped)
+
+
+def stopped_error(target: str, reason: str) -> TargetStoppedError:
+    """Return the error about a target that a person or the cap on dead letters has stopped."""
+    return TargetStoppedError(f"target {target} is stopped: {reason}. Mend the cause, then `goldwire resume {target}`")

@@ -121,7 +121,10 @@ class RetryPolicy:
         if type(outcome) is Rejected:
             return self._dead(attempted)
         # A failure counts against the event only if the target took other work since; an outage kills nothing.
-        struck = type(outcome) is not Throttled and self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        # An answer that no outage gives counts by itself, or an event that is alone would be tried for ever.
+        counted = isinstance(outcome, Unavailable | Unknown) and outcome.counted
+        alive = self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        struck = counted or (alive and type(outcome) is not Throttled)
         strikes = attempted.strikes + struck
         if strikes >= self._settings.max_attempts:
             reason = f"gave up after {attempted.attempts} attempts: {attempted.reason}"

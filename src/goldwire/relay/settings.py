@@ -35,6 +35,13 @@ class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(gt=0, description="The longest wait that the target may ask for (`Retry-After`); then it is tried again."),
     ] = 86_400.0
+    outage_limit_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="How long a target may take nothing before it is stopped, without a dead letter; each run counts anew.",
+        ),
+    ] = 1_209_600.0
     breaker_failures: Annotated[
         int, Meta(ge=1, description="Failed sends in a row after which the target is given a rest.")
     ] = 5

@@ -216,12 +216,16 @@ class Application:
         guards = self.targets.config(target).guards
         return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock, guards)
 
-    def relays(self, recorder: Recorder | None = None) -> ConfiguredRelays:
+    def relays(self, recorder: Recorder | None = None, *, reloads: bool = False, follows_new: bool = False) -> ConfiguredRelays:
         """Return what builds the relays of the configured targets.
 
         Args:
             recorder: where metrics go.
+            reloads: whether this process reads the configuration again on SIGHUP,
+            follows_new: and begins new targets then.
         """
         from goldwire.services.relays import ConfiguredRelays  # noqa: PLC0415
 
-        return ConfiguredRelays(self.loaded, self.store, self.clock, recorder)
+        return ConfiguredRelays(
+            self.loaded, self.store, self.clock, recorder, reloads=reloads, follows_new=follows_new
+        )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from random import SystemRandom
 
@@ -15,17 +16,20 @@ from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
 from goldwire.observability.metrics import Recorder
 from goldwire.observability.reports import RecordingObserver
+from goldwire.redaction import shows
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.services.contract_documents import AppliedContracts
-from goldwire.services.placement import ConfiguredPlacements, keep_settings
+from goldwire.services.holder import Holder
+from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
 from goldwire.services.preflight import check_deliverable
 from goldwire.services.targets import TargetMaker
 from goldwire.targets.settings import Settings
 
 
+@shows("kind", "start")
 class RelayTerms(Struct, frozen=True):
     """The part of a configuration that a relay was built with; without its contract, since a relay follows that itself."""
 
@@ -36,6 +40,8 @@ class RelayTerms(Struct, frozen=True):
     delivery: DeliverySettings
     guards: GuardSettings
     keys: KeysConfig
+    document: bytes
+    """The settings as they are written, with references: what is kept gets another number when they change."""
 
 
 class ConfiguredRelays:
@@ -46,15 +52,23 @@ class ConfiguredRelays:
         store: what the relays read and settle in.
         clock: wall time, monotonic time and sleep.
         recorder: where metrics go.
+        reloads: whether this process reads the configuration again on SIGHUP,
+        follows_new: and begins new targets then.
     """
 
-    def __init__(self, loaded: Loaded, store: RelayStore, clock: Clock, recorder: Recorder | None = None) -> None:
+    def __init__(
+        self, loaded: Loaded, store: RelayStore, clock: Clock, recorder: Recorder | None = None, *,
+        reloads: bool = False, follows_new: bool = False,
+    ) -> None:  # fmt: skip
         self._loaded = loaded
         self.store = store
         """The store that relays read and settle in."""
         self.clock = clock
         """The time."""
-        self._recorder = recorder or Recorder()
+        self.recorder = recorder or Recorder()
+        """The metrics."""
+        self._reloads = reloads
+        self._follows_new = follows_new
         self._targets = TargetMaker(loaded, clock)
         self._placements = ConfiguredPlacements(loaded, self._targets)
         self._numbers: dict[str, int] = {}
@@ -73,7 +87,9 @@ class ConfiguredRelays:
         before, after = (one.path(one.config.store.path) for one in (self._loaded, loaded))
         if before != after:
             raise ConfigError(f"{loaded.file}: `store.path` is {after}, and relays run on {before}; end them, then start anew")
-        return ConfiguredRelays(loaded, self.store, self.clock, self._recorder)
+        return ConfiguredRelays(
+            loaded, self.store, self.clock, self.recorder, reloads=self._reloads, follows_new=self._follows_new
+        )  # fmt: skip
 
     def terms(self, name: str) -> RelayTerms:
         """Return what a relay of this target is built with now.
@@ -84,7 +100,9 @@ class ConfiguredRelays:
         """
         config = self._targets.config(name)
         settings, keys = self._targets.settings(name), self._loaded.config.keys
-        return RelayTerms(config.kind, settings, config.start, config.delivery, config.guards, keys)
+        return RelayTerms(
+            config.kind, settings, config.start, config.delivery, config.guards, keys, settings_document(config)
+        )  # fmt: skip
 
     def check(self, names: Sequence[str]) -> list[str]:
         """Refuse targets that must not receive anything as configured, and keep the settings of the others. Uses the store.
@@ -132,7 +150,8 @@ class ConfiguredRelays:
             ConfigError: a setting is wrong.
         """
         config = self._targets.config(name)
-        observer = RecordingObserver(name, self._recorder)
+        observer = RecordingObserver(name, self.recorder)
+        number = self._numbers.get(name, 0)
         compile_revision = AppliedContracts(self._loaded, name).compile
         return Relay(
             name,
@@ -141,7 +160,8 @@ class ConfiguredRelays:
             ContractRevisions(name, compile_revision, observer.where_failed),
             config.delivery,
             guards=config.guards,
-            settings_number=self._numbers.get(name, 0),
+            settings_number=number,
+            note=Holder(os.getpid(), number, self._reloads, self._follows_new).note(),
             clock=self.clock,
             random=SystemRandom(),
             observer=observer,

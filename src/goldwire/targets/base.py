@@ -66,6 +66,9 @@ class Unavailable(Struct, frozen=True):
     """Certainly not written: the target cannot be reached or refuses everything for now."""
 
     reason: str
+    counted: bool = False
+    """The target answered with a code that neither an outage nor a refusal of all has: it counts as an attempt of the item,
+    whatever else the target takes."""
 
 
 class Rejected(Struct, frozen=True):
@@ -78,6 +81,10 @@ class Unknown(Struct, frozen=True):
     """It may have been written or not: a time-out, a broken connection, a 5xx."""
 
     reason: str
+    counted: bool = False
+    """As of `Unavailable`."""
+    lost: bool = False
+    """The target has lost what it had acknowledged: `goldwire status` shows the reason until what it lost is sent again."""
 
 
 Outcome = Delivered | Duplicate | Throttled | Unavailable | Rejected | Unknown
@@ -102,7 +109,12 @@ class Target(Protocol):
         ...
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Send and answer for each item, in order. Any exception but ConfigError counts as Unknown for all of them."""
+        """Send and answer for each item, in order. Any exception but these two counts as Unknown for all of them.
+
+        Raises:
+            ConfigError: a setting is wrong; the relay ends.
+            TargetRefusedError: the target wants nothing more, for good; it is stopped, and `goldwire resume` lifts that.
+        """
         ...
 
     async def close(self) -> None:

@@ -188,8 +188,16 @@ DOCUMENTS = """CREATE TABLE document (
 
 
 def _before_consents(raw: Raw) -> None:
+    _before_intake(raw)
     raw.execute("DROP TABLE consent")
     raw.execute("UPDATE alembic_version SET version_num = '0007'")
+
+
+def _before_intake(raw: Raw) -> None:
+    raw.execute("DROP TABLE intake")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss_since")
+    raw.execute("UPDATE alembic_version SET version_num = '0008'")
 
 
 def _before_resyncs(raw: Raw) -> None:

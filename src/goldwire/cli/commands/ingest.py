@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from goldwire.config.model import Config
     from goldwire.services.ingest import Ingested
 
+KEPT_REJECTS_FILES = 20
+"""So many files of rejects stay beside the store, the newest ones; those that a person named stay anyway."""
+
 SHOWN_REJECTS = 5
 """How many rejected rows are shown; the rejects file has all of them."""
 
@@ -63,6 +66,7 @@ def ingest(
     from goldwire.services.ingest import count_lines
 
     with Application.of(config) as application:
+        named = rejects is not None
         if rejects is None:
             moment = timestamp(application.clock.now()).replace(":", "")
             rejects = application.store_location.rejects(moment)
@@ -88,7 +92,13 @@ def ingest(
                 correlation_id=correlation_id,
                 progress=moved,
             )
+            display.update(task, completed=result.rows, total=result.rows)  # a quoted line break is no row of its own
+        removed = [] if named or not result.rejected else application.store_location.older_rejects(KEPT_REJECTS_FILES)
+    for file in removed:
+        file.unlink(missing_ok=True)
     show(result, as_json=as_json, render=lambda: _render(result))
+    if removed:
+        note(f"goldwire: {counted(len(removed), 'older rejects file')} removed; the newest {KEPT_REJECTS_FILES} stay")
     if result.rejected:
         raise typer.Exit(DONE_WITH_REJECTS)
 
@@ -128,4 +138,5 @@ def _render(result: Ingested) -> None:
     if result.rejected > SHOWN_REJECTS:
         note(f"  … and {result.rejected - SHOWN_REJECTS:,} more")
     if result.rejected:
-        note(f"goldwire: all of them are named in {result.rejects_file}")
+        named = "all of them" if not result.rejects_left_out else f"all but {result.rejects_left_out:,}"
+        note(f"goldwire: {named} are named in {result.rejects_file}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from goldwire.cli.logs import begin_log
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
 from goldwire.cli.start_group import StartGroup
@@ -184,11 +185,9 @@ def _carry_out(
     application: Application, target: str, selection: Selection, rate: float | None, why: str, *, as_json: bool
 ) -> None:
     from goldwire.errors import GoldwireError
-    from goldwire.observability.logs import set_up_logs
     from goldwire.services.replay import runs_elsewhere
 
-    log = application.loaded.config.log
-    set_up_logs(log.format, log.level)
+    begin_log(application.loaded.config.log)
     record = application.replay_service(target).ask(selection, rate=rate, why=why)
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")

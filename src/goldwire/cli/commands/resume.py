@@ -26,7 +26,10 @@ def resume(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a stopped target run again, once the cause is mended, or with --yes once a mass of removals or changes is meant."""
+    """Let a stopped target run again, once the cause is mended, or with --yes once a mass of removals or changes is meant.
+
+    A running `goldwire run` begins with it within a second.
+    """
     from goldwire.services.application import Application
     from goldwire.services.guards import resume as let_run
 
@@ -53,7 +56,7 @@ def stop(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop a target: `goldwire run` sends it nothing more until `goldwire resume`."""
+    """Stop a target: nothing more is sent to it until `goldwire resume`. A running `goldwire run` obeys within a second."""
     from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from goldwire.cli.logs import begin_log
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, waits_for_a_yes, warn_unapplied
 from goldwire.cli.start_group import StartGroup
@@ -145,12 +146,10 @@ def resync_cancel(
 
 def _carry_out(application: Application, record: Resync, *, as_json: bool) -> None:
     from goldwire.errors import GoldwireError
-    from goldwire.observability.logs import set_up_logs
     from goldwire.services.replay import runs_elsewhere
     from goldwire.services.resync import resync_of
 
-    log = application.loaded.config.log
-    set_up_logs(log.format, log.level)
+    begin_log(application.loaded.config.log)
     total = record.planned.stale if record.planned is not None else None
     with progress(quiet=as_json) as display:
         task = display.add_task(record.target, total=total, note="sent again")

@@ -52,6 +52,11 @@ def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
         yield f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`"
     if row.unopened:
         yield f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}"
+    if row.loss:
+        yield (
+            f"{row.target}: {row.loss}, seen at {row.loss_since}; `goldwire resync {row.target}` sends again what it should "
+            f"hold, `goldwire replay {row.target} --since` what it was sent"
+        )
     if row.last_failure:
         yield f"{row.target}: the last attempt failed: {row.last_failure}"
     if row.configuration_differs:
