@@ -34,7 +34,6 @@ def _three(store: Store) -> None:
 class SettleSuite(StoreSetting):
     """What the relay may rely on when it settles."""
 
-    @pytest.mark.parametrize(("start", "begin", "bound"), [("snapshot", 0, 3), ("beginning", 0, 0), ("now", 3, 3)])
     def test_a_loss_is_kept_and_a_newer_one_replaces_it(self, store: Store) -> None:
         cursor = store.acquire("t", "beginning")
         store.note_loss("t", cursor.epoch, "a disk is gone", NOON)
@@ -57,6 +56,7 @@ class SettleSuite(StoreSetting):
             assert other.target_note("t") is None
         other.close()
 
+    @pytest.mark.parametrize(("start", "begin", "bound"), [("snapshot", 0, 3), ("beginning", 0, 0), ("now", 3, 3)])
     def test_a_new_target_starts_where_its_settings_say(self, store: Store, start: Any, begin: int, bound: int) -> None:
         _three(store)
         cursor = store.acquire("t", start)
@@ -278,11 +278,12 @@ class SettleSuite(StoreSetting):
         epoch = acquired(store)
         store.note_unopened("t", epoch, "no route", NOON)
         store.note_unopened("t", epoch, "refused", NOON + 60)
-        assert store.acquire("t", "now")[-2:] == ("refused", timestamp(NOON))
+        again = store.acquire("t", "now")
+        assert (again.unopened, again.unopened_since) == ("refused", timestamp(NOON))
         with pytest.raises(FencedError):
             store.note_unopened("t", epoch, None, NOON)
         store.note_unopened("t", epoch + 1, None, NOON)
-        assert store.cursors()[0][-2:] == (None, None)
+        assert (store.cursors()[0].unopened, store.cursors()[0].unopened_since) == (None, None)
 
     def test_a_target_that_never_ran_is_named_with_those_that_did(self, store: Store) -> None:
         acquired(store, "known-one")
