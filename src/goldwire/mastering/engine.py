@@ -9,10 +9,11 @@ from typing import cast
 from msgspec import Struct, field
 
 from goldwire.capture.fact import Decision, ExternalId, Fact, RejectedRow
+from goldwire.mastering.arrival import Arrival
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
 from goldwire.mastering.decisions import Decisions, RefusedDecisionError, digest
-from goldwire.mastering.identity import Arrival, Identity
+from goldwire.mastering.identity import Identity
 from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
@@ -39,6 +40,8 @@ class IngestResult(Struct):
     """Entities that were merged into another one."""
     unmerges: int = 0
     """Decisions that split an entity."""
+    moves: int = 0
+    """Records that an upstream hub moved to another entity."""
     rejected: list[RejectedRow] = field(default_factory=list)
     """Facts and decisions that were not taken."""
 
@@ -79,7 +82,7 @@ class Mastering:
                 self._decide(unit, cast("list[Decision]", list(run)), result)
         changed = commit(unit, self._assemblers, correlation_id)
         result.versions = len(changed)
-        result.merges, result.unmerges = unit.merges, unit.unmerges
+        result.merges, result.unmerges, result.moves = unit.merges, unit.unmerges, unit.moves
         result.unchanged = sum(record.facts for record in unit.records.values() if record.entity_id not in changed)
         return result
 
@@ -114,8 +117,8 @@ class Mastering:
         key_attributes = self._makers[record.entity_type].attributes
         for fact in facts:
             record.fold(fact, key_attributes)
-        hub_ids = {fact.entity_id for fact in facts if fact.entity_id is not None}
-        return Arrival(record, (), sorted(hub_ids) if hub_ids else ())
+        named = any(fact.entity_id is not None for fact in facts)
+        return Arrival(record, (), record.hub[2] if named else "")
 
     def _rekey(self, arrivals: Sequence[Arrival]) -> list[tuple[ExternalId, list[bytes]]]:
         """Note for each record which match keys it gained; return the new keys of those whose keys changed."""

@@ -1,22 +1,23 @@
 """Which records are one entity: those with one external id, one id from an upstream hub, or one match key.
 
-Links only unite: a later change of a key splits nothing, only a steward splits, and what a steward split stays apart. Work
-and look-ups grow linearly with the batch: a key links its records to one anchor, never each to each.
+A key only unites: a later change of it splits nothing, only a steward splits, and what a steward split stays apart. The hub's
+word is stronger than any key: two of its ids are two entities, and a record whose id the hub corrects moves
+(`goldwire.mastering.corrections`). Work and look-ups grow linearly with the batch: a key links its records to one anchor, never
+each to each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from goldwire.capture.fact import ExternalId
+from goldwire.mastering.arrival import OWN_PREFIX, Arrival, is_of_hub
+from goldwire.mastering.corrections import Corrections
 from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.record import Record
 from goldwire.mastering.unit_of_work import Entity, UnitOfWork, pair
 from goldwire.mastering.workspace import KeyOwner
-
-OWN_PREFIX = "goldwire:entity:"
-"""Ids that Goldwire makes begin so; all others come from an upstream hub."""
 
 _NO_FOUNDER = ("~", ExternalId("", ""))
 """Founder of an entity without records: later than any."""
@@ -40,20 +41,8 @@ def founding_id(key: bytes, ref: ExternalId, attempt: int = 0) -> str:
     return OWN_PREFIX + blake2b(seed.encode(), key=key, digest_size=16).hexdigest()
 
 
-class Arrival:
-    """A record whose identity must be looked at again."""
-
-    __slots__ = ("gained", "hub_ids", "record")
-
-    def __init__(self, record: Record, gained: Sequence[bytes | None], hub_ids: Collection[str]) -> None:
-        self.record = record
-        self.gained = gained
-        """For each match rule the key that the record did not have before."""
-        self.hub_ids = hub_ids
-
-
 class _Groups:
-    """Nodes that belong together; two that a steward holds apart never do."""
+    """Nodes that belong together; two that a steward or an upstream hub holds apart never do."""
 
     def __init__(self) -> None:
         self.apart: set[tuple[str, str]] = set()
@@ -74,11 +63,17 @@ class _Groups:
         if one == other:
             return
         here, there = self.entities(one), self.entities(other)
-        if self.apart and any(pair(a, b) in self.apart for a in here for b in there):
+        if here and there and self._held_apart(here, there):
             return
         self._parent[other] = one
         self._parent.setdefault(one, one)
         self._entities[one] = here + there
+
+    def _held_apart(self, here: Sequence[str], there: Sequence[str]) -> bool:
+        """Whether a steward split these, or an upstream hub gave them two ids."""
+        if any(map(is_of_hub, here)) and any(map(is_of_hub, there)):
+            return True
+        return bool(self.apart) and any(pair(one, other) in self.apart for one in here for other in there)
 
     def entities(self, root: Node) -> list[str]:
         """Entity ids among a group's nodes."""
@@ -109,6 +104,7 @@ class Identity:
         Args:
             arrivals: sorted by ref, so that the outcome does not depend on the order of facts.
         """
+        Corrections(self._unit, self._makers).carry_out(arrivals)
         links = self._links(arrivals)
         groups = _Groups()
         entity_ids = {node for link in links for node in link if isinstance(node, str)}
@@ -151,8 +147,8 @@ class Identity:
             record = arrival.record
             if record.entity_id:
                 unit.open(record.entity_id, record.entity_type)
-            for hub_id in arrival.hub_ids:
-                hub = unit.open(hub_id, record.entity_type).entity_id
+            if arrival.hub_id:
+                hub = unit.open(arrival.hub_id, record.entity_type).entity_id
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
             limit = self._makers[entity_type].limits[rule]

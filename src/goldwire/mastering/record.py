@@ -24,7 +24,11 @@ Claim = tuple[str, float, bytes]
 EdgeClaim = tuple[str, bool, str]
 """When it was observed, whether it was removed, and its relation; the greater claim wins."""
 
+HubClaim = tuple[str, float, str]
+"""When an upstream hub gave a golden record's id, with which confidence, and the id; the greater claim wins."""
+
 NULL = b"null"
+NO_HUB: HubClaim = ("", 0.0, "")
 
 
 @shows("founded", "home")
@@ -43,8 +47,16 @@ class _RecordBody(Struct, array_like=True):
     floors: dict[str, str] = {}
 
 
+@shows("founded", "home")
+class _FullBody(_RecordBody, array_like=True):
+    """What few records have besides; an older Goldwire passes over it."""
+
+    hub: HubClaim = NO_HUB
+    ranks: dict[str, str] = {}
+
+
 _ENCODE = msgspec.json.Encoder().encode
-_DECODE = msgspec.json.Decoder(_RecordBody).decode
+_DECODE = msgspec.json.Decoder(_FullBody).decode
 
 
 class Record:
@@ -52,7 +64,7 @@ class Record:
 
     __slots__ = (
         "changed", "claims", "claims_before", "deleted_at", "edges", "entity_id", "entity_type", "facts", "floors",
-        "founded", "home", "ref", "seen_at",
+        "founded", "home", "hub", "ranks", "ref", "seen_at",
     )  # fmt: skip
 
     def __init__(self, ref: ExternalId, entity_type: str) -> None:
@@ -71,6 +83,10 @@ class Record:
         """Canonical JSON text of the edge to the claim about it."""
         self.floors: dict[str, str] = {}
         """Relation to the time before which its edges no longer count."""
+        self.hub = NO_HUB
+        """The newest word of an upstream hub about which golden record it belongs to."""
+        self.ranks: dict[str, str] = {}
+        """Attribute to the rank of the fact that its claim comes from, where the claims themselves no longer show it."""
         self.changed = False
         """Whether it must be saved."""
         self.claims_before: dict[str, Claim] | None = None
@@ -96,6 +112,9 @@ class Record:
             at = just_after(newest)
         if at < self.founded or not self.founded:
             self.founded = at
+            self.changed = True
+        if fact.entity_id is not None and (hub := (at, fact.confidence, fact.entity_id)) > self.hub:
+            self.hub = hub
             self.changed = True
         if fact.deleted:
             if at > self.deleted_at and self.claims_before is None:
@@ -160,7 +179,9 @@ class Record:
         """Return the record as the store keeps it."""
         confidence = next(iter(self.claims.values()))[1] if self.claims else 1.0
         at = self.seen_at
-        body = _RecordBody(
+        # The fuller body is written only where it says something.
+        body_type = _FullBody if self.hub[0] or self.ranks else _RecordBody
+        body = body_type(
             self.founded,
             self.seen_at,
             self.deleted_at,
@@ -171,6 +192,8 @@ class Record:
             self.edges,
             self.floors,
         )
+        if isinstance(body, _FullBody):
+            body.hub, body.ranks = self.hub, self.ranks
         return StoredRecord(self.ref, self.entity_type, self.entity_id, _ENCODE(body))
 
 
@@ -190,6 +213,8 @@ def open_record(stored: StoredRecord) -> Record:
     record.claims = claims
     record.edges = body.edges
     record.floors = body.floors
+    record.hub = body.hub
+    record.ranks = body.ranks
     return record
 
 

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from goldwire.mastering.arrival import Arrival
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
-from goldwire.mastering.identity import Arrival, Identity
+from goldwire.mastering.identity import Identity
 from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
@@ -101,7 +102,7 @@ class Remaster:
 
     def _arrivals(self, entities: Sequence[Entity]) -> list[Arrival]:
         arrivals = [
-            Arrival(record, self._makers[record.entity_type].keys(record.claims), ())
+            Arrival(record, self._makers[record.entity_type].keys(record.claims), "")
             for entity in entities
             for record in entity.records().values()
         ]
