@@ -85,6 +85,14 @@ class SourceSpec(Struct, frozen=True, forbid_unknown_fields=True):
         str | None, Meta(description="The column with the golden record's id where an upstream hub gives it.")
     ] = None
     deleted: Annotated[DeletedSpec | None, Meta(description="How a row says that its record was deleted.")] = None
+    placeholders: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Values by which this system says nothing, besides those that everybody writes: they are no evidence "
+            "for a match rule. `*` stands for anything.",
+            examples=[["zzz", "*@do-not-reply.example"]],
+        ),
+    ] = ()
     delimiter: Annotated[str, Meta(description="What separates CSV cells.", min_length=1, max_length=1)] = ","
     strip: Annotated[bool, Meta(description="Drop blanks around texts.")] = True
     encoding: Annotated[Literal["utf-8"], Meta(description="Files are UTF-8.")] = "utf-8"

@@ -95,7 +95,7 @@ class Corrections:
         found: dict[ExternalId, set[bytes]] = {}
         for record in records:
             maker = self._makers.get(record.entity_type)
-            keys = maker.keys(record.claims) if maker is not None else []
+            keys = maker.keys(record.claims, record.ref.system) if maker is not None else []
             found[record.ref] = {key for key in keys if key is not None}
             limits.update((key, limit) for key, limit in zip(keys, maker.limits if maker else (), strict=True) if key)
         owners = self._unit.workspace.key_owners(limits) if limits else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import cast
 
@@ -13,14 +13,18 @@ from goldwire.mastering.arrival import Arrival
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
 from goldwire.mastering.decisions import Decisions, RefusedDecisionError, digest
-from goldwire.mastering.identity import Identity
-from goldwire.mastering.keys import KeyMaker
+from goldwire.mastering.identity import Identity, SharedKey
+from goldwire.mastering.keys import makers_of
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import Record
 from goldwire.mastering.unit_of_work import UnitOfWork
 from goldwire.mastering.validation import Admission
 from goldwire.mastering.workspace import Workspace
+
+
+SHOWN_KEYS = 5
+"""How many shared match keys a result names."""
 
 
 class IngestResult(Struct):
@@ -40,10 +44,24 @@ class IngestResult(Struct):
     """Entities that were merged into another one."""
     unmerges: int = 0
     """Decisions that split an entity."""
+    joined: int = 0
+    """New records that joined the entity of another one."""
+    shared: list[SharedKey] = field(default_factory=list)
+    """The match keys that most records share, among those that a record gained; most first."""
     moves: int = 0
     """Records that an upstream hub moved to another entity."""
     rejected: list[RejectedRow] = field(default_factory=list)
     """Facts and decisions that were not taken."""
+
+
+def most_shared(keys: Iterable[SharedKey]) -> list[SharedKey]:
+    """Return the keys that most records share, most first; of two counts of one key the greater."""
+    found: dict[tuple[str, str, str], SharedKey] = {}
+    for each in keys:
+        name = (each.entity_type, each.rule, each.key)
+        if name not in found or found[name].records < each.records:
+            found[name] = each
+    return sorted(found.values(), key=lambda each: (-each.records, each.rule, each.key))[:SHOWN_KEYS]
 
 
 class Mastering:
@@ -59,7 +77,7 @@ class Mastering:
     def __init__(self, model: Model) -> None:
         check_model(model)
         self.model = model
-        self._makers = {name: KeyMaker(name, entity_type) for name, entity_type in model.types.items()}
+        self._makers = makers_of(model)
         self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
 
     def apply(self, entries: Sequence[Fact | Decision], workspace: Workspace, correlation_id: str) -> IngestResult:
@@ -102,7 +120,10 @@ class Mastering:
                 arrivals.append(self._fold(unit, ref, fitting))
                 result.facts += len(fitting)
         replaced = self._rekey(arrivals)
-        Identity(unit, self._makers).resolve(arrivals)
+        identity = Identity(unit, self._makers)
+        identity.resolve(arrivals)
+        result.joined += identity.joined
+        result.shared = most_shared([*result.shared, *identity.shared(SHOWN_KEYS)])
         for arrival in arrivals:
             if arrival.record.changed:
                 unit.touch(unit.entities[arrival.record.entity_id])
@@ -128,8 +149,8 @@ class Mastering:
             if record.claims_before is None:
                 continue
             maker = self._makers[record.entity_type]
-            keys = maker.keys(record.claims)
-            before = maker.keys(record.claims_before) if record.claims_before else [None] * len(keys)
+            keys = maker.keys(record.claims, record.ref.system)
+            before = maker.keys(record.claims_before, record.ref.system) if record.claims_before else [None] * len(keys)
             record.claims_before = None
             if keys != before:
                 arrival.gained = [key if key != old else None for key, old in zip(keys, before, strict=True)]

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from heapq import nlargest
+
+from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
 from goldwire.mastering.arrival import OWN_PREFIX, Arrival, is_of_hub
@@ -39,6 +42,21 @@ def founding_id(key: bytes, ref: ExternalId, attempt: int = 0) -> str:
     # The length keeps ("ab", "c") and ("a", "bc") apart.
     seed = f"{attempt}:{len(ref.system)}:{ref.system}{ref.id}"
     return OWN_PREFIX + blake2b(seed.encode(), key=key, digest_size=16).hexdigest()
+
+
+class SharedKey(Struct, frozen=True):
+    """A match key that several records have; it shows no value of theirs."""
+
+    entity_type: str
+    rule: str
+    key: str
+    """8 hex digits that stand for the value: the same in each run on one store."""
+    records: int
+    """How many have it."""
+    entity_id: str
+    """The entity of one of them."""
+    is_evidence: bool
+    """So few have it that it unites them."""
 
 
 class _Groups:
@@ -97,6 +115,29 @@ class Identity:
         self._unit = unit
         self._makers = makers
         self._counted = counted
+        self.joined = 0
+        """New records that joined the entity of another one."""
+        self._shared: list[tuple[int, bytes, str, int, Node]] = []
+        self._key = b""
+        """The store's, once records were resolved."""
+
+    def shared(self, limit: int) -> list[SharedKey]:
+        """Return the keys that most records share, among those that a record gained; call it after `resolve`.
+
+        Args:
+            limit: how many at most.
+        """
+        found = []
+        for records, key, entity_type, rule, holder in nlargest(limit, self._shared, key=lambda each: each[:2]):
+            maker = self._makers[entity_type]
+            entity_id = holder if isinstance(holder, str) else self._unit.records[holder].entity_id
+            # Keyed, so that no reader can try values against it.
+            shown = blake2b(key, key=self._key, digest_size=4).hexdigest()
+            is_evidence = records <= maker.limits[rule]
+            found.append(
+                SharedKey(entity_type, maker.names[rule], shown, records, self._entity(entity_id).entity_id, is_evidence)
+            )
+        return found
 
     def resolve(self, arrivals: Sequence[Arrival]) -> None:
         """Give each record without an entity one, and merge entities that turn out to be one.
@@ -152,7 +193,14 @@ class Identity:
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
             limit = self._makers[entity_type].limits[rule]
-            for_rule = _by_keys(by_rule[entity_type, rule], owners, limit, counted=self._counted)
+            holders = by_rule[entity_type, rule]
+            for_rule = _by_keys(holders, owners, limit, counted=self._counted)
+            if not self._counted:
+                self._shared += [
+                    (records, key, entity_type, rule, nodes[0])
+                    for key, nodes in holders.items()
+                    if (records := len(nodes) + (owner.count if (owner := owners.get(key)) else 0)) > 1
+                ]
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
                     unit.open(anchor, entity_type)
@@ -176,7 +224,7 @@ class Identity:
     def _join(self, gathered: dict[Node, list[Record]], groups: _Groups) -> None:
         """Give the new records of each group its entity, or let the earliest of them found one."""
         founders: dict[Node, str] = {}
-        key = self._unit.workspace.entity_key()
+        key = self._key = self._unit.workspace.entity_key()
         for root, records in gathered.items():
             if not groups.entities(root):
                 first = records[0] if len(records) == 1 else min(records, key=lambda record: (record.founded, record.ref))
@@ -193,6 +241,7 @@ class Identity:
             homes.append((entity, records))
         self._unit.load_members(entity for entity, _ in homes)
         for entity, records in homes:
+            self.joined += len(records) - (0 if entity.records() else 1)
             for record in records:
                 self._unit.join(record, entity)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
-from goldwire.mastering.model import EntityType, MatchRule, Normaliser
+from goldwire.mastering.model import EntityType, MatchRule, Model, Normaliser
 from goldwire.mastering.normalisation import DEFAULT, normalised
+from goldwire.mastering.placeholders import Placeholders
 from goldwire.mastering.record import Claim
 
 KEY_BYTES = 16
@@ -20,30 +21,46 @@ class KeyMaker:
     Args:
         name: the entity type's name; records of two types never match.
         entity_type: its model.
+        placeholders: system to values that say nothing there, besides those of the rules.
     """
 
-    def __init__(self, name: str, entity_type: EntityType) -> None:
+    def __init__(self, name: str, entity_type: EntityType, placeholders: Mapping[str, Sequence[str]] | None = None) -> None:
         self.attributes = frozenset(attribute for rule in entity_type.match for attribute in rule.equal)
         """Only a change of these can change a record's keys."""
         self.limits = [rule.block_limit for rule in entity_type.match]
-        self._parts: list[_Part] = []
+        self.names = [rule.name for rule in entity_type.match]
+        self._of_systems = {system: Placeholders(words, defaults=False) for system, words in (placeholders or {}).items()}
+        self._parts: list[tuple[_Part, Placeholders]] = []
         self._rules: list[tuple[bytes, list[int]]] = []
-        indexes: dict[_Part, int] = {}
+        indexes: dict[tuple[_Part, tuple[str, ...], bool], int] = {}
         for rule in entity_type.match:
             parts = _parts(rule)
+            says_nothing = Placeholders(rule.placeholders, defaults=rule.default_placeholders)
+            chosen = []
             for part in parts:
-                if part not in indexes:
-                    indexes[part] = len(self._parts)
-                    self._parts.append(part)
+                known = (part, rule.placeholders, rule.default_placeholders)
+                if known not in indexes:
+                    indexes[known] = len(self._parts)
+                    self._parts.append((part, says_nothing))
+                chosen.append(indexes[known])
             # The key names what is compared, not the rule: renaming a rule does not tear matches apart.
-            self._rules.append((repr((name, parts)).encode(), [indexes[part] for part in parts]))
+            self._rules.append((repr((name, parts)).encode(), chosen))
 
-    def keys(self, claims: Mapping[str, Claim]) -> list[bytes | None]:
-        """Return one key for each rule, or None where an attribute is missing or empty."""
+    def keys(self, claims: Mapping[str, Claim], system: str) -> list[bytes | None]:
+        """Return one key for each rule, or None where an attribute is missing, empty, or a placeholder.
+
+        Args:
+            claims: of one record.
+            system: whose record it is.
+        """
+        of_system = self._of_systems.get(system)
         texts = []
-        for attribute, steps, prefix in self._parts:
+        for (attribute, steps, prefix), says_nothing in self._parts:
             claim = claims.get(attribute)
-            texts.append("" if claim is None else normalised(claim[2], steps, prefix))
+            if claim is None or says_nothing.holds(claim[2]) or (of_system is not None and of_system.holds(claim[2])):
+                texts.append("")
+            else:
+                texts.append(normalised(claim[2], steps, prefix))
         keys: list[bytes | None] = []
         for seed, indexes in self._rules:
             chosen = [texts[index] for index in indexes]
@@ -54,6 +71,11 @@ class KeyMaker:
                 joined = "".join([f"\0{len(text)}:{text}" for text in chosen])
                 keys.append(blake2b(seed + joined.encode(), digest_size=KEY_BYTES).digest())
         return keys
+
+
+def makers_of(model: Model) -> dict[str, KeyMaker]:
+    """Return the match rules of each entity type, ready to be applied."""
+    return {name: KeyMaker(name, entity_type, model.placeholders.get(name)) for name, entity_type in model.types.items()}
 
 
 def _parts(rule: MatchRule) -> list[_Part]:

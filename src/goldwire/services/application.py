@@ -20,6 +20,7 @@ from goldwire.services.targets import TargetMaker
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
+    from goldwire.mastering.model import Model
     from goldwire.observability.metrics import Recorder
     from goldwire.relay.placement.placements import Placements
     from goldwire.services.apply import ApplyService
@@ -106,6 +107,15 @@ class Application:
         return TargetMaker(self.loaded, self.clock)
 
     @cached_property
+    def model(self) -> Model:
+        """The configured model.
+
+        Raises:
+            ConfigError: it contradicts itself.
+        """
+        return checked_model(self.loaded)
+
+    @cached_property
     def mastering(self) -> Mastering:
         """Mastering under the configured model.
 
@@ -114,7 +124,7 @@ class Application:
         """
         from goldwire.mastering.engine import Mastering  # noqa: PLC0415 - only `ingest` needs it
 
-        return Mastering(checked_model(self.loaded))
+        return Mastering(self.model)
 
     def keep_time_rising(self) -> float:
         """Let the clock never be behind the newest change in the log.
@@ -167,7 +177,7 @@ class Application:
         """
         from goldwire.services.remaster import RemasterService  # noqa: PLC0415
 
-        return RemasterService(self.store, checked_model(self.loaded), self.clock, self.loaded.file)
+        return RemasterService(self.store, self.model, self.clock, self.loaded.file)
 
     def replay_service(self, target: str) -> ReplayService:
         """Return what selects, plans and asks for replays of a target.

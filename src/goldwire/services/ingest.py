@@ -18,7 +18,8 @@ from goldwire.capture.source_spec import MEBIBYTE, SourceSpec
 from goldwire.changelog.ports.ingest import Ingest
 from goldwire.clock import Clock
 from goldwire.errors import InputError
-from goldwire.mastering.engine import IngestResult, Mastering
+from goldwire.mastering.engine import IngestResult, Mastering, most_shared
+from goldwire.mastering.identity import SharedKey
 from goldwire.services.garbage_collection import without_collection
 from goldwire.services.mastering_rules import MasteringStore, note_mastered
 
@@ -46,6 +47,12 @@ class Ingested(Struct):
     """New versions committed, tombstones included."""
     merges: int = 0
     unmerges: int = 0
+    moves: int = 0
+    """Records that an upstream hub moved to another entity."""
+    joined: int = 0
+    """New records that joined the entity of another one."""
+    shared: list[SharedKey] = field(default_factory=list)
+    """The match keys that most records share, most first; none shows a value."""
     rejected: int = 0
     first_rejects: list[RejectedRow] = field(default_factory=list)
     rejects_file: str | None = None
@@ -148,7 +155,7 @@ class IngestService:
             return self._mastering.apply(batch, workspace, correlation_id)
 
     def _note_mastered(self) -> None:
-        note_mastered(self._store, self._mastering.model.types, self._clock.now())
+        note_mastered(self._store, self._mastering.model, self._clock.now())
 
 
 class RejectsWriter:
@@ -220,6 +227,9 @@ class _Intake:
         result.versions += done.versions
         result.merges += done.merges
         result.unmerges += done.unmerges
+        result.moves += done.moves
+        result.joined += done.joined
+        result.shared = most_shared([*result.shared, *done.shared])
         for rejected in done.rejected:
             self._reject(rejected)
         if self._progress is not None:

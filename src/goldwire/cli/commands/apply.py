@@ -45,7 +45,7 @@ def apply(
                 display.update(tasks[target], completed=done)
 
             results = application.apply_service().run(check=check, resend=not no_resend, progress=judged)
-        stale = changed_types(application.store, application.loaded.config.types)
+        stale = changed_types(application.store, application.model)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
         )

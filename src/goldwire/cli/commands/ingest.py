@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SHOWN_REJECTS = 5
 """How many rejected rows are shown; the rejects file has all of them."""
 
+SHOWN_KEYS = 3
+"""How many of the match keys that most records share are shown."""
+
 MAPPED_SUFFIXES = (".csv", ".parquet", ".pq")
 """Files that are read only by way of a source."""
 
@@ -123,9 +126,25 @@ def _render(result: Ingested) -> None:
         f"{result.rejected:,} rejected; {counted(result.versions, 'version')} committed, "
         f"the log is at position {result.position:,}"
     )
+    if result.joined or result.merges or result.moves or result.shared:
+        _render_identity(result)
     for one in result.first_rejects[:SHOWN_REJECTS]:
         note(f"  {one.origin}: {one.field + ': ' if one.field else ''}{one.reason}")
     if result.rejected > SHOWN_REJECTS:
         note(f"  … and {result.rejected - SHOWN_REJECTS:,} more")
     if result.rejected:
         note(f"goldwire: all of them are named in {result.rejects_file}")
+
+
+def _render_identity(result: Ingested) -> None:
+    """Say what became one entity, and for which keys: a key that too many share is seldom what its rule means."""
+    moved = f", {counted(result.moves, 'record')} moved by an upstream hub" if result.moves else ""
+    say(
+        f"{counted(result.joined, 'record')} joined the entity of another one, "
+        f"{counted(result.merges, 'entity', 'entities')} merged{moved}"
+    )
+    for one in result.shared[:SHOWN_KEYS]:
+        weak = "" if one.is_evidence else "; too many to be evidence"
+        say(
+            f"  {one.entity_type}, rule {one.rule!r}: {one.records:,} records share key {one.key}, one is in {one.entity_id}{weak}"
+        )
