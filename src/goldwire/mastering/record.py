@@ -1,13 +1,16 @@
 """One record as one system has described it so far: for each attribute the claim that no other claim beats.
 
-Facts may come in any order and more than once: the greatest claim by (observed at, confidence, value) stays, and what was
-observed at or before the record's deletion is gone, also when it comes late. A fact that came without a time is observed after
+Facts may come in any order and more than once: the greatest claim by (observed at, confidence, rank of the whole fact) stays, so
+that a tie goes to one fact and mixes none. What was observed at or before the record's deletion is gone, also when it comes
+late. A fact that came without a time is observed after
 all that is known, so that the later arrival wins though the clock was set back.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 
 import msgspec
 from msgspec import Raw, Struct
@@ -19,7 +22,7 @@ from goldwire.mastering.workspace import StoredRecord
 from goldwire.redaction import shows
 
 Claim = tuple[str, float, bytes]
-"""When it was observed, with which confidence, and the value's canonical bytes; the greater claim wins."""
+"""When it was observed, with which confidence, and the value's canonical bytes; the greater of the first two wins."""
 
 EdgeClaim = tuple[str, bool, str]
 """When it was observed, whether it was removed, and its relation; the greater claim wins."""
@@ -28,6 +31,7 @@ HubClaim = tuple[str, float, str]
 """When an upstream hub gave a golden record's id, with which confidence, and the id; the greater claim wins."""
 
 NULL = b"null"
+_EMPTY = (NULL, b'""')
 NO_HUB: HubClaim = ("", 0.0, "")
 
 
@@ -131,21 +135,65 @@ class Record:
             self._relate(edge, at)
 
     def _claim(self, fact: Fact, at: str, key_attributes: frozenset[str]) -> None:
-        confidence, claims = fact.confidence, self.claims
-        if not claims and fact.attributes:
-            if self.claims_before is None and not key_attributes.isdisjoint(fact.attributes):
-                self.claims_before = claims
-            self.claims = {name: (at, confidence, value) for name, value in fact.attributes.items()}
-            self.changed = True
-            return
-        for name, value in fact.attributes.items():
-            claim = (at, confidence, value)
-            held = claims.get(name)
-            if held is None or claim > held:
-                if name in key_attributes and self.claims_before is None and (held is None or held[2] != value):
-                    self.claims_before = dict(claims)
-                claims[name] = claim
+        confidence, claims, attributes = fact.confidence, self.claims, fact.attributes
+        if not claims:
+            if attributes:
+                if self.claims_before is None and not key_attributes.isdisjoint(attributes):
+                    self.claims_before = claims
+                self.claims = {name: (at, confidence, value) for name, value in attributes.items()}
                 self.changed = True
+            return
+        won = []
+        for name in attributes:
+            held = claims.get(name)
+            if held is None or at > held[0] or (at == held[0] and self._wins_tie(name, fact)):
+                won.append(name)
+        if not won:
+            return
+        if self.claims_before is None and any(
+            name in key_attributes and (name not in claims or claims[name][2] != attributes[name]) for name in won
+        ):
+            self.claims_before = dict(claims)
+        if len(won) < len(attributes) or not claims.keys() <= attributes.keys():
+            self._keep_ranks(won, fact, at)
+        elif self.ranks:
+            self.ranks = {}
+        for name in won:
+            claims[name] = (at, confidence, attributes[name])
+        self.changed = True
+
+    def _wins_tie(self, name: str, fact: Fact) -> bool:
+        """Whether a fact says more of an attribute than a claim of the same time: by confidence, else by the rank of the whole."""
+        confidence = self.claims[name][1]
+        return fact.confidence > confidence or (
+            fact.confidence == confidence and rank(fact.attributes) > self._rank_of(self.claims[name], name)
+        )
+
+    def _rank_of(self, held: Claim, name: str) -> str:
+        """Return the rank of the fact that a claim comes from: where none is kept, that fact is still here as a whole."""
+        kept = self.ranks.get(name)
+        return kept if kept is not None else rank({other: self.claims[other][2] for other in self._whole(held)})
+
+    def _whole(self, held: Claim) -> list[str]:
+        """Return the attributes whose claims make up the whole fact that one of them comes from."""
+        return [name for name, claim in self.claims.items() if claim[:2] == held[:2] and name not in self.ranks]
+
+    def _keep_ranks(self, won: Sequence[str], fact: Fact, at: str) -> None:
+        """Keep the ranks of facts that are about to be here in part only."""
+        taken, claims = set(won), self.claims
+        kept = {}
+        for held in {claims[name][:2]: claims[name] for name in won if name in claims and name not in self.ranks}.values():
+            whole = self._whole(held)
+            if not taken.issuperset(whole):
+                kept.update(dict.fromkeys(whole, rank({name: claims[name][2] for name in whole})))
+        self.ranks.update(kept)
+        for name in won:
+            self.ranks.pop(name, None)
+        if len(won) < len(fact.attributes) or any(
+            claim[0] == at and claim[1] == fact.confidence and name not in taken and name not in self.ranks
+            for name, claim in claims.items()
+        ):
+            self.ranks.update(dict.fromkeys(won, rank(fact.attributes)))
 
     def delete_until(self, at: str) -> None:
         """Drop everything observed at or before a time."""
@@ -153,6 +201,8 @@ class Record:
             return
         self.deleted_at = at
         self.claims = {name: claim for name, claim in self.claims.items() if claim[0] > at}
+        if self.ranks:
+            self.ranks = {name: kept for name, kept in self.ranks.items() if name in self.claims}
         self.edges = {key: claim for key, claim in self.edges.items() if claim[0] > at}
         self.floors = {rel: floor for rel, floor in self.floors.items() if floor > at}
         self.changed = True
@@ -216,6 +266,21 @@ def open_record(stored: StoredRecord) -> Record:
     record.hub = body.hub
     record.ranks = body.ranks
     return record
+
+
+def rank(attributes: Mapping[str, bytes]) -> str:
+    """Return how a fact stands against others of the same time and confidence; the greatest wins with all that it says.
+
+    One that says more stands higher, since an empty value says nothing. Between equals a digest decides: by chance, but in the
+    same way in whatever order they come.
+    """
+    said = sum(value not in _EMPTY for value in attributes.values())
+    whole = b"".join([b"%d:%b%d:%b" % (len(name), name, len(value), value) for name, value in _sorted_items(attributes)])
+    return f"{said:04d}{blake2b(whole, digest_size=8).hexdigest()}"
+
+
+def _sorted_items(attributes: Mapping[str, bytes]) -> list[tuple[bytes, bytes]]:
+    return sorted((name.encode(), value) for name, value in attributes.items())
 
 
 @functools.lru_cache(maxsize=4096)
