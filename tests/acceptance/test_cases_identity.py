@@ -5,6 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from goldwire.clock import SystemClock, timestamp
+from goldwire.config.reader import load
+from goldwire.services.application import Application
+
 CUSTOMERS = """
 store: {path: store.db}
 types: {C: {attributes: {name: {}, email: {}}, match: [{name: mail, equal: [email]}]}}
@@ -110,3 +116,100 @@ def test_a_rule_or_a_source_names_more_placeholders_and_remaster_is_asked_for(sh
     shell.write("b.csv", "id,name,email,phone\n5,Ed,keine@angabe.example,5\n6,Flo,zzz,6\n")
     done = shell.json("ingest", "s", "b.csv")
     assert (done["joined"], done["versions"]) == (0, 2)
+
+
+# --- same second, and times from the future
+
+RECORDS = """
+store: {path: store.db}
+types: {C: {attributes: {name: {}, city: {}}}}
+sources:
+  s: {system: s, type: C, id: id, observed_at: updated_at}
+  undated: {system: s, type: C, id: id}
+contracts: {c: {golden: false, approval: any}}
+targets: {f: {kind: file, contract: c, settings: {path: out.jsonl}}}
+"""
+ANNA, ZOE = "1,Anna,Bern,2026-11-01 10:00:00\n", "1,Zoe,Aarau,2026-11-01 10:00:00\n"
+HEADER = "id,name,city,updated_at\n"
+
+
+def ingest(shell: Any, rows: str, code: int = 0) -> Any:
+    shell.write("rows.csv", HEADER + rows)
+    return shell.json("ingest", "s", "rows.csv", code=code)
+
+
+@pytest.mark.parametrize("batches", [[ANNA, ZOE], [ZOE, ANNA], [ANNA + ZOE], [ZOE + ANNA, ANNA]])
+def test_two_rows_of_one_second_end_as_one_of_them(shell: Any, batches: list[str]) -> None:
+    shell.write("goldwire.yaml", RECORDS)
+    shell.run("apply")
+    for rows in batches:
+        ingest(shell, rows)
+    assert (value(shell, "s/1", "name"), value(shell, "s/1", "city")) == ("Anna", "Bern"), "by the digest of the whole row"
+
+
+def test_an_empty_value_does_not_beat_a_name_of_the_same_second(shell: Any) -> None:
+    shell.write("goldwire.yaml", RECORDS)
+    shell.run("apply")
+    ingest(shell, "2,Anna,Bern,2026-11-01 10:00:00\n2,,Bern,2026-11-01 10:00:00\n")
+    ingest(shell, "3,,Bern,2026-11-01 10:00:00\n3,Anna,Bern,2026-11-01 10:00:00\n")
+    assert [value(shell, each, "name") for each in ("s/2", "s/3")] == ["Anna", "Anna"]
+
+
+def test_a_row_from_the_future_is_rejected_and_freezes_nothing(shell: Any) -> None:
+    shell.write("goldwire.yaml", RECORDS)
+    shell.run("apply")
+    done = ingest(shell, "5,Wrong,Bern,9999-12-31\n", code=10)
+    (reject,) = done["first_rejects"]
+    assert reject["field"] == "observedAt"
+    assert "from the future" in reject["reason"]
+    ingest(shell, "5,Right,Bern,2026-11-05 10:00:00\n")
+    assert value(shell, "s/5", "name") == "Right"
+    forever = {"decision": "withdraw", "record": {"system": "s", "id": "5"}, "decidedAt": "9999-12-31"}
+    shell.write("d.jsonl", json.dumps(forever))
+    assert shell.json("ingest", "d.jsonl", code=10)["first_rejects"][0]["field"] == "decidedAt"
+
+
+def test_a_record_that_a_false_time_froze_has_a_way_back(shell: Any) -> None:
+    shell.write("goldwire.yaml", RECORDS + "ingest: {future_tolerance_seconds: 1.0e+12}\n")
+    shell.run("apply")
+    ingest(shell, "5,Wrong,Bern,9999-12-31\n")
+    ingest(shell, "5,Right,Bern,2026-11-05 10:00:00\n")
+    assert value(shell, "s/5", "name") == "Wrong", "as it was before times from the future were refused"
+    shell.write("goldwire.yaml", RECORDS)
+    rehearsed = shell.json("redate", "--dry-run")
+    done = shell.json("redate")
+    assert (rehearsed["records"], done["records"], done["versions"]) == (1, 1, 0)
+    assert value(shell, "s/5", "name") == "Wrong", "what is known stays until something true is said"
+    ingest(shell, "5,Right,Bern,2026-11-05 10:00:00\n")
+    assert value(shell, "s/5", "name") == "Right"
+    assert shell.json("redate")["records"] == 0
+
+
+class AheadClock(SystemClock):
+    """A machine whose clock is 400 days ahead."""
+
+    def now(self) -> float:
+        return super().now() + 400 * 86_400
+
+
+def test_a_clock_that_was_400_days_ahead_has_a_way_back(shell: Any) -> None:
+    shell.write("goldwire.yaml", RECORDS)
+    shell.run("apply")
+    shell.write("undated.csv", "id,name,city\n7,Anna,Bern\n")
+    with Application(load(shell.folder / "goldwire.yaml"), AheadClock()) as ahead:
+        ahead.ingest_service().files("undated", [shell.folder / "undated.csv"])
+    shell.write("late.csv", HEADER + f"7,Zoe,Zug,{timestamp(SystemClock().now())}\n")
+    noted = shell.run("ingest", "s", "late.csv").stderr
+    assert "34,5" in noted, "it says how far the log is ahead"
+    assert "goldwire redate" in noted
+    assert value(shell, "s/7", "name") == "Anna", "frozen for 400 days"
+    shell.edit("contracts:", "ingest: {trust_clock: true}\ncontracts:")
+    done = shell.run("redate")
+    assert "1 record and the decisions about 0 entities dated back" in done.stdout
+    assert done.stderr == ""
+    shell.run("ingest", "s", "late.csv")
+    assert value(shell, "s/7", "name") == "Zoe"
+    shell.write("undated.csv", "id,name,city\n8,Eve,Bern\n")
+    shell.run("ingest", "undated", "undated.csv")
+    eve = shell.json("entity", "show", "s/8")["state"]["attributes"]["name"]
+    assert eve["lastSeen"] < timestamp(SystemClock().now() + 3_600), "rows without a time have today's again"

@@ -19,6 +19,7 @@ from goldwire.cli.commands import (
     ingest,
     init,
     ledger,
+    redate,
     remaster,
     replay,
     resume,
@@ -51,7 +52,7 @@ app = typer.Typer(
 )
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resync, replay, resume, remaster)
-_NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, redate, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

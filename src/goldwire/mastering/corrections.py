@@ -75,7 +75,7 @@ class Corrections:
         return any(self._unit.resolve(hub_id) is not target for hub_id in named)
 
     def _followers(self, source: Entity, record: Record) -> list[Record]:
-        """Return the records without a hub's word that share keys with the one that leaves, and with none that the hub leaves."""
+        """Return the records without a hub's word that share keys with the one that leaves, and with none that it leaves."""
         others = [other for other in source.records().values() if other is not record]
         loose = [other for other in others if not other.hub[2]]
         if not loose:

@@ -19,7 +19,7 @@ from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import Record
 from goldwire.mastering.unit_of_work import UnitOfWork
-from goldwire.mastering.validation import Admission
+from goldwire.mastering.validation import NO_END, Admission
 from goldwire.mastering.workspace import Workspace
 
 
@@ -80,7 +80,9 @@ class Mastering:
         self._makers = makers_of(model)
         self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
 
-    def apply(self, entries: Sequence[Fact | Decision], workspace: Workspace, correlation_id: str) -> IngestResult:
+    def apply(
+        self, entries: Sequence[Fact | Decision], workspace: Workspace, correlation_id: str, latest: str = NO_END
+    ) -> IngestResult:
         """Master a batch, within one transaction of the store.
 
         Several changes of one entity in a batch commit one version: the net effect. The order of facts does not matter; a
@@ -90,23 +92,24 @@ class Mastering:
             entries: facts and decisions, in order.
             workspace: the transaction; what becomes of it is the caller's.
             correlation_id: of the request or run; travels with each version.
+            latest: recorded time; a fact or decision from after it is not taken, since nothing true could follow it.
         """
         result = IngestResult()
         unit = UnitOfWork(workspace)
         for is_fact, run in groupby(entries, key=lambda entry: type(entry) is Fact):
             if is_fact:
-                self._take(unit, cast("Iterator[Fact]", run), result)
+                self._take(unit, cast("Iterator[Fact]", run), result, latest)
             else:
-                self._decide(unit, cast("list[Decision]", list(run)), result)
+                self._decide(unit, cast("list[Decision]", list(run)), result, latest)
         changed = commit(unit, self._assemblers, correlation_id)
         result.versions = len(changed)
         result.merges, result.unmerges, result.moves = unit.merges, unit.unmerges, unit.moves
         result.unchanged = sum(record.facts for record in unit.records.values() if record.entity_id not in changed)
         return result
 
-    def _take(self, unit: UnitOfWork, run: Iterator[Fact], result: IngestResult) -> None:
+    def _take(self, unit: UnitOfWork, run: Iterator[Fact], result: IngestResult, latest: str) -> None:
         """Fold a run of facts into their records and find the entities of these."""
-        admission = Admission(self.model, unit, result.rejected)
+        admission = Admission(self.model, unit, result.rejected, latest)
         by_ref: dict[ExternalId, list[Fact]] = {}
         for fact in run:
             if admission.known(fact):
@@ -157,7 +160,9 @@ class Mastering:
                 replaced.append((record.ref, [key for key in keys if key is not None]))
         return replaced
 
-    def _decide(self, unit: UnitOfWork, decided: Sequence[Decision], result: IngestResult) -> None:
+    def _decide(self, unit: UnitOfWork, decided: Sequence[Decision], result: IngestResult, latest: str) -> None:
+        admission = Admission(self.model, unit, result.rejected, latest)
+        decided = [decision for decision in decided if admission.in_time(decision, decision.decided_at, "decidedAt")]
         decisions = Decisions(unit, self.model)
         decisions.load(decided)
         digests = [digest(decision) for decision in decided]

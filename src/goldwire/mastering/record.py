@@ -17,7 +17,7 @@ from msgspec import Raw, Struct
 
 from goldwire.canonical import text
 from goldwire.capture.fact import Edge, ExternalId, Fact
-from goldwire.clock import just_after
+from goldwire.clock import just_after, redated
 from goldwire.mastering.workspace import StoredRecord
 from goldwire.redaction import shows
 
@@ -206,6 +206,35 @@ class Record:
         self.edges = {key: claim for key, claim in self.edges.items() if claim[0] > at}
         self.floors = {rel: floor for rel, floor in self.floors.items() if floor > at}
         self.changed = True
+
+    def redate(self, latest: str) -> bool:
+        """Date back what is dated after a time: just after the newest of the other times, in the same order.
+
+        So whatever has a true time counts for more, and what is known stays until something else is said. When it was founded
+        does not count: a fact with a true time that the false one beat may have left no other trace.
+
+        Args:
+            latest: recorded time; what is later cannot be true.
+
+        Returns:
+            Whether anything was.
+        """
+        times = {self.seen_at, self.deleted_at, self.hub[0], *self.floors.values()}
+        times.update(claim[0] for claim in self.claims.values())
+        times.update(claim[0] for claim in self.edges.values())
+        new = redated(times, latest)
+        if not new:
+            return False
+        if self.founded > latest:
+            self.founded = min(new.values())
+        self.seen_at = new.get(self.seen_at, self.seen_at)
+        self.deleted_at = new.get(self.deleted_at, self.deleted_at)
+        self.hub = (new.get(self.hub[0], self.hub[0]), *self.hub[1:])
+        self.floors = {rel: new.get(floor, floor) for rel, floor in self.floors.items()}
+        self.claims = {name: (new.get(claim[0], claim[0]), *claim[1:]) for name, claim in self.claims.items()}
+        self.edges = {key: (new.get(claim[0], claim[0]), *claim[1:]) for key, claim in self.edges.items()}
+        self.changed = True
+        return True
 
     def live_edges(self) -> list[str]:
         """Return the edges that hold, as canonical JSON text."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # these are imported where they are used: a command that need
     from goldwire.services.apply import ApplyService
     from goldwire.services.ingest import IngestService
     from goldwire.services.relays import ConfiguredRelays
+    from goldwire.services.redate import RedateService
     from goldwire.services.remaster import RemasterService
     from goldwire.services.replay import ReplayService
     from goldwire.services.resync import ResyncService
@@ -136,7 +137,7 @@ class Application:
             by how many seconds the clock is behind; 0 where it is not.
         """
         position = self.store.position()
-        if position == 0:
+        if position == 0 or self.loaded.config.ingest.trust_clock:
             return 0.0
         newest = seconds(self.store.rows([position])[position].committed_at)
         behind_seconds = max(newest - self.clock.now(), 0.0)
@@ -167,7 +168,9 @@ class Application:
         from goldwire.services.ingest import IngestService  # noqa: PLC0415
 
         self.keep_time_rising()
-        return IngestService(self.store, self.mastering, self.clock, self.loaded.config.sources)
+        config = self.loaded.config
+        tolerance_seconds = config.ingest.future_tolerance_seconds
+        return IngestService(self.store, self.mastering, self.clock, config.sources, tolerance_seconds)
 
     def remaster_service(self) -> RemasterService:
         """Return what masters everything again under the configured model.
@@ -178,6 +181,18 @@ class Application:
         from goldwire.services.remaster import RemasterService  # noqa: PLC0415
 
         return RemasterService(self.store, self.model, self.clock, self.loaded.file)
+
+    def redate_service(self) -> RedateService:
+        """Return what dates back what a false time from the future froze.
+
+        Raises:
+            ConfigError: the model contradicts itself.
+        """
+        from goldwire.mastering.redate import Redate  # noqa: PLC0415 - only `redate` needs it
+        from goldwire.services.redate import RedateService  # noqa: PLC0415
+
+        tolerance_seconds = self.loaded.config.ingest.future_tolerance_seconds
+        return RedateService(self.store, Redate(self.model), self.clock, tolerance_seconds)
 
     def replay_service(self, target: str) -> ReplayService:
         """Return what selects, plans and asks for replays of a target.

@@ -16,7 +16,7 @@ from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
 from goldwire.capture.source_spec import MEBIBYTE, SourceSpec
 from goldwire.changelog.ports.ingest import Ingest
-from goldwire.clock import Clock
+from goldwire.clock import Clock, timestamp
 from goldwire.errors import InputError
 from goldwire.mastering.engine import IngestResult, Mastering, most_shared
 from goldwire.mastering.identity import SharedKey
@@ -73,13 +73,22 @@ class IngestService:
         mastering: what makes golden records of facts.
         clock: the time, never before the newest change in the log: it dates rows without a time of their own.
         sources: name to how its files are read.
+        tolerance_seconds: how far a row's time may be ahead of the clock.
     """
 
-    def __init__(self, store: IngestStore, mastering: Mastering, clock: Clock, sources: Mapping[str, SourceSpec]) -> None:
+    def __init__(
+        self,
+        store: IngestStore,
+        mastering: Mastering,
+        clock: Clock,
+        sources: Mapping[str, SourceSpec],
+        tolerance_seconds: float,
+    ) -> None:
         self._store = store
         self._mastering = mastering
         self._clock = clock
         self._sources = sources
+        self._tolerance_seconds = tolerance_seconds
 
     def files(
         self,
@@ -151,8 +160,10 @@ class IngestService:
         Raises:
             StoreBusyError, StoreFullError: nothing of the batch was committed.
         """
-        with without_collection(), self._store.ingest(self._clock.now()) as workspace:
-            return self._mastering.apply(batch, workspace, correlation_id)
+        now = self._clock.now()
+        latest = timestamp(now + self._tolerance_seconds)
+        with without_collection(), self._store.ingest(now) as workspace:
+            return self._mastering.apply(batch, workspace, correlation_id, latest)
 
     def _note_mastered(self) -> None:
         note_mastered(self._store, self._mastering.model, self._clock.now())

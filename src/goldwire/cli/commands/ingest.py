@@ -73,7 +73,8 @@ def ingest(
         if behind_seconds > NOTED_SECONDS:
             note(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
-                "rows without a time of their own are dated as that change. Set the clock right"
+                "rows without a time of their own are dated as that change. Set the clock right; if it is right, and was ahead once: "
+                "`goldwire redate`"
             )
         source, files = _source_and_files(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
