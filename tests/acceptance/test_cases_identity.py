@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from goldwire.capture.reader import read_file
 from goldwire.clock import SystemClock, timestamp
 from goldwire.config.reader import load
 from goldwire.services.application import Application
@@ -170,12 +171,15 @@ def test_a_row_from_the_future_is_rejected_and_freezes_nothing(shell: Any) -> No
 
 
 def test_a_record_that_a_false_time_froze_has_a_way_back(shell: Any) -> None:
-    shell.write("goldwire.yaml", RECORDS + "ingest: {future_tolerance_seconds: 1.0e+12}\n")
-    shell.run("apply")
-    ingest(shell, "5,Wrong,Bern,9999-12-31\n")
-    ingest(shell, "5,Right,Bern,2026-11-05 10:00:00\n")
-    assert value(shell, "s/5", "name") == "Wrong", "as it was before times from the future were refused"
     shell.write("goldwire.yaml", RECORDS)
+    shell.run("apply")
+    shell.write("rows.csv", HEADER + "5,Wrong,Bern,9999-12-31\n")
+    with Application(load(shell.folder / "goldwire.yaml")) as application:
+        rows = read_file(shell.folder / "rows.csv", application.loaded.config.sources["s"], application.clock.now())
+        with application.store.ingest(application.clock.now()) as workspace:
+            application.mastering.apply(list(rows), workspace, "before such times were refused")
+    ingest(shell, "5,Right,Bern,2026-11-05 10:00:00\n")
+    assert value(shell, "s/5", "name") == "Wrong", "frozen"
     rehearsed = shell.json("redate", "--dry-run")
     done = shell.json("redate")
     assert (rehearsed["records"], done["records"], done["versions"]) == (1, 1, 0)

@@ -45,15 +45,17 @@ class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
     future_tolerance_seconds: Annotated[
         float,
         Meta(
-            description="A row whose time is further ahead of this machine's clock is rejected. A day lets local times pass.",
+            description="A row or decision whose time is further ahead of this machine's clock is rejected. A day lets local "
+            "times pass.",
             ge=0,
+            le=3_155_760_000,
         ),
     ] = 86_400.0
     trust_clock: Annotated[
         bool,
         Meta(
-            description="The machine's clock is right although the log is ahead of it, because it was wrong once: rows without a "
-            "time are dated by the clock, and not as the newest change in the log."
+            description="The machine's clock is right although the log is ahead of it, because it was wrong once: rows without "
+            "a time are dated by the clock, and not as the newest change in the log."
         ),
     ] = False
 

@@ -22,7 +22,6 @@ from goldwire.mastering.unit_of_work import UnitOfWork
 from goldwire.mastering.validation import NO_END, Admission
 from goldwire.mastering.workspace import Workspace
 
-
 SHOWN_KEYS = 5
 """How many shared match keys a result names."""
 

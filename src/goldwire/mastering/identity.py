@@ -195,17 +195,21 @@ class Identity:
             limit = self._makers[entity_type].limits[rule]
             holders = by_rule[entity_type, rule]
             for_rule = _by_keys(holders, owners, limit, counted=self._counted)
-            if not self._counted:
-                self._shared += [
-                    (records, key, entity_type, rule, nodes[0])
-                    for key, nodes in holders.items()
-                    if (records := len(nodes) + (owner.count if (owner := owners.get(key)) else 0)) > 1
-                ]
+            self._note_shared(entity_type, rule, holders, owners)
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
                     unit.open(anchor, entity_type)
             links += for_rule
         return links
+
+    def _note_shared(
+        self, entity_type: str, rule: int, holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner]
+    ) -> None:
+        for key, nodes in holders.items():
+            owner = owners.get(key)
+            records = len(nodes) + (owner.count if owner is not None and not self._counted else 0)
+            if records > 1:
+                self._shared.append((records, key, entity_type, rule, nodes[0]))
 
     def _unite(self, roots: Iterable[Node], groups: _Groups) -> None:
         """Merge the entities of each group that has several."""

@@ -1,9 +1,9 @@
 """One record as one system has described it so far: for each attribute the claim that no other claim beats.
 
-Facts may come in any order and more than once: the greatest claim by (observed at, confidence, rank of the whole fact) stays, so
-that a tie goes to one fact and mixes none. What was observed at or before the record's deletion is gone, also when it comes
-late. A fact that came without a time is observed after
-all that is known, so that the later arrival wins though the clock was set back.
+Facts may come in any order and more than once: the greatest claim by (observed at, confidence, rank of the whole fact) stays,
+so that a tie goes to one fact and mixes none. What was observed at or before the record's deletion is gone, also when it comes
+late. A fact that came without a time is observed after all that is known, so that the later arrival wins though the clock was
+set back.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ Claim = tuple[str, float, bytes]
 """When it was observed, with which confidence, and the value's canonical bytes; the greater of the first two wins."""
 
 EdgeClaim = tuple[str, bool, str]
-"""When it was observed, whether it was removed, and its relation; the greater claim wins."""
+"""When it was observed (see `_stamp`), whether it was removed, and its relation; the greater claim wins."""
 
 HubClaim = tuple[str, float, str]
 """When an upstream hub gave a golden record's id, with which confidence, and the id; the greater claim wins."""
 
 NULL = b"null"
 _EMPTY = (NULL, b'""')
+_MOMENT = len("2026-11-23T10:00:00.000000Z")
 NO_HUB: HubClaim = ("", 0.0, "")
 
 
@@ -131,8 +132,10 @@ class Record:
             self.seen_at = at
             self.changed = True
         self._claim(fact, at, key_attributes)
-        for edge in fact.edges:
-            self._relate(edge, at)
+        if fact.edges:
+            stamp = _stamp(fact, at)
+            for edge in fact.edges:
+                self._relate(edge, at, stamp)
 
     def _claim(self, fact: Fact, at: str, key_attributes: frozenset[str]) -> None:
         confidence, claims, attributes = fact.confidence, self.claims, fact.attributes
@@ -143,11 +146,7 @@ class Record:
                 self.claims = {name: (at, confidence, value) for name, value in attributes.items()}
                 self.changed = True
             return
-        won = []
-        for name in attributes:
-            held = claims.get(name)
-            if held is None or at > held[0] or (at == held[0] and self._wins_tie(name, fact)):
-                won.append(name)
+        won = self._won(fact, at)
         if not won:
             return
         if self.claims_before is None and any(
@@ -162,12 +161,25 @@ class Record:
             claims[name] = (at, confidence, attributes[name])
         self.changed = True
 
-    def _wins_tie(self, name: str, fact: Fact) -> bool:
-        """Whether a fact says more of an attribute than a claim of the same time: by confidence, else by the rank of the whole."""
-        confidence = self.claims[name][1]
-        return fact.confidence > confidence or (
-            fact.confidence == confidence and rank(fact.attributes) > self._rank_of(self.claims[name], name)
-        )
+    def _won(self, fact: Fact, at: str) -> list[str]:
+        """Return the attributes of which a fact says more than what is known: later, more confident, or by a higher rank."""
+        confidence, claims, attributes = fact.confidence, self.claims, fact.attributes
+        if (
+            at == self.seen_at
+            and not self.ranks
+            and {name: (at, confidence, attributes[name]) for name in attributes} == claims
+        ):
+            return []  # the usual tie: a fact that comes again
+        won, ours = [], ""
+        for name in attributes:
+            held = claims.get(name)
+            if held is not None and at == held[0] and confidence == held[1]:
+                ours = ours or rank(attributes)
+                if ours > self._rank_of(held, name):
+                    won.append(name)
+            elif held is None or (at, confidence) > held[:2]:
+                won.append(name)
+        return won
 
     def _rank_of(self, held: Claim, name: str) -> str:
         """Return the rank of the fact that a claim comes from: where none is kept, that fact is still here as a whole."""
@@ -203,8 +215,8 @@ class Record:
         self.claims = {name: claim for name, claim in self.claims.items() if claim[0] > at}
         if self.ranks:
             self.ranks = {name: kept for name, kept in self.ranks.items() if name in self.claims}
-        self.edges = {key: claim for key, claim in self.edges.items() if claim[0] > at}
-        self.floors = {rel: floor for rel, floor in self.floors.items() if floor > at}
+        self.edges = {key: claim for key, claim in self.edges.items() if claim[0][:_MOMENT] > at}
+        self.floors = {rel: floor for rel, floor in self.floors.items() if floor[:_MOMENT] > at}
         self.changed = True
 
     def redate(self, latest: str) -> bool:
@@ -219,9 +231,9 @@ class Record:
         Returns:
             Whether anything was.
         """
-        times = {self.seen_at, self.deleted_at, self.hub[0], *self.floors.values()}
+        times = {self.seen_at, self.deleted_at, self.hub[0], *(floor[:_MOMENT] for floor in self.floors.values())}
         times.update(claim[0] for claim in self.claims.values())
-        times.update(claim[0] for claim in self.edges.values())
+        times.update(claim[0][:_MOMENT] for claim in self.edges.values())
         new = redated(times, latest)
         if not new:
             return False
@@ -230,9 +242,9 @@ class Record:
         self.seen_at = new.get(self.seen_at, self.seen_at)
         self.deleted_at = new.get(self.deleted_at, self.deleted_at)
         self.hub = (new.get(self.hub[0], self.hub[0]), *self.hub[1:])
-        self.floors = {rel: new.get(floor, floor) for rel, floor in self.floors.items()}
+        self.floors = {rel: _moved(floor, new) for rel, floor in self.floors.items()}
         self.claims = {name: (new.get(claim[0], claim[0]), *claim[1:]) for name, claim in self.claims.items()}
-        self.edges = {key: (new.get(claim[0], claim[0]), *claim[1:]) for key, claim in self.edges.items()}
+        self.edges = {key: (_moved(claim[0], new), *claim[1:]) for key, claim in self.edges.items()}
         self.changed = True
         return True
 
@@ -240,16 +252,20 @@ class Record:
         """Return the edges that hold, as canonical JSON text."""
         return [key for key, (_, removed, _) in self.edges.items() if not removed]
 
-    def _relate(self, edge: Edge, at: str) -> None:
+    def _relate(self, edge: Edge, at: str, stamp: str) -> None:
         rel = edge.rel
-        if edge.sole and at > self.floors.get(rel, ""):
-            self.floors[rel] = at
-            self.edges = {key: claim for key, claim in self.edges.items() if claim[2] != rel or claim[0] >= at}
+        if edge.sole and stamp > self.floors.get(rel, ""):
+            self.floors[rel] = stamp
+            # Of two whole rows of one time one has its edges; what was said without replacing others stays beside it.
+            self.edges = {
+                key: claim for key, claim in self.edges.items() if claim[2] != rel or claim[0] >= stamp or claim[0] == at
+            }
             self.changed = True
-        if (edge.to_external is None and edge.to_entity is None) or at < self.floors.get(rel, ""):
+        floor = self.floors.get(rel, "")
+        if (edge.to_external is None and edge.to_entity is None) or (stamp < floor if edge.sole else at < floor[:_MOMENT]):
             return
         key = edge_text(rel, edge.to_external, edge.to_entity)
-        claim = (at, edge.removed, rel)
+        claim = (stamp if edge.sole else at, edge.removed, rel)
         if claim > self.edges.get(key, ("", False, "")):
             self.edges[key] = claim
             self.changed = True
@@ -304,12 +320,21 @@ def rank(attributes: Mapping[str, bytes]) -> str:
     same way in whatever order they come.
     """
     said = sum(value not in _EMPTY for value in attributes.values())
-    whole = b"".join([b"%d:%b%d:%b" % (len(name), name, len(value), value) for name, value in _sorted_items(attributes)])
-    return f"{said:04d}{blake2b(whole, digest_size=8).hexdigest()}"
+    return f"{said:03x}{blake2b(ascii(sorted(attributes.items())).encode(), digest_size=6).hexdigest()}"
 
 
-def _sorted_items(attributes: Mapping[str, bytes]) -> list[tuple[bytes, bytes]]:
-    return sorted((name.encode(), value) for name, value in attributes.items())
+def _stamp(fact: Fact, at: str) -> str:
+    """Return when a fact was observed; where its edges replace others, also how it stands against facts of the same time."""
+    if not any(edge.sole for edge in fact.edges):
+        return at
+    said = "\n".join(sorted(f"{edge.rel}\0{edge.to_external}\0{edge.to_entity}\0{edge.removed}" for edge in fact.edges))
+    return f"{at}{fact.confidence:.12f}{rank(fact.attributes)}{blake2b(said.encode(), digest_size=4).hexdigest()}"
+
+
+def _moved(stamp: str, new: Mapping[str, str]) -> str:
+    """Return a stamp at its new time, if it has one."""
+    at = stamp[:_MOMENT]
+    return new.get(at, at) + stamp[_MOMENT:]
 
 
 @functools.lru_cache(maxsize=4096)

@@ -70,8 +70,8 @@ class Admission:
         return self._refuse(
             entry,
             field,
-            f"is from the future: later than {self._latest}, which is this machine's clock and ingest.future_tolerance_seconds; "
-            "mend the time, or the clock",
+            f"is from the future: later than {self._latest}, which is this machine's clock and "
+            "ingest.future_tolerance_seconds; mend the time, or the clock",
         )
 
     def load_hub_ids(self, facts: Iterable[Fact]) -> None:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:  # these are imported where they are used: a command that need
     from goldwire.relay.placement.placements import Placements
     from goldwire.services.apply import ApplyService
     from goldwire.services.ingest import IngestService
-    from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.redate import RedateService
+    from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.remaster import RemasterService
     from goldwire.services.replay import ReplayService
     from goldwire.services.resync import ResyncService

@@ -32,7 +32,7 @@ words = st.lists(
 """What is said: of which record, when, and which id the hub gives."""
 
 
-def told(world: Any, said: Any) -> dict[Any, str | None]:
+def told(said: Any) -> dict[Any, str | None]:
     """Where the hub has each record: its newest word, of two at one time the greater; None where it said nothing."""
     found: dict[Any, Any] = {}
     for ref, minute, hub_id in said:
@@ -74,7 +74,7 @@ def run(new_hub: Any, world: Any, said: Any, sizes: Any) -> Any:
 @given(worlds, words, st.lists(st.integers(1, 5), max_size=14))
 def test_records_are_where_a_naive_model_has_them(new_hub: Any, world: Any, said: Any, sizes: Any) -> None:
     hub = run(new_hub, world, said, sizes)
-    hubs = told(world, said)
+    hubs = told(said)
     entities = {ref: hub.entity_of(*ref) for ref in hubs}
     for ref, hub_id in hubs.items():
         assert hub_id is None or entities[ref] == hub_id, "the hub's newest word holds"
@@ -93,7 +93,7 @@ def test_records_are_where_a_naive_model_has_them(new_hub: Any, world: Any, said
 @settings(max_examples=200, deadline=None)
 @given(st.data(), worlds, words, st.lists(st.integers(1, 5), max_size=14))
 def test_neither_order_nor_batches_nor_repetition_matter(new_hub: Any, data: Any, world: Any, said: Any, sizes: Any) -> None:
-    hubs = told(world, said)
+    hubs = told(said)
     torn = {ref for group, known in naive(world, hubs) if len(known) > 1 for ref in group if hubs[ref] is None}
     said = [each for each in said if each[0] not in torn]  # between two customers the first one that is known has them
     if not said:

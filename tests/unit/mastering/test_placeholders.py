@@ -18,8 +18,8 @@ EVERYBODYS = Placeholders()
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "NULL", "null", "N/A", "n/a", " n/a ", "-", "--", "?", "…", "NaN", "None", "UNKNOWN", "none@none.com", "Test@x.org",
-     "000", "0", "+00 (0) 00", 0, 0.0, None, [], {}, "1900-01-01", "1900-01-01T00:00:00Z"],
+    ["", " ", "NULL", "null", "N/A", "n/a", " n/a ", "-", "--", "?", "…", "NaN", "None", "UNKNOWN", "none@none.com",
+     "Test@x.org", "000", "0", "+00 (0) 00", 0, 0.0, None, [], {}, "1900-01-01", "1900-01-01T00:00:00Z"],
 )  # fmt: skip
 def test_what_everybody_writes_for_nothing_says_nothing(value: Any) -> None:
     assert EVERYBODYS.holds(canonical(value))
@@ -27,8 +27,8 @@ def test_what_everybody_writes_for_nothing_says_nothing(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["Ann", "Na", "Nancy", "Nonett", "Nullmeyer", "unknown soldier", "tester@x.org", "10", "+49 30 1", "1900-01-02", "Ünal", "山田",
-     "é", True, 1, 0.5, [0, "a"], {"a": 0}],
+    ["Ann", "Na", "Nancy", "Nonett", "Nullmeyer", "unknown soldier", "tester@x.org", "10", "+49 30 1", "1900-01-02", "Ünal",
+     "山田", "é", True, 1, 0.5, [0, "a"], {"a": 0}],
 )  # fmt: skip
 def test_what_says_something_is_evidence(value: Any) -> None:
     assert not EVERYBODYS.holds(canonical(value))

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from goldwire.canonical import canonical
 from goldwire.capture import fact_from
-from goldwire.capture.fact import ExternalId
-from goldwire.mastering.record import Record, open_record, rank
+from goldwire.capture.fact import Edge, ExternalId
+from goldwire.mastering.record import Record, edge_text, open_record, rank
 
 REF = ExternalId("crm", "1")
 
@@ -90,3 +91,37 @@ def test_a_row_that_comes_again_changes_nothing() -> None:
     record.fold(fact(0, 1.0, {"name": "Anna", "city": "Bern"}), frozenset())
     record.fold(fact(0, 1.0, {"name": "Zoe", "city": "Zug"}), frozenset())
     assert not record.changed
+
+
+def row(name: str | None, boss: str | None, second: int = 0) -> Any:
+    """A row of a file with a column for the boss: it replaces what the record said of him before."""
+    edge = Edge("boss", ExternalId("crm", boss), sole=True) if boss else Edge("boss", removed=True, sole=True)
+    return replace(fact(second, 1.0, {"name": name}), edges=(edge,))
+
+
+@given(
+    st.data(),
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from(["7", "8", None]), st.integers(0, 1)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.booleans(),
+)
+def test_the_edges_are_those_of_the_row_that_wins(data: Any, said_rows: Any, stored: bool) -> None:
+    rows = [row(*each) for each in said_rows]
+    turned = data.draw(st.permutations(rows))
+    record, again = folded(rows, stored=stored), folded(turned, stored=False)
+    assert (record.claims, sorted(record.live_edges())) == (again.claims, sorted(again.live_edges()))
+    newest = max(second for _, _, second in said_rows)
+    ended = (record.claims["name"][2], tuple(record.live_edges()))
+    assert ended in [
+        (canonical(name), (edge_text("boss", ExternalId("crm", boss), None),) if boss else ())
+        for name, boss, second in said_rows
+        if second == newest
+    ]
+
+
+def test_a_deletion_of_the_same_time_takes_the_edges_too() -> None:
+    for rows in permutations([row("a", "7"), fact(0, 1.0, {}, deleted=True)]):
+        assert folded(rows, stored=True).live_edges() == []

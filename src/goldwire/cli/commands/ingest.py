@@ -73,8 +73,8 @@ def ingest(
         if behind_seconds > NOTED_SECONDS:
             note(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
-                "rows without a time of their own are dated as that change. Set the clock right; if it is right, and was ahead once: "
-                "`goldwire redate`"
+                "rows without a time of their own are dated as that change. Set the clock right; "
+                "if it is right, and was ahead once: `goldwire redate`"
             )
         source, files = _source_and_files(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
@@ -146,6 +146,5 @@ def _render_identity(result: Ingested) -> None:
     )
     for one in result.shared[:SHOWN_KEYS]:
         weak = "" if one.is_evidence else "; too many to be evidence"
-        say(
-            f"  {one.entity_type}, rule {one.rule!r}: {one.records:,} records share key {one.key}, one is in {one.entity_id}{weak}"
-        )
+        shared = f"{one.records:,} records share key {one.key}, one of them in {one.entity_id}"
+        say(f"  {one.entity_type}, rule {one.rule!r}: {shared}{weak}")

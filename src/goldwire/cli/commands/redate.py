@@ -48,8 +48,8 @@ def redate(
     show(result, as_json=as_json, render=lambda: _render(result))
     if result.log_ahead_seconds > NOTED_SECONDS and not trusts_clock:
         note(
-            f"goldwire: the newest change in the log is {result.log_ahead_seconds:,.0f} s ahead of this machine's clock, and rows "
-            "without a time of their own are dated as that change. If the clock is right, set `ingest: {trust_clock: true}`"
+            f"goldwire: the newest change in the log is {result.log_ahead_seconds:,.0f} s ahead of this machine's clock, and "
+            "rows without a time are dated as that change. If the clock is right, set `ingest: {trust_clock: true}`"
         )
 
 
@@ -57,7 +57,7 @@ def _render(result: RedateResult) -> None:
     did = "would be dated back" if result.dry_run else "dated back"
     committed = "would be committed" if result.dry_run else "committed"
     say(
-        f"{counted(result.entities, 'entity', 'entities')} looked at: {counted(result.records, 'record')} and the decisions about "
-        f"{counted(result.decided, 'entity', 'entities')} {did} from after {result.latest}; "
+        f"{counted(result.entities, 'entity', 'entities')} looked at: {counted(result.records, 'record')} and the decisions "
+        f"about {counted(result.decided, 'entity', 'entities')} {did} from after {result.latest}; "
         f"{counted(result.versions, 'version')} {committed}"
     )
