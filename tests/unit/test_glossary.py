@@ -26,8 +26,9 @@ ORDINARY = {
         admission again aim altered annotations answer any application applied arrival arrived aside at bad bare behind busy
         call carried check checked checks choice closable column command commands commit comparison compatibility condition
         configured conflict connection cost counts damage decided deleted demo described detail detected distinct end ended
-        erasure expected failure faults folder foreign found full gathered group has history holder hooks intake interrupted
-        kept killed known link list living loaded location locations long lookup lost machine main maker many mapper measurement
+        account erasure expected failure faults folder foreign found full gathered group has history holder hooks intake
+        interrupted kept killed known link list living loaded location locations long lookup lost machine main maker many mapper
+        measurement start
         memory mislabelled missing name names no not numbers of opening ordinal owner page pages part place plan process
         program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
         replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
