@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -121,10 +122,27 @@ def check_source(name: str, spec: SourceSpec) -> None:
         raise ConfigError(f"sources.{name}.system: `{RESERVED_SYSTEM}` is kept for stewards' decisions; choose another name")
     if not isinstance(spec.confidence, str) and not 0 <= spec.confidence <= 1:
         raise ConfigError(f"sources.{name}.confidence: must lie between 0 and 1")
+    check_placeholders(f"sources.{name}.placeholders", spec.placeholders)
     if spec.id is None and (spec.format or suffix_format(spec.path)) in {"csv", "parquet"}:
         raise ConfigError(f"sources.{name}.id: name the column that holds the record's id")
     if spec.id is None and spec.attributes:
         raise ConfigError(f"sources.{name}.id: a mapping of attributes needs the column that holds the record's id")
+
+
+def check_placeholders(location: str, placeholders: Iterable[str]) -> None:
+    """See that each placeholder is something.
+
+    Args:
+        location: in goldwire.yaml, for the error.
+        placeholders: what a rule or a source names.
+
+    Raises:
+        ConfigError: one stands for every value, or for none.
+    """
+    for word in placeholders:
+        if not word.strip(" *"):
+            what = "every value" if "*" in word else "an empty text, which says nothing anyway"
+            raise ConfigError(f"{location}: {word!r} stands for {what}; name a value, or leave it out")
 
 
 def suffix_format(path: str | None) -> Format | None:

@@ -173,12 +173,12 @@ class Record:
         won, ours = [], ""
         for name in attributes:
             held = claims.get(name)
-            if held is not None and at == held[0] and confidence == held[1]:
-                ours = ours or rank(attributes)
-                if ours > self._rank_of(held, name):
-                    won.append(name)
-            elif held is None or (at, confidence) > held[:2]:
+            if held is None or at > held[0]:
                 won.append(name)
+            elif at == held[0]:
+                ours = ours or rank(attributes)
+                if confidence > held[1] or (confidence == held[1] and ours > self._rank_of(held, name)):
+                    won.append(name)
         return won
 
     def _rank_of(self, held: Claim, name: str) -> str:
