@@ -100,3 +100,70 @@ def test_neither_order_nor_batches_nor_repetition_matter(new_hub: Any, data: Any
         return
     turned = data.draw(st.permutations(said)) + data.draw(st.lists(st.sampled_from(said), max_size=3))
     assert run(new_hub, world, said, []).golden() == run(new_hub, world, turned, sizes).golden()
+
+
+CRM, ERP, WEB = RECORDS[0], RECORDS[3], ("web", "9")
+
+
+def test_an_entity_of_our_own_becomes_the_hubs_as_a_whole(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, one="a"), hub.fact(*ERP, 0, one="a"))
+    own = hub.entity_of(*CRM)
+    result = hub.apply(hub.fact(*CRM, 1, entity_id="hub:1"))
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP), hub.kinds()[own][0]) == ("hub:1", "hub:1", "merged")
+    assert (result.merges, result.moves) == (1, 0)
+
+
+def test_an_entity_that_the_hub_empties_is_deleted_and_lives_again_when_its_id_comes_back(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, city="Bern", entity_id="hub:1"))
+    assert hub.apply(hub.fact(*CRM, 1, city="Bern", entity_id="hub:2")).moves == 1
+    assert hub.kinds() == {"hub:1": ("deleted", 2), "hub:2": ("live", 1)}
+    hub.apply(hub.fact(*ERP, 2, city="Zug", entity_id="hub:1"))
+    assert (hub.kinds()["hub:1"], hub.entity_of(*CRM)) == (("live", 3), "hub:2")
+
+
+def test_an_older_word_of_the_hub_that_comes_late_moves_nothing(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 5, city="Bern", entity_id="hub:2"))
+    assert hub.apply(hub.fact(*CRM, 1, city="Zug", entity_id="hub:1")).moves == 0
+    assert hub.apply(hub.fact(*CRM, 6, city="Rom")).moves == 0
+    assert hub.entity_of(*CRM) == "hub:2"
+
+
+def test_no_rule_unites_two_customers_of_the_hub_and_a_steward_does(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, one="a", entity_id="hub:1"), hub.fact(*ERP, 0, one="a", entity_id="hub:2"))
+    assert hub.kinds() == {"hub:1": ("live", 1), "hub:2": ("live", 1)}
+    hub.apply(hub.decision("merge", 1, record=ERP, into_record=CRM))
+    hub.apply(hub.fact(*ERP, 2, city="Bern", entity_id="hub:2"))
+    assert hub.entity_of(*ERP) == "hub:1", "what a steward merged holds against the hub too"
+    hub.apply(hub.decision("unmerge", 3, entity_id="hub:2"))
+    assert hub.entity_of(*ERP) == "hub:2"
+
+
+def test_what_a_steward_split_off_holds_against_the_hub(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, city="Bern", entity_id="hub:1"), hub.fact(*ERP, 0, city="Zug", entity_id="hub:1"))
+    hub.apply(hub.decision("unmerge", 1, record=ERP))
+    apart = hub.entity_of(*ERP)
+    hub.apply(hub.fact(*ERP, 2, city="Rom", entity_id="hub:1"))
+    assert hub.entity_of(*ERP) == apart != "hub:1"
+
+
+def test_a_moved_record_is_at_home_where_the_hub_has_it(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, entity_id="hub:1"), hub.fact(*ERP, 0, entity_id="hub:1"), hub.fact(*WEB, 0, entity_id="hub:2"))
+    hub.apply(hub.fact(*ERP, 1, entity_id="hub:2"))
+    hub.apply(hub.decision("merge", 2, entity_id="hub:2", into_entity_id="hub:1"))
+    hub.apply(hub.decision("unmerge", 3, entity_id="hub:2"))
+    assert hub.entity_of(*ERP) == hub.entity_of(*WEB) == "hub:2"
+
+
+def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
+    rule = MatchRule("one", ("one",), block_limit=2)
+    hub = new_hub(Model(types={"Customer": EntityType(attributes={"one": Attribute(), "city": Attribute()}, match=(rule,))}))
+    hub.apply(hub.fact(*CRM, 0, one="a", entity_id="hub:1"), hub.fact(*ERP, 0, one="a"))
+    hub.apply(hub.fact(*WEB, 0, one="a"))
+    hub.apply(hub.fact(*CRM, 1, entity_id="hub:2"))
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:1")
