@@ -8,7 +8,7 @@ from hashlib import blake2b
 from goldwire.mastering.model import EntityType, MatchRule, Model, Normaliser
 from goldwire.mastering.normalisation import DEFAULT, normalised
 from goldwire.mastering.placeholders import Placeholders
-from goldwire.mastering.record import Claim
+from goldwire.mastering.record import NULL, Claim
 
 KEY_BYTES = 16
 
@@ -30,7 +30,7 @@ class KeyMaker:
         self.limits = [rule.block_limit for rule in entity_type.match]
         self.names = [rule.name for rule in entity_type.match]
         self._of_systems = {system: Placeholders(words, defaults=False) for system, words in (placeholders or {}).items()}
-        self._parts: list[tuple[_Part, Placeholders]] = []
+        self._parts: list[tuple[_Part, Placeholders, bytes]] = []
         self._rules: list[tuple[bytes, list[int]]] = []
         indexes: dict[tuple[_Part, tuple[str, ...], bool], int] = {}
         for rule in entity_type.match:
@@ -41,7 +41,7 @@ class KeyMaker:
                 known = (part, rule.placeholders, rule.default_placeholders)
                 if known not in indexes:
                     indexes[known] = len(self._parts)
-                    self._parts.append((part, says_nothing))
+                    self._parts.append((part, says_nothing, says_nothing.clear))
                 chosen.append(indexes[known])
             # The key names what is compared, not the rule: renaming a rule does not tear matches apart.
             self._rules.append((repr((name, parts)).encode(), chosen))
@@ -55,12 +55,15 @@ class KeyMaker:
         """
         of_system = self._of_systems.get(system)
         texts = []
-        for (attribute, steps, prefix), says_nothing in self._parts:
+        for (attribute, steps, prefix), says_nothing, clear in self._parts:
             claim = claims.get(attribute)
-            if claim is None or says_nothing.holds(claim[2]) or (of_system is not None and of_system.holds(claim[2])):
-                texts.append("")
+            value = NULL if claim is None else claim[2]
+            # Most values say something, as their first letter shows; a call for each of them would cost more than the rest.
+            speaks = (value[:1] == b'"' and value[1:2] in clear) or not says_nothing.holds(value)
+            if speaks and (of_system is None or not of_system.holds(value)):
+                texts.append(normalised(value, steps, prefix))
             else:
-                texts.append(normalised(claim[2], steps, prefix))
+                texts.append("")
         keys: list[bytes | None] = []
         for seed, indexes in self._rules:
             chosen = [texts[index] for index in indexes]

@@ -29,9 +29,9 @@ class Placeholders:
         words = [word.strip().casefold() for word in (*(WORDS if defaults else ()), *more)]
         found = [".*".join(map(re.escape, word.split("*"))) for word in words]
         self._match = re.compile("|".join([*([_MEANINGLESS] if defaults else [r"\s*"]), *found]), re.DOTALL).fullmatch
-        # A value that begins with another letter or digit than all of these is none of them, whatever follows.
         first = "".join({word[:1] for word in words})
-        self._cannot: bytes = b"" if "*" in first or not first.isascii() else _without(first)
+        self.clear: bytes = b"" if "*" in first or not first.isascii() else _without(first)
+        """Letters and digits that no placeholder begins with: a text that begins with one says something, whatever follows."""
 
     def holds(self, value: bytes) -> bool:
         """Return whether a value says nothing.
@@ -40,7 +40,7 @@ class Placeholders:
             value: canonical JSON bytes; anything but a text is compared as its JSON.
         """
         is_text = value[:1] == b'"'
-        if value[is_text : is_text + 1] in self._cannot:
+        if value[is_text : is_text + 1] in self.clear:
             return False
         text = msgspec.json.decode(value, type=str) if is_text else value.decode()
         return self._match(text.strip().casefold()) is not None

@@ -95,7 +95,7 @@ class Remodel(Struct, frozen=True):
 Batch = Sequence[Entry] | Remodel
 
 
-class UpstreamHub:
+class Hub:
     """A hub in front of some seeds: it gives records the ids of golden records, and corrects itself.
 
     It draws by itself, so that all else of a seed is the same with and without it.
@@ -126,7 +126,7 @@ class Workload:
         hub: what stands in front of it.
     """
 
-    def __init__(self, random: Random, hub: UpstreamHub) -> None:
+    def __init__(self, random: Random, hub: Hub) -> None:
         self._random = random
         self._hub = hub
         self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]

@@ -1,4 +1,4 @@
-"""An upstream hub in front: a record is where the hub's newest word has it, and a correction merges nobody."""
+"""An upstream hub in front: a record is where the hub's newest word has it, and a correction merges no customers."""
 
 from __future__ import annotations
 
