@@ -138,9 +138,10 @@ class Mastering:
         if record is None:
             record = unit.records[ref] = Record(ref, facts[0].entity_type)
         key_attributes = self._makers[record.entity_type].attributes
+        named = False
         for fact in facts:
             record.fold(fact, key_attributes)
-        named = any(fact.entity_id is not None for fact in facts)
+            named = named or fact.entity_id is not None
         return Arrival(record, (), record.hub[2] if named else "")
 
     def _rekey(self, arrivals: Sequence[Arrival]) -> list[tuple[ExternalId, list[bytes]]]:

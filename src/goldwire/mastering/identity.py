@@ -128,7 +128,7 @@ class Identity:
             limit: how many at most.
         """
         found = []
-        for records, key, entity_type, rule, holder in nlargest(limit, self._shared, key=lambda each: each[:2]):
+        for records, key, entity_type, rule, holder in nlargest(limit, self._shared):
             maker = self._makers[entity_type]
             entity_id = holder if isinstance(holder, str) else self._unit.records[holder].entity_id
             # Keyed, so that no reader can try values against it.
@@ -205,11 +205,12 @@ class Identity:
     def _note_shared(
         self, entity_type: str, rule: int, holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner]
     ) -> None:
-        for key, nodes in holders.items():
-            owner = owners.get(key)
-            records = len(nodes) + (owner.count if owner is not None and not self._counted else 0)
-            if records > 1:
-                self._shared.append((records, key, entity_type, rule, nodes[0]))
+        if not self._counted:
+            self._shared += [
+                (len(nodes) + owners[key].count if key in owners else len(nodes), key, entity_type, rule, nodes[0])
+                for key, nodes in holders.items()
+                if key in owners or len(nodes) > 1
+            ]
 
     def _unite(self, roots: Iterable[Node], groups: _Groups) -> None:
         """Merge the entities of each group that has several."""

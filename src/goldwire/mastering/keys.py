@@ -11,6 +11,7 @@ from goldwire.mastering.placeholders import Placeholders
 from goldwire.mastering.record import NULL, Claim
 
 KEY_BYTES = 16
+_QUOTE = ord('"')
 
 _Part = tuple[str, tuple[Normaliser, ...], int | None]
 
@@ -59,8 +60,8 @@ class KeyMaker:
             claim = claims.get(attribute)
             value = NULL if claim is None else claim[2]
             # Most values say something, as their first letter shows; a call for each of them would cost more than the rest.
-            speaks = (value[:1] == b'"' and value[1:2] in clear) or not says_nothing.holds(value)
-            if speaks and (of_system is None or not of_system.holds(value)):
+            speaks = value[0] == _QUOTE and value[1] in clear
+            if (speaks or not says_nothing.holds(value)) and (of_system is None or not of_system.holds(value)):
                 texts.append(normalised(value, steps, prefix))
             else:
                 texts.append("")

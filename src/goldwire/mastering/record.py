@@ -287,8 +287,8 @@ class Record:
             self.edges,
             self.floors,
         )
-        if isinstance(body, _FullBody):
-            body.hub, body.ranks = self.hub, self.ranks
+        if body_type is not _RecordBody:
+            body.hub, body.ranks = self.hub, self.ranks  # type: ignore[attr-defined]  # it is the fuller body then
         return StoredRecord(self.ref, self.entity_type, self.entity_id, _ENCODE(body))
 
 

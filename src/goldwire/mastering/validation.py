@@ -55,7 +55,7 @@ class Admission:
             return self._refuse(fact, "confidence", "must be a number from 0 to 1")
         if len(fact.observed_at) != _MOMENT_CHARACTERS:
             return self._refuse(fact, "observedAt", "is no recorded time; make facts with goldwire.capture.fact_from")
-        return self.in_time(fact, fact.observed_at, "observedAt")
+        return fact.observed_at <= self._latest or self.in_time(fact, fact.observed_at, "observedAt")
 
     def in_time(self, entry: Fact | Decision, at: str, field: str) -> bool:
         """Return whether a time is not from the future: nothing that is true could ever count against it.
