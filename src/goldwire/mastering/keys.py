@@ -31,7 +31,7 @@ class KeyMaker:
         self.limits = [rule.block_limit for rule in entity_type.match]
         self.names = [rule.name for rule in entity_type.match]
         self._of_systems = {system: Placeholders(words, defaults=False) for system, words in (placeholders or {}).items()}
-        self._parts: list[tuple[_Part, Placeholders, bytes]] = []
+        self._parts: list[tuple[_Part, Placeholders, frozenset[bytes]]] = []
         self._rules: list[tuple[bytes, list[int]]] = []
         indexes: dict[tuple[_Part, tuple[str, ...], bool], int] = {}
         for rule in entity_type.match:
@@ -59,8 +59,8 @@ class KeyMaker:
         for (attribute, steps, prefix), says_nothing, clear in self._parts:
             claim = claims.get(attribute)
             value = NULL if claim is None else claim[2]
-            # Most values say something, as their first letter shows; a call for each of them would cost more than the rest.
-            speaks = value[0] == _QUOTE and value[1] in clear
+            # Most values say something, as their first letters show; a call for each of them would cost more than the rest.
+            speaks = value[0] == _QUOTE and value[1:3] in clear
             if (speaks or not says_nothing.holds(value)) and (of_system is None or not of_system.holds(value)):
                 texts.append(normalised(value, steps, prefix))
             else:

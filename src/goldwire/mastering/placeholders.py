@@ -14,7 +14,11 @@ changes, `goldwire apply` asks for a remaster."""
 _MEANINGLESS = r"[\W_]*|[\W_]*0[0\W_]*"
 """Neither a letter nor a digit, or no digit but 0."""
 
-_LETTERS = bytes(each for each in range(128) if chr(each).isalnum() and chr(each) != "0")
+_TEXT = [chr(each) for each in range(33, 127) if chr(each) not in '"\\']
+_SPEAKING = frozenset(
+    (one + other).encode() for one in _TEXT for other in _TEXT if any(each.isalnum() and each != "0" for each in (one, other))
+)
+"""Two first characters after which a text is no placeholder, as long as none begins with them."""
 
 
 class Placeholders:
@@ -29,9 +33,8 @@ class Placeholders:
         words = [word.strip().casefold() for word in (*(WORDS if defaults else ()), *more)]
         found = [".*".join(map(re.escape, word.split("*"))) for word in words]
         self._match = re.compile("|".join([*([_MEANINGLESS] if defaults else [r"\s*"]), *found]), re.DOTALL).fullmatch
-        first = "".join({word[:1] for word in words})
-        self.clear: bytes = b"" if "*" in first or not first.isascii() else _without(first)
-        """Letters and digits that no placeholder begins with: a text that begins with one says something, whatever follows."""
+        self.clear = _SPEAKING.difference(*map(_beginnings, words))
+        """Two first characters of a text that says something, whatever follows: a call of `holds` can be saved."""
 
     def holds(self, value: bytes) -> bool:
         """Return whether a value says nothing.
@@ -40,13 +43,15 @@ class Placeholders:
             value: canonical JSON bytes; anything but a text is compared as its JSON.
         """
         is_text = value[:1] == b'"'
-        if value[is_text : is_text + 1] in self.clear:
+        if is_text and value[1:3] in self.clear:
             return False
         text = msgspec.json.decode(value, type=str) if is_text else value.decode()
         return self._match(text.strip().casefold()) is not None
 
 
-def _without(first: str) -> bytes:
-    """Letters and digits that no placeholder begins with, in either case."""
-    may_be = (first.lower() + first.upper()).encode()
-    return bytes(each for each in _LETTERS if each not in may_be)
+def _beginnings(word: str) -> set[bytes]:
+    """Return the first two characters that a text may have which a placeholder matches."""
+    ones = _TEXT if word[:1] in ("", "*") or not word[0].isascii() else [word[0], word[0].upper()]
+    fits_any = len(word) < 2 or "*" in word[:2] or not word[:2].isascii()  # noqa: PLR2004 - as many as are looked at
+    others = _TEXT if fits_any else [word[1], word[1].upper()]
+    return {(one + other).encode() for one in ones for other in others}
