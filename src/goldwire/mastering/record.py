@@ -128,16 +128,17 @@ class Record:
             return
         if at <= self.deleted_at:
             return
-        if at > self.seen_at:
+        is_newest = at > self.seen_at
+        if is_newest:
             self.seen_at = at
             self.changed = True
-        self._claim(fact, at, key_attributes)
+        self._claim(fact, at, key_attributes, is_newest=is_newest)
         if fact.edges:
             stamp = _stamp(fact, at)
             for edge in fact.edges:
                 self._relate(edge, at, stamp)
 
-    def _claim(self, fact: Fact, at: str, key_attributes: frozenset[str]) -> None:
+    def _claim(self, fact: Fact, at: str, key_attributes: frozenset[str], *, is_newest: bool) -> None:
         confidence, claims, attributes = fact.confidence, self.claims, fact.attributes
         if not claims:
             if attributes:
@@ -146,7 +147,7 @@ class Record:
                 self.claims = {name: (at, confidence, value) for name, value in attributes.items()}
                 self.changed = True
             return
-        won = self._won(fact, at)
+        won = list(attributes) if is_newest else self._won(fact, at)
         if not won:
             return
         if self.claims_before is None and any(
