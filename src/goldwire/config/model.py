@@ -40,6 +40,27 @@ class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
     heads: Annotated[Secret, Meta(description="Signs the lists of `goldwire heads`; subscribers need it.")] | None = None
 
 
+class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How far the times of facts and decisions are believed."""
+
+    future_tolerance_seconds: Annotated[
+        float,
+        Meta(
+            description="A row or decision whose time is further ahead of this machine's clock is rejected. A day lets local "
+            "times pass.",
+            ge=0,
+            le=3_155_760_000,
+        ),
+    ] = 86_400.0
+    trust_clock: Annotated[
+        bool,
+        Meta(
+            description="The machine's clock is right although the log is ahead of it, because it was wrong once: rows without "
+            "a time are dated by the clock, and not as the newest change in the log."
+        ),
+    ] = False
+
+
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What `goldwire run` writes to standard error."""
 
@@ -93,6 +114,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     sources: Annotated[
         dict[Name, SourceSpec], Meta(description="Systems that say something, and how their files are read.")
     ] = field(default_factory=dict)
+    ingest: Annotated[IngestConfig, Meta(description="How far the times of facts and decisions are believed.")] = field(
+        default_factory=IngestConfig
+    )
     contracts: Annotated[dict[Name, ContractSpec], Meta(description="What a target may see, and in what shape.")] = field(
         default_factory=dict
     )

@@ -108,7 +108,7 @@ class ApplyService:
         now, placements = self._clock.now(), self._configured.read(self._store, applying=True)
         done = [self._one(name, placements, now, check, resend, yes, progress or _silent) for name in names]
         if not check:
-            note_mastered(self._store, self._loaded.config.types, self._clock.now())
+            note_mastered(self._store, checked_model(self._loaded), self._clock.now())
             self._store.keep_configuration(canonical(msgspec.to_builtins(self._loaded.config)), now)
         return done
 

@@ -17,9 +17,10 @@ from goldwire.capture.rejects import RejectsFile
 from goldwire.capture.source_spec import MEBIBYTE, SourceSpec
 from goldwire.changelog.ports.ingest import Ingest
 from goldwire.changelog.rows import NO_SOURCE
-from goldwire.clock import Clock
+from goldwire.clock import Clock, timestamp
 from goldwire.errors import InputError
-from goldwire.mastering.engine import IngestResult, Mastering
+from goldwire.mastering.engine import IngestResult, Mastering, most_shared
+from goldwire.mastering.identity import SharedKey
 from goldwire.services.garbage_collection import without_collection
 from goldwire.services.mastering_rules import MasteringStore, note_mastered
 
@@ -58,6 +59,12 @@ class Ingested(Struct):
     """New versions committed, tombstones included."""
     merges: int = 0
     unmerges: int = 0
+    moves: int = 0
+    """Records that an upstream hub moved to another entity."""
+    joined: int = 0
+    """New records that joined the entity of another one."""
+    shared: list[SharedKey] = field(default_factory=list)
+    """The match keys that most records share, most first; none shows a value."""
     rejected: int = 0
     first_rejects: list[RejectedRow] = field(default_factory=list)
     rejects_left_out: int = 0
@@ -80,13 +87,22 @@ class IngestService:
         mastering: what makes golden records of facts.
         clock: the time, never before the newest change in the log: it dates rows without a time of their own.
         sources: name to how its files are read.
+        tolerance_seconds: how far a row's time may be ahead of the clock.
     """
 
-    def __init__(self, store: IngestStore, mastering: Mastering, clock: Clock, sources: Mapping[str, SourceSpec]) -> None:
+    def __init__(
+        self,
+        store: IngestStore,
+        mastering: Mastering,
+        clock: Clock,
+        sources: Mapping[str, SourceSpec],
+        tolerance_seconds: float,
+    ) -> None:
         self._store = store
         self._mastering = mastering
         self._clock = clock
         self._sources = sources
+        self._tolerance_seconds = tolerance_seconds
 
     def files(
         self,
@@ -161,8 +177,10 @@ class IngestService:
             StoreBusyError, StoreFullError: nothing of the batch was committed.
         """
         source, rows, rejected = origin or Origin(rows=len(batch))
-        with without_collection(), self._store.ingest(self._clock.now()) as workspace:
-            done = self._mastering.apply(batch, workspace, correlation_id)
+        now = self._clock.now()
+        latest = timestamp(now + self._tolerance_seconds)
+        with without_collection(), self._store.ingest(now) as workspace:
+            done = self._mastering.apply(batch, workspace, correlation_id, latest)
             workspace.note_intake(
                 source, rows=rows, rejected=rejected + len(done.rejected), versions=done.versions, merges=done.merges,
                 unmerges=done.unmerges,
@@ -170,7 +188,7 @@ class IngestService:
             return done
 
     def _note_mastered(self) -> None:
-        note_mastered(self._store, self._mastering.model.types, self._clock.now())
+        note_mastered(self._store, self._mastering.model, self._clock.now())
 
 
 class RejectsWriter:
@@ -254,6 +272,9 @@ class _Intake:
         result.versions += done.versions
         result.merges += done.merges
         result.unmerges += done.unmerges
+        result.moves += done.moves
+        result.joined += done.joined
+        result.shared = most_shared([*result.shared, *done.shared])
         for rejected in done.rejected:
             self._reject(rejected)
         if self._progress is not None:

@@ -49,7 +49,7 @@ def apply(
 
             results = application.apply_service().run(check=check, resend=not no_resend, yes=yes, progress=judged)
         left_out = [] if check else not_taken_up(application.loaded, application.store)
-        stale = changed_types(application.store, application.loaded.config.types)
+        stale = changed_types(application.store, application.model)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
         )
