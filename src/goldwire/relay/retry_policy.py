@@ -118,8 +118,11 @@ class RetryPolicy:
         )
         if type(outcome) is Rejected:
             return self._dead(attempted)
-        # A failure counts against the event only if the target took other work since; an outage kills nothing.
-        struck = type(outcome) is not Throttled and self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        # A failure counts against the event if the target took other work since, or says itself that it works; an outage
+        # kills nothing.
+        alone = type(outcome) is Unavailable and outcome.item_fails
+        others_pass = self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        struck = type(outcome) is not Throttled and (alone or others_pass)
         strikes = attempted.strikes + struck
         if strikes >= self._settings.max_attempts:
             reason = f"gave up after {attempted.attempts} attempts: {attempted.reason}"

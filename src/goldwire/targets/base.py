@@ -53,6 +53,8 @@ class Unavailable(Struct, frozen=True):
     """Certainly not written: the target cannot be reached or refuses everything for now."""
 
     reason: str
+    item_fails: bool = False
+    """The target works and refuses this item, for a reason that may pass: the attempt counts against the item."""
 
 
 class Rejected(Struct, frozen=True):

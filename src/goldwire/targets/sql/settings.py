@@ -57,6 +57,14 @@ class SqlSettings(Settings, frozen=True):
         dict[str, ColumnType],
         about("Types of columns for `create_table`, else text; of an existing table's column where the database reports none."),
     ] = field(default_factory=dict)
+    may_differ: Annotated[
+        tuple[str, ...],
+        about(
+            "Columns of `columns` that may hold another value than the one sent, because a rule of the table changes it; every "
+            "other column is read back and compared.",
+            examples=[["city"]],
+        ),
+    ] = ()
     lock_timeout_seconds: Annotated[
         float, about("How long to wait for another writer before the send counts as not written.", advanced=True)
     ] = 10.0
@@ -81,6 +89,9 @@ class SqlSettings(Settings, frozen=True):
         unknown = sorted(self.types.keys() - set(names))
         if unknown:
             raise ValueError(f"`types` names column {unknown[0]}, which is not among `columns`")
+        strange = sorted(set(self.may_differ) - self.columns.keys())
+        if strange:
+            raise ValueError(f"`may_differ` names column {strange[0]}, which is not among `columns`")
         if min(self.lock_timeout_seconds, self.connect_timeout_seconds, self.answer_timeout_seconds) <= 0:
             raise ValueError("a timeout must be above 0 seconds")
 
