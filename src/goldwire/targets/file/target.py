@@ -30,6 +30,7 @@ class FileSettings(Settings, frozen=True):
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
             path=True,
+            sole=lambda plain: str(Path(plain["path"]).resolve()),
             examples=["out/events.jsonl"],
             min_length=1,
         ),

@@ -21,6 +21,7 @@ from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
 from goldwire.targets.clients.extras import require
+from goldwire.targets.sql.library_loggers import silence
 from goldwire.targets.sql.settings import ColumnType, SqlSettings
 
 LOCK_ROW = "goldwire:lock"
@@ -144,6 +145,7 @@ def dialect_of(url: URL, name: str) -> Dialect:
         require("psycopg", extra="postgresql", used_by=f"target '{name}'")
     if family in ("mariadb", "mysql"):
         require("pymysql", extra="mariadb", used_by=f"target '{name}'")
+    silence()
     return found()
 
 

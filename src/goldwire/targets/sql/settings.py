@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Struct, field
 
 from goldwire.targets.settings import Settings, about
+from goldwire.targets.sql.address import identifier_limit, place_of
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "json"]
 
@@ -29,10 +30,15 @@ class SqlSettings(Settings, frozen=True):
             url=True,
         ),
     ]
-    table: Annotated[str, about("The table.", examples=["customer"], min_length=1)]
+    table: Annotated[str, about("The table.", examples=["customer"], min_length=1, sole=place_of)]
     columns: Annotated[
         dict[str, str],
-        about("Column: attribute. Other columns are never touched.", examples=[{"surname": "lastName"}], shapes=True),
+        about(
+            "Column: attribute. Other columns are never touched.",
+            examples=[{"surname": "lastName"}],
+            shapes=True,
+            attributes=True,
+        ),
     ]
     schema: Annotated[str | None, about("The table's schema, where it is not the default one.")] = None
     key: Annotated[
@@ -86,6 +92,10 @@ class SqlSettings(Settings, frozen=True):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"column {twice[0]} has two purposes; give each its own")
+        limit, unit = identifier_limit(self.url)
+        for name in (*names, self.table, self.tombstone_table, self.schema or ""):
+            if limit is not None and (len(name.encode()) if unit == "bytes" else len(name)) > limit:
+                raise ValueError(f"the name {name} is longer than the database's limit of {limit} {unit}; shorten it")
         unknown = sorted(self.types.keys() - set(names))
         if unknown:
             raise ValueError(f"`types` names column {unknown[0]}, which is not among `columns`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.settings import ColumnType, SqlSettings, type_of
 from goldwire.targets.sql.values import Column
 
+_TABLE_IN_INDEX = 46
+
 _INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
 
 
@@ -29,6 +32,8 @@ class Tables(Struct, frozen=True):
     """The entity column has an index, so that rows can be looked up by it."""
     has_other_unique_index: bool
     """Rows can collide on something else than the key."""
+    place: str
+    """The table with the schema in which it is, the same for every spelling of the settings."""
 
 
 def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, name: str) -> Tables:
@@ -66,7 +71,13 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
+        place=_place(connection, schema, settings.table),
     )
+
+
+def _place(connection: Connection, schema: str | None, table: str) -> str:
+    place = f"{schema}.{table}" if schema else table
+    return place.casefold() if connection.dialect.name == "sqlite" else place
 
 
 def _clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
@@ -83,9 +94,15 @@ def _rows_table(dialect: Dialect, settings: SqlSettings, schema: str | None) -> 
         sa.Column(settings.timestamp_column, sa.String(27)),
         sa.Column(settings.deleted_column, sa.Boolean()),
         sa.Column(settings.hash_column, sa.String(71)),
-        sa.Index(f"{settings.table}_goldwire_entity", settings.entity_column),
+        sa.Index(_index_name(settings.table), settings.entity_column),
     ]
     return sa.Table(settings.table, metadata, *columns, schema=schema)
+
+
+def _index_name(table: str) -> str:
+    # The name of an index must not be longer than that of a table.
+    short = table if len(table.encode()) <= _TABLE_IN_INDEX else hashlib.sha256(table.encode()).hexdigest()[:16]
+    return f"{short}_goldwire_entity"
 
 
 def _key_type(dialect: Dialect, settings: SqlSettings) -> sa.types.TypeEngine[Any]:

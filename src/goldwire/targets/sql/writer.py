@@ -9,13 +9,14 @@ import msgspec
 import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.targets.sql.change import RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
+from goldwire.targets.sql.ownership import Owner, claim
 from goldwire.targets.sql.plan import Steps, merged, plan, waves
 from goldwire.targets.sql.settings import SqlSettings
 from goldwire.targets.sql.statements import Doubt, Statements
@@ -26,8 +27,13 @@ from goldwire.targets.sql.values import UnfitValueError, convert, plain_key
 class Writer:
     """A connected table. Blocking; one caller at a time."""
 
-    def __init__(self, settings: SqlSettings, name: str) -> None:
-        """Connect, and check the table.
+    def __init__(self, settings: SqlSettings, name: str, store_id: str | None = None) -> None:
+        """Connect, check the table, and claim it.
+
+        Args:
+            settings: which table, and how.
+            name: the target's.
+            store_id: the store for which it writes; None: the table is not claimed.
 
         Raises:
             ConfigError: the URL, the credentials or the table are wrong.
@@ -35,6 +41,7 @@ class Writer:
         """
         self._settings = settings
         self._name = name
+        self._store_id = store_id
         try:
             url = sa.make_url(settings.url)
         except (ArgumentError, ValueError):
@@ -103,11 +110,20 @@ class Writer:
     def _prepared(self) -> Tables:
         try:
             with self._engine.begin() as connection:
-                return prepare(connection, self._dialect, self._settings, self._name)
+                tables = prepare(connection, self._dialect, self._settings, self._name)
+                if self._store_id is not None:
+                    settings = self._settings
+                    self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, tables.tombstones)
+                    claim(connection, tables, Owner(self._store_id, self._name))
+                return tables
         except DBAPIError as error:
             if blame(error) is Blame.CONFIG:
                 raise self._config_error(error) from None
             raise ConnectionError(f"target '{self._name}': the database is not available: {reason(error)}") from None
+        except NoSuchTableError as error:
+            raise ConfigError(
+                f"target '{self._name}': the database has the table {error} under another spelling; write it as it is there"
+            ) from None
         except LockTimeoutError:
             raise ConnectionError(f"target '{self._name}': another Goldwire creates tables in this database") from None
 
