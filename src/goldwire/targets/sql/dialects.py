@@ -116,6 +116,10 @@ class Dialect(Protocol):
         """
         ...
 
+    def stages(self, connection: Connection) -> bool:
+        """Say whether many rows can be loaded through a temporary table."""
+        ...
+
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Return the type with which a column is created."""
         ...
@@ -208,6 +212,10 @@ class Sqlite(_OnConflict):
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:
         """Do nothing: the begin of the transaction took the lock."""
 
+    def stages(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
+        """A statement in the process of its own is quick already."""
+        return False
+
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Names that give the affinity wanted."""
         return _COMMON_TYPES[type_]
@@ -272,6 +280,10 @@ class PostgreSql(_OnConflict):
         )
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+
+    def stages(self, connection: Connection) -> bool:
+        """Where the role may make temporary tables."""
+        return bool(connection.scalar(sa.text("SELECT has_database_privilege(current_database(), 'TEMP')")))
 
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Times with their zone, the rest as everywhere."""
@@ -345,6 +357,10 @@ class MariaDb:
     def key_type(self) -> sa.types.TypeEngine[Any]:
         """Short enough for an index, and compared byte by byte."""
         return mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
+
+    def stages(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
+        """The driver joins the rows of a statement already."""
+        return False
 
     def column_type(self, type_: ColumnType) -> sa.types.TypeEngine[Any]:
         """Text of any length, times to the microsecond."""

@@ -13,6 +13,7 @@ from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
 from goldwire.targets.sql.settings import SqlSettings
+from goldwire.targets.sql.staging import LEAST_ROWS, Staging
 from goldwire.targets.sql.table import Tables
 from goldwire.targets.sql.values import convert, holds, plain_key
 
@@ -45,6 +46,7 @@ class Statements:
         self._columns = [tables.columns[column] for column in s.columns]
         self._key_column = tables.columns[s.key_column]
         self._upsert = dialect.upsert(rows, [s.key_column], [*s.columns, *s.fence_columns], self._gives_way)
+        self._staging = Staging(rows, self._upsert) if tables.stages else None
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
@@ -114,7 +116,9 @@ class Statements:
                 ],
             )
         self._update_partly(connection, steps.updates)
-        if upserts:
+        if upserts and self._staging is not None and len(upserts) >= LEAST_ROWS:
+            self._staging.load(connection, upserts)
+        elif upserts:
             connection.execute(self._upsert, upserts)
 
     def prove(self, connection: Connection, steps: Steps) -> dict[str, Doubt]:
@@ -152,7 +156,8 @@ class Statements:
     def _different(self, values: Mapping[str, Any], held: Sequence[Any]) -> str | None:
         """Return the name of a column that does not hold what was sent."""
         for column, found in zip(self._columns, held, strict=True):
-            if column.name in values and not holds(column, values[column.name], found):
+            sent = values.get(column.name, found)  # of a delta only what changed
+            if not (type(sent) is type(found) and sent == found) and not holds(column, sent, found):
                 return column.name
         return None
 

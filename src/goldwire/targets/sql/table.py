@@ -32,6 +32,8 @@ class Tables(Struct, frozen=True):
     """The entity column has an index, so that rows can be looked up by it."""
     has_other_unique_index: bool
     """Rows can collide on something else than the key."""
+    stages: bool
+    """Many rows may go through a temporary table."""
     place: str
     """The table with the schema in which it is, the same for every spelling of the settings."""
 
@@ -71,6 +73,7 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
+        stages=dialect.stages(connection),
         place=_place(connection, schema, settings.table),
     )
 
