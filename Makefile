@@ -25,7 +25,7 @@ RELEASE := .venv-release/.goldwire-release
 PROJECTS := pyproject.toml $(wildcard src/*/pyproject.toml)
 # Which tests coverage is measured with.
 COVERED ?= tests/unit
-CODE := $(wildcard src tests bench scripts examples)
+CODE := $(wildcard src tests scripts examples)
 
 .PHONY: help setup lock demo test unit slow test-optional coverage check format docs bench simulate dist clean
 
@@ -96,4 +96,4 @@ dist: $(RELEASE) ## Build every wheel and sdist of the repository, and a bill of
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf .venv .venv-docs .venv-lock .venv-release build dist site demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache
-	find src tests scripts bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests scripts examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -42,16 +42,31 @@ def build(project: Path) -> Path:
     return wheel
 
 
-def write_bill(project: Path, wheel: Path) -> None:
+def install(python: Path, wheel: Path, lock: str, own: list[Path]) -> None:
+    """Install a wheel with what it needs: the versions of the lock, and of our own names these very files.
+
+    A name of ours with a higher version on an index must not get in: what is installed here runs beside the right to publish.
+
+    Args:
+        python: of the environment.
+        wheel: what is installed.
+        lock: the text of a lock.
+        own: the wheels of all our distributions.
+    """
+    pins = python.parent.parent / "pins.txt"
+    pins.write_text("".join([*pins_of(lock), *files_of(own)]), encoding="utf-8")
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", pins, wheel)
+    for file in python.parent.parent.glob("lib/python*/site-packages/*.dist-info/direct_url.json"):
+        file.unlink()  # else the bill holds a path of this machine
+
+
+def write_bill(project: Path, wheel: Path, own: list[Path]) -> None:
     """Install the wheel into an environment of its own and write down what is in it."""
     name, version = name_and_version(project)
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / "bin" / "python"
-        lock = ROOT / "requirements" / "dev.txt"
-        pins = Path(folder) / "pins.txt"
-        pins.write_text("".join(pins_of(lock.read_text(encoding="utf-8"))), encoding="utf-8")
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--find-links", DIST, "-c", pins, wheel)
+        install(python, wheel, (ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8"), own)
         run(python, "-m", "pip", "uninstall", "--quiet", "--disable-pip-version-check", "--yes", "pip", "setuptools")
         run(
             *(sys.executable, "-m", "cyclonedx_py", "environment", "--pyproject", project / "pyproject.toml"),
@@ -62,6 +77,11 @@ def write_bill(project: Path, wheel: Path) -> None:
 def pins_of(lock: str) -> list[str]:
     """The lock's versions without hashes: constraints may hold none beside wheels that were just built."""
     return [f"{line.removesuffix(chr(92)).strip()}\n" for line in lock.splitlines() if "==" in line and line[0].isalnum()]
+
+
+def files_of(wheels: list[Path]) -> list[str]:
+    """Constraints that let pip take a name from its wheel here and from nowhere else."""
+    return [f"{wheel.name.partition('-')[0].replace('_', '-')} @ {wheel.absolute().as_uri()}\n" for wheel in wheels]
 
 
 def main() -> None:
@@ -75,7 +95,7 @@ def main() -> None:
     shutil.rmtree(DIST, ignore_errors=True)
     wheels = [(project, build(project)) for project in projects()]
     for project, wheel in wheels:
-        write_bill(project, wheel)
+        write_bill(project, wheel, [each for _, each in wheels])
     sys.stdout.write("".join(f"dist/{file.name}\n" for file in sorted(DIST.iterdir())))
 
 

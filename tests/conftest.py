@@ -1,6 +1,7 @@
 """Settings for all tests."""
 
 import os
+import signal
 from itertools import groupby
 from pathlib import Path
 
@@ -8,9 +9,18 @@ from hypothesis import settings
 
 # A slow machine is no fault of what is tested; the time limit of a test as a whole stays.
 settings.register_profile("goldwire", deadline=None)
-# A build server judges a change by the same examples each time; new ones are looked for by whoever runs the tests at home.
+# A build server judges a change by the same examples each time; a run at home looks for new ones.
 settings.register_profile("same", deadline=None, derandomize=True)
 settings.load_profile("same" if os.environ.get("CI") else "goldwire")
+
+
+def pytest_configure():
+    """Let Ctrl-C raise KeyboardInterrupt, also where the tests run in the background of a script.
+
+    A shell without job control starts what stands before `&` with SIGINT ignored. Python leaves it so, children inherit it, and
+    the tests that interrupt themselves or a child would fail or wait for ever.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

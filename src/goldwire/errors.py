@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 _LISTED_NAMES = 12
 """More known names than this are not listed."""
@@ -15,6 +16,18 @@ class GoldwireError(Exception):
 
 class ConfigError(GoldwireError):
     """The configuration is wrong: mend `goldwire.yaml` at the location named."""
+
+
+class ConfigMissingError(ConfigError):
+    """The file of the configuration is not there: name one that is, or let `goldwire init` write one.
+
+    Args:
+        file: where it should be.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file}: no such file; name one that is there, or let `goldwire init` write one")
+        self.file = file
 
 
 class ContractError(ConfigError):

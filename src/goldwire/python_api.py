@@ -20,7 +20,18 @@ from goldwire.config.reader import load, load_document
 from goldwire.errors import InputError, NotFoundError, did_you_mean
 from goldwire.event.chain import ChainFinding
 from goldwire.observability.logs import set_up_logs
-from goldwire.python_arguments import callback, flag, number, numbers, path, paths, replay_request, text, texts
+from goldwire.python_arguments import (
+    callback,
+    configuration_path,
+    flag,
+    number,
+    numbers,
+    path,
+    paths,
+    replay_request,
+    text,
+    texts,
+)
 from goldwire.python_arguments import rows as checked_rows
 from goldwire.services.application import Application
 from goldwire.services.apply import ApplyResult
@@ -80,7 +91,7 @@ class Goldwire:
     """All that one configuration describes; a context manager that closes the store.
 
     One thread uses an object at a time. While `run_async` delivers, every other method may be called: relays use a store object
-    of their own.
+    of their own. What only reads makes no store where there is none yet.
 
     Args:
         configuration: the path of a `goldwire.yaml`, or what one holds as a dict.
@@ -88,7 +99,8 @@ class Goldwire:
 
     Raises:
         ConfigError: the configuration is wrong; the text has a line for each problem.
-        InputError: an argument is of a wrong type; so in all methods. After `close` all that need the store raise it.
+        InputError: an argument is of a wrong type; so in all methods. After `close` all that need the store raise it, and what
+            only reads does where the folder is not there.
     """
 
     def __init__(self, configuration: str | Path | Mapping[str, Any], *, folder: str | Path | None = None) -> None:
@@ -96,7 +108,7 @@ class Goldwire:
         if isinstance(configuration, Mapping):
             loaded = load_document(configuration, start)
         else:
-            loaded = load(path("configuration", configuration))
+            loaded = load(configuration_path("configuration", configuration))
         self._application = Application(loaded)
         self._closed = False
         if not structlog.is_configured():  # else the program has said where log lines go
@@ -134,9 +146,8 @@ class Goldwire:
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
-        flag("check", check)
         flag("resend", resend)
-        return self._opened.apply_service().run(check=check, resend=resend)
+        return self._opened.apply_service(only_check=flag("check", check)).run(check=check, resend=resend)
 
     def ingest(
         self,
@@ -236,7 +247,7 @@ class Goldwire:
 
     def status(self) -> Status:
         """Return where the log and every target stand."""
-        return status(self._opened.loaded, self._opened.store)
+        return status(self._opened.loaded, self._opened.store_to_read)
 
     def ledger(self, *targets: str, recount: bool = False) -> list[LedgerReport]:
         """Return what became of every committed change, for each target.
@@ -249,7 +260,7 @@ class Goldwire:
             NotFoundError: a target has not begun.
             StoreCorruptError: the rows contradict one another.
         """
-        return ledger_reports(self._opened.store, texts("targets", targets), recount=flag("recount", recount))
+        return ledger_reports(self._opened.store_to_read, texts("targets", targets), recount=flag("recount", recount))
 
     def entity(self, name: str) -> EntityHistory:
         """Return a golden record, unmasked, with its versions and what each target was last sent of it.
@@ -260,7 +271,7 @@ class Goldwire:
         Raises:
             NotFoundError: there is none.
         """
-        return entity_history(self._opened.store, text("name", name))
+        return entity_history(self._opened.store_to_read, text("name", name))
 
     def dead_letters(self, target: str | None = None, *, limit: int = 1_000) -> list[DeadLetter]:
         """Return deliveries that were given up, oldest first.
@@ -273,7 +284,7 @@ class Goldwire:
             NotFoundError: the target has not begun.
         """
         of = None if target is None else text("target", target)
-        return dead_letters(self._opened.store, of, number("limit", limit))
+        return dead_letters(self._opened.store_to_read, of, number("limit", limit))
 
     def dead_letter(self, target: str, position: int) -> DeadLetterDetail:
         """Return one delivery that was given up, the change in it, and what waits behind it.
@@ -285,7 +296,7 @@ class Goldwire:
         Raises:
             NotFoundError: the target has not begun, or has no dead letter at this position.
         """
-        return dead_letter_detail(self._opened.store, text("target", target), number("position", position))
+        return dead_letter_detail(self._opened.store_to_read, text("target", target), number("position", position))
 
     def redrive(self, target: str, *positions: int) -> RedriveResult:
         """Make dead letters due for delivery again; the next run delivers them, and what is parked behind them.
@@ -299,7 +310,7 @@ class Goldwire:
         """
         application = self._opened
         chosen = numbers("positions", positions)
-        return redrive(application.store, application.clock, text("target", target), chosen or None)
+        return redrive(application.store_to_read, application.clock, text("target", target), chosen or None)
 
     def discard(self, target: str, *positions: int) -> DiscardResult:
         """Give dead letters up: they stay dead in the ledger, and no longer hold up what is parked behind them.
@@ -319,8 +330,8 @@ class Goldwire:
         chosen = numbers("positions", positions)
         if not chosen:
             raise InputError(f"name the positions of the dead letters of {target} to discard; `dead_letters` returns them")
-        letters = [one for one in named_letters(application.store, target, chosen) if one.state == "dead"]
-        return discard(application.store, application.clock, target, letters)
+        letters = [one for one in named_letters(application.store_to_read, target, chosen) if one.state == "dead"]
+        return discard(application.store_to_read, application.clock, target, letters)
 
     def replay(self, target: str, request: ReplayRequest | None = None, *, rate: float | None = None, why: str = "") -> Replay:
         """Repeat what a target was sent, byte for byte and in order. Works in a notebook too.

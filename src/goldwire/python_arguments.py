@@ -91,6 +91,13 @@ def path(name: str, value: object) -> Path:
     return Path(plain)
 
 
+def configuration_path(name: str, value: object) -> Path:
+    """Return the path of a configuration, which may be given as a dict too."""
+    if not isinstance(value, str | os.PathLike):
+        raise _refused(name, "the path of a goldwire.yaml or a dict of what one holds", value)
+    return path(name, value)
+
+
 def paths(name: str, value: object) -> list[Path]:
     """Return the paths of one file or several; at least one."""
     if isinstance(value, str | os.PathLike):

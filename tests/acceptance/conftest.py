@@ -89,7 +89,7 @@ class Shell:
         return process
 
     def emulator(self, *words: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-        """Start the emulator and leave it running; return it and what it told when it was ready."""
+        """Start the emulator and leave it running; return it and what it printed when it was ready."""
         process = self.start("emulator", "--json", *words)
         assert process.stdout is not None
         assert process.stderr is not None

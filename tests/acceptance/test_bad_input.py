@@ -308,3 +308,8 @@ def test_an_object_with_a_name_twice_is_rejected_and_not_guessed_at(started: Any
     [reject] = done["first_rejects"]
     assert "twice" in reject["reason"]
     assert reject["origin"].endswith("some.jsonl:1")
+
+
+def test_a_configuration_that_is_not_there_is_named_with_the_option_for_another_one(started: Any) -> None:
+    said = started.fails("status", "--config", "nowhere.yaml", code=2)
+    assert "nowhere.yaml: no such file; `goldwire init` writes one, `--config FILE` names another" in said

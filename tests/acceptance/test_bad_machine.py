@@ -148,7 +148,7 @@ def test_a_store_that_is_locked_during_a_delivery_ends_the_run_and_the_next_one_
 
 
 class AheadClock(SystemClock):
-    """A machine whose clock is a day ahead; whoever looks at the real one afterwards sees it set back."""
+    """A machine whose clock is a day ahead; who looks at the real one afterwards sees it set back."""
 
     def now(self) -> float:
         return super().now() + DAY_SECONDS

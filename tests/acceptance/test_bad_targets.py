@@ -1,4 +1,4 @@
-"""Targets that answer nonsense, are down or are held by another: told clearly, tried again, and nothing lost."""
+"""Targets that answer nonsense, are down or are held by another: reported clearly, tried again, and nothing lost."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def receiver() -> Iterator[str]:
 
 @pytest.fixture
 def free_port() -> Iterator[int]:
-    """A port at which nobody listens; it is ours, so that nobody else begins to."""
+    """A port at which no process listens; it is ours, so that no other begins to."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         yield int(silent.getsockname()[1])
@@ -52,7 +52,7 @@ def set_up(shell: Any, url: str, more: str = "answer: status") -> None:
 
 
 def tried_until(shell: Any, said: str) -> str:
-    """Run until the target was told of this way, end the run as a person would, and return all that it printed."""
+    """Run until the target was reported in this way, end the run as a person would, and return all that it printed."""
     relay = shell.start("run", "--until-caught-up", "-t", "shop")
     give_up = time.monotonic() + 60
     while said not in (shell.json("status")["targets"][-1]["last_failure"] or ""):
@@ -248,7 +248,7 @@ log:
 
 def test_status_tells_why_a_target_cannot_be_opened_and_since_when(shell: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]  # nobody listens there from the end of this block until the emulator does
+        port = listening.getsockname()[1]  # no process listens there from the end of this block until the emulator does
     address = f"Endpoint=sb://127.0.0.1:{port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=SAS_KEY_VALUE"
     shell.lay_out()
     shell.write("hub.key", f"{address};UseDevelopmentEmulator=true")

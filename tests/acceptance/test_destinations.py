@@ -96,7 +96,7 @@ def test_a_second_name_for_a_queue_is_refused_until_its_ids_are_its_own(shell: A
     assert LOST in shell.fails("run", "--until-caught-up", "-t", "two", code=2), "an edit that was not applied"
     assert LOST in str(shell.json("target", "check", "two", code=2)["findings"])
     assert ids_in("golden", key) == before
-    shell.run("run", "--until-caught-up", "-t", "bus")  # whoever was first is not held up
+    shell.run("run", "--until-caught-up", "-t", "bus")  # the first target is not held up
     shell.edit("queue: golden ,", "queue: golden , message_id_suffix: two,")
     applied = {one["target"]: one for one in shell.json("apply")["targets"]}
     assert SHARED in str(applied["bus"]["warnings"])
@@ -158,7 +158,7 @@ def test_a_renamed_target_is_a_second_name(shell: Any) -> None:
     shell.edit("contract: everything", "contract: products")
     shell.edit("contracts:\n", "contracts:\n  products: { types: [Product] }\n")
     shell.edit("types:\n", "types:\n  Product: { attributes: { price: {} } }\n")
-    shell.run("apply")  # of other entities nobody gets in the way
+    shell.run("apply")  # with other entities neither is in the other's way
     findings = shell.json("target", "check", "renamed")["findings"]
     assert [one for one in findings if one["subject"] == "destination"] == []
 

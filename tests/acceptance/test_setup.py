@@ -1,4 +1,4 @@
-"""What a machine is told that cannot make an environment: one line, naming what to install."""
+"""What setup prints on a machine that cannot make an environment: one line, naming what to install."""
 
 import os
 import shutil

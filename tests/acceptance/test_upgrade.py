@@ -196,6 +196,27 @@ def test_an_ingest_of_today_keeps_the_next_release_from_breaking_the_store(folde
     broken.run(folder, "store", "upgrade")
 
 
+@pytest.mark.parametrize("order", [0, 1])
+def test_of_two_releases_that_upgrade_at_once_each_ends_well_or_is_refused(
+    folder: Path, expanded: Release, broken: Release, order: int
+) -> None:
+    both = [expanded, broken] if order == 0 else [broken, expanded]
+    pipe = subprocess.PIPE
+    running = [
+        subprocess.Popen(one.command("store", "upgrade"), cwd=folder, env=one.environment, stderr=pipe, text=True)
+        for one in both
+    ]
+    errors = [one.communicate(timeout=240)[1] for one in running]
+    assert 0 in {one.returncode for one in running}, errors
+    for one, error in zip(running, errors, strict=True):
+        assert one.returncode in {0, 3, 4}, error
+        assert "Traceback" not in error
+        assert "locate revision" not in error
+    broken.run(folder, "store", "upgrade")
+    assert asked(folder, "SELECT version_num, oldest_code FROM alembic_version, schema_compatibility") == [(BROKEN, BROKEN)]
+    assert asked(folder, "PRAGMA integrity_check") == [("ok",)]
+
+
 def test_the_last_release_goes_on_with_a_store_of_today(folder: Path, twin: Path, tmp_path: Path) -> None:
     last = release_of(LAST_RELEASE.read_text(encoding="utf-8").split()[0], tmp_path / "last release")
     if isinstance(last, str):

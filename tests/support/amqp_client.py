@@ -140,7 +140,7 @@ class Client:
 
 
 def run(test, *, loop=None, **settings):
-    """Run a test with a client that is connected to a server with a shelf, and with nothing that nobody catches."""
+    """Run a test with a client that is connected to a server with a shelf, and with no error that is not caught."""
     broken = []
 
     async def main():

@@ -1,6 +1,6 @@
 """Histories of customers as one target receives them: sealed by Goldwire, chained, with the table they must lead to.
 
-For tests of whoever receives: a subscriber's code, an adapter, a broker. The table is made from the golden states, never from
+For tests of what receives: a subscriber's code, an adapter, a broker. The table is made from the golden states, never from
 the events.
 """
 

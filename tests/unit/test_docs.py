@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
 
+SOURCE_PAGES = sorted([*PAGES, *(ROOT / "src").rglob("*.md")])
+
 WORDS = (
     "change", "event", "golden record", "entity", "target", "target kind", "filter", "mask", "contract", "relay", "delivery",
     "attempt", "pending", "delivered", "filtered", "superseded", "dead", "parked", "replay", "redrive", "tombstone", "lag",
@@ -68,6 +70,47 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=short)
 def test_no_page_uses_a_word_that_has_another_name_here(page: Path) -> None:
     assert not FORBIDDEN.findall(page.read_text(encoding="utf-8"))
+
+
+FOLDERS = tuple(ROOT / folder for folder in ("", "src", "src/goldwire", "tests"))
+"""Where a path that a page names may begin, beside the page's own folder."""
+NOT_THERE = {"docs/targets/folder.md", "src/goldwire/targets/folder/target.py", "targets/KIND/"}
+"""What a reader writes who adds a target."""
+
+
+def paths_named(text: str) -> set[str]:
+    """Return what a page names between backticks and can only be a path of this repository.
+
+    That is a module (`…/name.py`), a folder (`name/`), and a path that begins at a folder which exists.
+    """
+    named = set(re.findall(r"`([\w.-]+(?:/[\w.-]+)*/?)`", text))
+    made = set((ROOT / ".gitignore").read_text(encoding="utf-8").split())
+    return {path for path in named - made if path.endswith((".py", "/")) or begins_in_a_folder(path)}
+
+
+def begins_in_a_folder(path: str) -> bool:
+    first, slash, _ = path.partition("/")
+    return bool(slash) and any((folder / first).is_dir() for folder in FOLDERS)
+
+
+def exists(path: str, page: Path) -> bool:
+    if "/" not in path:
+        return any(any((ROOT / folder).rglob(path)) for folder in ("src", "tests", "scripts", "examples"))
+    return any((folder / path).exists() for folder in (*FOLDERS, page.parent))
+
+
+@pytest.mark.parametrize("page", SOURCE_PAGES, ids=short)
+def test_every_path_of_the_source_that_a_page_names_exists(page: Path) -> None:
+    missing = {path for path in paths_named(page.read_text(encoding="utf-8")) if not exists(path, page)}
+    assert missing - NOT_THERE == set()
+
+
+def test_a_path_is_found_and_what_only_looks_like_one_is_not() -> None:
+    text = (
+        "`target/gone.py` `testing/gone` `gone/` `gone.py` `crm/4711` `application/json` `goldwire.yaml` `/goldwire/` `site/`"
+    )
+    assert paths_named(text) == {"target/gone.py", "testing/gone", "gone/", "gone.py"}
+    assert not any(exists(path, DOCS / "index.md") for path in paths_named(text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=short)

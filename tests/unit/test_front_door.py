@@ -61,10 +61,34 @@ def test_a_release_is_published_without_a_stored_secret_from_what_was_attested()
     jobs = read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]
     assert "secrets." not in text
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert set(jobs["publish"]["needs"]) == {"build", "test"}
+    assert not any("continue-on-error" in job or "if" in job for job in jobs.values())
     assert jobs["build"]["permissions"]["attestations"] == "write"
     assert [step["with"]["subject-path"] for step in jobs["build"]["steps"] if "actions/attest@" in step.get("uses", "")] == [
         "dist/*"
     ]
+
+
+def test_a_release_runs_every_test_and_tries_the_wheels() -> None:
+    runs = [
+        step["run"] for step in read(ROOT / ".github" / "workflows" / "release.yml")["jobs"]["test"]["steps"] if "run" in step
+    ]
+    assert "make test WORKERS=4 ARGS=-rs" in runs, "and no test is left out"
+    (wheels,) = (run for run in runs if run.startswith("make test-optional "))
+    (file,) = re.findall(r"tests/\S+\.py", wheels)
+    assert "@pytest.mark.optional" in (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_folders_that_a_command_or_a_tool_goes_through_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = [
+        word for words in re.findall(r"\$\(wildcard ([a-z ]+)\)|\tfind ([a-z ]+) -name", makefile) for word in words if word
+    ]
+    folders = {folder for words in named for folder in words.split()}
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]
+    folders |= {*ruff["src"], *(pattern.partition("/")[0] for pattern in ruff["lint"]["per-file-ignores"])}
+    assert {"src", "tests", "scripts"} <= folders
+    assert [folder for folder in sorted(folders) if not (ROOT / folder).is_dir()] == []
 
 
 @pytest.mark.parametrize("form", FORMS, ids=short)
@@ -80,9 +104,8 @@ def test_a_form_asks_for_something_and_each_field_has_a_name_of_its_own(form: Pa
 
 
 def test_every_other_file_of_the_front_door_is_yaml() -> None:
-    dependabot = read(ROOT / ".github" / "dependabot.yml")
-    for update in dependabot["updates"]:
-        assert (ROOT / update["directory"].lstrip("/")).is_dir()
+    (update,) = read(ROOT / ".github" / "dependabot.yml")["updates"]
+    assert (update["package-ecosystem"], update["directory"]) == ("github-actions", "/"), "the locks are renewed by `make lock`"
     assert read(ROOT / ".github" / "ISSUE_TEMPLATE" / "config.yml") == {"blank_issues_enabled": False}
 
 

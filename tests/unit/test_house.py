@@ -226,9 +226,39 @@ def banned_words(text: str) -> set[str]:
     return {found.group() for found in BANNED_WORDS.finditer(text)} | {name for name in names if BANNED_NAMES.search(name)}
 
 
-@pytest.mark.parametrize("path", [*SOURCES, *sorted((ROOT / "examples").rglob("*.py"))], ids=short)
+PROGRAMS = [*SOURCES, *sorted((ROOT / "examples").rglob("*.py")), *sorted((ROOT / "scripts").rglob("*.py"))]
+MARKDOWN = [
+    *ROOT.glob("*.md"),
+    *(page for folder in ("docs", "examples", "src", ".github") for page in (ROOT / folder).rglob("*.md")),
+]
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=short)
 def test_words_that_were_given_up_do_not_come_back(path: Path) -> None:
     assert banned_words(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("page", sorted(MARKDOWN), ids=short)
+def test_a_page_holds_no_word_that_was_given_up(page: Path) -> None:
+    assert BANNED_WORDS.findall(page.read_text(encoding="utf-8")) == []
+
+
+def prose_of(text: str) -> str:
+    """The comments and docstrings of a program: what its names and the texts that it works with are does not count."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    docstrings = [ast.get_docstring(node) or "" for node in ast.walk(ast.parse(text)) if isinstance(node, documented)]
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    return "\n".join([*docstrings, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
+
+
+@pytest.mark.parametrize("path", [path for path in TESTS if path != Path(__file__)], ids=short)
+def test_the_comments_and_docstrings_of_a_test_hold_no_word_that_was_given_up(path: Path) -> None:
+    assert BANNED_WORDS.findall(prose_of(path.read_text(encoding="utf-8"))) == []
+
+
+def test_of_a_test_only_comments_and_docstrings_count() -> None:
+    text = 'def told():\n    """Nobody is."""\n    return "whoever"  # a stranger\n'
+    assert BANNED_WORDS.findall(prose_of(text)) == ["Nobody", "stranger"]
 
 
 @pytest.mark.parametrize("path", TESTS, ids=short)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -289,5 +290,71 @@ def test_a_replay_at_no_rate_is_refused_before_it_is_kept(opened: Goldwire, rate
 
 
 def test_a_replay_to_a_version_that_never_was_is_refused(opened: Goldwire) -> None:
-    with pytest.raises(InputError, match="--to-version 0: the entity's oldest version is 1"):
+    with pytest.raises(InputError, match="`to_version` 0: the entity's oldest version is 1"):
         opened.replay("events", ReplayRequest(entities=("crm/C-1",), to_version=0))
+
+
+WRONG_REPLAYS = [
+    (ReplayRequest(since="yesterday"), "`since`: 'yesterday' is no moment; write e.g."),
+    (ReplayRequest(until="9999-12-31T23:59:59-14:00"), "`until`: '9999-12-31T23:59:59-14:00' is no moment"),
+    (ReplayRequest(since="2026-02-01", until="2026-01-01"), "`since` has to be before `until`"),
+    (ReplayRequest(from_version=2), "give `from_version` and `to_version` with one name in `entities`"),
+    (ReplayRequest(entities=("crm/C-1",), from_version=99), "`from_version` 99: the entity's newest version is 1"),
+    (ReplayRequest(entities=("crm/C-1",), to_version=0), "`to_version` 0: the entity's oldest version is 1"),
+    (ReplayRequest(where="a.city =="), "`where`: "),
+]
+
+
+@pytest.mark.parametrize(("request_", "said"), WRONG_REPLAYS)
+def test_an_error_about_a_replay_names_the_field_and_the_command_line_names_its_option(
+    opened: Goldwire, tmp_path: Path, request_: ReplayRequest, said: str
+) -> None:
+    with pytest.raises((InputError, ContractError)) as caught:
+        opened.replay("events", request_)
+    assert said in str(caught.value)
+    assert "--" not in str(caught.value)
+    assert command(tmp_path, "replay", "list") == []
+
+
+def test_a_configuration_that_is_not_there_is_named_without_an_option_of_the_command_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file; name one that is there") as caught:
+        Goldwire(tmp_path / "nowhere.yaml")
+    assert "--" not in str(caught.value)
+
+
+READS: list[tuple[str, tuple[Any, ...]]] = [
+    ("status", ()),
+    ("ledger", ()),
+    ("entity", ("crm/C-1",)),
+    ("dead_letters", ()),
+    ("dead_letter", ("events", 1)),
+    ("redrive", ("events",)),
+    ("discard", ("events", 1)),
+]
+SMALL = {"types": {"Customer": {"attributes": {"city": {}}}}}
+
+
+@pytest.mark.parametrize(("method", "values"), [*READS, ("apply", ())])
+def test_what_only_reads_refuses_a_folder_that_is_not_there(tmp_path: Path, method: str, values: tuple[Any, ...]) -> None:
+    with Goldwire(SMALL, folder=tmp_path / "typo" / "x") as goldwire:
+        arguments = {"check": True} if method == "apply" else {}
+        with pytest.raises(InputError, match=r"typo/x: there is no such folder.*`folder`"):
+            getattr(goldwire, method)(*values, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("method", "values"), READS)
+def test_what_only_reads_makes_no_store(tmp_path: Path, method: str, values: tuple[Any, ...]) -> None:
+    with Goldwire(SMALL, folder=tmp_path) as goldwire:
+        finds_nothing = method in {"entity", "dead_letter", "redrive", "discard"}
+        with pytest.raises(NotFoundError) if finds_nothing else nullcontext():
+            getattr(goldwire, method)(*values)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_read_before_there_was_a_store_is_read_from_it_once_it_is_there(tmp_path: Path) -> None:
+    with Goldwire(SMALL, folder=tmp_path) as reader, Goldwire(SMALL, folder=tmp_path) as writer:
+        assert reader.status().position == 0
+        assert reader.apply(check=True) == []
+        writer.ingest_rows([customer("C-1", "Bath")])
+        assert reader.status().position == 1

@@ -94,12 +94,19 @@ WRONG: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("replay", ("events", ReplayRequest(where=True)), {}, "`where` takes a str, not True"),  # type: ignore[arg-type]
     ("replay", ("events",), {"rate": True}, "the rate of a replay is a positive number"),
     ("replay", ("events",), {"why": None}, "`why` takes a str, not None"),
+    ("apply", (), {"resend": None}, "`resend` takes True or False, not None"),
+    ("resync", (None,), {}, "`targets` takes a str, not None"),
+    ("resync", ("events", ["crm/C-1"]), {}, "`entities` takes each name by itself, not a list"),
+    ("resync", ("events",), {"stale": 1}, "`stale` takes True or False, not 1"),
+    ("resync", ("events",), {"why": None}, "`why` takes a str, not None"),
     ("verify", (3,), {}, "`files` takes a path or a list of paths, not 3"),
     ("verify", ([],), {}, "`files` names no file"),
     ("verify", ("a\0b",), {}, "`files` holds a NUL"),
     ("verify", ("x",), {"partial": "no"}, "`partial` takes True or False, not a str"),
     ("verify", ("x",), {"found": 1}, "`found` takes a function or None, not 1"),
-    ("open", (3,), {}, "`configuration` takes a path: a str or a Path, not 3"),
+    ("open", (3,), {}, "`configuration` takes the path of a goldwire.yaml or a dict of what one holds, not 3"),
+    ("open", ([],), {}, "`configuration` takes the path of a goldwire.yaml or a dict of what one holds, not a list"),
+    ("open", ("",), {}, "`configuration` is empty"),
     ("open", ({},), {"folder": 3}, "`folder` takes a path: a str or a Path, not 3"),
 ]  # fmt: skip
 
@@ -114,6 +121,8 @@ UNKNOWN: list[tuple[str, tuple[Any, ...], str]] = [
     ("redrive", ("evnts",), "did you mean 'events'"),
     ("discard", ("evnts", 1), "did you mean 'events'"),
     ("replay", ("evnts",), "did you mean 'events'"),
+    ("resync", ("evnts",), "did you mean 'events'"),
+    ("resync", ("events", "crm/C-0"), "no entity is known as crm/C-0"),
     ("replay", ("events", ReplayRequest(entities=("crm/C-0",))), "no entity is known as crm/C-0"),
 ]
 
@@ -128,6 +137,7 @@ AFTER_CLOSE: dict[str, tuple[Any, ...]] = {
     "ledger": (),
     "redrive": ("events",),
     "replay": ("events",),
+    "resync": ("events",),
     "run": (),
     "run_async": (),
     "status": (),

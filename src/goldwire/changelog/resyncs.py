@@ -90,7 +90,7 @@ def stale_entities(records: Sequence[Resync]) -> int:
     return 0
 
 
-class Resent(NamedTuple):
+class Resend(NamedTuple):
     """One entity whose newest state is to be appended once more."""
 
     entity_id: str

@@ -85,7 +85,7 @@ record = Table(
     Column("entity_type", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("match_keys", LargeBinary, nullable=False, comment="its match keys, 16 bytes each, sorted, without a separator"),
-    Column("checksum", BIG, comment="of the whole row, see `checksums`; NULL: code of schema 0005 wrote the row last"),
+    Column("checksum", BIG, comment="of the whole row, see `checksums`; NULL: code before schema 0006 wrote the row last"),
     Index("record_ref", "system", "id", unique=True),
     Index("record_entity_no", "entity_no"),
     comment="What each system has said of each of its records.",

@@ -35,7 +35,7 @@ from goldwire.cli.commands import (
 from goldwire.cli.distributions import CommandGroup, mount
 from goldwire.cli.exit_codes import DONE_WITH_REJECTS, OK, exit_code
 from goldwire.cli.output import complain, say
-from goldwire.errors import GoldwireError, StoreFullError
+from goldwire.errors import ConfigMissingError, GoldwireError, StoreFullError
 from goldwire.invariants import require_assertions
 
 app = typer.Typer(
@@ -92,6 +92,9 @@ def _run() -> str | int | None:
         app()
     except SystemExit as ended:
         return ended.code
+    except ConfigMissingError as error:
+        complain(f"{error.file}: no such file; `goldwire init` writes one, `--config FILE` names another")
+        return exit_code(error)
     except GoldwireError as error:
         complain(str(error))
         return exit_code(error)

@@ -18,7 +18,7 @@ from goldwire.config.problems import Location, Problems
 from goldwire.config.references import References
 from goldwire.config.typed_reader import WRONG, TypedReader
 from goldwire.config.yaml_nodes import Entry, compose, location_of
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, ConfigMissingError
 from goldwire.setting_names import SettingPath, dotted
 from goldwire.targets import registry
 
@@ -104,7 +104,7 @@ def _text(file: Path) -> str:
             raise ConfigError(f"{file}: larger than {SIZE_LIMIT_BYTES:,} bytes; this is no configuration")
         return file.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise ConfigError(f"{file}: no such file; `goldwire init` writes one, `--config FILE` names another") from error
+        raise ConfigMissingError(file) from error
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -61,7 +61,7 @@ WHERE_ERRORS = Metric(
     "goldwire_where_errors_total",
     "counter",
     ("target",),
-    "Evaluations of `where` that ended in an error, such as a text compared with a number; those records are not selected.",
+    "Evaluations of `where` that ended in an error, such as a text compared with a number; those records are held back.",
 )
 STOPPED = Metric(
     "goldwire_target_stopped",

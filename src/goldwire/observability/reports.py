@@ -105,7 +105,7 @@ class RecordingObserver:
         self._recorder.count(metrics.WHERE_ERRORS, self._target)
         if reason not in self._where_errors and self._standard.isEnabledFor(logging.WARNING):
             self._where_errors.add(reason)
-            self._log.warning("where has no result; such records are not selected", reason=reason)
+            self._log.warning("where has no result; such records are held back", reason=reason)
 
     def unreachable(self, reason: str) -> None:
         """The target did not open; it is tried again."""

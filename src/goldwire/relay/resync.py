@@ -18,7 +18,7 @@ from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import SAMPLES_MAX, EffectCounts, Resent, Resync
+from goldwire.changelog.resyncs import SAMPLES_MAX, EffectCounts, Resend, Resync
 from goldwire.changelog.rows import Control, Cursor, LogRow
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError
@@ -46,7 +46,7 @@ class ResyncStore(Log, Deliveries, Resyncs, Revisions, Protocol):
     """The records of resyncs, the log that they append to, and what the target was sent under which revision."""
 
 
-class Judged(NamedTuple):
+class EntityEffect(NamedTuple):
     """An entity and what the newest revision does to it."""
 
     row: LogRow
@@ -54,7 +54,7 @@ class Judged(NamedTuple):
     effect: Effect
 
 
-class RevisionJudge:
+class RevisionEffects:
     """Judges entities under the newest revision of a target's contract.
 
     Args:
@@ -70,7 +70,7 @@ class RevisionJudge:
         self._newest = contracts.revision(contracts.newest)
         self._left_to_log = contracts.newest_effective_after
 
-    def judge(self, rows: Sequence[LogRow], controls: dict[str, Control]) -> Iterator[Judged]:
+    def of(self, rows: Sequence[LogRow], controls: dict[str, Control]) -> Iterator[EntityEffect]:
         """Judge entities by their newest rows.
 
         Args:
@@ -79,7 +79,7 @@ class RevisionJudge:
         """
         for row in rows:
             held = controls.get(row.entity_id)
-            yield Judged(row, held, self._effect(row, held))
+            yield EntityEffect(row, held, self._effect(row, held))
 
     def _effect(self, row: LogRow, held: Control | None) -> Effect:
         target = self._cursor.target
@@ -175,13 +175,13 @@ class ResyncWork:
         if last:
             return await self._end_turn(resync, cursor)
         controls = await self._call(self._store.controls, self._target, [row.entity_id for row in rows])
-        judge = RevisionJudge(cursor, self._contracts, everything=resync.scope == "all")
-        chosen = [one for one in judge.judge(rows, controls) if one.effect in _OF_TURN[resync.turn]]
+        effects = RevisionEffects(cursor, self._contracts, everything=resync.scope == "all")
+        chosen = [one for one in effects.of(rows, controls) if one.effect in _OF_TURN[resync.turn]]
         held = await self._held(resync, chosen)
-        resent = [Resent(one.row.entity_id, one.row.version, version) for one, version in zip(chosen, held, strict=True)]
+        resent = [Resend(one.row.entity_id, one.row.version, version) for one, version in zip(chosen, held, strict=True)]
         return await self._call(self._store.resend, replace(resync, after=after), resent, cursor.epoch, self._clock.now())
 
-    async def _held(self, resync: Resync, chosen: Sequence[Judged]) -> list[int]:
+    async def _held(self, resync: Resync, chosen: Sequence[EntityEffect]) -> list[int]:
         """Return above which version each must go: a target may be ahead of a store that was restored."""
         known = [0 if one.held is None else one.held.version for one in chosen]
         if resync.scope != "all" or not self._connection.looks_up or not chosen:
@@ -212,7 +212,7 @@ class ResyncPlan(Struct):
     samples: dict[str, tuple[str, ...]] = {}
     """By effect, some entity ids."""
 
-    def add(self, judged: Iterator[Judged]) -> None:
+    def add(self, judged: Iterator[EntityEffect]) -> None:
         """Count entities, and name the first ones of each effect that is worth a look."""
         for one in judged:
             self.counts[one.effect] = self.counts.get(one.effect, 0) + 1
@@ -227,13 +227,13 @@ class ResyncPlan(Struct):
 
 
 def plan_resync(
-    store: ResyncStore, judge: RevisionJudge, target: str, entities: Sequence[str], progress: Progress
+    store: ResyncStore, effects: RevisionEffects, target: str, entities: Sequence[str], progress: Progress
 ) -> ResyncPlan:
     """Judge every entity, or those that are named; nothing is written.
 
     Args:
         store: the log, and what the target was sent.
-        judge: of the revision in question.
+        effects: of the revision in question.
         target: its name.
         entities: entity ids; none: all.
         progress: called with the number of entities judged so far.
@@ -242,7 +242,7 @@ def plan_resync(
     after, done = "", 0
     while True:
         rows = store.heads_of(entities) if entities else store.head_page(after, PAGE)
-        plan.add(judge.judge(rows, store.controls(target, [row.entity_id for row in rows])))
+        plan.add(effects.of(rows, store.controls(target, [row.entity_id for row in rows])))
         done += len(rows)
         progress(done)
         if entities or len(rows) < PAGE:

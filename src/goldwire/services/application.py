@@ -13,6 +13,7 @@ from goldwire.changelog.location import StoreLocation
 from goldwire.changelog.ports.store import Store
 from goldwire.clock import Clock, RisingClock, SystemClock, seconds
 from goldwire.config.reader import Loaded, load
+from goldwire.errors import InputError
 from goldwire.invariants import require_assertions
 from goldwire.services.contract_documents import AppliedContracts
 from goldwire.services.model import checked_model
@@ -70,8 +71,9 @@ class Application:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if "store" in self.__dict__:
-            self.store.close()
+        for name in ("store", "_no_store"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
 
     @property
     def store_location(self) -> StoreLocation:
@@ -88,6 +90,25 @@ class Application:
         with suppress(OSError):  # it is there, or cannot be: opening it will say so
             path.touch(mode=_NEW_STORE_MODE, exist_ok=False)
         return SqliteStore(path)
+
+    @property
+    def store_to_read(self) -> Store:
+        """The store for what only looks: where there is none yet, an empty one in memory, so that looking makes no file.
+
+        Raises:
+            InputError: the folder of the configuration is not there.
+        """
+        if "store" in self.__dict__ or self.store_location.exists():
+            return self.store
+        if not self.loaded.folder.is_dir():
+            raise InputError(f"{self.loaded.folder}: there is no such folder, so no store to read: mend `folder`, or make it")
+        return self._no_store
+
+    @cached_property
+    def _no_store(self) -> Store:
+        from goldwire.changelog.sqlite.store import SqliteStore  # noqa: PLC0415 - see above
+
+        return SqliteStore(":memory:")
 
     def upgrade_store(self) -> Upgrade:
         """Bring the store to this Goldwire's schema; a store that is there already stays as it is.
@@ -142,11 +163,15 @@ class Application:
 
         return ConfiguredPlacements(self.loaded, self.targets).read(self.store) if self.store_location.exists() else None
 
-    def apply_service(self) -> ApplyService:
-        """Return what checks the configuration and keeps what is new of it."""
+    def apply_service(self, *, only_check: bool = False) -> ApplyService:
+        """Return what checks the configuration and keeps what is new of it.
+
+        Args:
+            only_check: nothing will be kept, so no store is made where there is none.
+        """
         from goldwire.services.apply import ApplyService  # noqa: PLC0415
 
-        return ApplyService(self.store, self.loaded, self.targets, self.clock)
+        return ApplyService(self.store_to_read if only_check else self.store, self.loaded, self.targets, self.clock)
 
     def ingest_service(self) -> IngestService:
         """Return what takes files and rows in; the clock is never behind the newest change in the log now.

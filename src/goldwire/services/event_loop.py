@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -14,9 +14,6 @@ T = TypeVar("T")
 
 INTERRUPTIBLE_SECONDS = 0.2
 """How often a waiting thread looks for signals."""
-
-_THREADS = ThreadPoolExecutor(32, "goldwire-loop")
-"""Its threads live as long as the process, so that the next run finds one."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -32,7 +29,9 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[], None], cancel: Callable[[], None]) -> T:
     """Run a coroutine to its end on an event loop in a thread of its own.
 
-    So it works beside a running loop, as in a notebook, in any thread, and without a handler for signals.
+    So it works beside a running loop, as in a notebook, in any thread, and without a handler for signals. The thread ends with
+    the run: the HTTP library, which crashes once the thread that loaded it has ended, is loaded by `targets.clients.http` in a
+    thread that never does.
 
     Args:
         main: makes the coroutine.
@@ -46,19 +45,28 @@ def run_in_thread(main: Callable[[], Coroutine[Any, Any, T]], *, end: Callable[[
         KeyboardInterrupt: Ctrl-C was pressed; the coroutine has ended.
     """
     loop_made: Future[asyncio.AbstractEventLoop] = Future()
+    outcome: Future[T] = Future()
 
-    def work() -> T:
+    def run() -> T:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             loop_made.set_result(runner.get_loop())
             return runner.run(main())
 
+    def work() -> None:
+        try:
+            found = run()
+        except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
+            outcome.set_exception(error)
+        else:
+            outcome.set_result(found)
+
     steps = (end, cancel)
     asked = 0
     with _counted_interrupts() as interrupts:
-        outcome = _THREADS.submit(work)
+        threading.Thread(target=work, name="goldwire-loop", daemon=False).start()
         while not outcome.done():
             wait([outcome], INTERRUPTIBLE_SECONDS)
-            while asked < min(len(interrupts), len(steps)):
+            while loop_made.done() and asked < min(len(interrupts), len(steps)):
                 with suppress(RuntimeError):  # the loop ended meanwhile
                     loop_made.result().call_soon_threadsafe(steps[asked])
                 asked += 1

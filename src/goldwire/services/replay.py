@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from math import inf
 from random import SystemRandom
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 from msgspec import Struct
@@ -28,16 +28,49 @@ if TYPE_CHECKING:
     from goldwire.services.contract_documents import AppliedContracts
 
 
-def moment(text: str, option: str) -> str:
+Namer = Callable[[str], str]
+"""Returns how a door calls a field of `ReplayRequest`."""
+
+
+class ReplayRequestError(Exception):
+    """What an InputError and a ContractError about a field of a `ReplayRequest` share: a door may call the field its own way.
+
+    Args:
+        says: returns the text, given what names a field.
+    """
+
+    def __init__(self, says: Callable[[Namer], str]) -> None:
+        super().__init__(says(_field))
+        self._says = says
+
+    def in_words_of(self, name: Namer) -> Self:
+        """Return the same error, its fields called as a door calls them."""
+        return type(self)(lambda _: self._says(name))
+
+
+class ReplayInputError(ReplayRequestError, InputError):
+    """A value of a field is unusable, or contradicts another one."""
+
+
+class ReplayWhereError(ReplayRequestError, ContractError):
+    """The expression cannot be compiled, or decides on what the target may not know."""
+
+
+def moment(text: str, field: str) -> str:
     """Return a moment that a person wrote as recorded text; without a zone it is taken as UTC.
 
+    Args:
+        text: what the person wrote.
+        field: where in the `ReplayRequest` it stands.
+
     Raises:
-        InputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
+        ReplayInputError: it is no date and no time, or none of the years 1 to 9999 in UTC.
     """
     try:
         return values.moment(text)
     except values.RefusedError:
-        raise InputError(f"{option}: {text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z") from None
+        fix = f"{text!r} is no moment; write e.g. 2026-11-23 or 2026-11-23T10:00:00Z"
+        raise ReplayInputError(lambda name: f"{name(field)}: {fix}") from None
 
 
 class ReplayRequest(Struct, frozen=True, kw_only=True):
@@ -151,25 +184,32 @@ class ReplayService:
         """Return the position after which to begin, and the last one, None where no end was given."""
         after, upto = 0, asked.to_seq
         if asked.since is not None:
-            after = self._store.position_before(moment(asked.since, "--since"))
+            after = self._store.position_before(moment(asked.since, "since"))
         elif asked.from_seq is not None:
             after = asked.from_seq - 1
         if asked.until is not None:
-            upto = self._store.position_before(moment(asked.until, "--until"))
+            upto = self._store.position_before(moment(asked.until, "until"))
         if asked.from_version is None and asked.to_version is None:
             return after, upto
         if len(histories) != 1:
-            raise InputError("a version is one of an entity: give --from-version and --to-version with one --entity")
+            raise ReplayInputError(
+                lambda name: (
+                    f"a version is one of an entity: give {name('from_version')} and {name('to_version')} with one "
+                    f"{name('entities')}"
+                )
+            )
         [history] = histories
         if asked.from_version is not None:
             above = [row.seq for row in history if row.version >= asked.from_version]
             if not above:
-                raise InputError(f"--from-version {asked.from_version}: the entity's newest version is {history[-1].version}")
+                wrong = f"{asked.from_version}: the entity's newest version is {history[-1].version}"
+                raise ReplayInputError(lambda name: f"{name('from_version')} {wrong}")
             after = above[0] - 1
         if asked.to_version is not None:
             below = [row.seq for row in history if row.version <= asked.to_version]
             if not below:
-                raise InputError(f"--to-version {asked.to_version}: the entity's oldest version is {history[0].version}")
+                beneath = f"{asked.to_version}: the entity's oldest version is {history[0].version}"
+                raise ReplayInputError(lambda name: f"{name('to_version')} {beneath}")
             upto = below[-1]
         return after, upto
 
@@ -189,7 +229,8 @@ class ReplayService:
         try:
             compiled = self._contracts.compile(Revision(1, 0, "", asked)).where
         except ContractError as error:
-            raise ContractError(f"--where: {str(error).removeprefix(f'contract {kept.contract!r}: ')}") from None
+            reason = str(error).removeprefix(f"contract {kept.contract!r}: ")
+            raise ReplayWhereError(lambda name: f"{name('where')}: {reason}") from None
         assert compiled is not None, "it was given"
         return tuple(sorted(compiled.attributes))
 
@@ -199,8 +240,8 @@ def _refuse_two_of_one(asked: ReplayRequest) -> None:
     ends = (asked.until, asked.to_seq, asked.to_version)
     if max(sum(one is not None for one in either) for either in (beginnings, ends)) > 1:
         raise InputError("give one beginning and one end: a moment, a position or a version")
-    if asked.since is not None and asked.until is not None and moment(asked.since, "--since") >= moment(asked.until, "--until"):
-        raise InputError("--since has to be before --until")
+    if asked.since is not None and asked.until is not None and moment(asked.since, "since") >= moment(asked.until, "until"):
+        raise ReplayInputError(lambda name: f"{name('since')} has to be before {name('until')}")
 
 
 def runs_elsewhere(store: Deliveries, target: str) -> bool:
@@ -220,3 +261,7 @@ def replay_ends(store: Replays, replay: Replay) -> Callable[[], tuple[Replay, bo
         return next(one for one in records if one.id == replay.id), all(one.state != "open" for one in records)
 
     return look
+
+
+def _field(name: str) -> str:
+    return "name in `entities`" if name == "entities" else f"`{name}`"

@@ -11,7 +11,7 @@ from goldwire.changelog.rows import Revision
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import NotFoundError, TargetStoppedError, did_you_mean
 from goldwire.relay.contract_revisions import ContractRevisions
-from goldwire.relay.resync import Progress, ResyncPlan, ResyncStore, RevisionJudge, plan_resync
+from goldwire.relay.resync import Progress, ResyncPlan, ResyncStore, RevisionEffects, plan_resync
 from goldwire.services.account import account
 from goldwire.services.contract_documents import AppliedContracts
 from goldwire.services.lookup import cursor_of, history_of
@@ -54,7 +54,7 @@ class ResyncService:
         Args:
             scope: what is sent again.
             entities: entity ids; none: all.
-            revision: one that is not applied yet, to judge by; None: the newest that is.
+            revision: one that is not applied yet, to measure by; None: the newest that is.
             progress: called with the number of entities judged so far.
 
         Raises:
@@ -64,8 +64,8 @@ class ResyncService:
         cursor = cursor_of(self._store, self._target)
         revisions = ContractRevisions(self._target, self._contracts.compile)
         revisions.refresh([*self._store.revisions(self._target), *([revision] if revision is not None else [])])
-        judge = RevisionJudge(cursor, revisions, everything=scope == "all")
-        return plan_resync(self._store, judge, self._target, entities, progress or _silent)
+        effects = RevisionEffects(cursor, revisions, everything=scope == "all")
+        return plan_resync(self._store, effects, self._target, entities, progress or _silent)
 
     def record(
         self, scope: ResyncScope, plan: ResyncPlan, *, entities: Sequence[str] = (), why: str = "", state: ResyncState = "open"

@@ -1,6 +1,7 @@
 """Runs the relays of several targets side by side: starts, stops and resumes each, and follows the configuration.
 
-It knows no terminal and no signals; the doors do.
+It knows no terminal and no signals. What a signal does is up to its caller: `goldwire.cli.signals` for the command line,
+`goldwire.services.event_loop` for the Python API.
 """
 
 from __future__ import annotations

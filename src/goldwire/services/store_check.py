@@ -1,10 +1,13 @@
-"""Checking a store: every row of its log and of its control table, positions, heads, numbers, replays, ledgers, its file."""
+"""Checks a store: log, heads, control rows, records, what was delivered, numbers, replays, ledgers, and the file itself."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from msgspec import Struct
 
 from goldwire.changelog.ports.integrity import CheckProgress, Damage, Integrity
+from goldwire.errors import StoreCorruptError
 
 KEPT_DAMAGES = 1_000
 """The most damages that the result holds; it counts the others."""
@@ -16,7 +19,9 @@ class StoreCheck(Struct):
     damages: int = 0
     first_damages: list[Damage] = []
     looked_at: dict[str, int] = {}
-    """How much of each part: rows of the log and control rows, ledgers by target."""
+    """How much of each part: rows of the log, control rows, records; of `delivered` and `ledger`, how many targets."""
+    records_without_checksum: int = 0
+    """Records that no code of today wrote since the store was upgraded; a change of one by a disk stays unseen."""
 
     @property
     def sound(self) -> bool:
@@ -42,4 +47,6 @@ def check_store(store: Integrity, progress: CheckProgress | None = None) -> Stor
         result.damages += 1
         if len(result.first_damages) < KEPT_DAMAGES:
             result.first_damages.append(damage)
+    with suppress(StoreCorruptError):  # it is among the damages
+        result.records_without_checksum = store.records_without_checksum()
     return result

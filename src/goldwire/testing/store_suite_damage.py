@@ -64,6 +64,8 @@ RECORD_DAMAGE = {  # the checksum is written too: a statement that leaves it alo
     "type": "entity_type = 'Custumer', checksum = checksum + 1",
     "match keys": "match_keys = zeroblob(16), checksum = checksum + 1",
     "checksum": "checksum = checksum + 1",
+    "no text": "entity_type = CAST(x'fffe' AS TEXT), checksum = checksum + 1",
+    "no text, without a checksum": "entity_type = CAST(x'fffe' AS TEXT), checksum = NULL",
 }
 
 
@@ -231,6 +233,28 @@ class DamageSuite(StoreSetting):
                     store.ingest(NOON) as workspace,
                 ):
                     read(workspace)
+
+    @pytest.mark.parametrize("damage", ["entity_no = 3, checksum = checksum + 1", "entity_no = 99, checksum = checksum + 1"])
+    def test_a_record_that_is_given_to_another_entity_or_to_none_is_not_looked_up_by(self, path: Path, damage: str) -> None:
+        with closing(self.make_store(path)) as store, store.ingest(NOON) as workspace:
+            workspace.commit_changes([change(name, 1) for name in "abc"])
+            workspace.save_records([StoredRecord(ExternalId("crm", name), "Customer", name, b"{}") for name in "abc"])
+        self.tamper(path, f"UPDATE record SET {damage} WHERE id = 'b'")  # noqa: S608 - from the literals above
+        with closing(self.make_store(path)) as store:
+            assert store.find_entity("crm", "a") == "a"
+            assert store.find_entity("crm", "d") is None
+            with pytest.raises(StoreCorruptError, match=r"record crm/b.*goldwire store check"):
+                store.find_entity("crm", "b")
+
+    def test_records_without_a_checksum_are_counted_and_are_no_damage(self, path: Path) -> None:
+        with closing(self.make_store(path)) as store:
+            with store.ingest(NOON) as workspace:
+                workspace.commit_changes([change(name, 1) for name in "abc"])
+                workspace.save_records([StoredRecord(ExternalId("crm", name), "Customer", name, b"{}") for name in "abc"])
+            assert store.records_without_checksum() == 0
+        self.tamper(path, "UPDATE record SET checksum = NULL WHERE id <> 'b'")
+        with closing(self.make_store(path)) as store:
+            assert (store.records_without_checksum(), list(store.damages())) == (2, [])
 
     @pytest.mark.parametrize("record", ["x'7b'", "x'fffe'"])
     def test_the_record_of_a_replay_that_cannot_be_read_is_named(self, filled: Path, record: str) -> None:

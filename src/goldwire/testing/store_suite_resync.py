@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from goldwire.changelog.ports.store import Store
-from goldwire.changelog.resyncs import EffectCounts, Resent, Resync
+from goldwire.changelog.resyncs import EffectCounts, Resend, Resync
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 from goldwire.testing.store_setting import NOON, Crash, StoreSetting, acquired, balanced, commit, crash_at, settle
@@ -76,7 +76,7 @@ class ResyncSuite(StoreSetting):
         assert ended is not None
         assert (ended.state, ended.ended_at) == ("cancelled", timestamp(NOON + 5))
         assert store.cancel_resync("r1", NOON + 6) is None
-        assert store.resend(_resync(), [Resent("a", 2, 0)], epoch, NOON) is None
+        assert store.resend(_resync(), [Resend("a", 2, 0)], epoch, NOON) is None
         assert store.position() == 3
         assert store.resyncs() == [ended]
 
@@ -85,14 +85,14 @@ class ResyncSuite(StoreSetting):
         store.add_resync(_resync(), NOON)
         store.acquire("t", "beginning")
         with pytest.raises(FencedError, match="target t"):
-            store.resend(_resync(), [Resent("a", 2, 0)], old, NOON)
+            store.resend(_resync(), [Resend("a", 2, 0)], old, NOON)
         assert store.position() == 3
 
     def test_the_newest_state_is_appended_as_a_new_version_for_one_target(self, store: Store) -> None:
         epoch = _three(store)
         store.add_resync(_resync(), NOON)
         before = store.history("a")[-1]
-        kept = store.resend(_resync(after="b"), [Resent("a", 2, 0), Resent("b", 1, 0)], epoch, NOON + 60)
+        kept = store.resend(_resync(after="b"), [Resend("a", 2, 0), Resend("b", 1, 0)], epoch, NOON + 60)
         assert kept == _resync(after="b", resent=2, upto=5)
         appended = store.history("a")[-1]
         assert appended == before._replace(
@@ -106,14 +106,14 @@ class ResyncSuite(StoreSetting):
     def test_an_entity_that_has_moved_on_is_left_out(self, store: Store) -> None:
         epoch = _three(store)
         store.add_resync(_resync(), NOON)
-        kept = store.resend(_resync(), [Resent("a", 1, 0), Resent("never", 1, 0)], epoch, NOON)
+        kept = store.resend(_resync(), [Resend("a", 1, 0), Resend("never", 1, 0)], epoch, NOON)
         assert kept == _resync()
         assert store.position() == 3
 
     def test_a_version_goes_above_what_the_target_holds(self, store: Store) -> None:
         epoch = _three(store)
         store.add_resync(_resync(), NOON)
-        store.resend(_resync(), [Resent("a", 2, 9), Resent("b", 1, 1)], epoch, NOON)
+        store.resend(_resync(), [Resend("a", 2, 9), Resend("b", 1, 1)], epoch, NOON)
         assert [row.version for row in store.history("a")] == [1, 2, 10]
         assert [row.version for row in store.history("b")] == [1, 2]
         assert list(store.damages()) == []
@@ -129,7 +129,7 @@ class ResyncSuite(StoreSetting):
         store.close()
         store = self.make_store(path, crash_at(step))
         with pytest.raises(Crash):
-            store.resend(_resync(after="z"), [Resent("a", 2, 0)], epoch, NOON)
+            store.resend(_resync(after="z"), [Resend("a", 2, 0)], epoch, NOON)
         assert store.position() == 3
         assert store.open_resync("t") == _resync()
         store.close()
@@ -148,7 +148,7 @@ class ResyncSuite(StoreSetting):
                 to = None
                 commit(store, (name, versions.get(name, 0) + 1))
             else:
-                store.resend(_resync(f"r-{to}", to), [Resent(name, versions[name], 0)], 1, NOON)
+                store.resend(_resync(f"r-{to}", to), [Resend(name, versions[name], 0)], 1, NOON)
             versions[name] = versions.get(name, 0) + 1
             rows.append((name, to))
         for _ in range(40):
@@ -164,7 +164,7 @@ class ResyncSuite(StoreSetting):
         acquired(store, "u")
         settle(store, 0, b"DDD", target="u")
         store.add_resync(_resync(), NOON)
-        store.resend(_resync(), [Resent("a", 2, 0), Resent("b", 1, 0)], epoch, NOON)
+        store.resend(_resync(), [Resend("a", 2, 0), Resend("b", 1, 0)], epoch, NOON)
         assert (store.counts("u").committed, store.counts("u").pending) == (3, 0)
         assert (store.counts("t").committed, store.counts("t").pending) == (5, 5)
         balanced(store, "u")
@@ -178,7 +178,7 @@ class ResyncSuite(StoreSetting):
         epoch = _three(store)
         acquired(store, "u")
         store.add_resync(_resync(), NOON)
-        store.resend(_resync(), [Resent("b", 1, 0)], epoch, NOON)
+        store.resend(_resync(), [Resend("b", 1, 0)], epoch, NOON)
         store.declare("u", 1, 4, "every")
         settle(store, 0, b"DDDF", target="u")
         assert [fate.row.seq for fate in store.pasts("u", ["b"])["b"].fates] == [2]

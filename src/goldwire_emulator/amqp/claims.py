@@ -40,8 +40,11 @@ class Authority(Protocol):
 
 
 def path_of(uri: str) -> str:
-    """Return the path in an address, which may be a whole URI: decoded, in lower case, without slashes at its ends."""
-    path = uri.partition("://")[2].partition("/")[2] if "://" in uri else uri
+    """Return the path in an address, which may be a whole URI: decoded, in lower case, without slashes at its ends.
+
+    The JavaScript SDK makes tokens for the management API whose URI still has its query.
+    """
+    path = uri.partition("://")[2].partition("/")[2].partition("?")[0] if "://" in uri else uri
     return unquote(path).strip("/").lower()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from uuid import uuid4
 
 from goldwire_emulator.broker import message_rows as rows
 from goldwire_emulator.broker.bus_context import BusContext
-from goldwire_emulator.broker.message import MessageState, NewMessage
+from goldwire_emulator.broker.message import Edits, MessageState, NewMessage
 from goldwire_emulator.broker.message_rows import Row
 from goldwire_emulator.broker.refusals import (
     ArgumentError,
@@ -66,7 +67,7 @@ class Entrance:
         self._check(messages)
         now_ms = self._context.now_ms()
         with self._context.store.transaction():
-            for message in messages:
+            for message in map(_with_id, messages):
                 if message.due_at_ms is not None and message.due_at_ms > now_ms:
                     self._schedule(message, message.due_at_ms, now_ms)
                 else:
@@ -81,7 +82,10 @@ class Entrance:
         self._check(messages)
         now_ms = self._context.now_ms()
         with self._context.store.transaction():
-            return [self._schedule(each, now_ms if each.due_at_ms is None else each.due_at_ms, now_ms) for each in messages]
+            return [
+                self._schedule(each, now_ms if each.due_at_ms is None else each.due_at_ms, now_ms)
+                for each in map(_with_id, messages)
+            ]
 
     def cancel(self, sequence_numbers: Sequence[int]) -> None:
         """Forget scheduled messages.
@@ -151,6 +155,11 @@ class Entrance:
         added = self._database.execute("INSERT INTO seen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (*key, forget_at_ms))
         self._context.fall_due(forget_at_ms)
         return added.rowcount == 1
+
+
+def _with_id(message: NewMessage) -> NewMessage:
+    """Give an id to a message that came without one, as the service does: the JavaScript SDK cannot settle one without."""
+    return message if message.message_id is not None else message.edited(Edits(system={"message_id": uuid4().hex}))
 
 
 def _arriving(message: NewMessage) -> NewMessage:

@@ -1,12 +1,13 @@
 """What the management API says of queues, topics and subscriptions: Atom entries, as the service writes them.
 
-The members, their order and their namespace are those of the service's own answers. Source:
+The members, their order and their namespaces are those of the service's own answers: each is the default one where it begins,
+since the JavaScript SDK knows no prefixes. Source:
 https://learn.microsoft.com/rest/api/servicebus/entities
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
 from goldwire_emulator.broker.config import BrokerConfig
@@ -17,8 +18,17 @@ _SERVICE_BUS = "http://schemas.microsoft.com/netservices/2010/10/servicebus/conn
 _FOR_EVER = "P10675199DT2H48M5.4775807S"
 """The longest time that .NET knows: how the service says that there is no limit."""
 _DEFAULT_WINDOW_MS = 600_000
+_SAME_FOR_ALL: tuple[tuple[str, object], ...] = (
+    ("EnableBatchedOperations", True),
+    ("Status", "Active"),
+    ("AutoDeleteOnIdle", _FOR_EVER),
+    ("EntityAvailabilityStatus", "Available"),
+)
+"""What the service says of every entity whose author has set nothing else."""
 
 Entity = QueueSettings | TopicSettings | SubscriptionSettings
+_Placed = tuple[str, Entity]
+"""An entity with its path."""
 _Members = Iterable[tuple[str, object]]
 
 
@@ -44,35 +54,43 @@ class Directory:
             top: the most of a list.
         """
         found = self._find(path.strip("/").lower())
-        if isinstance(found, Sequence):
-            feed = ET.Element(f"{{{_ATOM}}}feed")
-            ET.SubElement(feed, f"{{{_ATOM}}}title", type="text").text = path
-            feed.extend(self._entry(entity) for entity in found[skip : skip + top])
+        if isinstance(found, list):
+            feed = ET.Element("feed", xmlns=_ATOM)
+            ET.SubElement(feed, "title", type="text").text = path
+            feed.extend(self._entry(*one) for one in found[skip : skip + top])
             return _document(feed)
-        return _document(self._entry(found))
+        entry = self._entry(*found)
+        entry.set("xmlns", _ATOM)
+        return _document(entry)
 
-    def _find(self, path: str) -> Entity | Sequence[Entity]:
+    def _find(self, path: str) -> _Placed | list[_Placed]:
+        """Return an entity with its path, or a list of them."""
         if path == "$resources/queues":
-            return list(self._queues.values())
+            return [(queue.name, queue) for queue in self._queues.values()]
         if path == "$resources/topics":
-            return list(self._topics.values())
+            return [(topic.name, topic) for topic in self._topics.values()]
         name, is_list, subscription = path.partition("/subscriptions")
         topic = self._topics.get(name)
         if is_list:
-            subscriptions = topic.subscriptions if topic is not None else ()
+            found: list[_Placed] = (
+                [(f"{topic.name}/Subscriptions/{one.name}", one) for one in topic.subscriptions] if topic is not None else []
+            )
             wanted = subscription.strip("/")
-            return next((one for one in subscriptions if one.name.lower() == wanted), []) if wanted else subscriptions
-        return self._queues.get(name) or topic or []
+            return next((one for one in found if one[1].name.lower() == wanted), []) if wanted else found
+        entity = self._queues.get(name) or topic
+        return [] if entity is None else (entity.name, entity)
 
-    def _entry(self, entity: Entity) -> ET.Element:
-        entry = ET.Element(f"{{{_ATOM}}}entry")
-        ET.SubElement(entry, f"{{{_ATOM}}}title", type="text").text = entity.name
-        content = ET.SubElement(entry, f"{{{_ATOM}}}content", type="application/xml")
+    def _entry(self, path: str, entity: Entity) -> ET.Element:
+        entry = ET.Element("entry")
+        # The JavaScript SDK takes the name of an entity from here.
+        ET.SubElement(entry, "id").text = f"https://localhost/{path}"
+        ET.SubElement(entry, "title", type="text").text = entity.name
+        content = ET.SubElement(entry, "content", type="application/xml")
         kind, members = self._described(entity)
-        description = ET.SubElement(content, f"{{{_SERVICE_BUS}}}{kind}")
+        description = ET.SubElement(content, kind, xmlns=_SERVICE_BUS)
         for name, value in members:
             text = str(value).lower() if isinstance(value, bool) else str(value)
-            ET.SubElement(description, f"{{{_SERVICE_BUS}}}{name}").text = text
+            ET.SubElement(description, name).text = text
         return entry
 
     def _described(self, entity: Entity) -> tuple[str, _Members]:
@@ -83,7 +101,11 @@ class Directory:
             ]
         if isinstance(entity, QueueSettings):
             return "QueueDescription", [*_receiving(entity), *self._entrance(entity.duplicate_window_ms)]
-        return "SubscriptionDescription", [*_receiving(entity), ("Status", "Active")]
+        return "SubscriptionDescription", [
+            *_receiving(entity),
+            ("DeadLetteringOnFilterEvaluationExceptions", False),
+            *_SAME_FOR_ALL,
+        ]
 
     def _entrance(self, duplicate_window_ms: int | None) -> _Members:
         """Return what is said of an entity that takes messages."""
@@ -91,8 +113,10 @@ class Directory:
             ("MaxSizeInMegabytes", self._limits.max_entity_bytes // 1024**2),
             ("RequiresDuplicateDetection", duplicate_window_ms is not None),
             ("DuplicateDetectionHistoryTimeWindow", _duration(duplicate_window_ms or _DEFAULT_WINDOW_MS)),
-            ("Status", "Active"),
+            *_SAME_FOR_ALL,
+            ("SupportOrdering", True),
             ("EnablePartitioning", False),
+            ("EnableExpress", False),
             ("MaxMessageSizeInKilobytes", self._limits.max_message_bytes // 1024),
         ]
 

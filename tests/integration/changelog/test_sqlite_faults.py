@@ -22,6 +22,8 @@ from goldwire.changelog.sqlite.upgrade import upgrade
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 from goldwire.testing.store_setting import NOON, acquired, balanced, change, commit, control
 
+PARTS = {"file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "ledger"}
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -107,6 +109,26 @@ def test_a_damaged_store_is_named_when_the_damage_is_met(path: Path) -> None:
         connection.execute("SELECT * FROM log").fetchall()
     with pytest.raises(StoreCorruptError, match=r"goldwire\.db.*restore"), closing(SqliteStore(path)) as store:
         store.read(0, 1000, 1000)
+
+
+def test_a_part_that_sqlite_cannot_read_has_its_usual_name(path: Path) -> None:
+    with closing(SqliteStore(path)) as store:
+        commit(store, ("a", 1))
+        acquired(store)
+    with closing(sqlite3.connect(path)) as connection:
+        roots = dict(
+            connection.execute(
+                "SELECT name, rootpage FROM sqlite_master WHERE name IN ('control', 'log', 'target_cursor')"
+            ).fetchall()
+        )
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    with path.open("r+b") as file:
+        for root in roots.values():
+            file.seek((root - 1) * page_bytes)
+            file.write(bytes(page_bytes))
+    with closing(SqliteStore(path)) as store:
+        unread = {damage.part for damage in store.damages() if damage.where == str(path)}
+    assert {"log", "control", "ledger"} <= unread <= PARTS
 
 
 def test_another_applications_database_is_refused_and_left_alone(path: Path) -> None:

@@ -6,8 +6,10 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import pytest
@@ -211,18 +213,35 @@ def _records(raw: Raw) -> list[Any]:
     return raw.execute("SELECT id, checksum FROM record ORDER BY no")
 
 
-def test_records_from_before_checksums_get_the_ones_that_new_records_have(path: Path, raw: Raw) -> None:
+def test_records_from_before_checksums_get_them_with_their_next_change(path: Path, raw: Raw) -> None:
     with closing(SqliteStore(path)) as store, store.ingest(NOON) as workspace:
         workspace.commit_changes([change("e", 1)])
         workspace.save_records([StoredRecord(ExternalId("crm", str(one)), "Customer", "e", b"{}") for one in range(3)])
-    before = _records(raw)
     trigger = raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
     _before_record_checksums(raw)
     assert upgrade(path) == ("0005", NEWEST, oldest_code())
-    assert _records(raw) == before
+    assert _records(raw) == [("0", None), ("1", None), ("2", None)]
     assert raw.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'") == trigger
     with closing(SqliteStore(path)) as store:
-        assert list(store.damages()) == []
+        assert (list(store.damages()), store.records_without_checksum()) == ([], 3)
+        with store.ingest(NOON) as workspace:
+            workspace.save_records([StoredRecord(ExternalId("crm", "1"), "Customer", "e", b"[]")])
+        assert (list(store.damages()), store.records_without_checksum()) == ([], 2)
+    raw.execute("UPDATE record SET body = ?, checksum = checksum + 1 WHERE id = '1'", (b"()",))
+    with closing(SqliteStore(path)) as store:
+        assert [each.where for each in store.damages()] == ["record crm/1"]
+
+
+def test_an_upgrade_that_expands_writes_no_row_of_a_table_that_grows(path: Path, raw: Raw) -> None:
+    with closing(SqliteStore(path)) as store, store.ingest(NOON) as workspace:
+        workspace.commit_changes([change("e", 1)])
+        workspace.save_records([StoredRecord(ExternalId("crm", str(one)), "Customer", "e", b"{}") for one in range(50)])
+    _before_record_checksums(raw)
+    tables = ("record", "log", "entity", "control", "match_key", "match_link", "settlement")
+    for table in tables:  # so that a write of any row ends the upgrade, as the time for many would end a relay
+        refusal = f"CREATE TRIGGER refuse_{table} BEFORE UPDATE ON {table} BEGIN SELECT RAISE(ABORT, 'a row was written'); END"
+        raw.execute(refusal)
+    assert upgrade(path).after == NEWEST
 
 
 def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew(path: Path, raw: Raw) -> None:
@@ -239,6 +258,40 @@ def test_a_record_that_older_code_wrote_has_no_checksum_until_it_is_written_anew
             workspace.save_records([StoredRecord(ref, "Customer", "e", b"()")])
         assert _records(raw)[0][1] is not None
         assert list(store.damages()) == []
+
+
+@contextmanager
+def once_called(function: str, act: Callable[[], object]) -> Iterator[None]:
+    """Do something at the moment at which a function is called, as another process may."""
+
+    def look(frame: FrameType, what: str, _: object) -> None:
+        if what == "call" and frame.f_code.co_name == function:
+            sys.setprofile(None)
+            act()
+
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("oldest", ["0005", "9999"])
+def test_an_upgrade_that_a_newer_one_overtakes_leaves_the_store_to_it(path: Path, raw: Raw, oldest: str) -> None:
+    _before_record_checksums(raw)
+
+    def overtake() -> None:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+        raw.execute("UPDATE schema_compatibility SET oldest_code = ?", (oldest,))
+
+    with once_called("migrate", overtake):
+        if oldest == "9999":
+            with pytest.raises(InputError, match=rf"schema 9999, for code of schema 9999.*has {NEWEST}.*upgrade Goldwire"):
+                upgrade(path)
+        else:
+            assert upgrade(path) == ("0005", "9999", "0005")
+    assert raw.execute("SELECT version_num, oldest_code FROM alembic_version, schema_compatibility") == [("9999", oldest)]
+    assert raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'") == []
 
 
 def test_what_stood_as_documents_under_names_is_taken_over(path: Path, raw: Raw) -> None:

@@ -129,7 +129,7 @@ class Scene:
 
 
 def throttled(scene: Scene, events: Sequence[SealedEvent], wait_for: Callable[..., None]) -> None:
-    """The service takes next to nothing until the sender was told, and then five events a second."""
+    """The service takes next to nothing until the sender was refused once, and then five events a second."""
     before = scene.send.outcomes[Throttled]
     scene.peer.call(scene.peer.emulator.broker.throttle, 0.001)
     with ThreadPoolExecutor(1) as pool:

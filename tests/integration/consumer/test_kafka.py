@@ -105,7 +105,7 @@ def subscription(rows: Any, cluster: KafkaCluster | KafkaGate, batch: int = 1, *
 def test_a_subscriber_shows_a_password_over_tls_and_gets_over_a_cut(
     cluster: KafkaCluster, rows: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """The group's coordinator is reached through the gate too, and nobody gets anything without the password."""
+    """The group's coordinator is reached through the gate too, and without the password no client gets anything."""
     events = customers(37, 3, 12).events
     send(cluster, events)
     known = {"mirror": "password-of-mirror"}

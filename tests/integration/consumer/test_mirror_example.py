@@ -1,4 +1,4 @@
-"""The example `mirror-customers` as a user runs it: its own process, a broker, PostgreSQL; killed by whoever likes to."""
+"""The example `mirror-customers` as a user runs it: its own process, a broker, PostgreSQL; killed at any moment."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Receiving:
 
 
 def collect(client, count, **settings):
-    """Receive events until there are enough, from the beginning unless told otherwise."""
+    """Receive events until there are enough, from the beginning unless the arguments say otherwise."""
     with Receiving(client, **settings) as receiving:
         return receiving.wait_for(count)
 

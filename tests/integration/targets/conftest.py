@@ -85,7 +85,7 @@ class Wire:
                             return
                         sink.sendall(data)
                         if source is client and self.loses_commit and b"COMMIT" in data:
-                            server.recv(1 << 16)  # the server did it; nobody will hear of it
+                            server.recv(1 << 16)  # the server did it; no client will hear of it
                             self.loses_commit = False
                             return
             except (OSError, ValueError):

@@ -258,7 +258,7 @@ def test_a_credential_that_may_only_send_passes_the_check_with_less_told(tmp_pat
 
 @pytest.fixture
 def nobody() -> Iterator[str]:
-    """An address that is taken, so that nobody else gets it, and at which nobody listens."""
+    """An address that is taken, so that no other process gets it, and at which none listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"sb://127.0.0.1:{taken.getsockname()[1]}"

@@ -120,7 +120,7 @@ async def versions_in(emulator: Emulator, entity_id: str) -> list[int]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a pipe tells nobody
+    while not condition():  # noqa: ASYNC110 - a pipe reports nothing
         await asyncio.sleep(0.01)
 
 

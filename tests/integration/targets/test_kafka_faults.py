@@ -86,14 +86,14 @@ def test_a_batch_refused_for_its_content_is_taken_apart(code: int) -> None:
 
 
 def test_a_record_that_was_given_up_alone_does_not_come_after_newer_ones() -> None:
-    """The batch is refused, its record is tried by another producer, and that has no luck until nobody waits for it."""
+    """The batch is refused, its record is tried by another producer, and that has no luck until no caller waits for it."""
     with KafkaCluster(1, {TOPIC: 1}) as cluster:
 
         async def check(target: KafkaTarget) -> None:
             cluster.watch()
             cluster.fail(PRODUCE, [KafkaError.MSG_SIZE_TOO_LARGE] + [KafkaError.NOT_LEADER_FOR_PARTITION] * 200)
             sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
-            while cluster.seen(PRODUCE) < 6:  # noqa: ASYNC110 - the broker tells nobody when something comes in
+            while cluster.seen(PRODUCE) < 6:  # noqa: ASYNC110 - the broker does not report what comes in
                 await asyncio.sleep(0.02)
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)
@@ -153,7 +153,7 @@ def test_a_refusal_after_a_broken_connection_is_not_certain(cluster: KafkaCluste
         cluster.watch()
         cluster.delay(15.0)
         sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
-        while not cluster.seen(PRODUCE):  # noqa: ASYNC110 - the broker tells nobody when something comes in
+        while not cluster.seen(PRODUCE):  # noqa: ASYNC110 - the broker does not report what comes in
             await asyncio.sleep(0.05)
         cluster.fail(PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED] * 9)
         cluster.down()

@@ -173,7 +173,7 @@ def test_a_password_that_is_changed_meanwhile_stops_the_target_until_it_is_chang
 def test_a_refusal_after_a_connection_that_broke_unseen_is_not_certain(cluster: KafkaCluster) -> None:
     """The broker writes, the connection breaks before it can say so, and the second try is refused.
 
-    The client tells nobody of a break as long as another broker is well.
+    The client reports no break as long as another broker is well.
     """
 
     async def check(target: KafkaTarget) -> Outcome:
@@ -181,7 +181,7 @@ def test_a_refusal_after_a_connection_that_broke_unseen_is_not_certain(cluster: 
         before = cluster.seen(PRODUCE)
         cluster.delay(15.0)
         sending = asyncio.ensure_future(target.send([Item(sealed("a", 1))]))
-        while cluster.seen(PRODUCE) == before:  # noqa: ASYNC110 - the broker tells nobody when something comes in
+        while cluster.seen(PRODUCE) == before:  # noqa: ASYNC110 - the broker does not report what comes in
             await asyncio.sleep(0.05)
         cluster.fail(PRODUCE, [KafkaError.TOPIC_AUTHORIZATION_FAILED])
         gate.cut(idle=False)

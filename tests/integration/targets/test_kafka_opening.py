@@ -46,7 +46,7 @@ def test_a_topic_that_is_missing_or_forbidden_ends_the_opening_with_its_fix(clus
 
 
 def test_asking_for_a_topic_does_not_create_it() -> None:
-    """The mock, like many clusters, creates what a producer asks for unless it is told not to."""
+    """The mock, like many clusters, creates what a producer asks for unless a setting forbids it."""
     with KafkaCluster(1, {"another": 4}) as cluster:
         assert "create it" in str(opening(cluster))
         asking = AdminClient({"bootstrap.servers": cluster.bootstrap})

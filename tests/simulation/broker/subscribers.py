@@ -1,4 +1,4 @@
-"""Two subscribers built on the kit share a topic: killed at any step, robbed of partitions, told things twice."""
+"""Two subscribers built on the kit share a topic: killed at any step, robbed of partitions, sent things twice."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Group:
         path: the subscribers' database.
         random: the seed's.
         later: calls a function after some seconds of virtual time.
-        report: told of each broken promise.
+        report: called with each broken promise.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Group:
             store.close()
 
     def grown(self, partition: int) -> None:
-        """A partition has news; whoever owns it reads after a while, sooner or later than the other partitions."""
+        """A partition has news; its owner reads after a while, sooner or later than the other partitions."""
         delay = self._random.choice((0.0, 0.1, 5.0, 300.0))
         self._later(delay, lambda: self._guarded(lambda: self._read(partition)))
 
@@ -176,7 +176,7 @@ class Group:
         except SimulatedCrash:
             self._die(owner)
             return
-        # As with Event Hubs, whoever lost the partition meanwhile still writes its checkpoint, and so may set it back.
+        # As with Event Hubs, the one that lost the partition meanwhile still writes its checkpoint, and so may set it back.
         if self.calm or random.random() >= CHECKPOINT_LOST:
             self._checkpoint[partition] = batch[-1].position.sequence + 1
         else:

@@ -25,7 +25,7 @@ class Topic(MemoryTarget):
         name: the target's.
         clock: of the simulation.
         random: the seed's.
-        appended: told of a partition that has grown.
+        appended: called with a partition that has grown.
     """
 
     batch_limit: ClassVar[int] = 100

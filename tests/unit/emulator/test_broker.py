@@ -1,4 +1,4 @@
-"""The broker's own time: what falls due is done without anybody asking, and the waiting are told."""
+"""The broker's own time: what falls due is done without a request, and the waiting receivers are called."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def with_time(broker, work):
 
 
 async def told(queue, begin):
-    """When the queue's waiting receivers are told after something was begun."""
+    """When the queue's waiting receivers are called after something was begun."""
     event = asyncio.Event()
     begin()
     stop = queue.waiting.add(event.set)

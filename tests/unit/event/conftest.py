@@ -35,7 +35,7 @@ EVERY_TAG = ("contact", "internal", "pii")
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., CompiledContract]:
-    """Compile a contract over the model above, with clearance for every tag unless told otherwise."""
+    """Compile a contract over the model above, with clearance for every tag unless the arguments say otherwise."""
 
     def build(
         *, clearance: tuple[str, ...] = EVERY_TAG, revision: int = 1, model: Model = MODEL, **spec: Any

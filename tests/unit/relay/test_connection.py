@@ -1,4 +1,4 @@
-"""Opening a target ends with a stop; what the target raises is told as before."""
+"""Opening a target ends with a stop; what the target raises is reported as before."""
 
 from __future__ import annotations
 

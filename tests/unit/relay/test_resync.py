@@ -107,11 +107,14 @@ def test_single_entities_are_sent_again(world):
     assert world.target.sent[3:] == [("a", 2), ("c", 2)]
 
 
-def test_a_target_that_is_ahead_of_the_store_is_reached_by_a_higher_version(world, monkeypatch):
-    async def held_versions(items):
-        return [7 if item.event.entity_id == "a" else None for item in items]
+def test_a_target_that_is_ahead_of_the_store_is_reached_by_a_higher_version(world):
+    class AheadTarget(type(world.target)):
+        """Holds version 7 of one entity, which the store does not know of."""
 
-    monkeypatch.setattr(world.target, "held_versions", held_versions, raising=False)
+        async def held_versions(self, items):
+            return [7 if item.event.entity_id == "a" else None for item in items]
+
+    world.target = AheadTarget()
     begin(world)
     ask(world, scope="all")
     world.run()

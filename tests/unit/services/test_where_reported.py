@@ -1,4 +1,4 @@
-"""What a `where` does that its author may not expect is told: at `apply`, in the log, and as a metric."""
+"""What a `where` does that its author may not expect is reported: at `apply`, in the log, and as a metric."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def message(event: SealedEvent = EVENT, replay_id: str | None = None, **settings
 
 
 def read_kafka(rendered: Message) -> BaseCloudEvent:
-    """What the CloudEvents SDK makes of it, told nothing but the message."""
+    """What the CloudEvents SDK makes of it, given nothing but the message."""
     headers = {name: text.encode() for name, text in headers_of(rendered)}
     return kafka.from_kafka(kafka.KafkaMessage(headers, rendered.key, rendered.body), JSONFormat())
 

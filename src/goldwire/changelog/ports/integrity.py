@@ -13,7 +13,7 @@ class Damage(NamedTuple):
     """One thing that is wrong in a store."""
 
     part: str
-    """`file`, `log`, `heads`, `control`, `records`, `numbers`, `replays` or `ledger`."""
+    """`file`, `log`, `heads`, `control`, `records`, `delivered`, `numbers`, `replays` or `ledger`."""
     where: str
     """Which row: its position, its entity, its target."""
     text: str
@@ -24,7 +24,7 @@ class Integrity(Protocol):
     """What a store says of its own rows."""
 
     def damages(self, progress: CheckProgress | None = None) -> Iterator[Damage]:
-        """Everything that is wrong, found by reading every row of the log and every control row.
+        """Everything that is wrong, found by reading every row of the log, every control row and every record.
 
         Looked at are the engine's own structures, the checksums, whether positions and numbers have no gaps, whether the heads
         are those of the log, whether what was delivered has its control row, whether replays can be read, and whether each
@@ -36,4 +36,8 @@ class Integrity(Protocol):
         Args:
             progress: called now and then.
         """
+        ...
+
+    def records_without_checksum(self) -> int:
+        """How many records a code before checksums of records wrote last: a change of them by a disk stays unseen."""
         ...

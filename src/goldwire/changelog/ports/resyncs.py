@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from goldwire.changelog.resyncs import Resent, Resync
+from goldwire.changelog.resyncs import Resend, Resync
 
 
 class Resyncs(Protocol):
@@ -32,7 +32,7 @@ class Resyncs(Protocol):
         """The resync of a target that was asked for last, whatever became of it."""
         ...
 
-    def resend(self, resync: Resync, wanted: Collection[Resent], epoch: int, now: float) -> Resync | None:
+    def resend(self, resync: Resync, wanted: Collection[Resend], epoch: int, now: float) -> Resync | None:
         """Append the newest state of these entities, addressed to the resync's target, and replace its record: all or nothing.
 
         An entity whose head is no longer at the version that it was judged at is left out.

@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Struct
 
 from goldwire.changelog.checksums import damaged_log_row, log_checksum
-from goldwire.changelog.resyncs import Resent
+from goldwire.changelog.resyncs import Resend
 from goldwire.changelog.rows import LogRow
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.log_rows import log_rows
@@ -115,7 +115,7 @@ class Heads:
         self._move(last, new)
         return len(rows)
 
-    def append(self, wanted: Iterable[Resent], addressed_to: str, correlation_id: str) -> int:
+    def append(self, wanted: Iterable[Resend], addressed_to: str, correlation_id: str) -> int:
         """Append the newest state of entities once more, addressed to one target; leave out those that moved on meanwhile.
 
         Returns:

@@ -40,12 +40,12 @@ class SqliteIntegrity(Part):
             self._of_file,
             self._of_log,
             self._of_heads,
-            self._of_controls,
+            self._of_control,
             self._of_records,
             self._of_delivered,
             self._of_numbers,
             self._of_replays,
-            self._of_ledgers,
+            self._of_ledger,
         )
         for part in parts:
             try:
@@ -54,8 +54,13 @@ class SqliteIntegrity(Part):
                 yield Damage(part.__name__.removeprefix("_of_"), self._database.path, str(error))
 
     def damaged_row(self) -> Damage | None:
-        """Return the first damaged row of the log or of the control table; None where all are whole."""
-        return next(chain(self._of_log(_silent), self._of_controls(_silent)), None)
+        """Return the first damaged row of the log, the control table or the records; None where all are whole."""
+        return next(chain(self._of_log(_silent), self._of_control(_silent), self._of_records(_silent)), None)
+
+    def records_without_checksum(self) -> int:
+        """See `Integrity.records_without_checksum`."""
+        with self._database.reading():
+            return int(self._database.execute(query.RECORDS_WITHOUT_CHECKSUM).fetchone()[0])
 
     def _of_file(self, report: CheckProgress) -> Iterator[Damage]:
         report("file", 0, 0)
@@ -102,7 +107,7 @@ class SqliteIntegrity(Part):
             )  # fmt: skip
         report("heads", 1, 1)
 
-    def _of_controls(self, report: CheckProgress) -> Iterator[Damage]:
+    def _of_control(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database
         with database.reading():
             size = database.execute(query.CONTROL_ROWS).fetchone()[0]
@@ -113,7 +118,7 @@ class SqliteIntegrity(Part):
                 page = database.execute(query.CONTROL_PAGE, (after, PAGE)).fetchall()
             for row in page:
                 after = row[0]
-                if control_checksum(row[:11]) != row[11]:
+                if _no_text(row[:11]) or control_checksum(row[:11]) != row[11]:
                     target, entity_no = targets.get(after >> SLOT_BITS, "?"), after & _ENTITY_BITS
                     entity_id = row[12] or f"number {entity_no}"
                     yield Damage("control", f"target {target}, entity {entity_id}", _SUM)
@@ -132,8 +137,11 @@ class SqliteIntegrity(Part):
                 page = database.execute(query.RECORD_PAGE, (after, PAGE)).fetchall()
             for row in page:
                 after = row[0]
-                if row[7] is not None and record_checksum(row[:7]) != row[7]:
-                    yield Damage("records", f"record {row[1]}/{row[2]}", _SUM)
+                where = f"record {row[1]}/{row[2]}"
+                if _no_text(row[:7]):  # no read gets it, whether it has a checksum or not
+                    yield Damage("records", where, "it holds bytes that are no text: it is not what was written")
+                elif row[7] is not None and record_checksum(row[:7]) != row[7]:
+                    yield Damage("records", where, _SUM)
             done += len(page)
             report("records", min(done, size), size)
             if len(page) < PAGE:
@@ -192,7 +200,7 @@ class SqliteIntegrity(Part):
                 yield Damage("replays", f"replay {replay_id}", "its record cannot be read: it is not what was written")
         report("replays", len(found), len(found))
 
-    def _of_ledgers(self, report: CheckProgress) -> Iterator[Damage]:
+    def _of_ledger(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database
         with database.reading():
             names = [row[0] for row in database.execute(CURSORS)]
@@ -211,7 +219,7 @@ class SqliteIntegrity(Part):
 
     @contextmanager
     def _any_text(self) -> Iterator[None]:
-        """Read bytes that are no text anyway, since SQLite's error names no row; a checksum never fits them."""
+        """Read bytes that are no text anyway, since SQLite's error names no row; see `_no_text`."""
         connection = self._database.connection
         before = connection.text_factory
         connection.text_factory = _readable
@@ -223,14 +231,30 @@ class SqliteIntegrity(Part):
 
 
 def _fits_log(row: tuple[Any, ...]) -> bool:
+    if _no_text(row[:10]):
+        return False
     try:
         return bool(log_checksum(row[:11], row[11]) == row[12])
     except TypeError:  # the entity's number is damaged too
         return False
 
 
+class _NoText(str):
+    """What can be read of bytes that are no text."""
+
+    __slots__ = ()
+
+
 def _readable(raw: bytes) -> str:
-    return raw.decode(errors="replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return _NoText(raw.decode(errors="replace"))
+
+
+def _no_text(row: tuple[Any, ...]) -> bool:
+    """Say whether a column of text holds bytes that are none."""
+    return any(type(value) is _NoText for value in row)
 
 
 def _silent(_part: str, _done: int, _total: int) -> None:

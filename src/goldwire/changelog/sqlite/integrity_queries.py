@@ -41,6 +41,9 @@ WHERE c.slot > ? ORDER BY c.slot LIMIT ?
 RECORD_ROWS = "SELECT count(*) FROM record"
 """How many records there are."""
 
+RECORDS_WITHOUT_CHECKSUM = "SELECT count(*) FROM record WHERE checksum IS NULL"
+"""How many of them were not written since their schema has checksums of records."""
+
 RECORD_PAGE = """
 SELECT no, system, id, entity_no, entity_type, body, match_keys, checksum FROM record WHERE no > ? ORDER BY no LIMIT ?
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from goldwire.changelog.checksums import damaged_record, record_checksum
 from goldwire.changelog.rows import LogRow
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
@@ -63,8 +64,12 @@ class SqliteLog(Part):
     def find_entity(self, system: str, external_id: str) -> str | None:
         """See `Store.find_entity`."""
         with self._database.reading():
-            row = self._database.execute(query.FIND_ENTITY, (system, external_id)).fetchone()
-        return None if row is None else str(row[0])
+            row = self._database.execute(query.FIND_RECORD, (system, external_id)).fetchone()
+        if row is None:
+            return None
+        if row[7] is not None and record_checksum(row[:7]) != row[7]:
+            raise damaged_record(self._database.path, system, external_id)
+        return None if row[8] is None else str(row[8])
 
     def heads(self, entity_type: str | None = None) -> Iterator[LogRow]:
         """See `Store.heads`; read page by page, so a head may be newer than the moment of the call."""

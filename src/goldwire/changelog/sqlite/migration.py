@@ -19,6 +19,7 @@ from sqlalchemy.pool import StaticPool
 
 from goldwire.changelog.migrations import BREAKS, NEWEST, REVISIONS
 from goldwire.changelog.schema import ENTITY_KEY_BYTES, metadata, schema_compatibility, store_secret
+from goldwire.changelog.sqlite.queries import SCHEMA_REVISION
 
 APPLICATION_ID = 0x474C4457
 """`GLDW`, written into the file's header: says whose file it is."""
@@ -59,10 +60,15 @@ def create(raw: sqlite3.Connection, entity_key: bytes | None = None) -> None:
 def migrate(raw: sqlite3.Connection) -> None:
     """Bring the database on this connection to the newest schema; repeatable, and safe beside another upgrade.
 
+    One that a newer Goldwire has upgraded meanwhile stays as that one left it.
+
     Raises:
         sqlite3.Error: as SQLite reports it; nothing was changed.
     """
     with _engine(raw).begin() as connection:
+        # Only now is the lock held; Alembic does not know a newer revision.
+        if connection.exec_driver_sql(SCHEMA_REVISION).scalar() not in REVISIONS:
+            return
         command.upgrade(alembic_config(connection), "head")
         _keep_oldest_code(connection)
 

@@ -83,8 +83,11 @@ HEADS_OF = f"SELECT {LOG_COLUMNS} FROM entity e CROSS JOIN log l ON l.seq = e.se
 MOVE_ENTITY = "UPDATE entity SET version = ?, seq = ? WHERE no = ? AND version = ?"
 """Move a head to a row that repeats its state, unless it has moved on meanwhile."""
 
-FIND_ENTITY = "SELECT e.entity_id FROM record r CROSS JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?"
-"""The entity that a record belongs to."""
+FIND_RECORD = """
+SELECT r.no, r.system, r.id, r.entity_no, r.entity_type, r.body, r.match_keys, r.checksum, e.entity_id
+FROM record r LEFT JOIN entity e ON e.no = r.entity_no WHERE r.system = ? AND r.id = ?
+"""
+"""One record, in the order in which its checksum is made, and the entity that it belongs to."""
 
 ENTITY_NUMBERS = "SELECT entity_id, no FROM entity WHERE entity_id IN (MANY)"
 """The short numbers of entities."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import msgspec
 
-from goldwire.changelog.resyncs import Resent, Resync
+from goldwire.changelog.resyncs import Resend, Resync
 from goldwire.changelog.rules import fence
 from goldwire.changelog.sqlite import resync_queries as query
 from goldwire.changelog.sqlite.entities import Part
@@ -57,7 +57,7 @@ class SqliteResyncs(Part):
         """See `Resyncs.newest_resync`."""
         return self._one(query.NEWEST_RESYNC, target)
 
-    def resend(self, resync: Resync, wanted: Collection[Resent], epoch: int, now: float) -> Resync | None:
+    def resend(self, resync: Resync, wanted: Collection[Resend], epoch: int, now: float) -> Resync | None:
         """See `Resyncs.resend`."""
         database = self._database
         with database.writing("resend"):

@@ -55,6 +55,8 @@ def _upgrade(connection: sqlite3.Connection, path: str, busy_timeout_seconds: fl
     after = _state(connection, path)
     if after.oldest_code is None:
         raise lost(path)
+    if after.revision not in REVISIONS:  # a newer Goldwire was faster
+        check_schema(path, after)
     return Upgrade(before.revision, after.revision, after.oldest_code)
 
 

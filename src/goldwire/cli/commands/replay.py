@@ -10,7 +10,7 @@ import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
-from goldwire.cli.subcommands import TargetFirst
+from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
     from goldwire.changelog.replays import Replay, Selection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 group = typer.Typer(
-    cls=TargetFirst,
+    cls=StartGroup,
     help="Repeat what a target was sent, byte for byte and in order: `goldwire replay TARGET` is short for `start`.",
     no_args_is_help=True,
 )
@@ -71,7 +71,7 @@ def replay_start(
     The word `start` may be left out. Bodies, hashes and order are the same; the message ids end in ~ and the replay's id.
     """
     from goldwire.services.application import Application
-    from goldwire.services.replay import ReplayRequest
+    from goldwire.services.replay import ReplayRequest, ReplayRequestError
 
     if rate is not None and not isfinite(rate):
         raise typer.BadParameter("--rate: give a number of events a second, or leave it out for no limit")
@@ -82,7 +82,10 @@ def replay_start(
     with Application.of(config) as application:
         warn_unapplied(application.loaded.file, application.relays().check_deliverable([target]))
         service = application.replay_service(target)
-        selection = service.select(asked)
+        try:
+            selection = service.select(asked)
+        except ReplayRequestError as error:
+            raise error.in_words_of(_option) from None
         if dry_run:
             _show_plan(service, target, selection, rate, as_json=as_json)
         else:
@@ -151,6 +154,11 @@ def replay_cancel(
     said = f"{replay_id} is cancelled after {counted(record.tally.events, 'event')}"
     result = {"replay": replay_id, "cancelled": cancelled is not None, "state": (cancelled or record).state}
     show(result, as_json=as_json, render=lambda: say(said if cancelled else f"{replay_id} had ended: {record.state}"))
+
+
+def _option(field: str) -> str:
+    """Return the option that gives a field of a `ReplayRequest`."""
+    return "--entity" if field == "entities" else f"--{field.replace('_', '-')}"
 
 
 def _show_plan(service: ReplayService, target: str, selection: Selection, rate: float | None, *, as_json: bool) -> None:

@@ -9,14 +9,14 @@ import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
-from goldwire.cli.subcommands import TargetFirst
+from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
     from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope
     from goldwire.services.application import Application
 
 group = typer.Typer(
-    cls=TargetFirst,
+    cls=StartGroup,
     help="Send a target again what it should hold: `goldwire resync TARGET` is short for `start`.",
     no_args_is_help=True,
 )

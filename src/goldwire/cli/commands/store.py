@@ -12,10 +12,15 @@ PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "
 """What is looked at, in this order."""
 
 SOUND = "each has its checksum, none is missing, and heads and counters fit them"
+SOUND_SO_FAR = "none is damaged or missing, and heads and counters fit them"
+"""The same where records have no checksum yet."""
 UNCHECKED = (
     "not looked at, beyond the structure of the file: what stewards said, the state of open deliveries, applied documents"
 )
 """What has no checksum and follows from nothing else, so that a change of it stays unseen."""
+
+WITHOUT_CHECKSUM = "without a checksum yet, which comes with the record's next change: what a disk did to one stays unseen"
+"""Records from before schema 0006 have none."""
 
 SHOWN_DAMAGES = 20
 """How many are shown; `--json` has the first thousand."""
@@ -64,7 +69,10 @@ def store_check(
             if {"log", "control", "records", "ledger"} <= found.looked_at.keys()
             else "a part that could not be read"
         )
-        say(f"{rows}: {SOUND if found.sound else counted(found.damages, 'damage')}")
+        sound = SOUND_SO_FAR if found.records_without_checksum else SOUND
+        say(f"{rows}: {sound if found.sound else counted(found.damages, 'damage')}")
+        if found.records_without_checksum:
+            say(f"{counted(found.records_without_checksum, 'record')} {WITHOUT_CHECKSUM}")
         if found.sound:
             say(UNCHECKED)
 
@@ -72,6 +80,7 @@ def store_check(
         "sound": found.sound,
         "looked_at": found.looked_at,
         "damages": found.damages,
+        "records_without_checksum": found.records_without_checksum,
         "first_damages": [one._asdict() for one in found.first_damages],
     }
     show(result, as_json=as_json, render=render)

@@ -93,7 +93,7 @@ def bus(request, start: Callable[..., Any], entities: BrokerConfig) -> Iterator[
         peer = start(entities, tls=certificates.context)
         address = f"sb://localhost:{peer.emulator.server.port}"
         settings = {"custom_endpoint_address": address, "connection_verify": certificates.file}
-        # With an address of its own azure-servicebus takes web sockets unless it is told otherwise.
+        # With an address of its own azure-servicebus takes web sockets unless a setting says otherwise.
         made = Bus(peer, {**settings, "transport_type": TransportType.Amqp})
     else:
         made = Bus(start(entities), {})

@@ -72,11 +72,11 @@ class Cut:
 
     def disturb(self, _):
         while not self.running.call(self.running.emulator.server.drop_connections):
-            threading.Event().wait(0.01)  # just then nobody was connected
+            threading.Event().wait(0.01)  # just then no client was connected
 
 
 class Throttled(Cut):
-    """An emulator in a thread that takes nothing for a while, until a sender was told."""
+    """An emulator in a thread that takes nothing for a while, until a sender was refused."""
 
     def disturb(self, sending):
         told = sending.failures

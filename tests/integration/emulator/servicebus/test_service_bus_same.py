@@ -1,7 +1,7 @@
 """What must hold on the emulator and in Azure alike: run against a real queue where GOLDWIRE_TEST_SERVICEBUS names one.
 
-The string names the queue in EntityPath; it has no sessions and no duplicate detection, and nobody else uses it meanwhile. What
-a test sends it receives; its dead letters too.
+The string names the queue in EntityPath; it has no sessions and no duplicate detection, and nothing else uses it meanwhile.
+What a test sends it receives; its dead letters too.
 """
 
 import os

@@ -7,7 +7,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 
-class TargetFirst(TyperGroup):
+class StartGroup(TyperGroup):
     """The word `start` may be left out; a target named like another command of the group still needs it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
