@@ -20,10 +20,10 @@ from goldwire.targets.sql import SqlSettings, SqlTarget
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET
 from support.held_port import HeldPort
+from support.sql_table import numbers
 
 PATIENCE_SECONDS = 60
 RECORDS = 3_000
-PORTION = 20
 
 INI = """[databases]
 * = host=127.0.0.1 port={server}
@@ -90,23 +90,25 @@ def settings(pooler: Pooler, table: str) -> SqlSettings:
     return SqlSettings(url=pooler.url, table=table, columns={"name": "name", "city": "city"}, create_table=True)
 
 
-async def deliver(target: SqlTarget, name: str) -> list[Outcome]:
+async def deliver(target: SqlTarget, name: str, portion: int) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    for first in range(0, RECORDS, PORTION):
+    for first in range(0, RECORDS, portion):
         items = [
-            Item(sealed(f"e{n:04}", 1, {"name": name.format(n), "city": f"city {n}"})) for n in range(first, first + PORTION)
+            Item(sealed(f"e{n:04}", 1, {"name": name.format(n), "city": f"city {n}"})) for n in range(first, first + portion)
         ]
         outcomes += await target.send(items)
     return outcomes
 
 
-def test_two_targets_of_one_shape_behind_a_pooler_keep_their_own_tables(postgresql: Any, pooler: Pooler) -> None:
-    names = {f"clear_{id(pooler)}": "Clear {}", f"masked_{id(pooler)}": "REDACTED"}
+@pytest.mark.parametrize("portion", [20, 250])
+def test_two_targets_of_one_shape_behind_a_pooler_keep_their_own_tables(postgresql: Any, pooler: Pooler, portion: int) -> None:
+    number = next(numbers)
+    names = {f"clear_{number}": "Clear {}", f"masked_{number}": "REDACTED"}
 
     async def run() -> Sequence[list[Outcome]]:
         targets = [SqlTarget(table, settings(pooler, table), SystemClock()) for table in names]
         await asyncio.gather(*(target.open() for target in targets))  # both create the table of tombstones
-        found = await asyncio.gather(*(deliver(target, names[target.name]) for target in targets))
+        found = await asyncio.gather(*(deliver(target, names[target.name], portion) for target in targets))
         for target in targets:
             await target.close()
         return found
@@ -119,7 +121,7 @@ def test_two_targets_of_one_shape_behind_a_pooler_keep_their_own_tables(postgres
 
 
 def test_what_another_client_left_in_the_session_changes_nothing(postgresql: Any, pooler: Pooler) -> None:
-    table = f"state_{id(pooler)}"
+    table = f"state_{next(numbers)}"
     types = {"name": "timestamp", "city": "number"}
     given = SqlSettings(url=pooler.url, table=table, columns={"name": "name", "city": "city"}, create_table=True, types=types)
     postgresql.query(f"CREATE SCHEMA other_{table}")

@@ -114,6 +114,41 @@ def test_what_a_column_would_narrow_is_a_dead_letter_that_names_it(database: Any
     assert [row[3] for row in table.live()] == ["good"]
 
 
+ODD = "tab\t, line\n, backslash \\N \\t, quote ' \" and 日本"
+
+
+def test_many_rows_of_every_type_are_stored_as_they_were_sent_and_a_bad_one_harms_none(database: Any) -> None:
+    json_type = "JSON" if is_mariadb(database) else "JSONB"
+    table = made(
+        database,
+        f"i BIGINT; n NUMERIC(20,2); f DOUBLE PRECISION; b BOOLEAN; d DATE; z TIMESTAMP(6) NULL; j {json_type}; name VARCHAR(60)",
+        types={"j": "json"},
+    )
+    values = [
+        {
+            "i": str(2**62 + n), "n": f"{10**17 + n}.25", "f": n / 7, "b": n % 2 == 0, "d": "2026-11-23",
+            "z": f"2026-11-23T10:00:{n % 60:02}.000001Z", "j": {"a": [n, None, "x"]}, "name": None if n == 5 else f"{ODD} {n}",
+        }
+        for n in range(500)
+    ]  # fmt: skip
+    values[250]["name"] = "x" * 61
+    values[251]["n"] = "1" * 25
+    outcomes = send(table, *values)
+    assert [n for n, outcome in enumerate(outcomes) if outcome != Delivered(f"k{n}")] == [250, 251]
+    assert column_of(outcomes[250]) == "name"
+    assert isinstance(outcomes[251], Rejected)
+    text = "CAST(n AS CHAR)" if is_mariadb(database) else "n::text"
+    rows = database.query(f"SELECT id, i, {text}, f, name FROM {table.full} WHERE id IN ('k5', 'k499') ORDER BY i")
+    assert rows == [
+        ("k5", 2**62 + 5, f"{10**17 + 5}.25", 5 / 7, None), ("k499", 2**62 + 499, f"{10**17 + 499}.25", 499 / 7, f"{ODD} 499")
+    ]  # fmt: skip
+    newer = [
+        sealed(f"e{n}", 2, value, external_ids=[("crm", f"k{n}")]) for n, value in enumerate(values) if n not in (250, 251)
+    ]
+    assert {type(outcome) for outcome in table.send(*newer)} == {Delivered}
+    assert database.query(f"SELECT min(goldwire_version), count(*) FROM {table.full}") == [(2, 498)]
+
+
 def test_unsigned_columns_take_twenty_digits(mariadb: Any) -> None:
     table = made(mariadb, "v BIGINT UNSIGNED")
     good, beyond, below = send(table, {"v": "18446744073709551615"}, {"v": "18446744073709551616"}, {"v": -1})
