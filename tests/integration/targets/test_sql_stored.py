@@ -121,7 +121,8 @@ def test_many_rows_of_every_type_are_stored_as_they_were_sent_and_a_bad_one_harm
     json_type = "JSON" if is_mariadb(database) else "JSONB"
     table = made(
         database,
-        f"i BIGINT; n NUMERIC(20,2); f DOUBLE PRECISION; b BOOLEAN; d DATE; z TIMESTAMP(6) NULL; j {json_type}; name VARCHAR(60)",
+        "i BIGINT; n NUMERIC(20,2); f DOUBLE PRECISION; b BOOLEAN; d DATE; z TIMESTAMP(6) NULL; "
+        f"j {json_type}; name VARCHAR(60)",
         types={"j": "json"},
     )
     values = [
