@@ -90,6 +90,25 @@ def test_a_second_name_on_one_table_is_refused_by_apply_and_at_opening(shell: An
     assert rows(shell, "SELECT id, name FROM t") == [("1", "Ann")]
 
 
+def test_a_new_column_is_filled_for_all_that_was_delivered(shell: Any) -> None:
+    shell.write("goldwire.yaml", HEAD + target())
+    people = (f'{{"id":"{n}","name":"n{n}","city":"c","tier":"gold"}}\n' for n in range(20))
+    shell.write("in.jsonl", "".join(people))
+    shell.run("apply")
+    shell.run("ingest", "s", "in.jsonl")
+    shell.run("run", "--until-caught-up")
+    shell.edit("city: city}", "city: city, tier: tier}")
+    told = shell.fails("run", "--until-caught-up", code=2)
+    assert "lacks tier" in told
+    rows(shell, "ALTER TABLE t ADD COLUMN tier text")
+    shell.run("apply")
+    shell.run("run", "--until-caught-up")
+    assert rows(shell, "SELECT count(*), count(tier) FROM t") == [(20, 20)]
+    rows(shell, "DELETE FROM t")
+    shell.run("resync", "t")
+    assert rows(shell, "SELECT count(*), count(tier) FROM t") == [(20, 20)]
+
+
 def test_a_table_that_another_store_wrote_is_refused(shell: Any) -> None:
     shell.write("goldwire.yaml", HEAD + target())
     shell.write("in.jsonl", '{"id":"1","name":"Ann"}\n')

@@ -30,8 +30,9 @@ LOCK_ROW = "goldwire:lock"
 _POSTGRESQL_STATE = (
     "SELECT set_config('search_path', NULL, true), set_config('TimeZone', 'UTC', true), "
     "set_config('DateStyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), "
-    # A table without statistics, as a new one, would be read from end to end for each look-up by key.
-    "set_config('enable_seqscan', 'off', true)"
+    # A table without statistics, as a new one, would be read from end to end for each look-up by key. Where there is no other
+    # way than that, as through a staging table, its price must not make the server compile the statement.
+    "set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true)"
 )
 """What each transaction sets for itself; NULL is the role's or the database's own."""
 
