@@ -118,11 +118,11 @@ ODD = "tab\t, line\n, backslash \\N \\t, quote ' \" and 日本"
 
 
 def test_many_rows_of_every_type_are_stored_as_they_were_sent_and_a_bad_one_harms_none(database: Any) -> None:
-    json_type = "JSON" if is_mariadb(database) else "JSONB"
+    json_type, charset = ("JSON", " CHARACTER SET utf8mb4") if is_mariadb(database) else ("JSONB", "")
     table = made(
         database,
         "i BIGINT; n NUMERIC(20,2); f DOUBLE PRECISION; b BOOLEAN; d DATE; z TIMESTAMP(6) NULL; "
-        f"j {json_type}; name VARCHAR(60)",
+        f"j {json_type}; name VARCHAR(60){charset}",
         types={"j": "json"},
     )
     values = [

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,11 @@ _DUPLICATE = Duplicate()
 _WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 
 
+def _place(plain: Mapping[str, Any]) -> str:
+    """Return the file, spellings evened out."""
+    return str(Path(plain["path"]).resolve())
+
+
 class FileSettings(Settings, frozen=True):
     """Where and how a `file` target writes."""
 
@@ -30,7 +35,7 @@ class FileSettings(Settings, frozen=True):
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
             path=True,
-            sole=lambda plain: str(Path(plain["path"]).resolve()),
+            sole=_place,
             examples=["out/events.jsonl"],
             min_length=1,
         ),
