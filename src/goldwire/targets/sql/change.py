@@ -74,7 +74,7 @@ def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]
     # The key written last stays among several, so that a merge moves no row without need.
     text = item.remote_id if item.remote_id in known else min(known, default=None)
     key = None if text is None else convert_key(key_column, text)
-    others = {_converted_or_none(key_column, other) for other in (*known, item.remote_id)}
+    others = {key}.union(_converted_or_none(key_column, other) for other in {*known, item.remote_id} - {text})
     return RowChange(
         entity_id=event.entity_id,
         version=event.version,

@@ -197,6 +197,8 @@ def convert_key(column: Column, text: str) -> Any:
         UnfitValueError: it does not fit, or the column would hold the same for another id.
     """
     key = convert(column, text)
+    if key is text and not column.padded:
+        return key
     if str(plain_key(column, key)) != text:
         raise UnfitValueError(
             f"column {column.name} would hold the key in another form, in which two keys may be the same; make it a text"
@@ -206,6 +208,8 @@ def convert_key(column: Column, text: str) -> Any:
 
 def plain_key(column: Column, held: Any) -> Any:
     """Return a key as the column holds it, in the form whose text is the id."""
+    if type(held) is str and not column.padded:
+        return held
     if isinstance(held, Decimal):
         text = f"{held:f}"
         return Decimal(text.rstrip("0").rstrip(".") if "." in text else text)
