@@ -22,7 +22,9 @@ TARGET = """\
 log:
 """
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning"),  # the SDK leaves cut sockets to the garbage collector
+    pytest.mark.filterwarnings(
+        "ignore:unclosed (<s|transport):ResourceWarning"
+    ),  # the SDK leaves cut sockets to the garbage collector
     pytest.mark.usefixtures("collected"),
 ]
 

@@ -36,7 +36,9 @@ log:
 """
 LOST = "it needs another message_id_suffix than target 'bus', which came to this destination first and sends Customer, too"
 SHARED = "targets 'bus' and 'two' have the same destination and both send Customer"
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the collector
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the collector
 
 
 @pytest.fixture

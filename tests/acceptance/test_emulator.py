@@ -55,7 +55,9 @@ def received(told: dict[str, Any], hub: str, count: int, group: str = "$Default"
     return found
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_what_was_acknowledged_is_there_after_a_kill(shell: Any) -> None:
     shell.write("Config.json", json.dumps(CONFIG))
@@ -74,7 +76,9 @@ def test_what_was_acknowledged_is_there_after_a_kill(shell: Any) -> None:
     assert received(told, "orders", len(acknowledged), "audit") == acknowledged
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_a_producer_that_sends_on_through_kills_loses_nothing(shell: Any) -> None:
     process, told = shell.emulator("--data", "data", "--port", "0")
@@ -187,7 +191,9 @@ def see_every_state(client: ServiceBusClient, number: int) -> None:
         assert (str(north), north.application_properties[b"routed"]) == ("north", b"yes")
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_every_state_of_a_message_is_there_after_a_kill(shell: Any) -> None:
     shell.write("Config.json", json.dumps(BUS))

@@ -50,7 +50,9 @@ def test_the_examples_reach_a_running_emulator(start):
     assert sum(peer.call(hub.state, name).last_sequence_number + 1 for name in hub.partition_ids) == 1
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # the same, for aio
 @pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning")  # and so late
 @pytest.mark.usefixtures("collected")

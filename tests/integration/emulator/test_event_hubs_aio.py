@@ -221,7 +221,9 @@ def test_an_entra_token_is_believed_only_if_a_verifier_was_given(hubs, verifier)
     asyncio.run(run())
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # the same, for aio
 @pytest.mark.filterwarnings("ignore:loop is closed:ResourceWarning")  # and so late
 @pytest.mark.usefixtures("collected")

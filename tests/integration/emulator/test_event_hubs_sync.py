@@ -361,7 +361,9 @@ def test_throttling_refuses_until_it_is_switched_off(start):
     assert texts(collect(consumer(peer, "single"), 2)) == ["0", "1"]
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 @pytest.mark.usefixtures("collected")
 def test_clients_come_back_when_connections_are_cut(peer):
     soon = {"retry_backoff_factor": 0.1}

@@ -176,7 +176,9 @@ class Skipped(SystemClock):
         return super().monotonic() + self.ahead_seconds
 
 
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves cut sockets to the garbage collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves cut sockets to the garbage collector
 def test_a_connection_that_cannot_be_renewed_after_a_silence_is_used_by_no_other_send_either() -> None:
     """Nothing of either was sent, and the relay shall know it."""
 

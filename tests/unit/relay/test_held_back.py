@@ -1,4 +1,4 @@
-"""A `where` without a result holds a record back: it is neither sent nor withdrawn, and a person is told."""
+"""A `where` without a result holds a record back: it is neither sent nor withdrawn, and a person learns of it."""
 
 import asyncio
 

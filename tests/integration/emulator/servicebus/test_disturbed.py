@@ -187,7 +187,9 @@ class Receiving(Work):
 
 
 @pytest.mark.usefixtures("collected")
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves a cut connection's socket to the collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves a cut connection's socket to the collector
 @pytest.mark.parametrize(
     ("peer", "versions", "times"),
     [

@@ -184,7 +184,9 @@ def test_a_subscription_keeps_each_session_in_order(bus):
 
 
 @pytest.mark.usefixtures("collected")
-@pytest.mark.filterwarnings("ignore:unclosed <s:ResourceWarning")  # the SDK leaves a cut connection's socket to the collector
+@pytest.mark.filterwarnings(
+    "ignore:unclosed (<s|transport):ResourceWarning"
+)  # the SDK leaves a cut connection's socket to the collector
 def test_a_client_that_went_while_it_waited_holds_no_session(bus):
     waiting = bus.client()
     errors = []
