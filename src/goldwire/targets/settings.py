@@ -50,8 +50,8 @@ def about(
         shapes: decides what is written of an event: with another value, what was delivered is sent again.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
-        sole: returns, given all settings as plain values, the one place to which they lead, where one target alone may write;
-            the same text for the same place. None where that is not known.
+        sole: returns, given all settings as plain values, the destination to which they lead, where one target alone may write;
+            the same text for the same destination. None where that is not known.
         attributes: the values of a mapping name attributes that the contract's entity types have to declare.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
         distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
@@ -131,16 +131,16 @@ def shaping_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("shapes"))
 
 
-def sole_place(settings: Settings) -> str | None:
-    """Return the place where a target of these settings has to be the only one; None where there may be several.
+def sole_destination(settings: Settings) -> str | None:
+    """Return the destination at which a target of these settings has to be the only one; None where there may be several.
 
     It may hold what is secret, so it is compared and never shown.
     """
     plain: dict[str, Any] = msgspec.to_builtins(settings)
     for extra in _extras(type(settings)).values():
         if extra.get("sole"):
-            place: str | None = extra["sole"](plain)
-            return place
+            destination: str | None = extra["sole"](plain)
+            return destination
     return None
 
 

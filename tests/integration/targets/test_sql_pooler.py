@@ -41,7 +41,7 @@ default_pool_size={sessions}
 
 
 class Pooler:
-    """PgBouncer in front of the server of a test, which gives a session to whoever begins a transaction."""
+    """PgBouncer in front of the server of a test, which gives a session to each client that begins a transaction."""
 
     def __init__(self, database: Any, folder: str, sessions: int) -> None:
         program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")

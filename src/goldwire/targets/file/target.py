@@ -22,7 +22,7 @@ _DUPLICATE = Duplicate()
 _WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 
 
-def _place(plain: Mapping[str, Any]) -> str:
+def _file_of(plain: Mapping[str, Any]) -> str:
     """Return the file, spellings evened out."""
     return str(Path(plain["path"]).resolve())
 
@@ -35,7 +35,7 @@ class FileSettings(Settings, frozen=True):
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
             path=True,
-            sole=_place,
+            sole=_file_of,
             examples=["out/events.jsonl"],
             min_length=1,
         ),

@@ -23,7 +23,7 @@ def identifier_limit(url: str) -> tuple[int | None, str]:
     return _LIMITS.get(family_of(url), (None, ""))
 
 
-def place_of(plain: Mapping[str, Any]) -> str | None:
+def destination_of(plain: Mapping[str, Any]) -> str | None:
     """Return the table to which settings lead, spellings evened out; None where the URL cannot be read.
 
     Args:

@@ -117,7 +117,7 @@ class Dialect(Protocol):
         """
         ...
 
-    def stages(self, connection: Connection) -> bool:
+    def loads_in_bulk(self, connection: Connection) -> bool:
         """Say whether many rows can be loaded through a temporary table."""
         ...
 
@@ -213,7 +213,7 @@ class Sqlite(_OnConflict):
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:
         """Do nothing: the begin of the transaction took the lock."""
 
-    def stages(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
+    def loads_in_bulk(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
         """A statement in the process of its own is quick already."""
         return False
 
@@ -259,9 +259,9 @@ class PostgreSql(_OnConflict):
             return schema
         found = connection.scalar(
             sa.text(
-                "SELECT n.nspname FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(name, place) "
+                "SELECT n.nspname FROM unnest(current_schemas(false)) WITH ORDINALITY AS path(name, step) "
                 "JOIN pg_namespace n ON n.nspname = path.name JOIN pg_class c ON c.relnamespace = n.oid "
-                "WHERE c.relname = :table ORDER BY path.place LIMIT 1"
+                "WHERE c.relname = :table ORDER BY path.step LIMIT 1"
             ),
             {"table": table},
         )
@@ -282,7 +282,7 @@ class PostgreSql(_OnConflict):
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
 
-    def stages(self, connection: Connection) -> bool:
+    def loads_in_bulk(self, connection: Connection) -> bool:
         """Where the role may make temporary tables."""
         return bool(connection.scalar(sa.text("SELECT has_database_privilege(current_database(), 'TEMP')")))
 
@@ -359,7 +359,7 @@ class MariaDb:
         """Short enough for an index, and compared byte by byte."""
         return mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
 
-    def stages(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
+    def loads_in_bulk(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
         """The driver joins the rows of a statement already."""
         return False
 

@@ -39,7 +39,7 @@ def claim(connection: Connection, tables: Tables, owner: Owner) -> None:
     Raises:
         ConfigError: another target writes it, or another store does; the text holds the statement that gives it free.
     """
-    tombs, table = tables.tombstones, tables.place
+    tombs, table = tables.tombstones, tables.location
     ours = (tombs.c.target_table == table) & tombs.c.entity_id.like(f"{_MARK}%")
     held = sorted(connection.execute(sa.select(tombs.c.entity_id).where(ours)).scalars())
     if not held:

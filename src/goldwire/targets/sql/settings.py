@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Struct, field
 
 from goldwire.targets.settings import Settings, about
-from goldwire.targets.sql.address import identifier_limit, place_of
+from goldwire.targets.sql.address import destination_of, identifier_limit
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "json"]
 
@@ -30,7 +30,7 @@ class SqlSettings(Settings, frozen=True):
             url=True,
         ),
     ]
-    table: Annotated[str, about("The table.", examples=["customer"], min_length=1, sole=place_of)]
+    table: Annotated[str, about("The table.", examples=["customer"], min_length=1, sole=destination_of)]
     columns: Annotated[
         dict[str, str],
         about(

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Connection
 
+from goldwire.targets.sql.bulk_load import LEAST_ROWS, BulkLoad
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
 from goldwire.targets.sql.settings import SqlSettings
-from goldwire.targets.sql.staging import LEAST_ROWS, Staging
 from goldwire.targets.sql.table import Tables
 from goldwire.targets.sql.values import convert, holds, plain_key
 
@@ -46,7 +46,7 @@ class Statements:
         self._columns = [tables.columns[column] for column in s.columns]
         self._key_column = tables.columns[s.key_column]
         self._upsert = dialect.upsert(rows, [s.key_column], [*s.columns, *s.fence_columns], self._gives_way)
-        self._staging = Staging(rows, self._upsert) if tables.stages else None
+        self._bulk_load = BulkLoad(rows, self._upsert) if tables.loads_in_bulk else None
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
@@ -116,8 +116,8 @@ class Statements:
                 ],
             )
         self._update_partly(connection, steps.updates)
-        if upserts and self._staging is not None and len(upserts) >= LEAST_ROWS:
-            self._staging.load(connection, upserts)
+        if upserts and self._bulk_load is not None and len(upserts) >= LEAST_ROWS:
+            self._bulk_load.load(connection, upserts)
         elif upserts:
             connection.execute(self._upsert, upserts)
 

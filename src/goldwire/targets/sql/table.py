@@ -32,9 +32,9 @@ class Tables(Struct, frozen=True):
     """The entity column has an index, so that rows can be looked up by it."""
     has_other_unique_index: bool
     """Rows can collide on something else than the key."""
-    stages: bool
+    loads_in_bulk: bool
     """Many rows may go through a temporary table."""
-    place: str
+    location: str
     """The table with the schema in which it is, the same for every spelling of the settings."""
 
 
@@ -73,14 +73,14 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
-        stages=dialect.stages(connection),
-        place=_place(connection, schema, settings.table),
+        loads_in_bulk=dialect.loads_in_bulk(connection),
+        location=_location(connection, schema, settings.table),
     )
 
 
-def _place(connection: Connection, schema: str | None, table: str) -> str:
-    place = f"{schema}.{table}" if schema else table
-    return place.casefold() if connection.dialect.name == "sqlite" else place
+def _location(connection: Connection, schema: str | None, table: str) -> str:
+    location = f"{schema}.{table}" if schema else table
+    return location.casefold() if connection.dialect.name == "sqlite" else location
 
 
 def _clause(table: str, schema: str | None, columns: list[str]) -> TableClause:

@@ -108,7 +108,7 @@ def _number(column: Column, value: Any) -> Any:
     exact = _exact(value)
     if exact is None:
         raise _unfit(column, value, "a number")
-    if column.scale is not None and _places(exact) > column.scale:
+    if column.scale is not None and _decimal_digits(exact) > column.scale:
         raise UnfitValueError(f"column {column.name} takes {column.scale} decimal places, the value has more")
     if column.decimal:
         return exact
@@ -131,7 +131,7 @@ def _exact(value: Any) -> Decimal | None:
     return exact if exact.is_finite() else None
 
 
-def _places(exact: Decimal) -> int:
+def _decimal_digits(exact: Decimal) -> int:
     """Return how many decimal places a number needs. `Decimal.normalize` would round to 28 digits."""
     _, digits, exponent = exact.as_tuple()
     zeros = len(digits) - len("".join(map(str, digits)).rstrip("0"))

@@ -16,7 +16,7 @@ LEAST_ROWS = 100
 _NAME = "goldwire_stage"
 
 
-class Staging:
+class BulkLoad:
     """The statements that load one table.
 
     Args:

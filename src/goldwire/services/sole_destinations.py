@@ -5,11 +5,11 @@ from __future__ import annotations
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
 from goldwire.services.targets import TargetMaker
-from goldwire.targets.settings import sole_place
+from goldwire.targets.settings import sole_destination
 
 
-def shared_places(loaded: Loaded, targets: TargetMaker) -> list[ConfigError]:
-    """Return an error for each configured target whose place an earlier one in the file has.
+def sole_destination_conflicts(loaded: Loaded, targets: TargetMaker) -> list[ConfigError]:
+    """Return an error for each configured target whose destination an earlier one in the file has.
 
     Args:
         loaded: the configuration.
@@ -19,12 +19,12 @@ def shared_places(loaded: Loaded, targets: TargetMaker) -> list[ConfigError]:
     found = []
     for name in targets.names:
         try:
-            place = sole_place(targets.settings(name))
+            destination = sole_destination(targets.settings(name))
         except ConfigError:
             continue
-        if place is None:
+        if destination is None:
             continue
-        other = first.setdefault((targets.config(name).kind, place), name)
+        other = first.setdefault((targets.config(name).kind, destination), name)
         if other != name:
             where = loaded.where("targets", name, "settings")
             found.append(
