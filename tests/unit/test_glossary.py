@@ -39,11 +39,11 @@ ORDINARY = {
     "programming and Python": """
         aio api arguments async bench binary changes checksums cli client clients clock codes collection conditional
         config corrupt crash cross csv deadlock distributions documentation env error errors evaluation events exit
-        endpoint extras fallback file function functions garbage generator hash header headers http id index init
-        input integrity invariants json jsonl keys lexer literal lock locks logic logs loop map mutation node nodes
-        options output parquet parser partitions patterns problem problems python queries reader ref resolver runtime
-        schema select signals simulation sql statements syntax testing thread threads token transaction type typed
-        unary versions virtual yaml
+        endpoint extras fallback file function functions garbage generator hash header headers http id index init input
+        integrity invariants json jsonl keys lexer literal lock locks loggers logic logs loop map mutation node nodes options
+        output parquet parser partitions patterns problem problems python queries reader ref resolver runtime schema select
+        signals simulation sql statements syntax testing thread threads token transaction type typed unary versions virtual
+        yaml
     """,
     "brokers and databases": """
         broker bus consumer database hub hubs message namespace stream topic

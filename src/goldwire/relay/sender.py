@@ -15,7 +15,7 @@ from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
-from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled, Unknown
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
 
 RESERVE_SECONDS = 30.0
 """How long another process may keep a target from reserving its placement: it reads and writes, which takes it no time."""
@@ -206,7 +206,7 @@ class Sender:
                 self._observer.asked_for_too_long(asked, self._settings.wait_limit_seconds)
                 answers, asked = self._capped(answers), self._settings.wait_limit_seconds
             self._breaker.asked_to_wait(now, asked)
-        elif any(type(answer) in (Delivered, Duplicate, Rejected) for answer in answers):
+        elif any(type(answer) in (Delivered, Duplicate, Rejected) or _counted(answer) for answer in answers):
             self._breaker.succeeded()
         else:
             self._breaker.failed(now)
@@ -218,3 +218,8 @@ class Sender:
             Throttled(limit) if type(answer) is Throttled and (answer.wait_seconds or 0.0) > limit else answer
             for answer in answers
         ]
+
+
+def _counted(answer: Outcome) -> bool:
+    """Say whether the target works and refuses this item alone."""
+    return type(answer) is Unavailable and answer.counted

@@ -28,6 +28,7 @@ from goldwire.services.mastering_rules import note_mastered
 from goldwire.services.model import checked_model
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
 from goldwire.services.resync import ResyncService
+from goldwire.services.sole_destinations import sole_destination_conflicts
 from goldwire.services.targets import TargetMaker
 from goldwire.targets import registry
 from goldwire.targets.settings import shaping_of
@@ -200,6 +201,7 @@ class ApplyService:
                     step(name)
                 except ConfigError as error:
                     found.append(error)
+        found += sole_destination_conflicts(self._loaded, self._targets)
         try:
             refuse(check_placement(self._configured.read(self._store, applying=True), names))
         except ConfigError as error:

@@ -26,6 +26,7 @@ from goldwire.services.holder import Holder
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
 from goldwire.services.preflight import check_deliverable
 from goldwire.services.targets import TargetMaker
+from goldwire.targets.base import Claims
 from goldwire.targets.settings import Settings
 
 
@@ -72,6 +73,7 @@ class ConfiguredRelays:
         self._targets = TargetMaker(loaded, clock)
         self._placements = ConfiguredPlacements(loaded, self._targets)
         self._numbers: dict[str, int] = {}
+        self._store_id: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -134,6 +136,7 @@ class ConfiguredRelays:
 
     def keep_settings(self, names: Sequence[str]) -> None:
         """Keep the settings of targets as they are written, before anything is delivered with them. Uses the store."""
+        self._store_id = self.store.identity()
         for name in names:
             self._numbers[name] = keep_settings(self.store, name, self._targets.config(name), self.clock.now())
 
@@ -152,11 +155,14 @@ class ConfiguredRelays:
         config = self._targets.config(name)
         observer = RecordingObserver(name, self.recorder)
         number = self._numbers.get(name, 0)
+        target = self._targets.make(name)
+        if self._store_id is not None and isinstance(target, Claims):
+            target.claim_for(self._store_id)
         compile_revision = AppliedContracts(self._loaded, name).compile
         return Relay(
             name,
             self.store,
-            self._targets.make(name),
+            target,
             ContractRevisions(name, compile_revision, observer.where_failed),
             config.delivery,
             guards=config.guards,

@@ -140,6 +140,19 @@ class ShowsNewest(Protocol):
         ...
 
 
+@runtime_checkable
+class Claims(Protocol):
+    """A target that keeps beside its records which store writes them, and refuses to open where another one does."""
+
+    def claim_for(self, store_id: str) -> None:
+        """Say, before it opens, which store it works for.
+
+        Args:
+            store_id: the same for ever, and another one for every other store.
+        """
+        ...
+
+
 class Finding(Struct, frozen=True):
     """One thing that a check of a target found out."""
 

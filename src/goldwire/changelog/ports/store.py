@@ -21,6 +21,10 @@ from goldwire.changelog.ports.revisions import Revisions
 class RelayStore(Log, Deliveries, Replays, Resyncs, Revisions, Consents, Protocol):
     """What a relay works with: the log, deliveries, replays, resyncs, revisions and consents; it ingests nothing."""
 
+    def identity(self) -> str:
+        """Return what names this store for ever, and no other one: 32 hexadecimal digits, and no secret."""
+        ...
+
 
 class Store(Ingest, RelayStore, Integrity, Protocol):
     """What alone holds state. One writer at a time; any number of readers.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -22,6 +22,11 @@ from goldwire.targets.settings import Settings, about
 _WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
 
 
+def _file_of(plain: Mapping[str, Any]) -> str:
+    """Return the file, spellings evened out."""
+    return str(Path(plain["path"]).resolve())
+
+
 class FileSettings(Settings, frozen=True):
     """Where and how a `file` target writes."""
 
@@ -30,6 +35,7 @@ class FileSettings(Settings, frozen=True):
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
             path=True,
+            sole=_file_of,
             examples=["out/events.jsonl"],
             min_length=1,
         ),

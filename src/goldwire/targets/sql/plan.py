@@ -30,17 +30,24 @@ class HeldRow(Struct, frozen=True):
     """Of the event that was written last, as the table has it."""
 
 
-class Found(Struct):
-    """What was found for one wave of changes."""
+class Found:
+    """What was found for one wave of changes.
 
-    rows: dict[str, HeldRow]
-    """By the key's text."""
-    tombstones: dict[str, int]
-    """Entity: version."""
+    Args:
+        rows: by the key's text.
+        tombstones: entity and version.
+    """
 
-    def of_entity(self, change: RowChange) -> list[HeldRow]:
+    def __init__(self, rows: dict[str, HeldRow], tombstones: dict[str, int]) -> None:
+        self.rows = rows
+        self.tombstones = tombstones
+        self._by_entity: dict[str | None, list[HeldRow]] = {}
+        for row in rows.values():
+            self._by_entity.setdefault(row.entity_id, []).append(row)
+
+    def of_entity(self, change: RowChange) -> Sequence[HeldRow]:
         """Return the rows that belong to the change's entity."""
-        return [row for row in self.rows.values() if row.entity_id == change.entity_id]
+        return self._by_entity.get(change.entity_id, ())
 
     def fence(self, change: RowChange) -> int:
         """Return the version that a change of this entity must exceed."""

@@ -29,6 +29,11 @@ class SqlTarget:
         self._clock = clock
         self._worker = Worker(name)
         self._writer: Writer | None = None
+        self._store_id: str | None = None
+
+    def claim_for(self, store_id: str) -> None:
+        """Write the table for this store alone, from the next `open` on."""
+        self._store_id = store_id
 
     async def open(self) -> None:
         """Connect, create what `create_table` asks for, and check the table.
@@ -74,7 +79,7 @@ class SqlTarget:
         from goldwire.targets.sql.writer import Writer  # noqa: PLC0415 - loads SQLAlchemy only where it is used
 
         self._close()
-        self._writer = Writer(self.settings, self.name)
+        self._writer = Writer(self.settings, self.name, self._store_id)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
