@@ -105,6 +105,8 @@ def test_a_changed_contract_becomes_a_revision_and_the_record_is_sent_in_full(st
     assert check["partners"]["change"] == "changed"
     assert "goldwire apply" in started.run("status").stdout
     applied = {one["target"]: one for one in started.json("apply")["targets"]}
+    assert applied["partners"].pop("resync") is not None
+    assert check["partners"].pop("resync") is None
     assert applied == check
     assert (applied["events"]["change"], applied["partners"]["revision"]) == ("unchanged", 2)
     assert applied["partners"]["effective_after"] > 0
