@@ -51,9 +51,9 @@ from goldwire.services.entity import EntityAtTarget, EntityHistory, EntityVersio
 from goldwire.services.event_loop import run_in_thread
 from goldwire.services.ingest import Ingested
 from goldwire.services.ledger import LedgerReport, LedgerTerms, ledger_reports
+from goldwire.services.lookup import replay_of, resync_of
 from goldwire.services.relays import ConfiguredRelays
-from goldwire.services.replay import ReplayRequest, replay_ends, runs_elsewhere
-from goldwire.services.resync import resync_ends, resync_of
+from goldwire.services.replay import ReplayRequest, runs_elsewhere
 from goldwire.services.run import Supervisor
 from goldwire.services.status import Status, TargetStatus, status
 from goldwire.services.verify import FileFinding, VerifyReport, verify_files
@@ -356,11 +356,11 @@ class Goldwire:
             if not runs_elsewhere(application.store, target):
                 supervisor = Supervisor(relays)
                 run_in_thread(
-                    lambda: carry_out(supervisor, relays, target, replay_ends(application.store, record)),
+                    lambda: carry_out(supervisor, relays, record, application.store.replays),
                     end=supervisor.end,
                     cancel=supervisor.cancel,
                 )
-            return next(one for one in application.store.replays(target) if one.id == record.id)
+            return replay_of(application.store, record.id)
 
     def resync(self, target: str, *entities: str, stale: bool = False, why: str = "") -> Resync:
         """Send a target again what it should hold. Works in a notebook too.
@@ -386,7 +386,7 @@ class Goldwire:
             if not runs_elsewhere(application.store, target):
                 supervisor = Supervisor(relays)
                 run_in_thread(
-                    lambda: carry_out(supervisor, relays, target, resync_ends(application.store, record)),
+                    lambda: carry_out(supervisor, relays, record, application.store.resyncs),
                     end=supervisor.end,
                     cancel=supervisor.cancel,
                 )

@@ -114,6 +114,45 @@ def test_another_attribute_in_a_column_reaches_every_row_although_the_contract_i
     assert table(live, "city") == [("Ann",), ("Bob",), ("Cy",)]
 
 
+def test_settings_that_were_never_applied_reach_every_row_with_the_next_run(live: Any) -> None:
+    change(live, "city: city}", "city: name}")
+    live.run("run", "--until-caught-up")
+    assert table(live, "city") == [("Ann",), ("Bob",), ("Cy",)]
+    assert [(one["scope"], one["state"], one["why"]) for one in live.json("resync", "list")] == [
+        ("all", "done", "the settings changed")
+    ]
+
+
+def test_settings_that_were_applied_without_resending_are_shown_and_mended_by_what_status_names(live: Any) -> None:
+    change(live, "city: city}", "city: name}")
+    live.run("apply", "--no-resend")
+    live.run("run", "--until-caught-up")
+    assert table(live, "city") == [("Rome",), ("Oslo",), ("Rome",)]
+    assert live.json("status")["targets"][0]["stale"] == 3
+    assert "`goldwire resync t --stale` mends it" in live.run("status").stdout
+    live.run("resync", "t", "--stale")
+    assert table(live, "city") == [("Ann",), ("Bob",), ("Cy",)]
+    assert live.json("status")["targets"][0]["stale"] == 0
+
+
+def test_a_contract_that_changes_before_the_settings_have_reached_the_target_drops_nothing_of_them(live: Any) -> None:
+    change(live, "city: city}", "city: name}")
+    live.run("apply")
+    change(live, "deselect: true", "deselect: true, edges: none")
+    live.run("apply")
+    live.run("run", "--until-caught-up")
+    assert table(live, "city") == [("Ann",), ("Bob",), ("Cy",)]
+
+
+def test_an_open_resync_is_not_dropped_for_a_smaller_one(live: Any) -> None:
+    change(live, "deselect: true", "deselect: true, masks: {email: redact}")
+    resync = live.json("apply")["targets"][0]["resync"]
+    assert f"resync {resync} of target t is open" in live.fails("resync", "t", "--entity", "s/1", code=3)
+    live.run("run", "--until-caught-up")
+    assert [row[2] for row in table(live)] == ["REDACTED"] * 3
+    assert live.json("resync", "t", "--entity", "s/1")["state"] == "done"
+
+
 def test_a_running_relay_with_older_settings_leaves_a_resync_to_the_next_one(live: Any) -> None:
     running = live.start("run")
     with closing(SqliteStore(live.folder / "store.db")) as store:

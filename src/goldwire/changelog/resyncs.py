@@ -63,7 +63,8 @@ class Resync(Struct, frozen=True):
     samples: dict[str, tuple[str, ...]] = {}
     """By effect, some entity ids of what was counted."""
     settings: int = 0
-    """The number of the target's settings that it waits for: a relay with older ones would not write what it is for."""
+    """Above 0: it is there because settings write another thing of each event. The number of the settings that it waits for: a
+    relay with older ones would not write what it is for."""
     turn: Literal[1, 2] = 1
     """The first turn sends what leaves or changes, the second what enters."""
     after: str = ""
@@ -74,20 +75,34 @@ class Resync(Struct, frozen=True):
     """The position of the last one: when the target has passed it, all were sent."""
 
 
-def stale_entities(records: Sequence[Resync]) -> int:
-    """Return of how many entities a target does not hold what its contract says, as far as that was counted.
+class Owed(NamedTuple):
+    """What a target does not hold although it should, as far as that was counted."""
+
+    entities: int = 0
+    is_everything: bool = False
+    """Settings write another thing of each event now, so contracts alone do not tell which entities these are."""
+
+
+def owed(records: Sequence[Resync]) -> Owed:
+    """Return what no resync has mended yet.
 
     Args:
         records: all resyncs of the target, in the order in which they were asked for.
     """
+    contract_holds = False
     for record in reversed(records):
         if record.entities:
             continue  # it cannot mend all
-        if record.state == "done":
-            return 0
-        if record.scope == "stale" and record.planned is not None:
-            return max(record.planned.stale - record.resent, 0)
-    return 0
+        of_contract = record.scope == "stale"
+        left = None if record.planned is None else max(record.planned.stale - record.resent, 0)
+        counts = record.settings > 0 or (of_contract and not contract_holds)
+        if record.state == "done" or (counts and left == 0):
+            if not of_contract:
+                return Owed()
+            contract_holds = True
+        elif counts and left is not None:
+            return Owed(left, record.settings > 0)
+    return Owed()
 
 
 class Resend(NamedTuple):

@@ -49,7 +49,9 @@ def seal(contract: CompiledContract, row: LogRow, held: Control | None, base_sta
     if not contract.changed_sent:
         # A record that lives again after its deletion was sent: its next deletion is news.
         return "out" if presence == "gone" and held is not None else presence
-    if base_state is None or held is None or not contract.delta or held.presence != "in" or held.revision != contract.revision:
+    # What is sent again is sent whole: nothing changed, and the target may have lost what a delta would build on.
+    may_be_delta = contract.delta and row.addressed_to is None
+    if not may_be_delta or base_state is None or held is None or held.presence != "in" or held.revision != contract.revision:
         return _full(shape, state, row, held)
     return _delta(shape, state, row, held, base_state)
 

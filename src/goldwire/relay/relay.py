@@ -11,7 +11,7 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.ports.store import RelayStore
-from goldwire.changelog.resyncs import stale_entities
+from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetStoppedError
@@ -149,7 +149,7 @@ class Relay:
         turns = (self._work_replay, self._work_lanes, self._work_log)
         if self._breaker.closed:
             worked = any([await turn() for turn in turns if not self._stop.asked])
-            return worked or self._stop.asked or await self._resyncs.turn(self._cursor)
+            return (not self._stop.asked and await self._resyncs.turn(self._cursor)) or worked
         if self._breaker.resting(self._clock.monotonic()):
             return False
         # On probation one of them has the probe, each in turn, so that one bad event cannot hold it for ever.
@@ -396,7 +396,7 @@ class Relay:
         self._reported_at = now
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        stale = stale_entities(await self._call(self._store.resyncs, self._name))
+        stale = owed(await self._call(self._store.resyncs, self._name)).entities
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()

@@ -1,8 +1,8 @@
-"""Carries out resyncs inside a relay's loop: where the target has caught up, the next entities are judged and appended again.
+"""Carries out resyncs inside a relay's loop: once the page before was passed, the next entities are judged and appended again.
 
 What is appended is delivered like any change, so live changes go in between, and order, fence, retries, dead letters and the
 ledger are those of the log (docs/adr/0044). A page is judged and appended in one transaction with the record, so a crash loses
-nothing and repeats nothing.
+nothing and repeats nothing. A target that is always behind is resynced too: only the page before has to be passed.
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ class RevisionEffects:
 
     def _effect(self, row: LogRow, held: Control | None) -> Effect:
         target = self._cursor.target
-        if row.seq > max(self._left_to_log, self._cursor.position) and row.concerns(target):
-            return "same"  # the log brings it, under the newest revision
         if held is None and row.seq <= self._cursor.start:
             return "same"
         if self._everything:
             return effect(None, self._newest, row, held)
+        if row.seq > max(self._left_to_log, self._cursor.position) and row.concerns(target):
+            return "same"  # the log brings it, under the newest revision
         if held is None:
             return effect(self._newest, self._newest, row, held)
         if held.revision == self._newest.revision and held.presence == "in":
@@ -133,7 +133,7 @@ class ResyncWork:
         return await self._find() is not None
 
     async def turn(self, cursor: Cursor) -> bool:
-        """Judge and append one page, where the target has caught up with the log; return False when nothing was done.
+        """Judge and append one page, where the one before was passed; return False when nothing was done.
 
         Raises:
             FencedError: another process took the target over.
@@ -145,9 +145,12 @@ class ResyncWork:
         self._looked_at = now
         resync = await self._find()
         self._open = resync is not None
-        if resync is None or await self._call(self._store.position) > cursor.position:
+        if resync is None:
             return False
         await self._refresh()
+        # What the revision before still seals goes first, or it would be sent after what is to take its place.
+        if cursor.position < max(resync.upto, self._contracts.newest_effective_after):
+            return False
         kept = await self._page(resync, cursor)
         self._open = kept is not None and kept.state == "open"
         if kept is not None and kept.state != "open":

@@ -14,7 +14,7 @@ from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState
+from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState, owed
 from goldwire.changelog.rows import Cursor, Revision
 from goldwire.clock import Clock
 from goldwire.config.reader import Loaded
@@ -25,11 +25,9 @@ from goldwire.relay.placement.record import kept_settings
 from goldwire.services.contract_documents import AppliedContracts, document, preview
 from goldwire.services.mastering_rules import note_mastered
 from goldwire.services.model import checked_model
-from goldwire.services.placement import ConfiguredPlacements, keep_settings, settings_document
+from goldwire.services.placement import ConfiguredPlacements, keep_settings, reshaped, settings_document
 from goldwire.services.resync import ResyncService
 from goldwire.services.targets import TargetMaker
-from goldwire.targets import registry
-from goldwire.targets.settings import shaping_of
 
 Change = Literal["new", "changed", "unchanged"]
 
@@ -120,18 +118,16 @@ class ApplyService:
             change = "changed" if before else "new"
         settings_change: Change = "new" if not kept else "unchanged" if kept[-1].document == settings else "changed"
         cursor = store.cursor(name)
-        reshaped = bool(kept) and _reshaped(kept[-1].document, settings)
-        scope: ResyncScope = "all" if reshaped else "stale"
+        is_reshaped = bool(kept) and reshaped(kept[-1].document, settings)
         planned = None
-        if cursor is not None and (reshaped or change == "changed"):
-            planned = self._planned(cursor, wanted if change == "changed" else None, scope, resend, progress)
+        if cursor is not None and (is_reshaped or change == "changed"):
+            number = self._settings_number(name, len(kept), is_reshaped=is_reshaped)
+            planned = self._planned(cursor, wanted if change == "changed" else None, number, resend, progress)
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             after = before[-1].effective_after if before and change == "unchanged" else 0
             after = cursor.reach if change == "changed" and cursor is not None else after
         else:
-            if planned is not None and reshaped:
-                planned = msgspec.structs.replace(planned, settings=len(kept) + 1)
             if planned is not None and change == "unchanged":
                 store.add_resync(planned, now)
             revision = store.apply_revision(name, wanted, now, planned)
@@ -146,26 +142,34 @@ class ApplyService:
             name, config.contract, change, number, after, settings_change, left, effects, samples, opened, warnings
         )  # fmt: skip
 
-    def _planned(
-        self, cursor: Cursor, wanted: bytes | None, scope: ResyncScope, resend: bool, progress: ApplyProgress
-    ) -> Resync:
+    def _planned(self, cursor: Cursor, wanted: bytes | None, settings: int, resend: bool, progress: ApplyProgress) -> Resync:
         """Judge what the target holds by what is not kept yet; return the record of the resync that it leads to.
 
         Args:
             cursor: where the target stands.
             wanted: the contract's document; None: it is no news.
-            scope: everything, where the settings write another thing of each event.
+            settings: the number of settings that write another thing of each event and have not reached the target; 0: none.
             resend: whether it is to be carried out.
             progress: see `run`.
         """
         name = cursor.target
         service = ResyncService(name, self._store, AppliedContracts(self._loaded, name), self._clock)
+        found = self._store.open_resync(name)
+        # An open resync that this one takes the place of may come to more than what the contract changes.
+        scope: ResyncScope = "all" if settings or (found is not None and found.scope == "all") else "stale"
         newest = self._store.newest_revision(name)
         candidate = None if wanted is None else Revision(newest + 1, cursor.reach, "", wanted)
         plan = service.plan(scope, revision=candidate, progress=partial(progress, name))
-        state: ResyncState = "done" if plan.effects.stale == 0 else "open" if resend else "declined"
+        # Also where nothing is stale: a relay may send under the revision before until this one is kept.
+        state: ResyncState = "open" if resend else "declined" if plan.effects.stale else "done"
         why = "the settings changed" if wanted is None else "the contract changed"
-        return service.record(scope, plan, why=why, state=state)
+        return service.record(scope, plan, why=why, state=state, settings=settings)
+
+    def _settings_number(self, name: str, kept: int, *, is_reshaped: bool) -> int:
+        """Return for which settings everything has to be sent again; 0 where none is owed."""
+        if is_reshaped:
+            return kept + 1
+        return kept if owed(self._store.resyncs(name)).is_everything else 0
 
     def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
         shared = shared_destinations(placements, self._targets.names, name)
@@ -208,12 +212,3 @@ class ApplyService:
 
 def _silent(_target: str, _done: int) -> None:
     """Report nothing."""
-
-
-def _reshaped(before: bytes, after: bytes) -> bool:
-    """Say whether settings write another thing of an event than those before."""
-    if before == after:
-        return False
-    old, new = (msgspec.json.decode(document) for document in (before, after))
-    shaping = shaping_of(registry.settings_type(new["kind"]))
-    return any(old["settings"].get(name) != new["settings"].get(name) for name in shaping)

@@ -10,6 +10,8 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.replays import Replay
+from goldwire.changelog.resyncs import Resync
 from goldwire.clock import Clock
 from goldwire.errors import FencedError, GoldwireError, StoreBusyError, TargetStoppedError
 from goldwire.services.backlog import Behind, behind
@@ -19,8 +21,8 @@ from goldwire.services.ledger import LedgerTerms
 from goldwire.services.relays import ConfiguredRelays
 from goldwire.services.run import Progress, RelayEnd, Supervisor
 
-Record = TypeVar("Record")
-"""Of a replay or a resync."""
+Record = TypeVar("Record", Replay, Resync)
+"""What was asked of one target."""
 
 LOOK_SECONDS = 0.1
 """How often it is looked how far a replay or a resync is."""
@@ -101,26 +103,27 @@ async def deliver(supervisor: Supervisor, names: Sequence[str]) -> list[RelayEnd
 
 
 async def carry_out(
-    supervisor: Supervisor, relays: ConfiguredRelays, target: str, look: Callable[[], tuple[Record, bool]],
+    supervisor: Supervisor, relays: ConfiguredRelays, record: Record, read: Callable[[str], Sequence[Record]],
     reported: Callable[[Record], None] | None = None,
 ) -> None:  # fmt: skip
     """Run one target's relay until what it was asked for has ended; what is pending goes along.
 
-    A relay that is asked to end before leaves the work open, and the next relay of the target goes on with it.
+    A person who asked for more of the kind meanwhile relies on it too. A relay that is asked to end before leaves the work
+    open, and the next relay of the target goes on with it.
 
     Args:
         supervisor: runs the relay; not `until_caught_up`.
         relays: what it runs.
-        target: its name.
-        look: returns the record of the work, and whether nothing of its kind is open; called where the store is used.
+        record: of the work.
+        read: returns all records of a target; called where the store is used.
         reported: called with the record now and then, and when it has ended.
 
     Raises:
         GoldwireError: the relay ended with an error.
     """
     async with supervisor:
-        supervisor.start(target)
-        following = asyncio.create_task(_follow(supervisor, relays.clock, look, reported))
+        supervisor.start(record.target)
+        following = asyncio.create_task(_follow(supervisor, relays.clock, record, read, reported))
         waiting = asyncio.create_task(supervisor.wait())
         try:
             await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -136,14 +139,16 @@ async def carry_out(
 
 
 async def _follow(
-    supervisor: Supervisor, clock: Clock, look: Callable[[], tuple[Record, bool]], reported: Callable[[Record], None] | None
-) -> None:
-    ended = False
-    while not ended:
+    supervisor: Supervisor, clock: Clock, record: Record, read: Callable[[str], Sequence[Record]],
+    reported: Callable[[Record], None] | None,
+) -> None:  # fmt: skip
+    any_open = True
+    while any_open:
         await clock.sleep(LOOK_SECONDS)
-        record, ended = await supervisor.call(look)
+        records = await supervisor.call(read, record.target)
         if reported is not None:
-            reported(record)
+            reported(next(one for one in records if one.id == record.id))
+        any_open = any(one.state == "open" for one in records)
     supervisor.end()
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import stale_entities
+from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
 from goldwire.services.lookup import cursor_of
@@ -81,5 +81,5 @@ def ledger_reports(store: LedgerStore, targets: Sequence[str] = (), *, recount: 
     for name in names:
         one = ledger(store, name, recount=recount)
         recounted = LedgerTerms.of(one.recounted) if one.recounted is not None else None
-        found.append(LedgerReport(name, *one.counts, recounted, stale_entities(store.resyncs(name)), one.balanced))
+        found.append(LedgerReport(name, *one.counts, recounted, owed(store.resyncs(name)).entities, one.balanced))
     return found

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.replays import Replays
+from goldwire.changelog.ports.resyncs import Resyncs
+from goldwire.changelog.replays import Replay
+from goldwire.changelog.resyncs import Resync
 from goldwire.changelog.rows import Cursor, LogRow, OpenDelivery
 from goldwire.errors import NotFoundError, did_you_mean
+
+Found = TypeVar("Found")
 
 
 def cursor_of(store: Deliveries, target: str) -> Cursor:
@@ -52,3 +61,27 @@ def dead_letter(store: Deliveries, target: str, seq: int) -> OpenDelivery:
     if delivery is None:
         raise NotFoundError(f"{target} has no dead letter at position {seq}; `goldwire dead list` shows what there is")
     return delivery
+
+
+def replay_of(store: Replays, replay_id: str) -> Replay:
+    """Return the record of a replay.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    return _by_id("replay", {one.id: one for one in store.replays()}, replay_id)
+
+
+def resync_of(store: Resyncs, resync_id: str) -> Resync:
+    """Return the record of a resync.
+
+    Raises:
+        NotFoundError: there is none with this id.
+    """
+    return _by_id("resync", {one.id: one for one in store.resyncs()}, resync_id)
+
+
+def _by_id(word: str, known: Mapping[str, Found], wanted: str) -> Found:
+    if wanted not in known:
+        raise NotFoundError(f"there is no {word} {wanted}{did_you_mean(wanted, known)}")
+    return known[wanted]

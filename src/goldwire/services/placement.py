@@ -20,7 +20,7 @@ from goldwire.services.targets import TargetMaker
 from goldwire.targets import registry
 from goldwire.targets.base import UNKNOWN_VALUE, Placement, PlacementTerms
 from goldwire.targets.placement import has_destination, placement_of, placement_terms
-from goldwire.targets.settings import Settings
+from goldwire.targets.settings import Settings, shaping_of
 
 
 class ConfiguredPlacements:
@@ -118,6 +118,15 @@ def settings_document(config: TargetConfig) -> bytes:
     """Return a target's settings in the form in which the store keeps them, references to secrets unresolved."""
     plain = msgspec.to_builtins(config)
     return canonical({field: plain[field] for field in ("kind", "settings", "start", "delivery")})
+
+
+def reshaped(before: bytes, after: bytes) -> bool:
+    """Say whether settings write another thing of an event than those before; both as they are kept."""
+    if before == after:
+        return False
+    old, new = (msgspec.json.decode(document) for document in (before, after))
+    shaping = shaping_of(registry.settings_type(new["kind"]))
+    return any(old["settings"].get(name) != new["settings"].get(name) for name in shaping)
 
 
 def _type_with_destination(kind: str) -> type[Settings] | None:

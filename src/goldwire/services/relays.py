@@ -17,11 +17,13 @@ from goldwire.observability.metrics import Recorder
 from goldwire.observability.reports import RecordingObserver
 from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.placement.record import kept_settings
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings
 from goldwire.services.contract_documents import AppliedContracts
-from goldwire.services.placement import ConfiguredPlacements, keep_settings
+from goldwire.services.placement import ConfiguredPlacements, keep_settings, reshaped, settings_document
 from goldwire.services.preflight import check_deliverable
+from goldwire.services.resync import ResyncService
 from goldwire.services.targets import TargetMaker
 from goldwire.targets.settings import Settings
 
@@ -113,9 +115,18 @@ class ConfiguredRelays:
         )  # fmt: skip
 
     def keep_settings(self, names: Sequence[str]) -> None:
-        """Keep the settings of targets as they are written, before anything is delivered with them. Uses the store."""
+        """Keep the settings of targets as they are written, before anything is delivered with them. Uses the store.
+
+        Where they write another thing of each event, and `goldwire apply` has not seen them, a resync is asked for.
+        """
         for name in names:
-            self._numbers[name] = keep_settings(self.store, name, self._targets.config(name), self.clock.now())
+            config, kept = self._targets.config(name), kept_settings(self.store, name)
+            if kept and self.store.cursor(name) is not None and reshaped(kept[-1].document, settings_document(config)):
+                service = ResyncService(name, self.store, AppliedContracts(self._loaded, name), self.clock)
+                why = "the settings changed"
+                record = service.record("all", service.plan("all"), why=why, settings=len(kept) + 1)
+                self.store.add_resync(record, self.clock.now())
+            self._numbers[name] = keep_settings(self.store, name, config, self.clock.now())
 
     def build(self, name: str, call: StoreCall, progress: Callable[[Cursor], None]) -> Relay:
         """Return the relay of a target, not yet running.

@@ -14,7 +14,6 @@ from msgspec import Struct
 from goldwire.canonical import canonical
 from goldwire.capture import values
 from goldwire.changelog.ports.deliveries import Deliveries
-from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.replays import Replay, Selection
 from goldwire.changelog.rows import LogRow, Revision
@@ -251,16 +250,6 @@ def runs_elsewhere(store: Deliveries, target: str) -> bool:
             return False
     except StoreBusyError:
         return True
-
-
-def replay_ends(store: Replays, replay: Replay) -> Callable[[], tuple[Replay, bool]]:
-    """Return what looks how far a replay is, and whether no replay of its target is open: another may have been asked for."""
-
-    def look() -> tuple[Replay, bool]:
-        records = store.replays(replay.target)
-        return next(one for one in records if one.id == replay.id), all(one.state != "open" for one in records)
-
-    return look
 
 
 def _field(name: str) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from random import SystemRandom
 
-from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import Resync, ResyncScope, ResyncState
+from goldwire.changelog.resyncs import Resync, ResyncScope, ResyncState, owed
 from goldwire.changelog.rows import Revision
 from goldwire.clock import Clock, timestamp
-from goldwire.errors import NotFoundError, TargetStoppedError, did_you_mean
+from goldwire.errors import InputError, TargetStoppedError
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.resync import Progress, ResyncPlan, ResyncStore, RevisionEffects, plan_resync
 from goldwire.services.account import account
@@ -68,13 +67,15 @@ class ResyncService:
         return plan_resync(self._store, effects, self._target, entities, progress or _silent)
 
     def record(
-        self, scope: ResyncScope, plan: ResyncPlan, *, entities: Sequence[str] = (), why: str = "", state: ResyncState = "open"
-    ) -> Resync:
-        """Return the record of a new resync, not yet kept."""
+        self, scope: ResyncScope, plan: ResyncPlan, *, entities: Sequence[str] = (), why: str = "", state: ResyncState = "open",
+        settings: int = 0,
+    ) -> Resync:  # fmt: skip
+        """Return the record of a new resync, not yet kept; see `Resync` for its fields."""
         now = timestamp(self._clock.now())
         return Resync(
             f"{SystemRandom().getrandbits(40):010x}", self._target, scope, self._store.newest_revision(self._target), account(),
             now, why, tuple(entities), state, now if state != "open" else None, plan.effects, dict(plan.samples),
+            settings,
         )  # fmt: skip
 
     def ask(
@@ -82,8 +83,11 @@ class ResyncService:
     ) -> Resync:
         """Count what a resync comes to, keep its record, and return that.
 
+        Where settings write another thing of each event, what looks different is everything.
+
         Raises:
             NotFoundError: the target has not begun.
+            InputError: one is open that comes to entities which this one does not come to; nothing was kept.
             TargetStoppedError: the target takes nothing before a person lets it run; nothing was kept.
             ConfigError: no contract was applied, or a key is not the one that it was applied with.
         """
@@ -93,31 +97,24 @@ class ResyncService:
                 f"target {self._target} is stopped: {stopped}. Mend the cause, then `goldwire resume {self._target}`; no "
                 "resync was kept"
             )
-        record = self.record(scope, self.plan(scope, entities, progress=progress), entities=entities, why=why)
+        is_everything = owed(self._store.resyncs(self._target)).is_everything
+        if is_everything and not entities:
+            scope = "all"
+        self._refuse_to_drop(scope, entities)
+        settings = len(self._store.kept_settings(self._target)) if is_everything and not entities else 0
+        plan = self.plan(scope, entities, progress=progress)
+        record = self.record(scope, plan, entities=entities, why=why, settings=settings)
         self._store.add_resync(record, self._clock.now())
         return record
 
-
-def resync_of(store: Resyncs, resync_id: str) -> Resync:
-    """Return the record of a resync.
-
-    Raises:
-        NotFoundError: there is none with this id.
-    """
-    records = {record.id: record for record in store.resyncs()}
-    if resync_id not in records:
-        raise NotFoundError(f"there is no resync {resync_id}{did_you_mean(resync_id, records)}")
-    return records[resync_id]
-
-
-def resync_ends(store: Resyncs, resync: Resync) -> Callable[[], tuple[Resync, bool]]:
-    """Return what looks how far a resync is, and whether none of its target is open."""
-
-    def look() -> tuple[Resync, bool]:
-        records = store.resyncs(resync.target)
-        return next(one for one in records if one.id == resync.id), all(one.state != "open" for one in records)
-
-    return look
+    def _refuse_to_drop(self, scope: ResyncScope, entities: Sequence[str]) -> None:
+        """See that a new resync comes to all that the open one comes to, since it takes its place."""
+        found = self._store.open_resync(self._target)
+        if found is not None and (entities or (scope == "stale" and found.scope == "all")):
+            raise InputError(
+                f"resync {found.id} of target {self._target} is open, and would end: let `goldwire run` carry it out first, or "
+                f"`goldwire resync cancel {found.id}`; nothing was kept"
+            )
 
 
 def _silent(_done: int) -> None:

@@ -1,4 +1,4 @@
-"""Checks a store: log, heads, control rows, records, what was delivered, numbers, replays, ledgers, and the file itself."""
+"""Checks a whole store, from its file and its log to the ledgers."""
 
 from __future__ import annotations
 

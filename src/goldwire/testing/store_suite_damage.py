@@ -14,6 +14,7 @@ import pytest
 from goldwire.capture.fact import ExternalId
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.resyncs import Resync
 from goldwire.changelog.rows import DELIVERED, Closing
 from goldwire.clock import timestamp
 from goldwire.errors import StoreCorruptError
@@ -266,6 +267,17 @@ class DamageSuite(StoreSetting):
                 with pytest.raises(StoreCorruptError, match=r"record of replay r1 is not what was written"):
                     read()
             assert [(each.part, each.where) for each in store.damages()] == [("replays", "replay r1")]
+
+    @pytest.mark.parametrize("record", ["x'7b'", "x'fffe'"])
+    def test_the_record_of_a_resync_that_cannot_be_read_is_named(self, filled: Path, record: str) -> None:
+        with closing(self.make_store(filled)) as store:
+            store.add_resync(Resync("r1", "t", "all", 1, "ann", timestamp(NOON)), NOON)
+        self.tamper(filled, f"UPDATE resync SET record = {record}")  # noqa: S608 - from the literals above
+        with closing(self.make_store(filled)) as store:
+            for read in (store.resyncs, lambda: store.open_resync("t"), lambda: store.cancel_resync("r1", NOON)):
+                with pytest.raises(StoreCorruptError, match=r"record of resync r1 is not what was written"):
+                    read()
+            assert [(each.part, each.where) for each in store.damages()] == [("resyncs", "resync r1")]
 
     def test_an_empty_store_has_no_damage(self, store: Store) -> None:
         assert list(store.damages()) == []

@@ -100,6 +100,56 @@ def test_everything_is_sent_again_where_that_is_asked_for(world):
     assert [body["hash"] for body in world.target.bodies[:3]] == [body["previousHash"] for body in world.target.bodies[3:]]
 
 
+def test_a_delta_contract_sends_everything_again_whole(world):
+    begin(world, ContractSpec(golden=False, payload="delta"))
+    ask(world, scope="all")
+    world.run()
+    assert sorted(world.target.sent[3:]) == [("a", 2), ("b", 2), ("c", 2)]
+    assert {body["payload"] for body in world.target.bodies[3:]} == {"full"}
+    world.versions["a"] += 1
+    world.commit(("a", {"city": "Ulm", "name": "Ann"}))
+    world.run()
+    assert world.target.bodies[-1]["payload"] == "delta"
+    assert world.balanced()
+
+
+def test_a_target_that_is_always_behind_is_resynced_too(world):
+    begin(world)
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    ask(world)
+    source = iter(range(200))
+
+    def one_more(_item):
+        """Answer, and let one more change come in, so that the log is never read to its end."""
+        number = next(source, None)
+        if number is not None:
+            world.commit((f"live-{number}", {"city": "Ulm", "name": "Liv"}))
+        return DELIVERED
+
+    world.target.answer = one_more
+    world.commit(("live", {"city": "Ulm", "name": "Liv"}))
+    world.run(chunk_size=1)
+    sent = [entity for entity, _ in world.target.sent]
+    assert max(sent.index("live-150"), 3) > max(index for index, entity in enumerate(sent) if entity in "abc")
+    assert {entity: values["name"] for entity, values in holds(world).items() if entity in "abc"} == dict.fromkeys(
+        "abc", "REDACTED"
+    )
+    assert record(world).state == "done"
+    assert world.balanced()
+
+
+def test_what_the_revision_before_still_seals_is_sent_before_it_is_sent_again(world):
+    begin(world)
+    world.commit(("d", {"city": "Bonn", "name": "Dee"}))
+    epoch = world.store.acquire("t", "beginning").epoch
+    world.store.declare("t", epoch, 4, "every")
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    ask(world)
+    world.run()
+    assert [version for entity, version in world.target.sent if entity == "d"] == [1, 2]
+    assert {values["name"] for values in holds(world).values()} == {"REDACTED"}
+
+
 def test_single_entities_are_sent_again(world):
     begin(world)
     ask(world, scope="all", entities=("c", "a", "nobody"))

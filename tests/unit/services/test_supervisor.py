@@ -14,7 +14,7 @@ from goldwire.config.reader import Loaded, load_document
 from goldwire.errors import ConfigError, NotFoundError, StoreBusyError
 from goldwire.services.application import Application
 from goldwire.services.delivery import carry_out
-from goldwire.services.replay import ReplayRequest, replay_ends
+from goldwire.services.replay import ReplayRequest
 from goldwire.services.run import Reloaded, Supervisor
 
 DELIVERY = {"poll_seconds": 0.01}
@@ -277,7 +277,7 @@ def test_a_replay_whose_watcher_fails_raises_that_and_leaves_the_replay_to_the_n
         raise error
 
     with pytest.raises(type(error)) as raised:
-        asyncio.run(carry_out(supervisor, relays, "one", replay_ends(application.store, record), reported))
+        asyncio.run(carry_out(supervisor, relays, record, application.store.replays, reported))
     assert raised.value is error
     assert seen == [record.id]
     assert [one.state for one in supervisor.status() if one.target == "one"] != ["running"]
@@ -285,6 +285,6 @@ def test_a_replay_whose_watcher_fails_raises_that_and_leaves_the_replay_to_the_n
         """No relay holds it any more."""
 
     again = Supervisor(relays)
-    asyncio.run(carry_out(again, relays, "one", replay_ends(application.store, record)))
+    asyncio.run(carry_out(again, relays, record, application.store.replays))
     [kept] = application.store.replays("one")
     assert (kept.id, kept.state, kept.tally.events) == (record.id, "done", 1)

@@ -13,7 +13,7 @@ class Damage(NamedTuple):
     """One thing that is wrong in a store."""
 
     part: str
-    """`file`, `log`, `heads`, `control`, `records`, `delivered`, `numbers`, `replays` or `ledger`."""
+    """`file`, `log`, `heads`, `control`, `records`, `delivered`, `numbers`, `replays`, `resyncs` or `ledger`."""
     where: str
     """Which row: its position, its entity, its target."""
     text: str
@@ -26,9 +26,9 @@ class Integrity(Protocol):
     def damages(self, progress: CheckProgress | None = None) -> Iterator[Damage]:
         """Everything that is wrong, found by reading every row of the log, every control row and every record.
 
-        Looked at are the engine's own structures, the checksums, whether positions and numbers have no gaps, whether the heads
-        are those of the log, whether what was delivered has its control row, whether replays can be read, and whether each
-        target's counters agree with a recount. Others may write meanwhile.
+        Looked at are the engine's own structures, the checksums, whether positions and numbers have no gaps, whether the
+        heads are those of the log, whether what was delivered has its control row, whether replays and resyncs can be read,
+        and whether each target's counters agree with a recount. Others may write meanwhile.
 
         Not found is a change of what has no checksum and is not counted: what stewards said, how an open delivery
         stands, which of two ends a settlement has where the counters fit, documents.

@@ -1,4 +1,4 @@
-"""Go through a whole store and name what is damaged or missing: file, log, heads, control rows, numbers, replays, ledgers."""
+"""Go through a whole store and name what is damaged or missing, from the file and the log to the ledgers."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from goldwire.changelog.sqlite import integrity_queries as query
 from goldwire.changelog.sqlite.entities import SLOT_BITS, Part, slot
 from goldwire.changelog.sqlite.ledger import counted, recounted
 from goldwire.changelog.sqlite.queries import CURSORS
-from goldwire.changelog.sqlite.replay_queries import REPLAYS
-from goldwire.changelog.sqlite.replays import decoded
 from goldwire.changelog.sqlite.targets import known_target
+from goldwire.changelog.sqlite.work_queries import REPLAYS, RESYNCS, WorkStatements
+from goldwire.changelog.sqlite.work_records import REPLAY_RECORDS, RESYNC_RECORDS, WorkRecords
 from goldwire.errors import StoreCorruptError
 
 PAGE = 500
@@ -45,6 +45,7 @@ class SqliteIntegrity(Part):
             self._of_delivered,
             self._of_numbers,
             self._of_replays,
+            self._of_resyncs,
             self._of_ledger,
         )
         for part in parts:
@@ -191,14 +192,22 @@ class SqliteIntegrity(Part):
         report("numbers", len(query.NUMBER_GAPS), len(query.NUMBER_GAPS))
 
     def _of_replays(self, report: CheckProgress) -> Iterator[Damage]:
+        yield from self._of_work(REPLAY_RECORDS, REPLAYS, report)
+
+    def _of_resyncs(self, report: CheckProgress) -> Iterator[Damage]:
+        yield from self._of_work(RESYNC_RECORDS, RESYNCS, report)
+
+    def _of_work(self, records: WorkRecords[Any], statements: WorkStatements, report: CheckProgress) -> Iterator[Damage]:
         with self._any_text():
-            found = self._database.execute(REPLAYS).fetchall()
-        for replay_id, record in found:
+            found = self._database.execute(statements.all).fetchall()
+        for record_id, record in found:
             try:
-                decoded(self._database.path, replay_id, record)
+                records.read(self._database.path, record_id, record)
             except StoreCorruptError:
-                yield Damage("replays", f"replay {replay_id}", "its record cannot be read: it is not what was written")
-        report("replays", len(found), len(found))
+                yield Damage(
+                    f"{records.word}s", f"{records.word} {record_id}", "its record cannot be read: it is not what was written"
+                )
+        report(f"{records.word}s", len(found), len(found))
 
     def _of_ledger(self, report: CheckProgress) -> Iterator[Damage]:
         database = self._database

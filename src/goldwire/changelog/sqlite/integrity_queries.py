@@ -80,6 +80,7 @@ NUMBER_GAPS = {
     "record": "SELECT count(*), coalesce(max(no), 0) FROM record",
     "entity": "SELECT count(*), coalesce(max(no), 0) FROM entity",
     "replay": "SELECT count(*), coalesce(max(no), 0) FROM replay",
+    "resync": "SELECT count(*), coalesce(max(no), 0) FROM resync",
     "target": "SELECT count(*), coalesce(max(no), 0) FROM target_cursor",
 }
 """How many rows tables have whose rows are numbered without gaps and never deleted, and the newest number."""

@@ -1,30 +1,10 @@
-"""The statements of the SQLite engine that replays need, named and described like those of `queries`."""
+"""The statements of the SQLite engine about what a target was sent of an entity's past, described like those of `queries`."""
 
 # ruff: noqa: S608 - what is put into a statement are the column lists of `queries`
 
 from __future__ import annotations
 
 from goldwire.changelog.sqlite.queries import LOG_COLUMNS
-
-INSERT_REPLAY = """
-INSERT INTO replay (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM replay
-"""
-"""A replay was asked for."""
-
-UPDATE_REPLAY = "UPDATE replay SET state = ?, record = ? WHERE id = ? AND state = 'open'"
-"""Replace an open record; the row count shows whether it was one."""
-
-REPLAYS = "SELECT id, record FROM replay ORDER BY no"
-"""All records."""
-
-REPLAYS_OF = "SELECT id, record FROM replay WHERE target = ? ORDER BY no"
-"""Those of one target."""
-
-OPEN_REPLAY = "SELECT id, record FROM replay WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1"
-"""The oldest open one of a target."""
-
-OPEN_REPLAY_BY_ID = "SELECT id, record FROM replay WHERE id = ? AND state = 'open'"
-"""One that is open."""
 
 FIRST_ROWS = """
 SELECT l.seq, l.entity_id FROM log l

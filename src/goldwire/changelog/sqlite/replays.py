@@ -15,11 +15,10 @@ from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.log import SCAN_LIMIT
 from goldwire.changelog.sqlite.log_rows import log_rows
 from goldwire.changelog.sqlite.targets import controls_of, find_target, known_target
+from goldwire.changelog.sqlite.work_queries import REPLAYS
+from goldwire.changelog.sqlite.work_records import REPLAY_RECORDS, encode_record
 from goldwire.clock import timestamp
-from goldwire.errors import StoreCorruptError
 
-_encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Replay)
 _ENDS = (DELIVERED, FILTERED)
 
 
@@ -31,42 +30,39 @@ class SqliteReplays(Part):
         database = self._database
         with database.writing("add_replay"):
             known_target(database, replay.target)
-            database.execute(replay_query.INSERT_REPLAY, (replay.id, replay.target, replay.state, _encode(replay)))
+            database.execute(REPLAYS.insert, (replay.id, replay.target, replay.state, encode_record(replay)))
 
     def replays(self, target: str | None = None) -> list[Replay]:
         """See `Replays.replays`."""
         database = self._database
         with database.reading():
-            if target is None:
-                rows = database.execute(replay_query.REPLAYS)
-            else:
-                rows = database.execute(replay_query.REPLAYS_OF, (target,))
-            return [decoded(database.path, *row) for row in rows]
+            rows = database.execute(*((REPLAYS.all,) if target is None else (REPLAYS.of_target, (target,))))
+            return [REPLAY_RECORDS.read(database.path, *row) for row in rows]
 
     def open_replay(self, target: str) -> Replay | None:
         """See `Replays.open_replay`."""
         with self._database.reading():
-            row = self._database.execute(replay_query.OPEN_REPLAY, (target,)).fetchone()
-        return None if row is None else decoded(self._database.path, *row)
+            row = self._database.execute(REPLAYS.open, (target,)).fetchone()
+        return None if row is None else REPLAY_RECORDS.read(self._database.path, *row)
 
     def save_replay(self, replay: Replay, epoch: int) -> bool:
         """See `Replays.save_replay`."""
         database = self._database
         with database.writing("save_replay"):
             fence(known_target(database, replay.target).cursor, epoch)
-            changed = database.execute(replay_query.UPDATE_REPLAY, (replay.state, _encode(replay), replay.id)).rowcount
+            changed = database.execute(REPLAYS.update, (replay.state, encode_record(replay), replay.id)).rowcount
         return changed == 1
 
     def cancel_replay(self, replay_id: str, now: float) -> Replay | None:
         """See `Replays.cancel_replay`."""
         database = self._database
         with database.writing("cancel_replay"):
-            row = database.execute(replay_query.OPEN_REPLAY_BY_ID, (replay_id,)).fetchone()
+            row = database.execute(REPLAYS.open_by_id, (replay_id,)).fetchone()
             if row is None:
                 return None
-            record = decoded(database.path, *row)
+            record = REPLAY_RECORDS.read(database.path, *row)
             ended = msgspec.structs.replace(record, state="cancelled", ended_at=timestamp(now), begun=(), waiting=())
-            database.execute(replay_query.UPDATE_REPLAY, (ended.state, _encode(ended), replay_id))
+            database.execute(REPLAYS.update, (ended.state, encode_record(ended), replay_id))
             return ended
 
     def first_rows(self, after: int, upto: int, above: int, limit: int) -> tuple[list[tuple[int, str]], int]:
@@ -119,18 +115,3 @@ class SqliteReplays(Part):
                 else:
                     high = middle - 1
         return low
-
-
-def decoded(path: str, replay_id: str, record: bytes) -> Replay:
-    """Return a replay's record.
-
-    Raises:
-        StoreCorruptError: it is not what was written.
-    """
-    try:
-        return _decoder.decode(record)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise StoreCorruptError(
-            f"{path}: the record of replay {replay_id} is not what was written; `goldwire store check` lists all that is "
-            "damaged, then restore a copy of the store"
-        ) from error

@@ -9,27 +9,28 @@ import msgspec
 
 from goldwire.changelog.resyncs import Resend, Resync
 from goldwire.changelog.rules import fence
-from goldwire.changelog.sqlite import resync_queries as query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.heads import Heads
 from goldwire.changelog.sqlite.queries import NEWEST_POSITION
 from goldwire.changelog.sqlite.targets import known_target
 from goldwire.changelog.sqlite.transaction import Database
+from goldwire.changelog.sqlite.work_queries import RESYNCS
+from goldwire.changelog.sqlite.work_records import RESYNC_RECORDS, encode_record
 from goldwire.clock import timestamp
 from goldwire.errors import StoreCorruptError
-
-_encode = msgspec.json.Encoder().encode
-_decoder = msgspec.json.Decoder(Resync)
 
 
 def insert_resync(database: Database, resync: Resync, now: float) -> None:
     """Keep the record of a new resync, see `Resyncs.add_resync`. Runs inside a transaction."""
     known_target(database, resync.target)
-    row = database.execute(query.OPEN_RESYNC, (resync.target,)).fetchone()
+    row = database.execute(RESYNCS.open, (resync.target,)).fetchone()
     if row is not None:
-        _save(database, msgspec.structs.replace(_decoded(database, row), state="superseded", ended_at=timestamp(now)))
+        _save(
+            database,
+            msgspec.structs.replace(RESYNC_RECORDS.read(database.path, *row), state="superseded", ended_at=timestamp(now)),
+        )
     try:
-        database.execute(query.INSERT_RESYNC, (resync.id, resync.target, resync.state, _encode(resync)))
+        database.execute(RESYNCS.insert, (resync.id, resync.target, resync.state, encode_record(resync)))
     except sqlite3.IntegrityError:
         raise StoreCorruptError(f"resync {resync.id}: there is one with this id") from None
 
@@ -46,23 +47,23 @@ class SqliteResyncs(Part):
         """See `Resyncs.resyncs`."""
         database = self._database
         with database.reading():
-            found = database.execute(*((query.RESYNCS,) if target is None else (query.RESYNCS_OF, (target,))))
-            return [_decoded(database, row) for row in found]
+            found = database.execute(*((RESYNCS.all,) if target is None else (RESYNCS.of_target, (target,))))
+            return [RESYNC_RECORDS.read(database.path, *row) for row in found]
 
     def open_resync(self, target: str) -> Resync | None:
         """See `Resyncs.open_resync`."""
-        return self._one(query.OPEN_RESYNC, target)
+        return self._one(RESYNCS.open, target)
 
     def newest_resync(self, target: str) -> Resync | None:
         """See `Resyncs.newest_resync`."""
-        return self._one(query.NEWEST_RESYNC, target)
+        return self._one(RESYNCS.newest, target)
 
     def resend(self, resync: Resync, wanted: Collection[Resend], epoch: int, now: float) -> Resync | None:
         """See `Resyncs.resend`."""
         database = self._database
         with database.writing("resend"):
             fence(known_target(database, resync.target).cursor, epoch)
-            if database.execute(query.OPEN_RESYNC_BY_ID, (resync.id,)).fetchone() is None:
+            if database.execute(RESYNCS.open_by_id, (resync.id,)).fetchone() is None:
                 return None
             if wanted:
                 heads = Heads(database, now)
@@ -77,27 +78,20 @@ class SqliteResyncs(Part):
         """See `Resyncs.cancel_resync`."""
         database = self._database
         with database.writing("cancel_resync"):
-            row = database.execute(query.OPEN_RESYNC_BY_ID, (resync_id,)).fetchone()
+            row = database.execute(RESYNCS.open_by_id, (resync_id,)).fetchone()
             if row is None:
                 return None
-            ended = msgspec.structs.replace(_decoded(self._database, row), state="cancelled", ended_at=timestamp(now))
+            ended = msgspec.structs.replace(
+                RESYNC_RECORDS.read(self._database.path, *row), state="cancelled", ended_at=timestamp(now)
+            )
             _save(database, ended)
             return ended
 
     def _one(self, statement: str, target: str) -> Resync | None:
         with self._database.reading():
             row = self._database.execute(statement, (target,)).fetchone()
-        return None if row is None else _decoded(self._database, row)
+        return None if row is None else RESYNC_RECORDS.read(self._database.path, *row)
 
 
 def _save(database: Database, resync: Resync) -> None:
-    database.execute(query.UPDATE_RESYNC, (resync.state, _encode(resync), resync.id))
-
-
-def _decoded(database: Database, row: tuple[bytes]) -> Resync:
-    try:
-        return _decoder.decode(row[0])
-    except (msgspec.DecodeError, TypeError):
-        raise StoreCorruptError(
-            f"{database.path}: the record of a resync is not what was written; restore a copy of the store"
-        ) from None
+    database.execute(RESYNCS.update, (resync.state, encode_record(resync), resync.id))

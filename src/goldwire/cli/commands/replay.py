@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
+from goldwire.cli.output import counted, progress, say, show, table, warn_unapplied
 from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ group = typer.Typer(
     help="Repeat what a target was sent, byte for byte and in order: `goldwire replay TARGET` is short for `start`.",
     no_args_is_help=True,
 )
-
-_GOES_ON = "the next `goldwire run` of {target} goes on with it, or `goldwire replay cancel {id}`"
 
 _WORDS = {
     "undecided": "versions for which `--where` had no result, such as a text compared with a number",
@@ -132,9 +129,10 @@ def replay_show(
 ) -> None:
     """Show one replay: what was asked for, how far it is, and what could not be repeated."""
     from goldwire.services.application import Application
+    from goldwire.services.lookup import replay_of
 
     with Application.of(config) as application:
-        record = _record(application, replay_id)
+        record = replay_of(application.store, replay_id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
 
 
@@ -147,9 +145,10 @@ def replay_cancel(
 ) -> None:
     """End an open replay; what it sent stays sent."""
     from goldwire.services.application import Application
+    from goldwire.services.lookup import replay_of
 
     with Application.of(config) as application:
-        record = _record(application, replay_id)
+        record = replay_of(application.store, replay_id)
         cancelled = application.store.cancel_replay(replay_id, application.clock.now())
     said = f"{replay_id} is cancelled after {counted(record.tally.events, 'event')}"
     result = {"replay": replay_id, "cancelled": cancelled is not None, "state": (cancelled or record).state}
@@ -183,12 +182,9 @@ def _render_plan(plan: Plan) -> None:
 def _carry_out(
     application: Application, target: str, selection: Selection, rate: float | None, why: str, *, as_json: bool
 ) -> None:
-    from goldwire.errors import GoldwireError
-    from goldwire.observability.logs import set_up_logs
-    from goldwire.services.replay import runs_elsewhere
+    from goldwire.cli.target_work import carry_out_here, note_left
+    from goldwire.services.lookup import replay_of
 
-    log = application.loaded.config.log
-    set_up_logs(log.format, log.level)
     record = application.replay_service(target).ask(selection, rate=rate, why=why)
     with progress(quiet=as_json) as display:
         task = display.add_task(target, total=selection.upto - selection.after, note="")
@@ -196,34 +192,11 @@ def _carry_out(
         def reported(replay: Replay) -> None:
             display.update(task, completed=max(replay.position - selection.after, 0), note=f"{replay.tally.events:,} events")
 
-        try:
-            here = not runs_elsewhere(application.store, target)
-            if here:
-                _run_relay(application, record, reported)
-        except GoldwireError:
-            note(f"goldwire: replay {record.id} stays open; {_GOES_ON.format(target=target, id=record.id)}")
-            raise
-    record = _record(application, record.id)
+        here = carry_out_here(application, "replay", record, application.store.replays, reported)
+    record = replay_of(application.store, record.id)
     show(_plain(record), as_json=as_json, render=lambda: _render(record))
-    if not here:
-        note(f"goldwire: a running relay of {target} carries it out; `goldwire replay show {record.id}` shows how far it is")
-    elif record.state == "open":
-        note(f"goldwire: interrupted; {_GOES_ON.format(target=target, id=record.id)}")
+    note_left("replay", record, here=here)
     _exit_if_failed(record)
-
-
-def _run_relay(application: Application, record: Replay, reported: Callable[[Replay], None]) -> None:
-    from goldwire.cli.signals import run_until_signalled
-    from goldwire.services.delivery import carry_out
-    from goldwire.services.replay import replay_ends
-    from goldwire.services.run import Supervisor
-
-    relays = application.relays()
-    relays.keep_settings([record.target])
-    supervisor = Supervisor(relays)
-    run_until_signalled(
-        supervisor, lambda: carry_out(supervisor, relays, record.target, replay_ends(application.store, record), reported)
-    )
 
 
 def _exit_if_failed(record: Replay) -> None:
@@ -234,15 +207,6 @@ def _exit_if_failed(record: Replay) -> None:
         raise typer.Exit(exit_code(GoldwireError))
     if record.tally.rejected or record.tally.blocked:
         raise typer.Exit(DONE_WITH_REJECTS)
-
-
-def _record(application: Application, replay_id: str) -> Replay:
-    from goldwire.errors import NotFoundError, did_you_mean
-
-    records = {record.id: record for record in application.store.replays()}
-    if replay_id not in records:
-        raise NotFoundError(f"there is no replay {replay_id}{did_you_mean(replay_id, records)}")
-    return records[replay_id]
 
 
 def _plain(record: Replay) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import counted, note, progress, say, show, table, warn_unapplied
+from goldwire.cli.output import counted, progress, say, show, table, warn_unapplied
 from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
@@ -20,8 +19,6 @@ group = typer.Typer(
     help="Send a target again what it should hold: `goldwire resync TARGET` is short for `start`.",
     no_args_is_help=True,
 )
-
-_GOES_ON = "the next `goldwire run` of {target} goes on with it, or `goldwire resync cancel {id}`"
 
 
 def register(app: typer.Typer) -> None:
@@ -109,7 +106,7 @@ def resync_show(
 ) -> None:
     """Show one resync: who asked for it and why, what it came to, and how far it is."""
     from goldwire.services.application import Application
-    from goldwire.services.resync import resync_of
+    from goldwire.services.lookup import resync_of
 
     with Application.of(config) as application:
         record = resync_of(application.store, resync_id)
@@ -125,7 +122,7 @@ def resync_cancel(
 ) -> None:
     """End an open resync; what is in the log for the target already is still sent."""
     from goldwire.services.application import Application
-    from goldwire.services.resync import resync_of
+    from goldwire.services.lookup import resync_of
 
     with Application.of(config) as application:
         record = resync_of(application.store, resync_id)
@@ -140,44 +137,20 @@ def resync_cancel(
 
 
 def _carry_out(application: Application, record: Resync, *, as_json: bool) -> None:
-    from goldwire.errors import GoldwireError
-    from goldwire.observability.logs import set_up_logs
-    from goldwire.services.replay import runs_elsewhere
-    from goldwire.services.resync import resync_of
+    from goldwire.cli.target_work import carry_out_here, note_left
+    from goldwire.services.lookup import resync_of
 
-    log = application.loaded.config.log
-    set_up_logs(log.format, log.level)
     total = record.planned.stale if record.planned is not None else None
     with progress(quiet=as_json) as display:
         task = display.add_task(record.target, total=total, note="sent again")
-        try:
-            here = not runs_elsewhere(application.store, record.target)
-            if here:
-                _run_relay(application, record, lambda one: display.update(task, completed=one.resent))
-        except GoldwireError:
-            note(f"goldwire: resync {record.id} stays open; {_GOES_ON.format(target=record.target, id=record.id)}")
-            raise
+
+        def reported(resync: Resync) -> None:
+            display.update(task, completed=resync.resent)
+
+        here = carry_out_here(application, "resync", record, application.store.resyncs, reported)
     record = resync_of(application.store, record.id)
     show(record, as_json=as_json, render=lambda: _render(record))
-    if not here:
-        note(
-            f"goldwire: a running relay of {record.target} carries it out; `goldwire resync show {record.id}` shows how far "
-            "it is"
-        )
-    elif record.state == "open":
-        note(f"goldwire: interrupted; {_GOES_ON.format(target=record.target, id=record.id)}")
-
-
-def _run_relay(application: Application, record: Resync, reported: Callable[[Resync], None]) -> None:
-    from goldwire.cli.signals import run_until_signalled
-    from goldwire.services.delivery import carry_out
-    from goldwire.services.resync import resync_ends
-    from goldwire.services.run import Supervisor
-
-    relays = application.relays()
-    supervisor = Supervisor(relays)
-    look = resync_ends(application.store, record)
-    run_until_signalled(supervisor, lambda: carry_out(supervisor, relays, record.target, look, reported))
+    note_left("resync", record, here=here)
 
 
 def _render_plan(target: str, effects: EffectCounts) -> None:

@@ -8,7 +8,7 @@ from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, counted, note, progress, say, show
 
-PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "ledger")
+PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "resyncs", "ledger")
 """What is looked at, in this order."""
 
 SOUND = "each has its checksum, none is missing, and heads and counters fit them"

@@ -1,0 +1,41 @@
+"""The statements of the SQLite engine about the records of replays and of resyncs: one table each, of the same form."""
+
+# ruff: noqa: S608 - what is put into a statement are the names of this very file
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class WorkStatements(NamedTuple):
+    """What is asked of one table; records come with their id, in the order in which they were asked for."""
+
+    insert: str
+    """Takes id, target, state and record."""
+    update: str
+    """Replace an open record, given state, record and id; the row count shows whether it was one."""
+    all: str
+    of_target: str
+    newest: str
+    """The one of a target that was asked for last."""
+    open: str
+    """The oldest open one of a target."""
+    open_by_id: str
+    """One that is open."""
+
+
+def _statements(table: str) -> WorkStatements:
+    select = f"SELECT id, record FROM {table}"
+    return WorkStatements(
+        f"INSERT INTO {table} (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM {table}",
+        f"UPDATE {table} SET state = ?, record = ? WHERE id = ? AND state = 'open'",
+        f"{select} ORDER BY no",
+        f"{select} WHERE target = ? ORDER BY no",
+        f"{select} WHERE target = ? ORDER BY no DESC LIMIT 1",
+        f"{select} WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1",
+        f"{select} WHERE id = ? AND state = 'open'",
+    )
+
+
+REPLAYS = _statements("replay")
+RESYNCS = _statements("resync")
