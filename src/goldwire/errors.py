@@ -54,6 +54,10 @@ class TargetStoppedError(GoldwireError):
     """A target was stopped, by the dead-letter cap or by hand: read the reason, mend it, then `goldwire resume`."""
 
 
+class TargetRefusedError(TargetStoppedError):
+    """A target says that it wants nothing more, for good: mend its address or remove it, then `goldwire resume`."""
+
+
 class FencedError(GoldwireError):
     """A newer relay took this target over: this one must stop; nothing it has in flight may be settled."""
 

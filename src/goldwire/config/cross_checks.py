@@ -8,13 +8,15 @@ import msgspec
 from msgspec.structs import fields
 
 from goldwire.capture.source_spec import SourceSpec, check_source
-from goldwire.config.model import Config
+from goldwire.config.model import Config, TargetConfig
 from goldwire.config.problems import Location, Problems
+from goldwire.config.references import References
 from goldwire.contract.names import clearance_names, contract_names
 from goldwire.errors import ConfigError
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import model_names
 from goldwire.setting_names import NameUse, SettingPath, undeclared
+from goldwire.targets.settings import attribute_maps_of
 
 
 class CrossCheck:
@@ -60,6 +62,21 @@ class CrossCheck:
         for name, target in config.targets.items():
             yield NameUse(("targets", name, "contract"), target.contract, "contract", config.contracts)
             yield from clearance_names(target.clearance, config.tags, ("targets", name))
+            yield from self._attribute_names(name, target)
+
+    def _attribute_names(self, name: str, target: TargetConfig) -> Iterator[NameUse]:
+        """Yield the attributes that a target's settings name; the contract's entity types declare them."""
+        contract, settings_type = self._config.contracts.get(target.contract), self._settings_types.get(target.kind)
+        if contract is None or settings_type is None:
+            return
+        known = self._config.types
+        types = list(known.values()) if contract.types == "all" else [known[one] for one in contract.types if one in known]
+        declared = {attribute for entity_type in types for attribute in entity_type.attributes}
+        for setting in attribute_maps_of(settings_type):
+            given = target.settings.get(setting)
+            for key, attribute in given.items() if isinstance(given, Mapping) else ():
+                if isinstance(attribute, str) and not References.has_any(attribute):
+                    yield NameUse(("targets", name, "settings", setting, str(key)), attribute, "attribute", declared)
 
     def _source_names(self, path: SettingPath, source: SourceSpec) -> Iterator[NameUse]:
         yield NameUse((*path, "type"), source.type, "entity type", self._config.types)

@@ -69,6 +69,8 @@ class UnitOfWork:
         """Entities whose golden state may change, in the order they were touched."""
         self.merges = 0
         self.unmerges = 0
+        self.moves = 0
+        """Records that an upstream hub moved."""
         self._looked_for: set[str] = set()
 
     # --- loading

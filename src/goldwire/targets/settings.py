@@ -32,6 +32,8 @@ def about(
     path: bool = False,
     shapes: bool = False,
     destination: bool | Callable[[Mapping[str, Any]], Any] = False,
+    sole: Callable[[Mapping[str, Any]], str | None] | None = None,
+    attributes: bool = False,
     fixed: str | None = None,
     distinct: str | None = None,
     **limits: Any,
@@ -48,6 +50,9 @@ def about(
         shapes: decides what is written of an event: with another value, what was delivered is sent again.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
+        sole: returns, given all settings as plain values, the destination to which they lead, where one target alone may write;
+            the same text for the same destination. None where that is not known.
+        attributes: the values of a mapping name attributes that the contract's entity types have to declare.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
         distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
@@ -64,6 +69,8 @@ def about(
             "path": path,
             "shapes": shapes,
             "destination": destination,
+            "sole": sole,
+            "attributes": attributes,
             "fixed": fixed,
             "distinct": distinct,
         },
@@ -124,6 +131,24 @@ def shaping_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("shapes"))
 
 
+def sole_destination(settings: Settings) -> str | None:
+    """Return the destination at which a target of these settings has to be the only one; None where there may be several.
+
+    It may hold what is secret, so it is compared and never shown.
+    """
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    for extra in _extras(type(settings)).values():
+        if extra.get("sole"):
+            destination: str | None = extra["sole"](plain)
+            return destination
+    return None
+
+
+def attribute_maps_of(settings_type: type[Struct]) -> list[str]:
+    """Return the names of the settings whose values name attributes."""
+    return [name for name, extra in _extras(settings_type).items() if extra.get("attributes")]
+
+
 def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
     """Return what `about` says of each setting beside its help, by name."""
     return _extras(settings_type)
@@ -165,6 +190,6 @@ def origin_of(url: str) -> str:
 
 
 @lru_cache
-def _extras(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
+def _extras(settings_type: type[Struct]) -> dict[str, dict[str, Any]]:
     hints = get_type_hints(settings_type, include_extras=True)
     return {name: described(hint).extra for name, hint in hints.items()}

@@ -33,7 +33,7 @@ from goldwire_lab.simulation.replays import Replaying
 from goldwire_lab.simulation.resyncs import Resyncing
 from goldwire_lab.simulation.terms import Terms, draw_terms
 from goldwire_lab.simulation.witness import Witness
-from goldwire_lab.simulation.workload import Remodel, Workload
+from goldwire_lab.simulation.workload import Hub, Remodel, Workload
 from goldwire_lab.virtual_time import VirtualClock, VirtualLoop
 
 TARGETS = ("every", "latest", "snapshot")
@@ -108,7 +108,7 @@ class Scenario:
         self.leaks = {name: Leaks(name, self.findings.append) for name in TARGETS}
         self.inner = {name: self._inner(name) for name in TARGETS}
         self.settings = {name: self._settings(name) for name in TARGETS}
-        workload = Workload(self.random)
+        workload = Workload(self.random, Hub(seed))
         self.batches = [workload.batch() for _ in range(self.random.randint(3, 14))]
         self.ingested = 0
         self.committed: list[int] = []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from random import Random
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from goldwire.canonical import canonical
 from goldwire.capture.fact import Decision, DecisionKind, Edge, ExternalId, Fact
@@ -20,6 +21,19 @@ ERASED = 0.02
 
 REMODELLED = 0.06
 """How likely the rules of mastering change instead of a batch."""
+
+HUB_SHARE = 0.3
+"""For which share of seeds an upstream hub stands in front."""
+
+HUB_NAMES = 0.4
+"""How likely it says which golden record a fact is about."""
+
+HUB_IDS = ("hub:1", "hub:2", "hub:3")
+
+NOTHING_SAID = 0.2
+"""How likely an e-mail address says nothing, where a hub stands in front."""
+
+_NOTHING = (b'"n/a"', b'"test@x.org"', b'"-"')
 
 _EMAIL, _LOOSE = MatchRule(name="email", equal=("email",)), MatchRule(name="name and city", equal=("name", "city"))
 
@@ -81,18 +95,48 @@ class Remodel(Struct, frozen=True):
 Batch = Sequence[Entry] | Remodel
 
 
-class Workload:
-    """An endless stream of facts and decisions about a handful of records."""
+class Hub:
+    """A hub in front of some seeds: it gives records the ids of golden records, and corrects itself.
 
-    def __init__(self, random: Random) -> None:
+    It draws by itself, so that all else of a seed is the same with and without it.
+
+    Args:
+        seed: of the simulation.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(f"upstream hub {seed}")
+        self.speaks = self._random.random() < HUB_SHARE
+
+    def sent(self, fact: Fact) -> Fact:
+        """Return a fact as it comes by way of the hub; where the hub speaks, some values say nothing, too."""
+        if not self.speaks:
+            return fact
+        random = self._random
+        if "email" in fact.attributes and random.random() < NOTHING_SAID:
+            fact = replace(fact, attributes={**fact.attributes, "email": random.choice(_NOTHING)})
+        return replace(fact, entity_id=random.choice(HUB_IDS)) if random.random() < HUB_NAMES else fact
+
+
+class Workload:
+    """An endless stream of facts and decisions about a handful of records.
+
+    Args:
+        random: what is drawn with.
+        hub: what stands in front of it.
+    """
+
+    def __init__(self, random: Random, hub: Hub) -> None:
         self._random = random
+        self._hub = hub
         self._records = [ExternalId(system, f"{index}") for system in SYSTEMS for index in range(random.randint(1, 4))]
         self._time = EPOCH - 1_000.0
         self._model = 0
 
     def batch(self) -> Batch:
         """Return the next few entries, at times not in order; or other rules, now and then."""
-        if self._random.random() < REMODELLED:
+        # What shares a key with two customers of a hub goes to the one that is mastered again first, so batches would show.
+        if self._random.random() < REMODELLED and not self._hub.speaks:
             self._model = 1 - self._model
             return Remodel(self._model, self._random.choice((1, 2, 100)))
         return [self._entry() for _ in range(self._random.randint(1, 6))]
@@ -105,7 +149,7 @@ class Workload:
         if random.random() < ERASED:
             return Erasure(record)
         if random.random() < 0.8:
-            return self._fact(record, at)
+            return self._hub.sent(self._fact(record, at))
         kind = random.choice(KINDS)
         other = random.choice(self._records)
         named = kind in ("override", "release")

@@ -68,19 +68,19 @@ def claims(**values: Any) -> Any:
 
 def test_keys_have_16_bytes_and_missing_parts_make_none() -> None:
     made = maker(MatchRule("both", ("a", "b")), MatchRule("one", ("a",)))
-    key, other = made.keys(claims(a="x", b="y"))
+    key, other = made.keys(claims(a="x", b="y"), "crm")
     assert len(key) == len(other) == 16
-    assert made.keys(claims(a="x")) == [None, other]
-    assert made.keys(claims(a="x", b=" ")) == [None, other]
+    assert made.keys(claims(a="x"), "crm") == [None, other]
+    assert made.keys(claims(a="x", b=" "), "crm") == [None, other]
 
 
 def test_parts_do_not_flow_into_one_another_nor_rules_nor_types() -> None:
     made = maker(MatchRule("both", ("a", "b")))
-    assert made.keys(claims(a="ab", b="c")) != made.keys(claims(a="a", b="bc"))
-    two = maker(MatchRule("a", ("a",)), MatchRule("b", ("b",))).keys(claims(a="x", b="x"))
+    assert made.keys(claims(a="ab", b="c"), "crm") != made.keys(claims(a="a", b="bc"), "crm")
+    two = maker(MatchRule("a", ("a",)), MatchRule("b", ("b",))).keys(claims(a="x", b="x"), "crm")
     assert two[0] != two[1]
 
 
 def test_renaming_a_rule_or_listing_its_attributes_otherwise_keeps_its_keys() -> None:
     said = claims(a="x", b="y")
-    assert maker(MatchRule("old", ("a", "b"))).keys(said) == maker(MatchRule("new", ("b", "a"))).keys(said)
+    assert maker(MatchRule("old", ("a", "b"))).keys(said, "crm") == maker(MatchRule("new", ("b", "a"))).keys(said, "crm")

@@ -150,6 +150,17 @@ def test_what_the_revision_before_still_seals_is_sent_before_it_is_sent_again(wo
     assert {values["name"] for values in holds(world).values()} == {"REDACTED"}
 
 
+def test_what_was_sent_again_under_a_contract_of_deltas_is_replayed(world):
+    begin(world, ContractSpec(golden=False, payload="delta"))
+    ask(world, scope="all")
+    world.run()
+    world.replay()
+    world.run()
+    assert world.replayed().state == "done"
+    assert len(world.target.sent) == 12
+    assert world.balanced()
+
+
 def test_single_entities_are_sent_again(world):
     begin(world)
     ask(world, scope="all", entities=("c", "a", "nobody"))

@@ -59,6 +59,19 @@ def test_an_event_that_fails_while_others_are_taken_is_dead_after_its_attempts()
     assert "gave up after 3 attempts: HTTP 500" in delivery.reason
 
 
+def test_an_item_of_which_a_target_that_works_says_that_it_fails_is_dead_after_its_attempts():
+    clock = StoppedClock()
+    it = policy(clock)
+    delivery = first_attempt(ROW)
+    states = []
+    for _ in range(3):
+        delivery = it.decide(delivery, Unavailable("a rule of the table", counted=True), LONG_AGO)
+        states.append(delivery.state)
+        clock.time += 60
+    assert states == ["retrying", "retrying", "dead"]
+    assert "gave up after 3 attempts: a rule of the table" in delivery.reason
+
+
 def test_an_unknown_outcome_stays_ambiguous_until_it_ends():
     it = policy(StoppedClock())
     delivery = it.decide(first_attempt(ROW), Unknown("timeout"), LONG_AGO)

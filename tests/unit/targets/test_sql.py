@@ -75,7 +75,7 @@ class Table:
             finally:
                 await target.close()
 
-        return list(asyncio.run(run()))
+        return [Duplicate(one.remote_id) if isinstance(one, Duplicate) else one for one in asyncio.run(run())]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import not_as_the_contract_says, say, show, table
+from goldwire.cli.output import not_as_the_contract_says, say, show, table, waits_for_a_yes
 
 if TYPE_CHECKING:
     from goldwire.services.status import TargetStatus
@@ -52,6 +52,11 @@ def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
         yield f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`"
     if row.unopened:
         yield f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}"
+    if row.loss:
+        yield (
+            f"{row.target}: {row.loss}, seen at {row.loss_since}; `goldwire resync {row.target}` sends again what it should "
+            f"hold, `goldwire replay {row.target} --since` what it was sent"
+        )
     if row.last_failure:
         yield f"{row.target}: the last attempt failed: {row.last_failure}"
     if row.configuration_differs:
@@ -60,5 +65,7 @@ def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
         yield f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here"
     if row.stale:
         yield not_as_the_contract_says(row.target, row.stale)
+    if row.held_resync:
+        yield waits_for_a_yes(row.target, row.held_resync)
     if row.balanced is False:
         yield f"{row.target}: the ledger does not balance; `goldwire ledger --recount` shows where"

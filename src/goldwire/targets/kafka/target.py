@@ -15,7 +15,7 @@ from goldwire.targets.clients.extras import require
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.kafka.check import describe, findings_of
 from goldwire.targets.kafka.line import Errors, Line, Record
-from goldwire.targets.kafka.outcomes import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
+from goldwire.targets.kafka.outcomes import LOSS, OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.targets.kafka.settings import KafkaSettings, client_config
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import require_files
@@ -320,7 +320,7 @@ def _oauth(settings: KafkaSettings) -> tuple[str | None, str | None, str | None]
 def _outcome(error: KafkaError, line: Line) -> Outcome:
     """Return the outcome for the relay; a client that can write nothing any more has reported the reason before."""
     if line.fatal and line.last_error is not None:
-        return Unknown(f"the client gave up: {reason_of(line.last_error)}")
+        return Unknown(f"the client gave up: {reason_of(line.last_error)}", lost=line.last_error.name() in LOSS)
     return outcome_of(error)
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from goldwire.redaction import shows
 from goldwire.targets.base import Item
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
-from goldwire.targets.sql.values import Column, UnfitValueError, convert
+from goldwire.targets.sql.values import Column, UnfitValueError, convert, convert_key
 
 
 @shows("entity_id", "version")
@@ -73,8 +73,8 @@ def read_change(item: Item, settings: SqlSettings, columns: Mapping[str, Column]
         known = [event.entity_id]
     # The key written last stays among several, so that a merge moves no row without need.
     text = item.remote_id if item.remote_id in known else min(known, default=None)
-    key = None if text is None else convert(key_column, text)
-    others = {_converted_or_none(key_column, other) for other in (*known, item.remote_id)}
+    key = None if text is None else convert_key(key_column, text)
+    others = {key}.union(_converted_or_none(key_column, other) for other in {*known, item.remote_id} - {text})
     return RowChange(
         entity_id=event.entity_id,
         version=event.version,
@@ -103,6 +103,6 @@ def _values(body: _RowBody, whole: bool, settings: SqlSettings, columns: Mapping
 
 def _converted_or_none(column: Column, text: str | None) -> Any:
     try:
-        return convert(column, text)
+        return None if text is None else convert_key(column, text)
     except UnfitValueError:
         return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import hexdigits
 from typing import Any
 
 from msgspec import Struct, field
 
 from goldwire.redaction import shows
-from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected, TakenEvent
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
+
+_HASH_DIGITS = 64
 
 
 @shows("entity_id", "version", "timestamp", "deleted")
@@ -23,23 +26,45 @@ class HeldRow(Struct, frozen=True):
     version: int
     timestamp: str
     deleted: bool
+    hash: str | None = None
+    """Of the event that was written last, as the table has it."""
 
 
-class Found(Struct):
-    """What was found for one wave of changes."""
+class Found:
+    """What was found for one wave of changes.
 
-    rows: dict[str, HeldRow]
-    """By the key's text."""
-    tombstones: dict[str, int]
-    """Entity: version."""
+    Args:
+        rows: by the key's text.
+        tombstones: entity and version.
+    """
 
-    def of_entity(self, change: RowChange) -> list[HeldRow]:
+    def __init__(self, rows: dict[str, HeldRow], tombstones: dict[str, int]) -> None:
+        self.rows = rows
+        self.tombstones = tombstones
+        self._by_entity: dict[str | None, list[HeldRow]] = {}
+        for row in rows.values():
+            self._by_entity.setdefault(row.entity_id, []).append(row)
+
+    def of_entity(self, change: RowChange) -> Sequence[HeldRow]:
         """Return the rows that belong to the change's entity."""
-        return [row for row in self.rows.values() if row.entity_id == change.entity_id]
+        return self._by_entity.get(change.entity_id, ())
 
     def fence(self, change: RowChange) -> int:
         """Return the version that a change of this entity must exceed."""
         return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
+
+    def newest(self, change: RowChange) -> TakenEvent | None:
+        """Return the event that was written last of the change's entity; None where its hash is not known."""
+        fence = self.fence(change)
+        return next((event for row in self.of_entity(change) if row.version == fence and (event := held_event(row))), None)
+
+
+def held_event(row: HeldRow) -> TakenEvent | None:
+    """Return the event that a row was written from last; None where the table does not tell its hash."""
+    digits = (row.hash or "").removeprefix("sha256:")
+    if row.entity_id is None or len(digits) != _HASH_DIGITS or not all(sign in hexdigits for sign in digits):
+        return None
+    return TakenEvent(row.entity_id, row.version, bytes.fromhex(digits))
 
 
 @shows()
@@ -63,7 +88,7 @@ def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps,
     own = found.of_entity(change)
     if found.fence(change) >= change.version:
         holds = change.key is not None and any(_same(row.key, change.key) and not row.deleted for row in own)
-        return Steps(), Duplicate(str(change.key)) if holds else Duplicate()
+        return Steps(), Duplicate(str(change.key) if holds else None, found.newest(change))
     if change.deleted:
         return _removal(change, own, settings), DELIVERED
     if change.key is None:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Struct, field
 
 from goldwire.targets.settings import Settings, about
+from goldwire.targets.sql.address import destination_of, identifier_limit
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp", "json"]
 
@@ -29,10 +30,15 @@ class SqlSettings(Settings, frozen=True):
             url=True,
         ),
     ]
-    table: Annotated[str, about("The table.", examples=["customer"], min_length=1)]
+    table: Annotated[str, about("The table.", examples=["customer"], min_length=1, sole=destination_of)]
     columns: Annotated[
         dict[str, str],
-        about("Column: attribute. Other columns are never touched.", examples=[{"surname": "lastName"}], shapes=True),
+        about(
+            "Column: attribute. Other columns are never touched.",
+            examples=[{"surname": "lastName"}],
+            shapes=True,
+            attributes=True,
+        ),
     ]
     schema: Annotated[str | None, about("The table's schema, where it is not the default one.")] = None
     key: Annotated[
@@ -57,6 +63,14 @@ class SqlSettings(Settings, frozen=True):
         dict[str, ColumnType],
         about("Types of columns for `create_table`, else text; of an existing table's column where the database reports none."),
     ] = field(default_factory=dict)
+    may_differ: Annotated[
+        tuple[str, ...],
+        about(
+            "Columns of `columns` that may hold another value than the one sent, because a rule of the table changes it; every "
+            "other column is read back and compared.",
+            examples=[["city"]],
+        ),
+    ] = ()
     lock_timeout_seconds: Annotated[
         float, about("How long to wait for another writer before the send counts as not written.", advanced=True)
     ] = 10.0
@@ -78,9 +92,16 @@ class SqlSettings(Settings, frozen=True):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"column {twice[0]} has two purposes; give each its own")
+        limit, unit = identifier_limit(self.url)
+        for name in (*names, self.table, self.tombstone_table, self.schema or ""):
+            if limit is not None and (len(name.encode()) if unit == "bytes" else len(name)) > limit:
+                raise ValueError(f"the name {name} is longer than the database's limit of {limit} {unit}; shorten it")
         unknown = sorted(self.types.keys() - set(names))
         if unknown:
             raise ValueError(f"`types` names column {unknown[0]}, which is not among `columns`")
+        strange = sorted(set(self.may_differ) - self.columns.keys())
+        if strange:
+            raise ValueError(f"`may_differ` names column {strange[0]}, which is not among `columns`")
         if min(self.lock_timeout_seconds, self.connect_timeout_seconds, self.answer_timeout_seconds) <= 0:
             raise ValueError("a timeout must be above 0 seconds")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Inspector
 from sqlalchemy.schema import CreateColumn, CreateTable
 from sqlalchemy.sql.selectable import TableClause
@@ -15,7 +17,9 @@ from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.settings import ColumnType, SqlSettings, type_of
 from goldwire.targets.sql.values import Column
 
-_INTEGER_BITS = {"SMALLINT": 16, "INTEGER": 32, "BIGINT": 64}
+_TABLE_IN_INDEX = 46
+
+_INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
 
 
 class Tables(Struct, frozen=True):
@@ -28,6 +32,10 @@ class Tables(Struct, frozen=True):
     """The entity column has an index, so that rows can be looked up by it."""
     has_other_unique_index: bool
     """Rows can collide on something else than the key."""
+    loads_in_bulk: bool
+    """Many rows may go through a temporary table."""
+    location: str
+    """The table with the schema in which it is, the same for every spelling of the settings."""
 
 
 def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, name: str) -> Tables:
@@ -37,30 +45,49 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
         ConfigError: a table, a column or the key's unique index is missing; the text holds the statement that mends it.
     """
     inspector = sa.inspect(connection)
-    _ensure(connection, inspector, _rows_table(dialect, settings), settings, name)
-    _ensure(connection, inspector, _tombstone_table(dialect, settings), settings, name)
+    schema = dialect.schema_of(connection, settings.schema, settings.table)
+    tombstone_schema = dialect.schema_of(connection, settings.schema, settings.tombstone_table)
+    dialect.lock_structure(connection, settings.lock_timeout_seconds)
+    try:
+        _ensure(connection, inspector, _rows_table(dialect, settings, schema), settings, name)
+        _ensure(connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), settings, name)
+    finally:
+        if not connection.invalidated and connection.in_transaction():
+            dialect.unlock_structure(connection)
     inspector.clear_cache()
-    columns = _columns(connection, inspector, dialect, settings, name)
-    unique, indexed = _indexes(inspector, settings)
+    columns = _columns(connection, inspector, dialect, settings, name, schema)
+    unique, indexed = _indexes(inspector, settings.table, schema)
     if (settings.key_column,) not in unique:
         raise ConfigError(
             f"target '{name}': column {settings.key_column} needs a unique index: "
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
+    rows = _clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
+    for entry in inspector.get_columns(settings.table, schema=schema):
+        if entry["name"] == settings.key_column and isinstance(entry["type"], postgresql.CITEXT):
+            # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
+            rows.c[settings.key_column].type = entry["type"]
     return Tables(
-        rows=_clause(settings.table, settings, [settings.key_column, *settings.columns, *settings.fence_columns]),
-        tombstones=_clause(settings.tombstone_table, settings, ["target_table", "entity_id", "timestamp", "version"]),
+        rows=rows,
+        tombstones=_clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
+        loads_in_bulk=dialect.loads_in_bulk(connection),
+        location=_location(connection, schema, settings.table),
     )
 
 
-def _clause(table: str, settings: SqlSettings, columns: list[str]) -> TableClause:
-    return sa.table(table, *(sa.column(column) for column in columns), schema=settings.schema)
+def _location(connection: Connection, schema: str | None, table: str) -> str:
+    location = f"{schema}.{table}" if schema else table
+    return location.casefold() if connection.dialect.name == "sqlite" else location
 
 
-def _rows_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
+def _clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
+    return sa.table(table, *(sa.column(column) for column in columns), schema=schema)
+
+
+def _rows_table(dialect: Dialect, settings: SqlSettings, schema: str | None) -> sa.Table:
     metadata = sa.MetaData()
     columns: list[Any] = [
         sa.Column(settings.key_column, _key_type(dialect, settings), primary_key=True, autoincrement=False),
@@ -70,9 +97,15 @@ def _rows_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
         sa.Column(settings.timestamp_column, sa.String(27)),
         sa.Column(settings.deleted_column, sa.Boolean()),
         sa.Column(settings.hash_column, sa.String(71)),
-        sa.Index(f"{settings.table}_goldwire_entity", settings.entity_column),
+        sa.Index(_index_name(settings.table), settings.entity_column),
     ]
-    return sa.Table(settings.table, metadata, *columns, schema=settings.schema)
+    return sa.Table(settings.table, metadata, *columns, schema=schema)
+
+
+def _index_name(table: str) -> str:
+    # The name of an index must not be longer than that of a table.
+    short = table if len(table.encode()) <= _TABLE_IN_INDEX else hashlib.sha256(table.encode()).hexdigest()[:16]
+    return f"{short}_goldwire_entity"
 
 
 def _key_type(dialect: Dialect, settings: SqlSettings) -> sa.types.TypeEngine[Any]:
@@ -80,7 +113,7 @@ def _key_type(dialect: Dialect, settings: SqlSettings) -> sa.types.TypeEngine[An
     return dialect.key_type() if type_ == "text" else dialect.column_type(type_)
 
 
-def _tombstone_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
+def _tombstone_table(dialect: Dialect, settings: SqlSettings, schema: str | None) -> sa.Table:
     return sa.Table(
         settings.tombstone_table,
         sa.MetaData(),
@@ -88,12 +121,12 @@ def _tombstone_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
         sa.Column("entity_id", dialect.key_type(), primary_key=True),
         sa.Column("timestamp", sa.String(27), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        schema=settings.schema,
+        schema=schema,
     )
 
 
 def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, settings: SqlSettings, name: str) -> None:
-    if not inspector.has_table(table.name, schema=settings.schema):
+    if not inspector.has_table(table.name, schema=table.schema):
         if not settings.create_table:
             statement = " ".join(str(CreateTable(table).compile(dialect=connection.dialect)).split())
             raise ConfigError(
@@ -101,7 +134,7 @@ def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, setti
             )
         table.create(connection)
         return
-    present = {column["name"] for column in inspector.get_columns(table.name, schema=settings.schema)}
+    present = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
     missing = [column for column in table.columns if column.name not in present]
     if missing:
         additions = ", ".join(f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in missing)
@@ -112,9 +145,8 @@ def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, setti
         )
 
 
-def _indexes(inspector: Inspector, settings: SqlSettings) -> tuple[set[tuple[str, ...]], set[str]]:
+def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
     """Return the column sets that are unique, and the columns with which an index begins."""
-    table, schema = settings.table, settings.schema
     primary = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
     unique = {tuple(primary)} if primary else set()
     indexed = set(primary[:1])
@@ -135,13 +167,20 @@ def _indexes(inspector: Inspector, settings: SqlSettings) -> tuple[set[tuple[str
 
 
 def _columns(
-    connection: Connection, inspector: Inspector, dialect: Dialect, settings: SqlSettings, name: str
+    connection: Connection, inspector: Inspector, dialect: Dialect, settings: SqlSettings, name: str, schema: str | None
 ) -> dict[str, Column]:
     wanted = {settings.key_column, *settings.columns, *settings.fence_columns}
     found = {}
-    for entry in inspector.get_columns(settings.table, schema=settings.schema):
-        if entry["name"] in wanted:
-            found[entry["name"]] = _column(entry, connection, dialect, settings)
+    for entry in inspector.get_columns(settings.table, schema=schema):
+        if entry["name"] not in wanted:
+            continue
+        identity: Any = entry.get("identity") or {}
+        if entry.get("computed") or identity.get("always"):
+            raise ConfigError(
+                f"target '{name}': column {entry['name']} of {settings.qualified_table} is generated by the database, which "
+                "refuses every value for it; take it out of `columns`, or make it an ordinary column"
+            )
+        found[entry["name"]] = _column(entry, connection, dialect, settings)
     for needed, types in (
         (settings.entity_column, ("text",)),
         (settings.timestamp_column, ("text",)),
@@ -158,16 +197,33 @@ def _column(entry: Any, connection: Connection, dialect: Dialect, settings: SqlS
     kind = settings.types.get(entry["name"]) or _kind(type_)
     # SQLite keeps neither to a length nor to a width.
     enforced = connection.dialect.name != "sqlite"
-    bits = _INTEGER_BITS.get(type(type_).__name__) if enforced and not getattr(type_, "unsigned", False) else None
+    low, high = _range(type_, enforced=enforced) if kind == "integer" else (None, None)
+    decimal = enforced and isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float)
     return Column(
         name=entry["name"],
         type=kind,
         nullable=bool(entry["nullable"]) and entry["name"] != settings.key_column,
         length=getattr(type_, "length", None) if enforced and kind == "text" else None,
-        bits=bits if kind == "integer" else None,
+        low=low,
+        high=high,
+        scale=type_.scale if decimal and type_.precision is not None else None,
+        decimal=decimal,
+        padded=enforced and isinstance(type_, sa.CHAR),
+        refuses_nul=connection.dialect.name == "postgresql",
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
+        may_differ=entry["name"] in settings.may_differ,
     )
+
+
+def _range(type_: Any, *, enforced: bool) -> tuple[int | None, int | None]:
+    """Return the least and the greatest whole number that a type takes; None where that is not known."""
+    bits = _INTEGER_BITS.get(type(type_).__name__) if enforced else 64
+    if bits is None:
+        return None, None
+    if getattr(type_, "unsigned", False):
+        return 0, (1 << bits) - 1
+    return -(1 << bits - 1), (1 << bits - 1) - 1
 
 
 def _kind(type_: Any) -> ColumnType | None:
@@ -176,6 +232,7 @@ def _kind(type_: Any) -> ColumnType | None:
         (sa.Boolean, "boolean"),
         (sa.Integer, "integer"),
         (sa.Numeric, "number"),
+        (sa.Float, "number"),  # in some releases of SQLAlchemy no kind of Numeric
         (sa.DateTime, "timestamp"),
         (sa.Date, "date"),
         (sa.JSON, "json"),

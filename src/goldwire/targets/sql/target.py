@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from goldwire.clock import Clock
-from goldwire.targets.base import Item, Outcome
+from goldwire.targets.base import Item, Outcome, TakenEvent
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.registry import target_kind
 from goldwire.targets.sql.settings import SqlSettings
@@ -29,6 +29,11 @@ class SqlTarget:
         self._clock = clock
         self._worker = Worker(name)
         self._writer: Writer | None = None
+        self._store_id: str | None = None
+
+    def claim_for(self, store_id: str) -> None:
+        """Write the table for this store alone, from the next `open` on."""
+        self._store_id = store_id
 
     async def open(self) -> None:
         """Connect, create what `create_table` asks for, and check the table.
@@ -53,6 +58,10 @@ class SqlTarget:
         """The version held of each item's entity, as a row or as a tombstone."""
         return await self._call(lambda writer: writer.held_versions(items))
 
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """Return the events that the table's rows were written from last, the newest first."""
+        return await self._call(lambda writer: writer.newest(limit))
+
     async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Return the rows of some keys by column name; those missing or deleted are left out. JSON columns as text."""
         return await self._call(lambda writer: writer.rows(keys))
@@ -70,7 +79,7 @@ class SqlTarget:
         from goldwire.targets.sql.writer import Writer  # noqa: PLC0415 - loads SQLAlchemy only where it is used
 
         self._close()
-        self._writer = Writer(self.settings, self.name)
+        self._writer = Writer(self.settings, self.name, self._store_id)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None

@@ -1,4 +1,4 @@
-"""One send is one transaction; a row that the database refuses is isolated, so that it takes no other with it."""
+"""One send is one transaction, proved before it commits; a row that fails is isolated, so that it takes no other with it."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 
 from goldwire.errors import ConfigError
-from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Item, Outcome, Rejected, TakenEvent, Unavailable, Unknown
 from goldwire.targets.sql.change import RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
-from goldwire.targets.sql.plan import Steps, merged, plan, waves
+from goldwire.targets.sql.ownership import Owner, claim
+from goldwire.targets.sql.plan import Steps, held_event, merged, plan, waves
 from goldwire.targets.sql.settings import SqlSettings
-from goldwire.targets.sql.statements import CollisionError, Statements
+from goldwire.targets.sql.statements import Doubt, Statements
 from goldwire.targets.sql.table import Tables, prepare
-from goldwire.targets.sql.values import UnfitValueError, convert
-
-_COLLIDES = Rejected("the row has a value that a unique index allows once, and another row has it")
+from goldwire.targets.sql.values import UnfitValueError, convert, plain_key
 
 
 class Writer:
     """A connected table. Blocking; one caller at a time."""
 
-    def __init__(self, settings: SqlSettings, name: str) -> None:
-        """Connect, and check the table.
+    def __init__(self, settings: SqlSettings, name: str, store_id: str | None = None) -> None:
+        """Connect, check the table, and claim it.
+
+        Args:
+            settings: which table, and how.
+            name: the target's.
+            store_id: the store for which it writes; None: the table is not claimed.
 
         Raises:
             ConfigError: the URL, the credentials or the table are wrong.
@@ -36,13 +41,13 @@ class Writer:
         """
         self._settings = settings
         self._name = name
+        self._store_id = store_id
         try:
             url = sa.make_url(settings.url)
         except (ArgumentError, ValueError):
             raise ConfigError(f"target '{name}': url is no database URL such as sqlite:///FILE") from None
         self._dialect: Dialect = dialect_of(url, name)
         self._engine: Engine = self._dialect.engine(url, settings)
-        self._lock = f"goldwire:{settings.qualified_table}"
         try:
             self._tables: Tables = self._prepared()
         except BaseException:
@@ -88,24 +93,48 @@ class Writer:
             raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
         return [(found.fence(changes[index]) or None) if index in changes else None for index in range(len(items))]
 
+    def newest(self, limit: int) -> list[TakenEvent]:
+        """Return the events that were written last, as far as the table tells their hash."""
+        try:
+            with self._engine.begin() as connection:
+                rows = self._statements.newest(connection, limit)
+        except DBAPIError as error:
+            raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
+        return [event for row in rows if (event := held_event(row))]
+
     def rows(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """Return the rows of records that are not deleted, all or those of some keys, ordered by key."""
         key = self._tables.rows.c[self._settings.key_column]
+        column = self._tables.columns[self._settings.key_column]
         query = self._statements.live_rows.order_by(key)
         if keys is not None:
-            column = self._tables.columns[self._settings.key_column]
             query = query.where(key.in_([convert(column, text) for text in keys]))
         with self._engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+        if keys is None:
+            return rows
+        # The column may take another row's key for the same.
+        return [row for row in rows if str(plain_key(column, row[column.name])) in set(keys)]
 
     def _prepared(self) -> Tables:
         try:
             with self._engine.begin() as connection:
-                return prepare(connection, self._dialect, self._settings, self._name)
+                tables = prepare(connection, self._dialect, self._settings, self._name)
+                if self._store_id is not None:
+                    settings = self._settings
+                    self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, tables.tombstones)
+                    claim(connection, tables, Owner(self._store_id, self._name))
+                return tables
         except DBAPIError as error:
             if blame(error) is Blame.CONFIG:
                 raise self._config_error(error) from None
             raise ConnectionError(f"target '{self._name}': the database is not available: {reason(error)}") from None
+        except NoSuchTableError as error:
+            raise ConfigError(
+                f"target '{self._name}': the database has the table {error} under another spelling; write it as it is there"
+            ) from None
+        except LockTimeoutError:
+            raise ConnectionError(f"target '{self._name}': another Goldwire creates tables in this database") from None
 
     def _transact(self, changes: dict[int, RowChange]) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
@@ -118,37 +147,24 @@ class Writer:
                 except DBAPIError as error:
                     failed = error
                     connection.rollback()
-                self._unlock(connection)
         except DBAPIError as error:
             if failed is None:
                 if blame(error) is Blame.CONFIG:
                     raise self._config_error(error) from None
                 # Nothing was committed, whatever broke.
                 return dict.fromkeys(changes, Unavailable(f"the database did not take it: {reason(error)}"))
-        except LockTimeoutError:
-            return dict.fromkeys(changes, Unavailable("another writer holds the table"))
         return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes)
 
     def _locked(self, connection: Connection, changes: dict[int, RowChange]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
-        try:
-            self._dialect.lock(connection, self._lock, self._settings.lock_timeout_seconds)
-            for wave in waves(changes):
-                outcomes.update(self._wave(connection, wave))
-        except BaseException:
-            connection.rollback()
-            self._unlock(connection)
-            raise
+        settings = self._settings
+        self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, self._tables.tombstones)
+        for wave in waves(changes):
+            outcomes.update(self._wave(connection, wave))
+        if len(changes) == 1 or any(isinstance(outcome, Delivered) for outcome in outcomes.values()):
+            # Where others pass, or the database has answered all but the write, it is the row that fails.
+            outcomes = {index: _blamed(outcome) for index, outcome in outcomes.items()}
         return outcomes
-
-    def _unlock(self, connection: Connection) -> None:
-        if connection.invalidated:
-            return
-        try:
-            self._dialect.unlock(connection, self._lock)
-        except DBAPIError:
-            # The lock ends with its session.
-            connection.invalidate()
 
     def _wave(self, connection: Connection, wave: dict[int, RowChange]) -> dict[int, Outcome]:
         found = self._statements.find(connection, wave.values())
@@ -156,28 +172,66 @@ class Writer:
         steps: dict[int, Steps] = {}
         for index, change in wave.items():
             steps[index], outcomes[index] = plan(change, found, self._settings)
-        refused = self._try(connection, merged(list(steps.values())))
-        if refused is not None:
-            for index, alone in steps.items():
-                outcomes[index] = self._try(connection, alone) or outcomes[index]
-        return outcomes
+        indexes = {change.entity_id: index for index, change in wave.items()}
+        return {**outcomes, **self._carry_out(connection, steps, indexes)}
 
-    def _try(self, connection: Connection, steps: Steps) -> Rejected | None:
-        """Carry steps out behind a savepoint; return why they are refused, if they are."""
+    def _carry_out(self, connection: Connection, steps: dict[int, Steps], indexes: dict[str, int]) -> dict[int, Outcome]:
+        """Carry steps out and prove them behind a savepoint; return what becomes of those that fail.
+
+        Args:
+            connection: in a transaction.
+            steps: those of each change of a wave.
+            indexes: entity and change.
+
+        Raises:
+            sqlalchemy.exc.DBAPIError: no change is at fault; some databases have rolled the transaction back by then.
+        """
         savepoint = connection.begin_nested()
+        together = merged(list(steps.values()))
+        failure: Outcome | None = None
+        doubts: dict[str, Doubt] = {}
         try:
-            self._statements.run(connection, steps)
-        except CollisionError:
-            savepoint.rollback()
-            return _COLLIDES
+            self._statements.run(connection, together)
+            doubts = self._statements.prove(connection, together)
         except DBAPIError as error:
-            # What is no item's fault ends the transaction, which some databases have rolled back by then.
-            if connection.invalidated or blame(error) is not Blame.ITEM:
+            if connection.invalidated or (failure := _refusal(error)) is None:
                 raise
-            savepoint.rollback()
-            return Rejected(f"the database refuses the row: {reason(error)}")
-        savepoint.commit()
-        return None
+        except (OverflowError, ValueError) as error:
+            failure = Rejected(f"the database's driver cannot pass a value of the row on ({type(error).__name__})")
+        if failure is None and not doubts:
+            savepoint.commit()
+            return {}
+        savepoint.rollback()
+        if len(steps) == 1:
+            (index,) = steps
+            return {index: failure or self._doubted(next(iter(doubts.values())))}
+        known = {indexes[entity]: self._doubted(doubt) for entity, doubt in doubts.items() if doubt.kind == "other value"}
+        if known:
+            rest = {index: alone for index, alone in steps.items() if index not in known}
+            return {**known, **(self._carry_out(connection, rest, indexes) if rest else {})}
+        # Halves, and halves of those, until the culprit is alone.
+        order = list(steps)
+        halves = order[: len(order) // 2], order[len(order) // 2 :]
+        found: dict[int, Outcome] = {}
+        for half in halves:
+            found.update(self._carry_out(connection, {index: steps[index] for index in half}, indexes))
+        return found
+
+    def _doubted(self, doubt: Doubt) -> Outcome:
+        key = self._settings.key_column
+        if doubt.kind == "other value":
+            return Rejected(
+                f"column {doubt.column} does not hold what was sent: its type, or a rule of the table, changes the value; mend "
+                "the column, or name it in `may_differ`"
+            )
+        if doubt.kind == "equal key":
+            return Rejected(
+                f"column {key} takes this key for the same as that of another row (its collation or type compares them equal); "
+                "give it one that compares byte by byte"
+            )
+        if doubt.kind == "no row" and self._dialect.any_unique_index_conflicts and self._tables.has_other_unique_index:
+            return Rejected("the row has a value that a unique index allows once, and another row has it")
+        return Unavailable(f"after the write the table does not hold the row as it was sent ({doubt.kind})")
 
     def _after_failed_commit(
         self, error: DBAPIError, changes: dict[int, RowChange], outcomes: dict[int, Outcome]
@@ -185,10 +239,10 @@ class Writer:
         written = {index for index, outcome in outcomes.items() if isinstance(outcome, Delivered)}
         if not answered(error):
             failure: Outcome = Unknown("the connection broke during the commit")
-        elif blame(error) is not Blame.ITEM:
+        elif (refused := _refusal(error)) is None:
             failure = Unavailable(f"the database did not commit: {reason(error)}")
         elif len(changes) == 1:
-            failure = Rejected(f"the database refuses the row: {reason(error)}")
+            failure = _blamed(refused)
         else:
             # A constraint that is checked at the commit does not say which row it is: each gets a transaction of its own.
             return {index: self._transact({index: change})[index] for index, change in changes.items()}
@@ -199,3 +253,18 @@ class Writer:
             f"target '{self._name}': the database refuses the connection ({reason(error)}); mend user, password, "
             "database or file in `url`"
         )
+
+
+def _refusal(error: DBAPIError) -> Outcome | None:
+    """Return what becomes of a row of which this is the error; None where no row is at fault."""
+    text = f"the database refuses the row: {reason(error)}"
+    outcomes: dict[Blame, Outcome] = {
+        Blame.ITEM: Rejected(text),
+        Blame.RULE: Unavailable(text, counted=True),
+        Blame.UNKNOWN: Unavailable(text),
+    }
+    return outcomes.get(blame(error))
+
+
+def _blamed(outcome: Outcome) -> Outcome:
+    return replace(outcome, counted=True) if isinstance(outcome, Unavailable) else outcome

@@ -8,15 +8,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
+import msgspec
 from msgspec import field
 
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError
-from goldwire.targets.base import Item, Outcome, Unavailable, Unknown
-from goldwire.targets.clients.http import HttpClient, NoAnswerError, NotSentError, is_loopback
+from goldwire.errors import ConfigError, TargetRefusedError
+from goldwire.targets.base import Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.clients.http import HttpClient, NoAnswerError, NotSentError, Reply, is_loopback
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import Settings, about
-from goldwire.targets.webhook.answer import SPEAKS_OF_THE_BODY, outcomes_of
+from goldwire.targets.webhook.answer import GONE, SPEAKS_OF_THE_BODY, named_fields, outcomes_of
 from goldwire.targets.webhook.message import Signer, array, single
 
 _ISOLATION_REQUESTS = 40
@@ -106,6 +107,8 @@ class WebhookTarget:
         if settings.bearer_token is not None:
             self._fixed["authorization"] = f"Bearer {settings.bearer_token}"
         self._client: HttpClient | None = None
+        self._gone: str | None = None
+        """Why the receiver wants nothing more, once it said so."""
 
     async def open(self) -> None:
         """Make the client ready; a connection is made by the first send.
@@ -123,7 +126,18 @@ class WebhookTarget:
         )
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Post the items. An array that is refused as a whole is halved until the events at fault are found."""
+        """Post the items. An array that is refused as a whole is halved until the events at fault are found.
+
+        Raises:
+            TargetRefusedError: the receiver is gone for good.
+        """
+        self._gone = None
+        outcomes = await self._post_all(items)
+        if self._gone is not None:
+            raise TargetRefusedError(self._gone)
+        return outcomes
+
+    async def _post_all(self, items: Sequence[Item]) -> list[Outcome]:
         if not items:
             return []
         size = self.settings.array_size if self.settings.batch == "array" else 1
@@ -188,6 +202,8 @@ class WebhookTarget:
             return [Unavailable(f"the receiver cannot be reached: {error}")] * len(items), False
         except NoAnswerError as error:
             return [Unknown(f"no whole answer from the receiver: {error}")] * len(items), False
+        if reply.status == GONE:
+            self._gone = f"the receiver is gone for good: {reply.described()}; mend `url`, or remove the target"
         outcomes = outcomes_of(
             reply,
             len(items),
@@ -196,6 +212,8 @@ class WebhookTarget:
             on_conflict=self.settings.on_conflict,
             on_page=self.settings.on_page,
         )
+        if len(items) == 1 and isinstance(outcomes[0], Rejected) and (named := _at_fault(reply, items[0])):
+            outcomes = [Rejected(f"{outcomes[0].reason}; it names {', '.join(named)}")]
         return outcomes, reply.status in SPEAKS_OF_THE_BODY
 
     def _authorities(self) -> bytes | None:
@@ -208,6 +226,12 @@ class WebhookTarget:
         if b"BEGIN CERTIFICATE" not in pem:
             raise ConfigError(f"target '{self.name}': ca_file holds no certificate in PEM form")
         return pem
+
+
+def _at_fault(reply: Reply, item: Item) -> list[str]:
+    """Return which attributes of an event a refusal names."""
+    changes = msgspec.json.decode(item.event.body).get("changes", {})
+    return named_fields(reply, changes.get("attributes", {}))
 
 
 def _halves(start: int, stop: int) -> list[tuple[int, int]]:

@@ -1,0 +1,150 @@
+"""Notices that a target holds what this store never made: the store is older than the target, or another store writes there.
+
+Sealing is deterministic, so a target that holds a version with another hash, or a version that the log does not have, took it
+from another history: a backup was restored, or the store lost its last writes. Its "already there" is then no delivery
+(docs/adr/0052).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from goldwire.changelog.ports.deliveries import Deliveries
+from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.resyncs import Resyncs
+from goldwire.changelog.resyncs import FOREIGN
+from goldwire.changelog.rows import Control
+from goldwire.relay.connection import Connection, StoreCall
+from goldwire.relay.observer import Observer
+from goldwire.targets.base import Duplicate, Item, Outcome, TakenEvent
+
+NEWEST = 200
+"""So many of the events that a target took last are compared when it is opened."""
+
+
+class DivergenceStore(Log, Deliveries, Resyncs, Protocol):
+    """The log, what the target was sent, and whether a resync mends it."""
+
+
+class Divergence:
+    """Compares what one target says that it holds with what this store knows.
+
+    Args:
+        target: its name.
+        store, call: where the log and the control rows are, and how they are reached.
+        connection: to the target.
+        observer: where it is reported.
+    """
+
+    def __init__(
+        self, target: str, store: DivergenceStore, call: StoreCall, connection: Connection, observer: Observer
+    ) -> None:
+        self._target = target
+        self._store = store
+        self._call = call
+        self._connection = connection
+        self._observer = observer
+        self.stop: str | None = None
+        """Why the target must stop, once it must."""
+
+    async def look(self, unclear_upto: int, begun: bool) -> str | None:
+        """Compare the events that the open target took last; return why it must stop, or None.
+
+        Args:
+            unclear_upto: positions up to here may have been sent and not settled.
+            begun: this store has delivered to the target before; else what is there is not its own, and says nothing.
+        """
+        newest = await self._connection.newest(NEWEST) if begun else ()
+        if not newest or await self._is_mended([]):
+            return None
+        ids = list({one.entity_id for one in newest})
+        heads = {row.entity_id: row.version for row in await self._call(self._store.heads_of, ids)}
+        controls = await self._call(self._store.controls, self._target, ids)
+        rows = await self._call(self._store.versions, [(one.entity_id, one.version) for one in newest])
+        seqs = {key: row.seq for key, row in rows.items()}
+        foreign = [one for one in newest if _is_foreign(one, heads, controls.get(one.entity_id), seqs, unclear_upto)]
+        return self._found(foreign[0], heads.get(foreign[0].entity_id, 0), len(foreign)) if foreign else None
+
+    async def checked(self, items: Sequence[Item], outcomes: Sequence[Outcome | None]) -> list[Outcome | None]:
+        """Return the outcomes, without those that say "already there" of what this store never made.
+
+        Such a one counts as not attempted, and the target stops. While a resync of everything is open it counts, since that
+        sends a higher version; it says what is held, so that the chain goes on from there. No other in doubt says that.
+
+        Args:
+            items: what was sent.
+            outcomes: of each.
+        """
+        found = list(outcomes)
+        doubtful = [index for index, outcome in enumerate(outcomes) if _doubtful(items[index], outcome)]
+        if not doubtful:
+            return found
+        ids = list({items[index].event.entity_id for index in doubtful})
+        heads = {row.entity_id: row.version for row in await self._call(self._store.heads_of, ids)}
+        for index in doubtful:
+            outcome, event = found[index], items[index].event
+            assert isinstance(outcome, Duplicate), "only these are in doubt"
+            held, head = outcome.held, heads.get(event.entity_id, 0)
+            assert held is not None, "only these are in doubt"
+            if event.version < held.version <= head:  # sent before, and not settled yet
+                found[index] = Duplicate(outcome.remote_id)
+            elif not await self._is_mended([event.entity_id]):
+                self.stop = self.stop or self._found(held, head, 1)
+                found[index] = None
+        return found
+
+    async def _is_mended(self, entity_ids: Sequence[str]) -> bool:
+        """Say whether a resync is open that sends these again, or everything, above what the target holds."""
+        resync = await self._call(self._store.open_resync, self._target)
+        if resync is None or resync.scope != "all":
+            return False
+        return not resync.entities or (bool(entity_ids) and set(entity_ids) <= set(resync.entities))
+
+    def _found(self, held: TakenEvent, head: int, count: int) -> str:
+        self._observer.diverged(count)
+        what = (
+            f"version {held.version}, where the log has {head or 'none'}"
+            if held.version > head
+            else f"version {held.version} with another content than the log"
+        )
+        return (
+            f"{FOREIGN} of entity {held.entity_id} it holds {what}. The store is older than what was delivered (a copy was "
+            f"restored, or its last writes were lost), or another store delivers there. `goldwire resync {self._target}` lets "
+            "it run again and sends what it should hold, above what it holds"
+        )
+
+
+def _doubtful(item: Item, outcome: Outcome | None) -> bool:
+    if type(outcome) is not Duplicate or outcome.held is None or item.replay_id is not None:
+        return False
+    held, event = outcome.held, item.event
+    return held.version > event.version or (held.version == event.version and held.hash != event.hash)
+
+
+def _is_foreign(
+    held: TakenEvent,
+    heads: Mapping[str, int],
+    control: Control | None,
+    seqs: Mapping[tuple[str, int], int],
+    unclear_upto: int,
+) -> bool:
+    """Say whether a target cannot have this from this store.
+
+    Args:
+        held: what it holds.
+        heads: by entity, its newest version.
+        control: what the entity's target was last sent.
+        seqs: positions of the versions that the log has.
+        unclear_upto: positions up to here may have been sent and not settled.
+    """
+    if held.version > heads.get(held.entity_id, 0):
+        return True
+    if control is None:
+        return False  # another target of this store may have sent it there
+    if control.version == held.version:
+        return control.hash != held.hash
+    if control.version > held.version:
+        return False  # what it was sent later is not there any more: nothing foreign
+    seq = seqs.get((held.entity_id, held.version))
+    return seq is not None and seq > unclear_upto
