@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldwire.mastering.model import Attribute, EntityType, MatchRule, Model
+from goldwire.mastering.unit_of_work import UnitOfWork
 
 KEYS = ("one", "two")
 MODEL = Model(
@@ -167,3 +168,14 @@ def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
     hub.apply(hub.fact(*WEB, 0, one="a"))
     hub.apply(hub.fact(*CRM, 1, entity_id="hub:2"))
     assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:1")
+
+
+def test_an_entity_that_no_fact_of_the_batch_names_is_found_in_the_store(new_hub: Any) -> None:
+    """The hub's newest word about a record may be of an older batch, so its entity is looked for whoever asks for it."""
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact("crm", "1", 1, city="Bern", entity_id="hub:1"))
+    hub.apply(hub.fact("crm", "1", 2, city="Rome", entity_id="hub:1"))
+    unit = UnitOfWork(hub.workspace)
+    assert (unit.open("hub:1", "Customer").version, unit.get_or_create("hub:1", "Customer").version) == (2, 2)
+    assert UnitOfWork(hub.workspace).get_or_create("hub:1", "Customer").version == 2
+    assert unit.open("hub:9", "Customer").version == 0
