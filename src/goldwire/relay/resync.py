@@ -7,7 +7,7 @@ nothing and repeats nothing. A target that is always behind is resynced too: onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
 from goldwire.changelog.resyncs import SAMPLES_MAX, EffectCounts, Resend, Resync
-from goldwire.changelog.rows import Control, Cursor, LogRow
+from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal
@@ -70,16 +70,27 @@ class RevisionEffects:
         self._newest = contracts.revision(contracts.newest)
         self._left_to_log = contracts.newest_effective_after
 
-    def of(self, rows: Sequence[LogRow], controls: dict[str, Control]) -> Iterator[EntityEffect]:
+    def of(
+        self, rows: Sequence[LogRow], controls: Mapping[str, Control], lanes: Mapping[str, Sequence[OpenDelivery]]
+    ) -> Iterator[EntityEffect]:
         """Judge entities by their newest rows.
 
         Args:
             rows: one of each.
             controls: what the target holds of them.
+            lanes: what may still reach it, or has without an answer.
         """
         for row in rows:
             held = controls.get(row.entity_id)
-            yield EntityEffect(row, held, self._effect(row, held))
+            found = self._effect(row, held)
+            lane = lanes.get(row.entity_id)
+            if lane and self._may_hold_older(lane[-1]) and found in {"same", "stays", "enters"}:
+                found = "changes"
+            yield EntityEffect(row, held, found)
+
+    def _may_hold_older(self, last: OpenDelivery) -> bool:
+        """Whether an answer is missing to what an older revision sealed: that one seals it again, also once it is redriven."""
+        return last.ambiguous and last.revision < self._newest.revision
 
     def _effect(self, row: LogRow, held: Control | None) -> Effect:
         target = self._cursor.target
@@ -177,9 +188,11 @@ class ResyncWork:
             last = not rows
         if last:
             return await self._end_turn(resync, cursor)
-        controls = await self._call(self._store.controls, self._target, [row.entity_id for row in rows])
+        ids = [row.entity_id for row in rows]
+        controls = await self._call(self._store.controls, self._target, ids)
+        lanes = await self._call(self._store.lanes, self._target, ids)
         effects = RevisionEffects(cursor, self._contracts, everything=resync.scope == "all")
-        chosen = [one for one in effects.of(rows, controls) if one.effect in _OF_TURN[resync.turn]]
+        chosen = [one for one in effects.of(rows, controls, lanes) if one.effect in _OF_TURN[resync.turn]]
         held = await self._held(resync, chosen)
         resent = [Resend(one.row.entity_id, one.row.version, version) for one, version in zip(chosen, held, strict=True)]
         return await self._call(self._store.resend, replace(resync, after=after), resent, cursor.epoch, self._clock.now())
@@ -190,14 +203,15 @@ class ResyncWork:
         if resync.scope != "all" or not self._connection.looks_up or not chosen:
             return known
         contract = self._contracts.revision(self._contracts.newest)
-        events = [seal(contract, one.row, one.held, None) for one in chosen]
-        items = [
-            Item(event, one.held.remote_id if one.held is not None else None)
-            for event, one in zip(events, chosen, strict=True) if isinstance(event, SealedEvent)
-        ]  # fmt: skip
-        assert len(items) == len(chosen), "what has an effect is an event"
-        answered = await self._connection.held_versions(items)
-        return [max(one, other or 0) for one, other in zip(known, answered, strict=True)]
+        asked: dict[int, Item] = {}
+        for index, one in enumerate(chosen):
+            event = seal(contract, one.row, one.held, None)
+            if isinstance(event, SealedEvent):  # else only what waits for the target makes it different
+                asked[index] = Item(event, one.held.remote_id if one.held is not None else None)
+        answered = await self._connection.held_versions(list(asked.values()))
+        for index, version in zip(asked, answered, strict=True):
+            known[index] = max(known[index], version or 0)
+        return known
 
     async def _end_turn(self, resync: Resync, cursor: Cursor) -> Resync | None:
         now = self._clock.now()
@@ -245,7 +259,8 @@ def plan_resync(
     after, done = "", 0
     while True:
         rows = store.heads_of(entities) if entities else store.head_page(after, PAGE)
-        plan.add(effects.of(rows, store.controls(target, [row.entity_id for row in rows])))
+        ids = [row.entity_id for row in rows]
+        plan.add(effects.of(rows, store.controls(target, ids), store.lanes(target, ids)))
         done += len(rows)
         progress(done)
         if entities or len(rows) < PAGE:

@@ -5,7 +5,7 @@ import pytest
 from goldwire.changelog.resyncs import Resync
 from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
-from goldwire.targets.base import DELIVERED, Rejected
+from goldwire.targets.base import DELIVERED, Rejected, Unknown
 
 ROME = "a.city == 'Rome'"
 OSLO = "a.city == 'Oslo'"
@@ -158,6 +158,28 @@ def test_what_was_sent_again_under_a_contract_of_deltas_is_replayed(world):
     world.run()
     assert world.replayed().state == "done"
     assert len(world.target.sent) == 12
+    assert world.balanced()
+
+
+def test_what_may_have_arrived_without_an_answer_is_followed_by_what_the_contract_says_now(world):
+    begin(world)
+    world.target.answer = lambda item: Unknown("timed out") if item.event.entity_id == "d" else DELIVERED
+    world.commit(("d", {"city": "Bonn", "name": "Dee"}), ("e", {"city": "Bonn", "name": "Eve"}))
+    world.run(max_attempts=1)
+    [(_, letter)] = world.store.dead_letters()
+    assert letter.ambiguous
+    world.contract(ContractSpec(golden=False, where="a.city != 'Bonn'", deselect=True))
+    ask(world)
+    world.run(max_attempts=1)
+    assert record(world).state == "done"
+    world.target.answer = lambda _: DELIVERED
+    world.store.redrive("t", [letter.seq], world.clock.now())
+    world.run(max_attempts=1)
+    assert [body["eventType"] for body in world.target.bodies if body["entityId"] == "d"][-2:] == [
+        "EntityChanged",
+        "EntityDeleted",
+    ]
+    assert set(holds(world)) == {"a", "b", "c"}
     assert world.balanced()
 
 
