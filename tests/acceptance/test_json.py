@@ -33,6 +33,7 @@ IN_ORDER = {
     "store check": [],
     "store upgrade": [],
     "store backup": ["copy.db"],
+    "redate": [],
     "schema": ["events"],
     "target check": ["events"],
     "targets": [],

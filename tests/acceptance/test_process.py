@@ -225,24 +225,28 @@ def test_with_json_logs_every_line_on_standard_error_is_json_those_of_libraries_
     applied.run("apply")
     applied.write(
         "sitecustomize.py",
-        "import logging, threading, warnings\n"
+        "import logging, os, threading, time, warnings\n"
         "def speak():\n"
+        "    while not os.path.exists('speak'):\n"
+        "        time.sleep(0.05)\n"
         "    logging.getLogger('asyncio').error('Failing row contains (%s)', 'Ada')\n"
         "    warnings.warn('the row of Ada is odd', UserWarning)\n"
         "    logging.getLogger('goldwire_consumer').warning('a word of our own')\n"
-        "threading.Timer(2.0, speak).start()\n",
+        "    open('spoken', 'w').close()\n"
+        "threading.Thread(target=speak, daemon=True).start()\n",
     )
     applied.environment["PYTHONPATH"] = str(applied.folder)
     running = applied.start("run")
     commit(applied, 1, "Ada")
     until(has(applied, "one.jsonl", "Ada"), running)
     applied.run("stop", "one", "--reason", "moving house")
-    time.sleep(3)  # what speaks is a timer of the process
+    applied.write("speak", "")
+    until((applied.folder / "spoken").exists, running)
     lines = [json.loads(line) for line in end(running, 7).splitlines()]
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
     by_logger = {line.get("logger", line.get("category")): line for line in lines}
     assert "withheld" in by_logger["asyncio"]["event"]
-    assert by_logger["UserWarning"]["where"] == "sitecustomize.py:4"
+    assert by_logger["UserWarning"]["where"] == "sitecustomize.py:6"
     assert by_logger["goldwire_consumer"]["event"] == "a word of our own"
     assert any("target one is stopped: moving house" in line["event"] for line in lines)
     assert "Ada" not in json.dumps(lines)

@@ -48,6 +48,9 @@ def test_a_backup_made_while_a_process_delivers_is_restored_once_none_does(start
     with closing(sqlite3.connect(kept)) as connection:
         assert connection.execute("SELECT max(seq) FROM log").fetchone() == (2,)
     commit(started, 72)
+    told = started.run("run", "--until-caught-up", code=7)
+    assert "`goldwire resync events` lets it run again" in told.stderr, "it holds what this store does not know of"
+    started.run("resync", "events")
     started.run("run", "--until-caught-up")
     assert all(one["balanced"] for one in started.json("ledger", "--recount"))
 

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from goldwire.errors import InputError, StoreBusyError
@@ -53,7 +53,8 @@ class TargetLocks:
             except BlockingIOError as error:
                 raise _busy(target) from error
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note, 0)
+            with suppress(OSError):  # a full disk takes no note; whoever holds the target meets that soon, and says so better
+                os.pwrite(descriptor, note, 0)
             # The file stays: removing it would let two processes lock two files of one name.
             try:
                 yield
