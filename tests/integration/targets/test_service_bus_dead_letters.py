@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import azure.servicebus
@@ -20,7 +21,6 @@ from goldwire.targets.base import Delivered, Item
 from goldwire.testing.events import sealed
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import QueueSettings, SubscriptionSettings, TopicSettings
-from goldwire_emulator.broker.message import Edits
 from goldwire_emulator.emulator import ROOT, Emulator
 from support.emulator_stage import SEND_ONLY
 
@@ -29,7 +29,6 @@ CONFIG = BrokerConfig(
         QueueSettings(name="plain", duplicate_window_ms=600_000),
         QueueSettings(name="golden", requires_session=True, duplicate_window_ms=600_000),
         QueueSettings(name="undetected"),
-        QueueSettings(name="hasty", lock_ms=250),
     ),
     topics=(TopicSettings(name="changes", subscriptions=(SubscriptionSettings(name="all"),)),),
 )
@@ -58,19 +57,6 @@ class Bus:
         async with client, client.get_queue_sender(queue) as sender:
             await sender.send_messages(messages)
         await self.take(len(messages), reason="down", queue=queue)
-
-    async def give_up_in_the_broker(self, queue, messages):
-        """As `give_up`, but for a queue whose locks may end before a client's word comes."""
-        client = ServiceBusClient.from_connection_string(self.emulator.connection_string())
-        async with client, client.get_queue_sender(queue) as sender:
-            await sender.send_messages(messages)
-        held = self.emulator.broker.service_bus.queue(queue)
-        left = len(messages)
-        while left:
-            received = held.receive(left)
-            for one in received:
-                held.dead_letter(one.lock_token, Edits(application={"DeadLetterReason": "down"}))
-            left -= len(received)
 
     async def held(self, queue):
         """Return what a queue holds."""
@@ -197,13 +183,23 @@ def test_locks_that_are_lost_between_the_two_steps_leave_no_second_copy(tmp_path
 @pytest.mark.parametrize("by_number", [False, True])
 def test_a_redrive_that_takes_longer_than_a_lock_sends_all_of_them_once(tmp_path, by_number):
     async def work(bus):
-        await bus.give_up_in_the_broker("hasty", [ServiceBusMessage(f"{number}") for number in range(100)])
-        letters = BrokerDeadLetters("bus", bus.settings(queue="hasty", sessions=False), None)
+        await bus.give_up("undetected", [ServiceBusMessage(f"{number}") for number in range(100)])
+        letters = BrokerDeadLetters("bus", bus.settings(queue="undetected", sessions=False), None)
+        service_bus, loop = bus.emulator.broker.service_bus, asyncio.get_running_loop()
+        arrived = count(1)
+
+        def lose_now_and_then():
+            if next(arrived) % 20 == 0:
+                loop.call_soon(service_bus.lose_locks)
+
+        stop = service_bus.queue("undetected").waiting.add(lose_now_and_then)
         numbers = [one.sequence_number for one in await letters.look(200)]
         chosen = set(numbers[1::2]) if by_number else None
         done = await letters.redrive(chosen)
+        stop()
+        assert next(arrived) > 20, "locks were lost on the way"
         assert (done.sent, done.missing, done.refused, done.unsettled) == (50 if by_number else 100, [], [], [])
-        there = Counter(str(message) for message in await bus.held("hasty"))
+        there = Counter(str(message) for message in await bus.held("undetected"))
         assert there == {f"{number}": 1 for number in (range(1, 100, 2) if by_number else range(100))}
         assert len(await letters.look(200)) == (50 if by_number else 0)
 
