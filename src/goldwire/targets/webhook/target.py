@@ -6,90 +6,22 @@ import asyncio
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar
 
 import msgspec
-from msgspec import field
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, TargetRefusedError
 from goldwire.targets.base import Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.targets.clients.http import HttpClient, NoAnswerError, NotSentError, Reply, is_loopback
 from goldwire.targets.registry import target_kind
-from goldwire.targets.settings import Settings, about
 from goldwire.targets.webhook.answer import GONE, SPEAKS_OF_THE_BODY, named_fields, outcomes_of
-from goldwire.targets.webhook.message import Signer, array, single
+from goldwire.targets.webhook.message import renderer
+from goldwire.targets.webhook.settings import WebhookSettings
+from goldwire.targets.webhook.signature import Signer
 
 _ISOLATION_REQUESTS = 40
 """How many more requests one refused array may cost to find the events at fault: enough for one or two in a thousand."""
-
-
-class WebhookSettings(Settings, frozen=True):
-    """Where and how a `webhook` target posts."""
-
-    url: Annotated[
-        str,
-        about("Where to POST.", examples=["https://example.com/golden", "${env:RECEIVER_URL}"], url=True, pattern="^https?://"),
-    ]
-    batch: Annotated[
-        Literal["single", "array"], about("`single`: one event a request; `array`: a JSON array of events a request.")
-    ] = "single"
-    array_size: Annotated[int, about("The most events in one array.", ge=1, le=1_000)] = 100
-    answer: Annotated[
-        Literal["status", "results"],
-        about(
-            "`status`: any 2xx means that all events of the request are taken. `results`: a 2xx must carry "
-            '{"results":[{"status":"ok"},…]}, one for each event, of ok, duplicate, rejected, throttled or unavailable.'
-        ),
-    ] = "status"
-    on_conflict: Annotated[
-        Literal["reject", "duplicate"],
-        about("What 409 means: the event is refused, or the receiver held this version or a newer one already."),
-    ] = "reject"
-    on_page: Annotated[
-        Literal["unknown", "delivered"],
-        about(
-            "What a web page with a 2xx means, where `answer` is `status`: `unknown`, so that the event is sent again, because "
-            "log-in pages and wrong addresses answer so; `delivered`, for a receiver that really answers in HTML.",
-            advanced=True,
-        ),
-    ] = "unknown"
-    signing_secrets: Annotated[
-        tuple[str, ...],
-        about(
-            "Each `whsec_` and base64. Several while the receiver moves from one to the next: it accepts any signature.",
-            examples=[["${env:WEBHOOK_SECRET}"]],
-            secret=True,
-        ),
-    ] = ()
-    bearer_token: Annotated[str | None, about("Sent as `Authorization: Bearer …`.", secret=True)] = None
-    headers: Annotated[dict[str, str], about("Further headers.", examples=[{"x-api-key": "${env:KEY}"}], secret=True)] = field(
-        default_factory=dict
-    )
-    idempotency_header: Annotated[
-        str | None, about("Header that repeats the webhook-id, for receivers that look there.", examples=["Idempotency-Key"])
-    ] = None
-    connections: Annotated[int, about("Requests of one send that are under way at once.", ge=1, le=1_000)] = 16
-    timeout_seconds: Annotated[float, about("For one request, from connecting to the last byte of the answer.", gt=0)] = 20.0
-    connect_timeout_seconds: Annotated[float, about("For connecting alone.", gt=0, advanced=True)] = 5.0
-    answer_limit_bytes: Annotated[int, about("A longer answer counts as none.", ge=1_000, advanced=True)] = 1_000_000
-    plain_http: Annotated[
-        bool, about("Allow http:// to another machine: everything can then be read on the way.", advanced=True)
-    ] = False
-    ca_file: Annotated[str | None, about("PEM file of further certificate authorities to trust.", advanced=True, path=True)] = (
-        None
-    )
-
-    def __post_init__(self) -> None:
-        if self.url.startswith("http://") and not self.plain_http and not is_loopback(self.url):
-            raise ValueError("url must begin with https://, unless plain_http is true")
-        Signer(self.signing_secrets)
-        token = self.bearer_token or ""
-        if not (token.isascii() and token.isprintable()):
-            raise ValueError("bearer_token has characters that a header cannot carry, such as a line break")
-        for name, value in self.headers.items():
-            if not _is_header(name) or not (value.isascii() and value.isprintable()):
-                raise ValueError("headers: a name or a value has characters that a header cannot carry")
 
 
 @target_kind("webhook", settings=WebhookSettings)
@@ -103,6 +35,7 @@ class WebhookTarget:
         self.settings = settings
         self._clock = clock
         self._signer = Signer(settings.signing_secrets)
+        self._render = renderer(name, settings)
         self._fixed = {key.lower(): value for key, value in settings.headers.items()}
         if settings.bearer_token is not None:
             self._fixed["authorization"] = f"Bearer {settings.bearer_token}"
@@ -140,7 +73,7 @@ class WebhookTarget:
     async def _post_all(self, items: Sequence[Item]) -> list[Outcome]:
         if not items:
             return []
-        size = self.settings.array_size if self.settings.batch == "array" else 1
+        size = self.settings.array_size if self.settings.in_arrays else 1
         if len(items) <= size:
             return await self._post_isolating(items)
         outcomes: dict[int, list[Outcome]] = {}
@@ -186,10 +119,7 @@ class WebhookTarget:
         """Send one request; also return whether it was refused for its content as a whole."""
         client = self._client
         assert client is not None, "send before open"
-        if self.settings.batch == "array":
-            headers, body = array(items)
-        else:
-            headers, body = single(items[0])
+        headers, body = self._render(items)
         id_, now = headers["webhook-id"], self._clock.now()
         headers["webhook-timestamp"] = str(int(now))
         if self.settings.signing_secrets:
@@ -237,7 +167,3 @@ def _at_fault(reply: Reply, item: Item) -> list[str]:
 def _halves(start: int, stop: int) -> list[tuple[int, int]]:
     middle = (start + stop) // 2
     return [(start, middle), (middle, stop)]
-
-
-def _is_header(name: str) -> bool:
-    return bool(name) and name.isascii() and name.replace("-", "").replace("_", "").isalnum()

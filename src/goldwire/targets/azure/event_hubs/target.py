@@ -108,6 +108,7 @@ def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
         partitions=settings.partitions,
         envelope=settings.envelope,
         cloudevents_source=settings.cloudevents_source,
+        cloudevents_dataschema=settings.cloudevents_dataschema,
         sasl="plain" if by_key else "oauthbearer",
         username="$ConnectionString" if by_key else None,
         password=settings.connection_string,
