@@ -11,6 +11,7 @@ from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.targets.clients.backplane import headers_of, partitions_finding, refuse_growth, renderer, too_large
+from goldwire.targets.clients.certificate import ClientCertificate, certificate_findings, read_client_certificate
 from goldwire.targets.clients.extras import require
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.kafka.check import describe, findings_of
@@ -85,11 +86,12 @@ class KafkaTarget:
 
         Raises:
             ConfigError: the credentials, the topic or a setting is wrong.
-            OSError: no broker answers now.
+            OSError: no broker answers now, or the client certificate has expired.
         """
         await self.close()
         files = {"ca_file", "certificate_file", "key_file"}
         require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
+        self._read_certificate()
         self._line = await self._make_line()
         try:
             error = await self._probe()
@@ -158,6 +160,7 @@ class KafkaTarget:
             partitions_finding(partitions, settings.partitions),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
             *findings_of(described, settings, self._size_setting),
+            *self._certificate_findings(),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
@@ -279,6 +282,26 @@ class KafkaTarget:
         return Unavailable(
             f"the broker refuses the batch it was in; not tried alone so far; lower {self._size_setting} to what it takes"
         )
+
+    def _read_certificate(self) -> ClientCertificate | None:
+        """Check the client certificate before librdkafka does, whose errors are those of OpenSSL.
+
+        Raises:
+            ConfigError: it cannot be used, or the key is that of another.
+            ConnectionError: it has expired.
+        """
+        settings = self.settings
+        if settings.certificate_file is None:
+            return None
+        return read_client_certificate(
+            self.name, settings.certificate_file, settings.key_file, settings.key_password, now=self._clock.now()
+        )
+
+    def _certificate_findings(self) -> list[Finding]:
+        certificate, file = self._read_certificate(), self.settings.certificate_file
+        if certificate is None or file is None:
+            return []
+        return certificate_findings(certificate, self.settings.key_file or file, now=self._clock.now())
 
     def _config(self) -> dict[str, Any]:
         config = client_config(self.name, self.settings)

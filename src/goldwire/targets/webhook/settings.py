@@ -74,9 +74,25 @@ class WebhookSettings(Settings, frozen=True):
     plain_http: Annotated[
         bool, about("Allow http:// to another machine: everything can then be read on the way.", advanced=True)
     ] = False
-    ca_file: Annotated[str | None, about("PEM file of further certificate authorities to trust.", advanced=True, path=True)] = (
-        None
-    )
+    ca_file: Annotated[
+        str | None,
+        about("PEM file of certificate authorities to trust beside those of this machine.", advanced=True, path=True),
+    ] = None
+    certificate_file: Annotated[
+        str | None,
+        about(
+            "PEM file of the client certificate, for a receiver that asks for one (mutual TLS): first the certificate itself, "
+            "then those that lead to its authority.",
+            examples=["certificates/goldwire.pem"],
+            path=True,
+        ),
+    ] = None
+    key_file: Annotated[
+        str | None, about("PEM file of that certificate's key; without it the key is in `certificate_file`.", path=True)
+    ] = None
+    key_password: Annotated[
+        str | None, about("Opens the key, where it is encrypted.", examples=["${env:WEBHOOK_KEY_PASSWORD}"], secret=True)
+    ] = None
 
     def __post_init__(self) -> None:
         if self.url.startswith("http://") and not self.plain_http and not is_loopback(self.url):
@@ -86,6 +102,10 @@ class WebhookSettings(Settings, frozen=True):
                 f"batch: array does not go with envelope: {self.envelope}; several CloudEvents a request are "
                 "envelope: cloudevents-batch"
             )
+        if self.certificate_file is None and (self.key_file is not None or self.key_password is not None):
+            raise ValueError("key_file and key_password need certificate_file")
+        if self.certificate_file is not None and not self.url.startswith("https://"):
+            raise ValueError("certificate_file is shown over https:// alone; mend url, or remove certificate_file")
         check_uris(self.cloudevents_source, self.cloudevents_dataschema)
         Signer(self.signing_secrets)
         token = self.bearer_token or ""

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import islice
-from pathlib import Path
 from typing import ClassVar
 
 import msgspec
 
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError, TargetRefusedError
-from goldwire.targets.base import Item, Outcome, Rejected, Unavailable, Unknown
-from goldwire.targets.clients.http import HttpClient, NoAnswerError, NotSentError, Reply, is_loopback
+from goldwire.errors import TargetRefusedError
+from goldwire.targets.base import Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.clients.http import CertificateRefusedError, NoAnswerError, NotSentError, Reply
 from goldwire.targets.registry import target_kind
 from goldwire.targets.webhook.answer import GONE, SPEAKS_OF_THE_BODY, named_fields, outcomes_of
+from goldwire.targets.webhook.connection import ReceiverConnection
 from goldwire.targets.webhook.message import renderer
 from goldwire.targets.webhook.settings import WebhookSettings
 from goldwire.targets.webhook.signature import Signer
@@ -39,24 +39,18 @@ class WebhookTarget:
         self._fixed = {key.lower(): value for key, value in settings.headers.items()}
         if settings.bearer_token is not None:
             self._fixed["authorization"] = f"Bearer {settings.bearer_token}"
-        self._client: HttpClient | None = None
+        self._connection = ReceiverConnection(name, settings, clock)
         self._gone: str | None = None
         """Why the receiver wants nothing more, once it said so."""
 
     async def open(self) -> None:
-        """Make the client ready; a connection is made by the first send.
+        """Make ready; a connection is made by the first send.
 
         Raises:
-            ConfigError: `ca_file` cannot be read or holds no certificates.
+            ConfigError: `ca_file`, `certificate_file` or `key_file` cannot be used.
+            OSError: the client certificate has expired.
         """
-        await self.close()
-        self._client = HttpClient(
-            timeout_seconds=self.settings.timeout_seconds,
-            connect_timeout_seconds=self.settings.connect_timeout_seconds,
-            answer_limit_bytes=self.settings.answer_limit_bytes,
-            proxied=not is_loopback(self.settings.url),
-            ca_certificates_pem=self._authorities(),
-        )
+        await self._connection.open()
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
         """Post the items. An array that is refused as a whole is halved until the events at fault are found.
@@ -65,6 +59,7 @@ class WebhookTarget:
             TargetRefusedError: the receiver is gone for good.
         """
         self._gone = None
+        await self._connection.renew()
         outcomes = await self._post_all(items)
         if self._gone is not None:
             raise TargetRefusedError(self._gone)
@@ -90,9 +85,11 @@ class WebhookTarget:
 
     async def close(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._connection.close()
+
+    async def check(self) -> Sequence[Finding]:
+        """Report until when the client certificate is valid; the receiver is not asked, since a POST would be an event."""
+        return self._connection.findings()
 
     async def _post_isolating(self, items: Sequence[Item]) -> list[Outcome]:
         answered, refused = await self._post(items)
@@ -117,8 +114,6 @@ class WebhookTarget:
 
     async def _post(self, items: Sequence[Item]) -> tuple[list[Outcome], bool]:
         """Send one request; also return whether it was refused for its content as a whole."""
-        client = self._client
-        assert client is not None, "send before open"
         headers, body = self._render(items)
         id_, now = headers["webhook-id"], self._clock.now()
         headers["webhook-timestamp"] = str(int(now))
@@ -127,7 +122,10 @@ class WebhookTarget:
         if self.settings.idempotency_header is not None:
             headers[self.settings.idempotency_header] = id_
         try:
-            reply = await client.request("POST", self.settings.url, {**headers, **self._fixed}, body)
+            reply = await self._connection.post({**headers, **self._fixed}, body)
+        except CertificateRefusedError as error:
+            reason = f"the receiver does not accept the client certificate: {error}; mend `certificate_file`"
+            return [Unavailable(reason)] * len(items), False
         except NotSentError as error:
             return [Unavailable(f"the receiver cannot be reached: {error}")] * len(items), False
         except NoAnswerError as error:
@@ -144,18 +142,7 @@ class WebhookTarget:
         )
         if len(items) == 1 and isinstance(outcomes[0], Rejected) and (named := _at_fault(reply, items[0])):
             outcomes = [Rejected(f"{outcomes[0].reason}; it names {', '.join(named)}")]
-        return outcomes, reply.status in SPEAKS_OF_THE_BODY
-
-    def _authorities(self) -> bytes | None:
-        if self.settings.ca_file is None:
-            return None
-        try:
-            pem = Path(self.settings.ca_file).read_bytes()
-        except OSError as error:
-            raise ConfigError(f"target '{self.name}': ca_file cannot be read ({error.strerror})") from None
-        if b"BEGIN CERTIFICATE" not in pem:
-            raise ConfigError(f"target '{self.name}': ca_file holds no certificate in PEM form")
-        return pem
+        return outcomes, reply.status in SPEAKS_OF_THE_BODY and not isinstance(outcomes[0], Unavailable)
 
 
 def _at_fault(reply: Reply, item: Item) -> list[str]:
