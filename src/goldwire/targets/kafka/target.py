@@ -14,6 +14,7 @@ from goldwire.targets.clients.backplane import headers_of, partitions_finding, r
 from goldwire.targets.clients.certificate import ClientCertificate, certificate_findings, read_client_certificate
 from goldwire.targets.clients.extras import require
 from goldwire.targets.clients.worker import Worker
+from goldwire.targets.kafka.channel import kafka_channel
 from goldwire.targets.kafka.check import describe, findings_of
 from goldwire.targets.kafka.line import Errors, Line, Record
 from goldwire.targets.kafka.outcomes import LOSS, OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
@@ -35,7 +36,7 @@ _TOKEN = Callable[[str | None], tuple[str, float]]
 """Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
 
 
-@target_kind("kafka", settings=KafkaSettings)
+@target_kind("kafka", settings=KafkaSettings, channel=kafka_channel)
 class KafkaTarget:
     """One idempotent producer; a second one, only where a batch was refused, to find the record at fault.
 

@@ -15,7 +15,7 @@ from goldwire.targets.webhook.settings import WebhookSettings
 Request = tuple[dict[str, str], bytes]
 """Headers and body of one POST."""
 
-_NAMES = {
+HEADER_NAMES = {
     "messageId": "x-goldwire-message-id",
     "correlationId": "x-goldwire-correlation-id",
     "contentType": "content-type",
@@ -77,7 +77,7 @@ def renderer(name: str, settings: WebhookSettings) -> Callable[[Sequence[Item]],
 
 def single(item: Item) -> Request:
     """Return headers and body of a POST of one event."""
-    found = {_NAMES[name]: plain(value) for name, value in headers(item.event, replay_id=item.replay_id).items()}
+    found = {HEADER_NAMES[name]: plain(value) for name, value in headers(item.event, replay_id=item.replay_id).items()}
     found["webhook-id"] = found["x-goldwire-message-id"]
     return found, item.event.body
 

@@ -15,6 +15,7 @@ from goldwire.targets.base import Finding, Item, Outcome, Rejected, Unavailable,
 from goldwire.targets.clients.http import CertificateRefusedError, NoAnswerError, NotSentError, Reply
 from goldwire.targets.registry import target_kind
 from goldwire.targets.webhook.answer import GONE, SPEAKS_OF_THE_BODY, named_fields, outcomes_of
+from goldwire.targets.webhook.channel import webhook_channel
 from goldwire.targets.webhook.connection import ReceiverConnection
 from goldwire.targets.webhook.message import renderer
 from goldwire.targets.webhook.settings import WebhookSettings
@@ -24,7 +25,7 @@ _ISOLATION_REQUESTS = 40
 """How many more requests one refused array may cost to find the events at fault: enough for one or two in a thousand."""
 
 
-@target_kind("webhook", settings=WebhookSettings)
+@target_kind("webhook", settings=WebhookSettings, channel=webhook_channel)
 class WebhookTarget:
     """One POST an event or an array, over connections that stay open. The events of one send go in parallel."""
 
