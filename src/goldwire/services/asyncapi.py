@@ -38,7 +38,7 @@ def asyncapi_document(loaded: Loaded, targets: Sequence[str], *, named: bool) ->
 
     Args:
         loaded: the configuration.
-        targets: which of its targets, in this order; those that nobody else receives from are left out.
+        targets: which of its targets, in this order; those from which no others receive are left out.
         named: the caller has asked for just these, so that none may be left out.
 
     Raises:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
+import subprocess
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -34,6 +37,7 @@ from goldwire_consumer.message import Message as BrokerMessage
 from goldwire_consumer.message import read, wire_headers
 
 SECRET = f"whsec_{base64.b64encode(b'k' * 32).decode()}"
+SCRIPT = Path(__file__).parents[2] / "support" / "javascript" / "cloudevents_reader.js"
 MODES = ("cloudevents-structured", "cloudevents-binary", "cloudevents-batch")
 EVENT = sealed(
     'straße "1"%41 李', 7, {"name": 'Zoë \\ "x" \u2028'}, correlation_id="run %1", classification="pii,secret",
@@ -200,3 +204,23 @@ def test_every_text_survives_the_headers_of_the_binary_mode(requests: Requests, 
     assert found.get_id() == message_id(event)
     assert found.get_extension("partitionkey") == entity_id
     assert found.get_extension("correlationid") == correlation_id
+
+
+@pytest.mark.optional
+@pytest.mark.timeout(600)
+def test_the_javascript_sdk_of_cloudevents_reads_all_three_modes(requests: Requests, installer: Any, tmp_path: Path) -> None:
+    """It knows batches, which the SDK for Python does not; but it (10.0.0) does not decode the headers of the binary mode."""
+    modules = installer.from_npm("cloudevents@10").parent
+    events = [sealed("goldwire:entity:7f2a", 7, {"name": "Zoë"}), sealed("b", 1)]
+    came = [request for mode in MODES for request in requests.post(*map(Item, events), envelope=mode)]
+    (tmp_path / "requests.json").write_text(json.dumps([{"headers": h, "body": b.decode()} for h, b in came]))
+    done = subprocess.run(
+        ["node", SCRIPT, tmp_path / "requests.json"], env={**os.environ, "NODE_PATH": str(modules)}, capture_output=True,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    each = [
+        ["/goldwire/shop", message_id(one), "goldwire.EntityChanged", str(one.version), json.loads(one.body)] for one in events
+    ]
+    alone = [{"batch": False, "events": [one]} for one in each]
+    assert json.loads(done.stdout) == [*alone, *alone, {"batch": True, "events": each}]

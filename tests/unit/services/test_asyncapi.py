@@ -68,10 +68,10 @@ def target(kind: str, settings: str, name: str = "shop", contract: str = "masked
 def resolved(found: dict[str, Any], at: Any) -> Any:
     """Follow a reference of the document."""
     while isinstance(at, dict) and set(at) == {"$ref"}:
-        place: Any = found
+        inner: Any = found
         for part in at["$ref"].removeprefix("#/").split("/"):
-            place = place[part]
-        at = place
+            inner = inner[part]
+        at = inner
     return at
 
 

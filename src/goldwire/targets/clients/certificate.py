@@ -27,7 +27,8 @@ _CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 SOON_DAYS = 30
 """A check says from then on that a certificate is about to end."""
 
-Signature = tuple[tuple[int, int, int] | None, ...]
+FileStates = tuple[tuple[int, int, int] | None, ...]
+"""Of each file the time of its last change, its size and its number; all zero where it is not there."""
 
 
 @shows("ends_at")
@@ -117,7 +118,7 @@ def read_authorities(target: str, ca_file: str) -> bytes:
     return content
 
 
-def signature_of(files: Sequence[str | None]) -> Signature:
+def file_states(files: Sequence[str | None]) -> FileStates:
     """Return what changes when one of these files is written or replaced, without reading it."""
     return tuple(_stat(file) for file in files)
 

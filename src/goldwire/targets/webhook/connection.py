@@ -10,9 +10,9 @@ from goldwire.targets.base import Finding
 from goldwire.targets.clients.certificate import (
     ClientCertificate,
     certificate_findings,
+    file_states,
     read_authorities,
     read_client_certificate,
-    signature_of,
 )
 from goldwire.targets.clients.http import HttpClient, NotSentError, Reply, is_loopback
 from goldwire.targets.webhook.settings import WebhookSettings
@@ -34,7 +34,7 @@ class ReceiverConnection:
         self._client: HttpClient | None = None
         self._certificate: ClientCertificate | None = None
         self._files = (settings.ca_file, settings.certificate_file, settings.key_file)
-        self._signature = signature_of(())
+        self._states = file_states(())
         self._not_renewed = ""
         """Why changed files are not used, as the end of a sentence."""
 
@@ -53,7 +53,7 @@ class ReceiverConnection:
 
         Files that cannot be used, such as a certificate whose key is not written yet, leave everything as it is.
         """
-        if not any(self._files) or signature_of(self._files) == self._signature:
+        if not any(self._files) or file_states(self._files) == self._states:
             return
         before = self._client
         try:
@@ -96,7 +96,7 @@ class ReceiverConnection:
 
     def _read(self) -> None:
         settings = self._settings
-        signature = signature_of(self._files)  # before they are read: what is written meanwhile is read next time
+        states = file_states(self._files)  # before they are read: what is written meanwhile is read next time
         authorities = None if settings.ca_file is None else read_authorities(self._name, settings.ca_file)
         certificate = None
         if settings.certificate_file is not None:
@@ -114,4 +114,4 @@ class ReceiverConnection:
             )
         except ValueError as error:
             raise ConfigError(f"target '{self._name}': ca_file, certificate_file or key_file: {error}") from None
-        self._client, self._certificate, self._signature, self._not_renewed = client, certificate, signature, ""
+        self._client, self._certificate, self._states, self._not_renewed = client, certificate, states, ""
