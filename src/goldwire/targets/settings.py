@@ -116,6 +116,21 @@ def redacted(settings: Settings) -> dict[str, Any]:
     return shown
 
 
+def public_settings(settings_type: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as plain values with their defaults, fit for a page that others read: secrets are hidden.
+
+    Args:
+        settings_type: of the kind.
+        values: those that are given.
+    """
+    plain = {**{name: msgspec.to_builtins(value) for name, value in defaults_of(settings_type).items()}, **values}
+    extras = _extras(settings_type)
+    return {
+        name: _hide(value, url=bool(extras[name].get("url"))) if extras.get(name, {}).get("secret") else value
+        for name, value in plain.items()
+    }
+
+
 def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
     """Return the names of the settings that are secret."""
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("secret"))

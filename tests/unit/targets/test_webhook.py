@@ -78,6 +78,22 @@ class TestArrayWithResults(WebhookSuite):
     settings = {"batch": "array", "answer": "results"}  # noqa: RUF012
 
 
+class TestCloudEventsStructured(WebhookSuite):
+    path = "/"
+    settings = {"envelope": "cloudevents-structured"}  # noqa: RUF012
+
+
+class TestCloudEventsBinary(WebhookSuite):
+    path = "/"
+    settings = {"envelope": "cloudevents-binary"}  # noqa: RUF012
+
+
+class TestCloudEventsBatchWithResults(WebhookSuite):
+    fences = True
+    path = "/results"
+    settings = {"envelope": "cloudevents-batch", "answer": "results"}  # noqa: RUF012
+
+
 def post(receiver: Receiver, path: str, *events: SealedEvent, replay_id: str | None = None, **settings: Any) -> list[Outcome]:
     async def run() -> Sequence[Outcome]:
         await receiver.start()

@@ -64,7 +64,10 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
         str | None, about("PEM file of certificate authorities to trust instead of the system's.", path=True)
     ] = None
     certificate_file: Annotated[str | None, about("PEM file of the client's own certificate.", advanced=True, path=True)] = None
-    key_file: Annotated[str | None, about("PEM file of that certificate's key.", advanced=True, path=True)] = None
+    key_file: Annotated[
+        str | None,
+        about("PEM file of that certificate's key; without it the key is in `certificate_file`.", advanced=True, path=True),
+    ] = None
     key_password: Annotated[str | None, about("Of `key_file`.", secret=True, advanced=True)] = None
     null_after_delete: Annotated[
         bool,
@@ -129,7 +132,7 @@ def client_config(name: str, settings: KafkaSettings) -> dict[str, Any]:
     found = {
         "ssl.ca.location": settings.ca_file,
         "ssl.certificate.location": settings.certificate_file,
-        "ssl.key.location": settings.key_file,
+        "ssl.key.location": settings.key_file or settings.certificate_file,
         "ssl.key.password": settings.key_password,
         **(_sasl(settings) if settings.sasl != "none" else {}),
     }

@@ -11,8 +11,10 @@ from goldwire.clock import Clock
 from goldwire.errors import ConfigError
 from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.targets.clients.backplane import headers_of, partitions_finding, refuse_growth, renderer, too_large
+from goldwire.targets.clients.certificate import ClientCertificate, certificate_findings, read_client_certificate
 from goldwire.targets.clients.extras import require
 from goldwire.targets.clients.worker import Worker
+from goldwire.targets.kafka.channel import kafka_channel
 from goldwire.targets.kafka.check import describe, findings_of
 from goldwire.targets.kafka.line import Errors, Line, Record
 from goldwire.targets.kafka.outcomes import LOSS, OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
@@ -34,7 +36,7 @@ _TOKEN = Callable[[str | None], tuple[str, float]]
 """Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
 
 
-@target_kind("kafka", settings=KafkaSettings)
+@target_kind("kafka", settings=KafkaSettings, channel=kafka_channel)
 class KafkaTarget:
     """One idempotent producer; a second one, only where a batch was refused, to find the record at fault.
 
@@ -85,11 +87,12 @@ class KafkaTarget:
 
         Raises:
             ConfigError: the credentials, the topic or a setting is wrong.
-            OSError: no broker answers now.
+            OSError: no broker answers now, or the client certificate has expired.
         """
         await self.close()
         files = {"ca_file", "certificate_file", "key_file"}
         require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
+        self._read_certificate()
         self._line = await self._make_line()
         try:
             error = await self._probe()
@@ -158,6 +161,7 @@ class KafkaTarget:
             partitions_finding(partitions, settings.partitions),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
             *findings_of(described, settings, self._size_setting),
+            *self._certificate_findings(),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
@@ -279,6 +283,26 @@ class KafkaTarget:
         return Unavailable(
             f"the broker refuses the batch it was in; not tried alone so far; lower {self._size_setting} to what it takes"
         )
+
+    def _read_certificate(self) -> ClientCertificate | None:
+        """Check the client certificate before librdkafka does, whose errors are those of OpenSSL.
+
+        Raises:
+            ConfigError: it cannot be used, or the key is that of another.
+            ConnectionError: it has expired.
+        """
+        settings = self.settings
+        if settings.certificate_file is None:
+            return None
+        return read_client_certificate(
+            self.name, settings.certificate_file, settings.key_file, settings.key_password, now=self._clock.now()
+        )
+
+    def _certificate_findings(self) -> list[Finding]:
+        certificate, file = self._read_certificate(), self.settings.certificate_file
+        if certificate is None or file is None:
+            return []
+        return certificate_findings(certificate, self.settings.key_file or file, now=self._clock.now())
 
     def _config(self) -> dict[str, Any]:
         config = client_config(self.name, self.settings)

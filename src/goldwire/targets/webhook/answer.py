@@ -53,6 +53,9 @@ def outcomes_of(
         if on_page == "unknown" and _is_page(reply):
             return [Unknown(f"a web page answers, no receiver: {reply.described()}; mend `url`, or set `on_page`")] * count
         return [DELIVERED] * count
+    if reply.status == 400 and _wants_certificate(reply):  # noqa: PLR2004
+        reason = f"the receiver does not accept the client certificate; mend `certificate_file`: {reply.described()}"
+        return [Unavailable(reason)] * count
     return [_refusal(reply, now, on_conflict)] * count
 
 
@@ -83,6 +86,14 @@ def named_fields(reply: Reply, known: Collection[str]) -> list[str]:
 def _is_page(reply: Reply) -> bool:
     """Distinguish a page from a receiver whose `ok` merely has the media type text/html, as in many frameworks."""
     return reply.body[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGE_BEGINNINGS)
+
+
+def _wants_certificate(reply: Reply) -> bool:
+    """Recognise nginx, which answers 400 with a page of its own to a client certificate that is missing or not accepted.
+
+    The page's words are those for its codes 495 and 496 (src/http/ngx_http_special_response.c).
+    """
+    return _is_page(reply) and b" SSL certificate " in reply.body[:1000]
 
 
 def _refusal(reply: Reply, now: float, on_conflict: str) -> Outcome:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
+from goldwire.targets.azure.channel import event_hubs_channel
 from goldwire.targets.azure.event_hubs.amqp import AmqpHub
 from goldwire.targets.azure.namespace import AzureSettings, new_credential, sas_findings
 from goldwire.targets.base import MOVES, Finding, Item, Outcome
@@ -50,7 +51,7 @@ class EventHubsSettings(AzureSettings, frozen=True, kw_only=True):
             raise ValueError("set connection_string or managed_identity_client_id, not both")
 
 
-@target_kind("event_hubs", settings=EventHubsSettings)
+@target_kind("event_hubs", settings=EventHubsSettings, channel=event_hubs_channel)
 class EventHubsTarget:
     """Every event has a key, and goes to the partition of that key."""
 
@@ -108,6 +109,7 @@ def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
         partitions=settings.partitions,
         envelope=settings.envelope,
         cloudevents_source=settings.cloudevents_source,
+        cloudevents_dataschema=settings.cloudevents_dataschema,
         sasl="plain" if by_key else "oauthbearer",
         username="$ConnectionString" if by_key else None,
         password=settings.connection_string,

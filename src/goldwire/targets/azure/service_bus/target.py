@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
+from goldwire.targets.azure.channel import service_bus_channel
 from goldwire.targets.azure.namespace import OF_THE_CONTENT, AzureSettings, client_options, sas_findings
 from goldwire.targets.azure.sender import AzureSender, Work
 from goldwire.targets.azure.service_bus.check import look_at
@@ -79,7 +80,7 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
         return self.queue or self.topic or ""
 
 
-@target_kind("service_bus", settings=ServiceBusSettings)
+@target_kind("service_bus", settings=ServiceBusSettings, channel=service_bus_channel)
 class ServiceBusTarget:
     """A message id that is the same on each repetition, so that duplicate detection removes it."""
 
