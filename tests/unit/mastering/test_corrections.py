@@ -171,7 +171,7 @@ def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
 
 
 def test_an_entity_that_no_fact_of_the_batch_names_is_found_in_the_store(new_hub: Any) -> None:
-    """The hub's newest word about a record may be of an older batch, so its entity is looked for whoever asks for it."""
+    """The hub's newest word about a record may be of an older batch, so its entity is looked for in any case."""
     hub = new_hub(MODEL)
     hub.apply(hub.fact("crm", "1", 1, city="Bern", entity_id="hub:1"))
     hub.apply(hub.fact("crm", "1", 2, city="Rome", entity_id="hub:1"))

@@ -53,7 +53,7 @@ class TargetLocks:
             except BlockingIOError as error:
                 raise _busy(target) from error
             os.ftruncate(descriptor, 0)
-            with suppress(OSError):  # a full disk takes no note; whoever holds the target meets that soon, and says so better
+            with suppress(OSError):  # a full disk takes no note; the relay meets that soon, and says it better
                 os.pwrite(descriptor, note, 0)
             # The file stays: removing it would let two processes lock two files of one name.
             try:
