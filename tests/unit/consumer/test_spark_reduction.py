@@ -70,6 +70,7 @@ def shuffled_in_batches(events: list[Event], chance: random.Random) -> list[list
     return batches
 
 
+@pytest.mark.slow
 @given(seed=seeds, payload=payloads)
 def test_any_order_in_any_batches_leads_to_the_golden_records(seed: int, payload: Any) -> None:
     history = customers(seed, 3, 40, payload=payload)
@@ -111,6 +112,7 @@ def naive(events: list[Event]) -> tuple[dict[str, int], dict[str, set[int]]]:
     return versions, waiting
 
 
+@pytest.mark.slow
 @given(seed=seeds, payload=payloads, lost=st.integers(1, 8))
 def test_where_events_are_lost_each_entity_stands_as_far_as_its_chain_reaches(seed: int, payload: Any, lost: int) -> None:
     history = customers(seed, 3, 40, payload=payload)
@@ -130,7 +132,7 @@ def test_where_events_are_lost_each_entity_stands_as_far_as_its_chain_reaches(se
 
 @pytest.mark.slow
 @given(seed=seeds, payload=payloads, lost=st.integers(0, 4))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_in_the_order_of_sending_a_batch_decides_as_the_consumer_does(
     open_mirror: Callable[..., Any], seed: int, payload: Any, lost: int
 ) -> None:
