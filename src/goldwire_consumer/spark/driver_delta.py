@@ -5,7 +5,7 @@ Rows of the entities in a batch pass through the driver, so it suits one machine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from goldwire_consumer.extra import extra
@@ -36,9 +36,17 @@ class DriverDeltaTable:
 
     def held(self, entity_ids: DataFrame) -> DataFrame:
         """Return the rows of these entities; see `EntityTable`."""
-        wanted = [row["entity_id"] for row in entity_ids.collect()]
-        found = self._open().to_pyarrow_table(columns=list(COLUMNS), filters=[("entity_id", "in", wanted)]).to_pylist()
-        return entity_ids.sparkSession.createDataFrame([tuple(row[name] for name in COLUMNS) for row in found], SCHEMA)
+        wanted = {row["entity_id"] for row in entity_ids.collect()}
+        rows = (tuple(row[name] for name in COLUMNS) for row in self._rows(wanted))
+        return entity_ids.sparkSession.createDataFrame(list(rows), SCHEMA)
+
+    def _rows(self, wanted: Collection[str]) -> Iterator[dict[str, Any]]:
+        """Read the table piece by piece, so that only the rows that are wanted stay in memory."""
+        for batch in self._open().to_pyarrow_dataset().to_batches(columns=list(COLUMNS)):
+            # row by row, because pyarrow can neither filter nor take texts as `deltalake` declares them (`string_view`)
+            for index, entity_id in enumerate(batch.column("entity_id").to_pylist()):
+                if entity_id in wanted:
+                    yield from batch.slice(index, 1).to_pylist()
 
     def merge(self, rows: DataFrame, count: int) -> None:
         """Merge rows in one commit; see `EntityTable`.

@@ -33,9 +33,9 @@ def keep_letters(letters: DataFrame, folder: str, count_max: int | None) -> int:
             f"{found['count']} messages of this batch are poison, one of them because: {found['text']}. "
             "See what is wrong, then start again; nothing of the batch was kept"
         )
+    spark = letters.sparkSession
+    spark.createDataFrame([], LETTER_SCHEMA).write.mode("ignore").json(folder)
     if found["count"]:
-        spark = letters.sparkSession
-        spark.createDataFrame([], LETTER_SCHEMA).write.mode("ignore").json(folder)
         kept = spark.read.schema(LETTER_SCHEMA).json(folder).select("fingerprint")
         news = letters.dropDuplicates(["fingerprint"]).join(kept, "fingerprint", "left_anti").select(*LETTER)
         news.write.mode("append").option("ignoreNullFields", "false").json(folder)

@@ -259,9 +259,7 @@ class InterruptedTable(ParquetTable):
         return super()._folder(name)
 
 
-@pytest.mark.parametrize(
-    "steps", [5, 6, 7, 11, 12], ids=["begin", "first-copy", "first-emptied", "second-begun", "second-copy"]
-)
+@pytest.mark.parametrize("steps", [6, 7, 12], ids=["first-copy", "first-emptied", "second-copy"])
 def test_a_compaction_that_is_cut_off_loses_no_row_and_the_next_leaves_one_of_each(
     stage: Callable[..., SparkStage], tmp_path: Path, steps: int
 ) -> None:
@@ -302,3 +300,40 @@ def test_spark_understands_the_statements_for_its_own_delta(spark: Any) -> None:
     name = "delta.`abfss://golden@lake.dfs.core.windows.net/customers`"
     assert "MergeIntoTable" in parser.parsePlan(merge_statement(name, "news")).toString()
     assert "CreateTable" in parser.parsePlan(create_statement("main.golden.customers")).toString()
+
+
+def test_the_notebook_is_valid_and_runs_from_its_first_cell_to_its_last(
+    stage: Callable[..., SparkStage], site: Path, tmp_path: Path
+) -> None:
+    import nbformat  # noqa: PLC0415 - installed when the first test needs it
+
+    notebook = EXAMPLE / "golden_records.ipynb"
+    nbformat.validate(nbformat.read(notebook, as_version=4))
+    history = customers(37, 5, 60)
+    found = stage("parquet")
+    found.send([*bodies(history.events, random.Random(37)), b"no event"])
+    environment = {**os.environ, **environment_of(site), "GOLDWIRE_SOURCE": "files", "GOLDWIRE_TABLE": ""}
+    environment |= {"GOLDWIRE_ROOT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(KERNEL), str(notebook)], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert found.values == history.table
+    assert all(id_ in done.stdout for id_ in history.table)
+    assert "unreadable" in done.stdout
+    assert "<Outcome.DEAD: 'dead'>: 1" in done.stdout
+
+
+def test_the_program_of_the_page_does_what_it_shows(site: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "subscribers.md").read_text(encoding="utf-8")
+    [program] = [text for text in page.split("```python\n") if "import ParquetTable, foreach_batch" in text]
+    history = customers(38, 3, 30)
+    (tmp_path / "lake" / "in").mkdir(parents=True)
+    (tmp_path / "lake" / "in" / "1.jsonl").write_bytes(b"\n".join(bodies(history.events, random.Random(38))))
+    done = subprocess.run(
+        [sys.executable, "-c", program.partition("```")[0]], cwd=tmp_path, env={**os.environ, **environment_of(site)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert all(id_[:17] in done.stdout for id_ in history.table)
