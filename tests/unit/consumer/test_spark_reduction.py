@@ -6,9 +6,11 @@ import json
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from goldwire.event.sealed import SealedEvent
 from goldwire.testing.events import deleted, sealed
-from goldwire_consumer import Event, Outcome, parse
+from goldwire_consumer import Event, Outcome, Record, parse
 from goldwire_consumer.spark import EntityRow, Reduction, reduce_entity
 from goldwire_consumer.spark.arrow import arrow_schema
 from goldwire_consumer.spark.partitions import COUNTED, LETTER, REDUCED, VERIFIED, reduce, verify
@@ -141,9 +143,13 @@ def test_in_the_order_of_sending_a_batch_decides_as_the_consumer_does(
     gone = chance.sample(range(len(history.events)), min(lost, len(history.events) - 1))
     sent = [event for number, event in enumerate(history.events) if number not in gone]
     mirror, table = open_mirror(), Table()
-    mirror.receive(sent)
+    outcomes = mirror.receive(sent)
     table.receive(parsed(sent))
-    assert table.values == mirror.table
+    records = {id_: msgspec.json.decode(text, type=Record) for id_, text in mirror.query("SELECT id, record FROM customer")}
+    assert {id_: row.record for id_, row in table.rows.items() if row.record is not None} == records
+    counted: Counter[Outcome] = sum((one.outcomes for one in table.reductions), Counter())
+    for kind in (Outcome.JOINED, Outcome.HEALED):
+        assert counted[kind] == outcomes.count(kind)
     rows = [(id_, row.version, row.hash, row.gone, bool(row.waiting)) for id_, row in sorted(table.rows.items())]
     guards = mirror.query("SELECT entity_id, version, hash, gone, parked FROM goldwire_guard ORDER BY entity_id")
     assert rows == [(*guard[:4], bool(guard[4])) for guard in guards]
@@ -169,6 +175,15 @@ def test_a_late_update_does_not_bring_a_deleted_entity_back() -> None:
     table.receive(parsed([one]))
     row = table.rows["e1"]
     assert (row.version, row.gone, row.record) == (2, "erased", None)
+
+
+def test_a_chain_that_begins_anew_does_not_bring_back_what_is_gone_for_good() -> None:
+    again = sealed("e1", 2, {"city": "Ulm"})
+    for reason, record in (("erased", False), ("deselected", True)):
+        table = Table()
+        table.receive(parsed([deleted("e1", 2, reason=reason)]))
+        table.receive(parsed([again]))
+        assert (table.rows["e1"].record is not None) is record
 
 
 def test_an_erasure_forgets_what_waited() -> None:
