@@ -19,26 +19,32 @@ PATIENCE_SECONDS = 900.0
 """To install them: half a gigabyte."""
 
 
+SETTINGS = {
+    "spark.ui.enabled": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.driver.host": "127.0.0.1",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+}
+"""Of a session that is small: Spark's own 200 partitions are for a cluster."""
+
+
 def environment_of(site: Path) -> dict[str, str]:
     """What a process needs to run Spark from a folder `site-packages`; its workers are Pythons like this one."""
-    return {"PYTHONPATH": str(site), "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    words = [f"--conf {name}={value}" for name, value in SETTINGS.items()]
+    return {
+        "PYTHONPATH": str(site),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": f"--master local[2] {' '.join(words)} pyspark-shell",
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
 
 
 def session() -> Any:
     """Return a small session on this machine."""
     from pyspark.sql import SparkSession  # noqa: PLC0415 - installed when the first test needs it
 
-    settings = {
-        "spark.ui.enabled": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.driver.host": "127.0.0.1",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.sql.streaming.noDataMicroBatches.enabled": "false",
-    }
-    builder = SparkSession.builder.master("local[2]")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    found = builder.getOrCreate()
+    found = SparkSession.builder.getOrCreate()
     found.sparkContext.setLogLevel("OFF")
     return found
 
