@@ -54,7 +54,10 @@ ORDINARY = {
 }
 """Words that need no entry, by why. Add a word here only if a reader who has never seen Goldwire takes it as it is meant."""
 
-NAMES = "amqp azure event_hubs goldwire kafka maria db mariadb postgres postgre postgresql service_bus servicebus sql sqlite"
+NAMES = (
+    "amqp arrow azure event_hubs goldwire kafka maria db "
+    "mariadb postgres postgre postgresql service_bus servicebus spark sql sqlite"
+)
 """Products, protocols and vendors. The names of the target kinds come from the registry."""
 
 ENDINGS = ("s", "es", "d", "ed", "r", "er", "n", "ing", "ings")
