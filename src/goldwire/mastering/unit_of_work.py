@@ -122,6 +122,7 @@ class UnitOfWork:
         """Return the entity of an id that was loaded; without a version the method creates it, without records."""
         entity = self.resolve(entity_id)
         if entity is None:
+            assert entity_id in self._looked_for, f"{entity_id} was not loaded, so it may have versions already"
             entity = self.entities[entity_id] = Entity(entity_id, entity_type, None)
             entity.members = {}
         return entity
@@ -130,6 +131,7 @@ class UnitOfWork:
         """Return the entity of an id that was loaded; without a version it may still have records, all of them deleted."""
         entity = self.resolve(entity_id)
         if entity is None:
+            assert entity_id in self._looked_for, f"{entity_id} was not loaded, so it may have versions already"
             entity = self.entities[entity_id] = Entity(entity_id, entity_type, None)
         return entity
 

@@ -167,3 +167,15 @@ def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
     hub.apply(hub.fact(*WEB, 0, one="a"))
     hub.apply(hub.fact(*CRM, 1, entity_id="hub:2"))
     assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:1")
+
+
+def test_an_old_word_of_the_hub_that_comes_late_opens_the_entity_that_the_newest_word_names(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact("crm", "1", 5, entity_id="hub:2"), hub.fact("crm", "2", 5, entity_id="hub:1"))
+    hub.apply(hub.decision("merge", 6, record=("crm", "1"), into_record=("crm", "2")))
+    assert hub.entity_of("crm", "1") == "hub:1"
+    assert hub.kinds()["hub:2"] == ("merged", 2)
+    hub.apply(hub.fact("crm", "1", 4, entity_id="hub:3"))
+    assert hub.kinds()["hub:2"] == ("merged", 2)
+    assert hub.entity_of("crm", "1") == "hub:1"
+    assert "hub:3" not in hub.kinds()
