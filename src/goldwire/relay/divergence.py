@@ -117,8 +117,8 @@ class Divergence:
     async def _send_above(self, held: TakenEvent, head: LogRow) -> None:
         """Have an entity sent above what the target holds of it, where the open resync has come past it already.
 
-        A resync judges each entity once, and what enters in a turn of its own. One that the log has brought meanwhile, which the
-        target took for a duplicate, would be judged no more.
+        A resync judges each entity once, and what enters in a turn of its own. One that the log has brought meanwhile, and that
+        the target took for a duplicate, would be judged no more.
         """
         resync = await self._call(self._store.open_resync, self._target)
         if resync is None or (resync.turn == 1 and held.entity_id > resync.after):

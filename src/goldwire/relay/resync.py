@@ -8,6 +8,7 @@ nothing and repeats nothing. A target that is always behind is resynced too: onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -24,6 +25,7 @@ from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.connection import Connection, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.effect import Effect, effect
@@ -179,10 +181,26 @@ class ResyncWork:
             return await self._end_turn(resync, cursor)
         controls = await self._call(self._store.controls, self._target, [row.entity_id for row in rows])
         effects = RevisionEffects(cursor, self._contracts, everything=resync.scope == "all")
-        chosen = [one for one in effects.of(rows, controls) if one.effect in _OF_TURN[resync.turn]]
+        unclear = await self._unclear([row.entity_id for row in rows])
+        judged = [one._replace(effect="changes") if one.row.entity_id in unclear else one for one in effects.of(rows, controls)]
+        chosen = [one for one in judged if one.effect in _OF_TURN[resync.turn]]
         held = await self._held(resync, chosen)
         resent = [Resend(one.row.entity_id, one.row.version, version) for one, version in zip(chosen, held, strict=True)]
         return await self._call(self._store.resend, replace(resync, after=after), resent, cursor.epoch, self._clock.now())
+
+    async def _unclear(self, entity_ids: Sequence[str]) -> set[str]:
+        """Return the entities of which the target may hold what an older revision has sealed, without a control row saying so.
+
+        A delivery that may have had its effect is repeated as it was. What the newest revision shows has to come after it.
+        """
+        lanes = await self._call(self._store.lanes, self._target, entity_ids)
+        newest = self._contracts.newest
+        return {
+            entity_id
+            for entity_id, lane in lanes.items()
+            if any(delivery.ambiguous and delivery.revision not in (0, newest) for delivery in lane)
+            and lane[-1].seq <= self._contracts.newest_effective_after
+        }
 
     async def _held(self, resync: Resync, chosen: Sequence[EntityEffect]) -> list[int]:
         """Return above which version each must go: a target may be ahead of a store that was restored."""
@@ -190,14 +208,14 @@ class ResyncWork:
         if resync.scope != "all" or not self._connection.looks_up or not chosen:
             return known
         contract = self._contracts.revision(self._contracts.newest)
-        events = [seal(contract, one.row, one.held, None) for one in chosen]
-        items = [
-            Item(event, one.held.remote_id if one.held is not None else None)
-            for event, one in zip(events, chosen, strict=True) if isinstance(event, SealedEvent)
-        ]  # fmt: skip
-        assert len(items) == len(chosen), "what has an effect is an event"
-        answered = await self._connection.held_versions(items)
-        return [max(one, other or 0) for one, other in zip(known, answered, strict=True)]
+        items: dict[int, Item] = {}
+        for index, one in enumerate(chosen):
+            with suppress(EvaluationError):
+                event = seal(contract, one.row, one.held, None)
+                if isinstance(event, SealedEvent):
+                    items[index] = Item(event, one.held.remote_id if one.held is not None else None)
+        answered = dict(zip(items, await self._connection.held_versions(list(items.values())), strict=True)) if items else {}
+        return [max(one, answered.get(index) or 0) for index, one in enumerate(known)]
 
     async def _end_turn(self, resync: Resync, cursor: Cursor) -> Resync | None:
         now = self._clock.now()
