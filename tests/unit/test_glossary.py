@@ -27,11 +27,11 @@ ORDINARY = {
         bad bare behind busy call carried check checked checks choice closable column command commands commit comparison
         compatibility condition configured conflict connection copies cost counts damage decided deleted demo described detail
         detected difference distinct end ended erasure expected failure faults folder foreign found full gathered group has
-        history holder hooks intake interrupted kept killed known library link list living loaded location locations long
-        lookup lost machine made main maker many mapper measurement memory mislabelled missing name names newest no not
-        numbers of opening ordinal owner page pages part place plan process program quality quiet ran reading received
+        history holder hooks intake interrupted kept killed known library limits link list living loaded location locations long
+        lookup losses lost machine made main maker many mapper measurement memory mislabelled missing name names newest no not
+        numbers of opening ordinal owner page pages part place plan process program progress quality quiet ran reading received
         receiver recorder recovery refusal refused relays reloaded remodel repeat replaying reply report request reserved
-        restored result resume revised rising round rows rules run sample secret sender sent settings shared shows signer
+        restored result resume revised rising round rows rules run sample second secret sender sent settings shared shows signer
         simulated size soon spec standing start starter steps stop stopped story summary system tables taken teller terms
         throughput time timeout too torn totals try unavailable unfit unknown unreadable up upgrade use values verified
         verifier view visible wanted warehouse write writer writing written

@@ -40,8 +40,7 @@ class Corrections:
         if not named:
             return
         unit = self._unit
-        # The newest word need not be one of this batch: an older fact may come after it.
-        unit.load_entities(entity_id for arrival in named for entity_id in (arrival.record.entity_id, arrival.hub_id))
+        unit.load_entities(arrival.record.entity_id for arrival in named)
         strayed = [
             (arrival, unit.open(arrival.hub_id, arrival.record.entity_type))
             for arrival in named

@@ -121,6 +121,8 @@ class Mastering:
             if fitting:
                 arrivals.append(self._fold(unit, ref, fitting))
                 result.facts += len(fitting)
+        # The newest word of the hub may be an earlier one than those of this batch, and name another id than they do.
+        unit.load_entities(arrival.hub_id for arrival in arrivals if arrival.hub_id)
         replaced = self._rekey(arrivals)
         identity = Identity(unit, self._makers)
         identity.resolve(arrivals)

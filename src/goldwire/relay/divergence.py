@@ -8,13 +8,15 @@ from another history: a backup was restored, or the store lost its last writes. 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Protocol
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import FOREIGN
-from goldwire.changelog.rows import Control
+from goldwire.changelog.resyncs import FOREIGN, Resend
+from goldwire.changelog.rows import Control, Cursor, LogRow
+from goldwire.clock import Clock
 from goldwire.relay.connection import Connection, StoreCall
 from goldwire.relay.observer import Observer
 from goldwire.targets.base import Duplicate, Item, Outcome, TakenEvent
@@ -34,43 +36,51 @@ class Divergence:
         target: its name.
         store, call: where the log and the control rows are, and how they are reached.
         connection: to the target.
+        clock: the time.
         observer: where it is reported.
     """
 
     def __init__(
-        self, target: str, store: DivergenceStore, call: StoreCall, connection: Connection, observer: Observer
-    ) -> None:
+        self, target: str, store: DivergenceStore, call: StoreCall, connection: Connection, *,
+        clock: Clock, observer: Observer,
+    ) -> None:  # fmt: skip
         self._target = target
         self._store = store
         self._call = call
         self._connection = connection
+        self._clock = clock
         self._observer = observer
+        self._epoch = 0
+        self._unclear_upto = 0
         self.stop: str | None = None
         """Why the target must stop, once it must."""
 
-    async def look(self, unclear_upto: int, begun: bool) -> str | None:
+    async def look(self, cursor: Cursor, unclear_upto: int) -> str | None:
         """Compare the events that the open target took last; return why it must stop, or None.
 
         Args:
+            cursor: as the relay has acquired it. Where this store has not delivered to the target before, what is there is not
+                its own, and says nothing.
             unclear_upto: positions up to here may have been sent and not settled.
-            begun: this store has delivered to the target before; else what is there is not its own, and says nothing.
         """
+        self._epoch, self._unclear_upto = cursor.epoch, unclear_upto
+        begun = cursor.position > cursor.start
         newest = await self._connection.newest(NEWEST) if begun else ()
         if not newest or await self._is_mended([]):
             return None
         ids = list({one.entity_id for one in newest})
         heads = {row.entity_id: row.version for row in await self._call(self._store.heads_of, ids)}
         controls = await self._call(self._store.controls, self._target, ids)
-        rows = await self._call(self._store.versions, [(one.entity_id, one.version) for one in newest])
-        seqs = {key: row.seq for key, row in rows.items()}
+        seqs = await self._seqs(newest)
         foreign = [one for one in newest if _is_foreign(one, heads, controls.get(one.entity_id), seqs, unclear_upto)]
         return self._found(foreign[0], heads.get(foreign[0].entity_id, 0), len(foreign)) if foreign else None
 
     async def checked(self, items: Sequence[Item], outcomes: Sequence[Outcome | None]) -> list[Outcome | None]:
         """Return the outcomes, without those that say "already there" of what this store never made.
 
-        Such a one counts as not attempted, and the target stops. While a resync of everything is open it counts, since that
-        sends a higher version; it says what is held, so that the chain goes on from there. No other in doubt says that.
+        Such a one counts as not attempted, and the target stops. While a resync of everything is open it counts, since the
+        entity is then sent in a higher version; it says what is held, so that the chain goes on from there. No other in doubt
+        says that.
 
         Args:
             items: what was sent.
@@ -81,18 +91,42 @@ class Divergence:
         if not doubtful:
             return found
         ids = list({items[index].event.entity_id for index in doubtful})
-        heads = {row.entity_id: row.version for row in await self._call(self._store.heads_of, ids)}
+        rows = {row.entity_id: row for row in await self._call(self._store.heads_of, ids)}
+        seqs = await self._seqs([outcome.held for outcome in outcomes if isinstance(outcome, Duplicate) and outcome.held])
         for index in doubtful:
             outcome, event = found[index], items[index].event
             assert isinstance(outcome, Duplicate), "only these are in doubt"
-            held, head = outcome.held, heads.get(event.entity_id, 0)
+            held, row = outcome.held, rows[event.entity_id]
+            head = row.version
             assert held is not None, "only these are in doubt"
-            if event.version < held.version <= head:  # sent before, and not settled yet
+            if event.version < held.version and seqs.get((held.entity_id, held.version), inf) <= self._unclear_upto:
+                # It was sent before, and not settled yet.
                 found[index] = Duplicate(outcome.remote_id)
-            elif not await self._is_mended([event.entity_id]):
+            elif await self._is_mended([event.entity_id]):
+                await self._send_above(held, row)
+            else:
                 self.stop = self.stop or self._found(held, head, 1)
                 found[index] = None
         return found
+
+    async def _seqs(self, held: Sequence[TakenEvent]) -> dict[tuple[str, int], int]:
+        """Return the positions of those of these versions that the log has."""
+        rows = await self._call(self._store.versions, [(one.entity_id, one.version) for one in held])
+        return {key: row.seq for key, row in rows.items()}
+
+    async def _send_above(self, held: TakenEvent, head: LogRow) -> None:
+        """Have an entity sent above what the target holds of it, where the open resync has come past it already.
+
+        A resync judges each entity once, and what enters in a turn of its own. One that the log has brought meanwhile, and that
+        the target took for a duplicate, would be judged no more.
+        """
+        resync = await self._call(self._store.open_resync, self._target)
+        if resync is None or (resync.turn == 1 and held.entity_id > resync.after):
+            return
+        if head.addressed_to == self._target and head.version > held.version:
+            return  # it is on its way
+        wanted = [Resend(held.entity_id, head.version, held.version)]
+        await self._call(self._store.resend, resync, wanted, self._epoch, self._clock.now())
 
     async def _is_mended(self, entity_ids: Sequence[str]) -> bool:
         """Say whether a resync is open that sends these again, or everything, above what the target holds."""

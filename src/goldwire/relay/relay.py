@@ -88,7 +88,7 @@ class Relay:
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
-        self._divergence = Divergence(name, store, self._call, self._connection, observer)
+        self._divergence = Divergence(name, store, self._call, self._connection, clock=clock, observer=observer)
         self._sender = Sender(
             self._connection, settings, self._breaker, clock, observer, self._stop,
             PlacementReservation(placement, self._call, clock, self._stop), self._divergence,
@@ -146,8 +146,7 @@ class Relay:
 
     async def _refuse_if_ahead(self) -> None:
         """Stop a target that holds what this store did not send, before anything is sent to it."""
-        cursor = self._cursor
-        reason = await self._divergence.look(self._unclear_upto, cursor.position > cursor.start)
+        reason = await self._divergence.look(self._cursor, self._unclear_upto)
         if reason is not None:
             await self._call(self._store.stop, self._name, reason)
             raise TargetStoppedError(f"target {self._name} was stopped: {reason}")

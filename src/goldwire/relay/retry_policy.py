@@ -48,8 +48,9 @@ def settled(
     settled_at: str,
 ) -> Control:
     """Return the control row that says the target took this event."""
-    # Where a resync let another content pass, the chain goes on from what is there.
+    # Where a resync let another content pass, the chain goes on from what is there; a deletion has not removed that yet.
     content = outcome.held.hash if isinstance(outcome, Duplicate) and outcome.held is not None else event.hash
+    removed = event.deleted and content == event.hash
     remote_id = outcome.remote_id
     if remote_id is None and held is not None and not event.deleted:
         remote_id = held.remote_id
@@ -58,7 +59,7 @@ def settled(
             row.entity_id,
             row.version,
             row.seq,
-            "gone" if event.deleted else "in",
+            "gone" if removed else "in",
             content,
             event.previous_hash,
             event.base_version,

@@ -179,3 +179,15 @@ def test_an_entity_that_no_fact_of_the_batch_names_is_found_in_the_store(new_hub
     assert (unit.open("hub:1", "Customer").version, unit.get_or_create("hub:1", "Customer").version) == (2, 2)
     assert UnitOfWork(hub.workspace).get_or_create("hub:1", "Customer").version == 2
     assert unit.open("hub:9", "Customer").version == 0
+
+
+def test_an_old_word_of_the_hub_that_comes_late_opens_the_entity_that_the_newest_word_names(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact("crm", "1", 5, entity_id="hub:2"), hub.fact("crm", "2", 5, entity_id="hub:1"))
+    hub.apply(hub.decision("merge", 6, record=("crm", "1"), into_record=("crm", "2")))
+    assert hub.entity_of("crm", "1") == "hub:1"
+    assert hub.kinds()["hub:2"] == ("merged", 2)
+    hub.apply(hub.fact("crm", "1", 4, entity_id="hub:3"))
+    assert hub.kinds()["hub:2"] == ("merged", 2)
+    assert hub.entity_of("crm", "1") == "hub:1"
+    assert "hub:3" not in hub.kinds()

@@ -10,6 +10,7 @@ from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
 from goldwire.event.chain import verify
+from goldwire.relay.connection import StoreCall
 from goldwire.targets.base import DELIVERED, Duplicate, TakenEvent
 from goldwire.testing.store_setting import Crash
 
@@ -118,6 +119,18 @@ def test_a_target_that_is_ahead_of_the_log_holds_no_duplicate(kept):
     stops(kept, "version 3, where the log has 2")
 
 
+def test_a_version_that_the_log_has_reached_again_and_not_sent_yet_is_no_duplicate(kept):
+    """What the target holds under it was never sent by this store."""
+    older_store(kept, lost=("Rome", "Bonn"))
+    for value in ("Lima", "Cork", "Kyiv"):
+        city(kept, "a", value)
+    stops(kept, "version 3 with another content than the log")
+    resync(kept)
+    kept.run()
+    assert cities(kept) == {"a": "Kyiv", "b": "Oslo"}
+    assert kept.balanced()
+
+
 def test_a_person_who_lets_it_run_does_not_make_it_a_delivery(kept):
     older_store(kept)
     city(kept, "a", "Lima")
@@ -140,6 +153,51 @@ def test_a_resync_of_everything_mends_it_and_the_chain_stays_whole(kept, lost):
     kept.versions["a"] = kept.store.heads_of(["a"])[0].version
     city(kept, "a", "Cork")
     kept.run()
+    assert verify(kept.target.lines)[1] == []
+
+
+def test_a_deletion_that_the_target_took_for_a_duplicate_is_sent_again_above_what_it_holds(kept):
+    older_store(kept)
+    kept.commit(("a", None))
+    stops(kept, "another content")
+    resync(kept)
+    kept.run()
+    assert kept.target.events["a"].deleted
+    assert kept.target.events["a"].version == 3
+    assert kept.balanced()
+    assert verify(kept.target.lines)[1] == []
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_what_the_log_brings_once_a_resync_has_come_past_it_is_sent_above_what_is_held(kept, turn):
+    """The target holds an entity that the store has not made yet: it makes it again while the resync is on its way."""
+
+    class Ingesting(StoreCall):
+        done = False
+
+        async def __call__(self, function, *args):
+            found = await super().__call__(function, *args)
+            if function.__name__ == "resend" and args[0].turn == turn and args[0].after >= "b" * (turn == 1) and not self.done:
+                self.done = True
+                city(kept, "a", "Lima")
+            return found
+
+    city(kept, "b", "Oslo")
+    kept.run()
+    kept.store.close()
+    shutil.copy(kept.path, kept.path.with_suffix(".kept"))
+    kept.store = SqliteStore(kept.path, durable=False)
+    for value in ("Oslo", "Rome"):
+        city(kept, "a", value)
+        kept.run()
+    restore(kept, a=0)
+    resync(kept)
+    kept.call = Ingesting()
+    kept.run()
+    assert kept.call.done
+    assert cities(kept) == {"a": "Lima", "b": "Oslo"}
+    assert kept.target.events["a"].version == 3
+    assert kept.balanced()
     assert verify(kept.target.lines)[1] == []
 
 

@@ -286,3 +286,22 @@ def test_a_replay_after_a_resync_proves_all_that_was_sent(world):
     world.run()
     assert world.replayed().tally.unconfirmed == 0
     assert world.replayed().tally.newest_only == 0
+
+
+def test_what_may_have_arrived_under_an_older_revision_is_followed_by_what_the_newest_one_shows(world):
+    """No control row says so: its only delivery is a dead letter whose answer never came."""
+    world.contract(ContractSpec(golden=False, deselect=True))
+    world.target.answer = lambda _: Unknown("no answer", counted=True)
+    world.commit(("a", {"city": "Rome", "name": "Ann"}))
+    world.run(max_attempts=1)
+    assert world.store.dead_letters("t")[0][1].ambiguous
+    world.contract(ContractSpec(golden=False, deselect=True, where=OSLO))
+    ask(world)
+    world.target.answer = lambda _: DELIVERED
+    world.run()
+    assert record(world).state == "done"
+    world.store.redrive("t", [1], world.clock.now())
+    world.run()
+    assert holds(world) == {}
+    assert world.target.bodies[-1]["reason"] == "deselected"
+    assert world.balanced()
