@@ -29,6 +29,8 @@ IN_ORDER = {
     "replay list": [],
     "stop": ["events"],
     "resume": ["events"],
+    "rewind": ["events", "0"],
+    "redate": [],
     "verify": ["out/events.jsonl"],
     "store check": [],
     "store upgrade": [],

@@ -25,6 +25,7 @@ from goldwire.cli.commands import (
     replay,
     resume,
     resync,
+    rewind,
     run,
     schema,
     servicebus,
@@ -56,7 +57,7 @@ CommandLineError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__
 """What Typer raises of a wrong command line; it has no public name for it."""
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resync, replay, resume, remaster)
-_NOW_AND_THEN = (verify, heads, redate, store, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, heads, rewind, redate, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

@@ -172,9 +172,8 @@ def _serve_metrics(option: str, address: str, recorder: Recorder, watch: Watch) 
         return Report(watch.healthy, {"healthy": watch.healthy})
 
     def ready() -> Report:
-        targets = watch.readiness
-        is_ready = watch.healthy and all(state == "delivering" for state in targets.values())
-        return Report(is_ready, {"ready": is_ready, "targets": targets})
+        is_ready = watch.ready
+        return Report(is_ready, {"ready": is_ready, "targets": watch.readiness})
 
     try:
         Endpoint(Address.of(address), recorder.registry, health, ready)

@@ -13,7 +13,7 @@ from msgspec import field
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, TargetRefusedError
-from goldwire.targets.base import Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import Finding, Item, Outcome, Rejected, Unavailable, Unknown
 from goldwire.targets.clients.http import HttpClient, NoAnswerError, NotSentError, Reply, is_loopback
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import Settings, about
@@ -22,6 +22,9 @@ from goldwire.targets.webhook.message import Signer, array, single
 
 _ISOLATION_REQUESTS = 40
 """How many more requests one refused array may cost to find the events at fault: enough for one or two in a thousand."""
+
+_REFUSALS = 400
+"""The least status that is no success."""
 
 
 class WebhookSettings(Settings, frozen=True):
@@ -160,6 +163,21 @@ class WebhookTarget:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def check(self) -> Sequence[Finding]:
+        """Ask the receiver for its options, which writes nothing (RFC 9110, section 9.3.7): does anything listen?"""
+        client = self._client
+        assert client is not None, "check before open"
+        try:
+            reply = await client.request("OPTIONS", self.settings.url, self._fixed, b"")
+        except NotSentError as error:
+            return [Finding("receiver", "fix", f"cannot be reached: {error}; mend `url`, or start it")]
+        except NoAnswerError as error:
+            return [Finding("receiver", "note", f"something listens, and gave no whole answer to OPTIONS: {error}")]
+        if reply.status == GONE:
+            return [Finding("receiver", "fix", f"is gone for good: {reply.described()}; mend `url`, or remove the target")]
+        text = f"listens, and answers {reply.described()} to OPTIONS; whether it takes events shows with the first one"
+        return [Finding("receiver", "note" if reply.status >= _REFUSALS else "ok", text)]
 
     async def _post_isolating(self, items: Sequence[Item]) -> list[Outcome]:
         answered, refused = await self._post(items)
