@@ -48,6 +48,7 @@ ELSEWHERE = {
     "detokenise": "the test below",
     "heads": "test_heads.py",
     "emulator": "test_emulator.py",
+    "subscribers": "test_subscribers.py",
     "resync show": "test_resync.py",
     "resync cancel": "test_resync.py",
     "replay show": "test_replay.py",
