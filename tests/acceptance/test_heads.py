@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,3 +100,42 @@ def test_without_a_key_nothing_is_listed(listed: Any) -> None:
     listed.edit('keys: {heads: "${env:HEADS_KEY}"}', "keys: {}")
     assert "`keys.heads` is needed to sign the heads of target f" in listed.fails("heads", "f", "again.jsonl", code=2)
     assert not (listed.folder / "again.jsonl").exists()
+
+
+def test_a_run_writes_the_list_when_it_is_due_and_not_before(listed: Any, store: Any) -> None:
+    listed.edit("settings: {path: f.jsonl}", "settings: {path: f.jsonl}, heads: {path: lists/f.jsonl, every_seconds: 3600}")
+    deliver(listed, {0: "third"})
+    receive(store, lines(listed, "f.jsonl")[:-1])
+    [found] = compare(lines(listed, "lists/f.jsonl"), store, KEY.encode()).differences
+    assert (found.kind, found.version, found.held) == ("behind", 3, 2)
+    before = lines(listed, "lists/f.jsonl")
+    deliver(listed, {1: "third"})
+    assert lines(listed, "lists/f.jsonl") == before, "it is not an hour old"
+    old = time.time() - 3601
+    os.utime(listed.folder / "lists/f.jsonl", (old, old))
+    listed.run("run", "--until-caught-up")
+    receive(store, lines(listed, "f.jsonl"))
+    assert lines(listed, "lists/f.jsonl") != before
+    assert compare(lines(listed, "lists/f.jsonl"), store, KEY.encode()).differences == []
+    assert sorted(path.name for path in (listed.folder / "lists").iterdir()) == ["f.jsonl"]
+
+
+def test_a_process_that_goes_on_writes_lists_too_and_says_what_keeps_it_from_that(listed: Any) -> None:
+    listed.edit("settings: {path: f.jsonl}", "settings: {path: f.jsonl}, heads: {path: lists/f.jsonl, every_seconds: 1}")
+    (listed.folder / "lists").write_text("no folder")
+    process = listed.start("run")
+    assert process.stderr is not None
+    assert "goldwire: f: heads: " in process.stderr.readline()
+    (listed.folder / "lists").unlink()
+    give_up = time.monotonic() + 60
+    while not (listed.folder / "lists/f.jsonl").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.1)
+    process.terminate()
+    process.communicate(timeout=60)
+
+
+def test_a_schedule_without_a_key_is_refused(listed: Any) -> None:
+    listed.edit("settings: {path: f.jsonl}", "settings: {path: f.jsonl}, heads: {path: f.heads}")
+    listed.edit('keys: {heads: "${env:HEADS_KEY}"}', "keys: {}")
+    assert "targets.f.heads: `keys.heads` is missing, which signs the list" in listed.fails("apply", code=2)

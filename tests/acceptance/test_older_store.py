@@ -68,6 +68,7 @@ def test_an_older_store_is_noticed_at_opening_and_mended_by_a_resync(restored: A
     for target in restored.json("status")["targets"]:
         assert target["state"] == "stopped"
         assert f"`goldwire resync {target['target']}`" in target["stopped"]
+    assert "goldwire resume" not in restored.run("status").stdout, "it would stop again at once"
     for report in restored.json("ledger", "--recount"):
         assert (report["balanced"], report["pending"]) == (True, int(later))
     for target in ("l", "f"):

@@ -13,6 +13,13 @@ import pytest
 from goldwire.changelog.migrations import NEWEST
 
 DEADLINE_SECONDS = 60.0
+STOPPED = 7
+
+
+def until_delivered(shell: Any, position: int) -> None:
+    give_up = time.monotonic() + DEADLINE_SECONDS
+    while {(one["state"], one["position"]) for one in shell.json("status")["targets"]} != {("caught up", position)}:
+        assert time.monotonic() < give_up
 
 
 def commit(shell: Any, number: int) -> None:
@@ -25,21 +32,21 @@ def commit(shell: Any, number: int) -> None:
 def test_a_backup_made_while_a_process_delivers_is_restored_once_none_does(started: Any) -> None:
     running = started.start("run")
     commit(started, 71)
-    give_up = time.monotonic() + DEADLINE_SECONDS
-    while {one["state"] for one in started.json("status")["targets"]} != {"caught up"}:
-        assert time.monotonic() < give_up
+    until_delivered(started, 1)
     made = started.json("store", "backup", "copy.db")
     assert (made["position"], made["schema"]) == (1, NEWEST)
     assert set(made["targets"]) == {one["target"] for one in started.json("status")["targets"]}
     assert (started.folder / "copy.db").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in started.folder.glob("copy.db*")) == ["copy.db"]
     commit(started, 72)
+    until_delivered(started, 2)
     said = started.fails("store", "restore", "copy.db", code=4)
     assert "another relay is working on it" in said or "has the store open" in said
     assert started.json("status")["position"] == 2
     running.send_signal(signal.SIGTERM)
     running.communicate(timeout=DEADLINE_SECONDS)
     restored = started.run("store", "restore", "copy.db")
+    assert not list(started.folder.rglob("store.db-journal")), "it holds values of the store that was there before"
     assert "`goldwire resync TARGET`" in restored.stderr
     assert "events" in restored.stderr
     assert started.json("status")["position"] == 1
@@ -48,9 +55,10 @@ def test_a_backup_made_while_a_process_delivers_is_restored_once_none_does(start
     with closing(sqlite3.connect(kept)) as connection:
         assert connection.execute("SELECT max(seq) FROM log").fetchone() == (2,)
     commit(started, 72)
-    told = started.run("run", "--until-caught-up", code=7)
+    told = started.run("run", "--until-caught-up", code=STOPPED)
     assert "`goldwire resync events` lets it run again" in told.stderr, "it holds what this store does not know of"
-    started.run("resync", "events")
+    for one in started.json("status")["targets"]:
+        started.run("resync", one["target"])
     started.run("run", "--until-caught-up")
     assert all(one["balanced"] for one in started.json("ledger", "--recount"))
 

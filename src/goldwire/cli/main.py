@@ -25,11 +25,13 @@ from goldwire.cli.commands import (
     replay,
     resume,
     resync,
+    rewind,
     run,
     schema,
     servicebus,
     status,
     store,
+    subscribers,
     target,
     targets,
     verify,
@@ -56,7 +58,7 @@ CommandLineError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__
 """What Typer raises of a wrong command line; it has no public name for it."""
 
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resync, replay, resume, remaster)
-_NOW_AND_THEN = (verify, heads, redate, store, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, subscribers, heads, rewind, redate, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)

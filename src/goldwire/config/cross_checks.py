@@ -49,6 +49,8 @@ class CrossCheck:
             self._source(name, source)
         for name, target in self._config.targets.items():
             self._settings(("targets", name), target.kind)
+            if target.heads is not None and self._config.keys.heads is None:
+                self._note(("targets", name, "heads"), "`keys.heads` is missing, which signs the list")
 
     def _names(self) -> Iterator[NameUse]:
         """Yield every name that one section uses and another has to declare."""

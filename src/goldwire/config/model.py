@@ -37,7 +37,7 @@ class KeysConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     hash: Annotated[Secret, Meta(description="Key of the mask `hash` (HMAC-SHA-256).")] | None = None
     tokenise: Annotated[Secret, Meta(description="Key of the mask `tokenise`; its holder can reverse tokens.")] | None = None
-    heads: Annotated[Secret, Meta(description="Signs the lists of `goldwire heads`; subscribers need it.")] | None = None
+    heads: Annotated[Secret, Meta(description="Signs lists of heads; subscribers need it.")] | None = None
 
 
 class IngestConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,6 +73,22 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "warning"
 
 
+class HeadsConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the heads of a target are listed, and where the signed list goes."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description="The file, which is replaced as a whole; a relative path starts at the folder of goldwire.yaml.",
+            min_length=1,
+            examples=["heads/crm.jsonl"],
+        ),
+    ]
+    every_seconds: Annotated[
+        float, Meta(description="A list that is older is written anew by `goldwire run`; 86,400 is a day.", ge=1)
+    ] = 86_400.0
+
+
 @shows("kind", "contract")
 class TargetConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One system that receives events."""
@@ -99,6 +115,10 @@ class TargetConfig(Struct, frozen=True, forbid_unknown_fields=True):
     guards: Annotated[GuardSettings, Meta(description="How much may leave the target or change before a person says yes.")] = (
         field(default_factory=GuardSettings)
     )
+    heads: Annotated[
+        HeadsConfig | None,
+        Meta(description="List version and hash of the last event of each entity on a schedule, signed with `keys.heads`."),
+    ] = None
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):

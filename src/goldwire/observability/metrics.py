@@ -1,12 +1,12 @@
 """Every metric Goldwire exposes, as one typed list, and the recorder that keeps their values.
 
-Labels are names of targets and sources and fixed words only: never an entity, a system's answer or a value.
+Labels are names that the configuration or a broker's set-up gives (targets, sources, consumer groups, subscriptions), numbers
+of partitions, and fixed words: never an entity, a system's answer or a value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -110,9 +110,36 @@ INGEST_VERSIONS = Metric("goldwire_ingest_versions_total", "counter", ("source",
 INGEST_MERGES = Metric("goldwire_ingest_merges_total", "counter", ("source",), "Entities that they merged into another one.")
 INGEST_AGE = Metric("goldwire_ingest_age_seconds", "gauge", ("source",), "How long ago a row was taken in last.")
 
+SUBSCRIBER_LAG = Metric(
+    "goldwire_subscriber_lag_events",
+    "gauge",
+    ("target", "subscriber", "partition"),
+    "Events that a consumer group has yet to read, or messages that wait in a queue or subscription, as the broker says; asked "
+    "for by `settings.subscribers`.",
+)
+BROKER_DEAD_LETTERS = Metric(
+    "goldwire_broker_dead_letters",
+    "gauge",
+    ("target", "subscriber"),
+    "Messages that were delivered to a queue or subscription and given up there: the broker's dead letters, no deliveries.",
+)
+SUBSCRIBERS_KNOWN = Metric(
+    "goldwire_subscribers_known",
+    "gauge",
+    ("target",),
+    "1 while the broker answers about subscribers; while it is 0 the two metrics above are absent.",
+)
+HEADS_AGE = Metric(
+    "goldwire_heads_age_seconds",
+    "gauge",
+    ("target",),
+    "How old the signed list of heads is that `heads` of the target asks for.",
+)
+
 METRICS = (
     DELIVERIES, ATTEMPTS, DEAD_LETTERS, LAG, PARKED, TARGET_ERRORS, LATENCY, SEND, WHERE_ERRORS, STOPPED, REPLAYED, REPLAYING,
     BALANCED, STALE, GUARDED, DIVERGED, INGEST_ROWS, INGEST_REJECTS, INGEST_VERSIONS, INGEST_MERGES, INGEST_AGE,
+    SUBSCRIBER_LAG, BROKER_DEAD_LETTERS, SUBSCRIBERS_KNOWN, HEADS_AGE,
 )  # fmt: skip
 
 _LATENCY_BUCKETS = (
@@ -157,6 +184,7 @@ class Recorder(Collector):
             if m.kind == "histogram"
         }
 
+        self._labels: dict[str, set[tuple[str, ...]]] = {name: set() for name in self._gauges}
         self._totals: dict[Metric, dict[tuple[str, ...], float]] = {}
         self.registry.register(self)
 
@@ -178,14 +206,20 @@ class Recorder(Collector):
 
     def gauge(self, metric: Metric, *labels: str, value: float) -> None:
         """Set a gauge."""
+        self._labels[metric.name].add(labels)
         self._gauges[metric.name].labels(*labels).set(value)
 
     def forget(self, target: str) -> None:
         """Leave a target's gauges out from now on: it is delivered to no more."""
-        for metric in METRICS:
-            if metric.kind == "gauge" and metric.labels == ("target",):
-                with suppress(KeyError):
-                    self._gauges[metric.name].remove(target)
+        self.forget_of([metric for metric in METRICS if metric.kind == "gauge" and metric.labels[0] == "target"], target)
+
+    def forget_of(self, gauges: Iterable[Metric], target: str) -> None:
+        """Leave some of a target's gauges out, whatever their other labels, until they are set again."""
+        for metric in gauges:
+            known = self._labels[metric.name]
+            for labels in [labels for labels in known if labels[0] == target]:
+                known.discard(labels)
+                self._gauges[metric.name].remove(*labels)
 
     def observe(self, metric: Metric, *labels: str, value: float) -> None:
         """Add to a histogram, in seconds."""

@@ -14,7 +14,7 @@ from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
-from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError
+from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError, stopped_text
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.expression.runtime import EvaluationError
@@ -482,4 +482,4 @@ class Relay:
 
 def stopped_error(target: str, reason: str) -> TargetStoppedError:
     """Return the error about a target that a person or the cap on dead letters has stopped."""
-    return TargetStoppedError(f"target {target} is stopped: {reason}. Mend the cause, then `goldwire resume {target}`")
+    return TargetStoppedError(f"target {stopped_text(target, reason)}")

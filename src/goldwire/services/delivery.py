@@ -114,6 +114,11 @@ async def deliver(
                 watching.cancel()
 
 
+async def side_by_side(work: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Do several things at once, until the task is cancelled."""
+    await asyncio.gather(*(each() for each in work))
+
+
 async def carry_out(
     supervisor: Supervisor, relays: ConfiguredRelays, record: Record, read: Callable[[str], Sequence[Record]],
     reported: Callable[[Record], None] | None = None,

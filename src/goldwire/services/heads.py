@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,7 +36,7 @@ def write_heads(store: Deliveries, target: str, file: Path, signing_key: bytes) 
     Args:
         store: where it is kept what the target acknowledged.
         target: its name.
-        file: is replaced.
+        file: is replaced as a whole, so that who reads it finds the one list or the other.
         signing_key: signs the list (HMAC-SHA-256); the subscriber who compares it needs it.
 
     Raises:
@@ -43,8 +45,9 @@ def write_heads(store: Deliveries, target: str, file: Path, signing_key: bytes) 
     """
     position = cursor_of(store, target).position
     signing, entities = hmac.new(signing_key, digestmod=hashlib.sha256), 0
+    part = file.with_name(f".{file.name}.part")
     try:
-        with file.open("wb") as lines:
+        with part.open("wb") as lines:
             for control in store.all_controls(target):
                 line = canonical(
                     {
@@ -61,6 +64,11 @@ def write_heads(store: Deliveries, target: str, file: Path, signing_key: bytes) 
             signing.update(canonical(last))
             signature = f"hmac-sha256:{signing.hexdigest()}"
             lines.write(canonical({**last, "signature": signature}) + b"\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+        part.replace(file)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return HeadsWritten(target, str(file), position, entities, signature)

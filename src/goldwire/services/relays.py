@@ -72,15 +72,16 @@ class ConfiguredRelays:
         """The metrics."""
         self._reloads = reloads
         self._follows_new = follows_new
-        self._targets = TargetMaker(loaded, clock)
-        self._placements = ConfiguredPlacements(loaded, self._targets)
+        self.targets = TargetMaker(loaded, clock)
+        """The configured targets."""
+        self._placements = ConfiguredPlacements(loaded, self.targets)
         self._numbers: dict[str, int] = {}
         self._store_id: str | None = None
 
     @property
     def names(self) -> list[str]:
         """The configured targets, sorted."""
-        return sorted(self._targets.names)
+        return sorted(self.targets.names)
 
     def with_configuration(self, loaded: Loaded) -> ConfiguredRelays:
         """Return the relays of another configuration of the same store.
@@ -102,8 +103,8 @@ class ConfiguredRelays:
             NotFoundError: there is no such target.
             ConfigError: a setting is wrong.
         """
-        config = self._targets.config(name)
-        settings, keys = self._targets.settings(name), self._loaded.config.keys
+        config = self.targets.config(name)
+        settings, keys = self.targets.settings(name), self._loaded.config.keys
         return RelayTerms(
             config.kind, settings, config.start, config.delivery, config.guards, keys, settings_document(config)
         )  # fmt: skip
@@ -131,7 +132,7 @@ class ConfiguredRelays:
             NotFoundError, ConfigError: see `check_deliverable`.
         """
         for name in names:
-            self._targets.config(name)
+            self.targets.config(name)
         return check_deliverable(
             names, loaded=self._loaded, store=self.store, placements=self._placements.read(self.store)
         )  # fmt: skip
@@ -143,7 +144,7 @@ class ConfiguredRelays:
         """
         self._store_id = self.store.identity()
         for name in names:
-            config, kept = self._targets.config(name), kept_settings(self.store, name)
+            config, kept = self.targets.config(name), kept_settings(self.store, name)
             if kept and self.store.cursor(name) is not None and reshaped(kept[-1].document, settings_document(config)):
                 contracts = AppliedContracts(self._loaded, name)
                 service = ResyncService(name, self.store, contracts, self.clock, config.guards)
@@ -164,10 +165,10 @@ class ConfiguredRelays:
             NotFoundError: there is no such target.
             ConfigError: a setting is wrong.
         """
-        config = self._targets.config(name)
+        config = self.targets.config(name)
         observer = RecordingObserver(name, self.recorder)
         number = self._numbers.get(name, 0)
-        target = self._targets.make(name)
+        target = self.targets.make(name)
         if self._store_id is not None and isinstance(target, Claims):
             target.claim_for(self._store_id)
         compile_revision = AppliedContracts(self._loaded, name).compile

@@ -23,6 +23,7 @@ from goldwire.relay.relay import Relay, stopped_error
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.lookup import cursor_of
 from goldwire.services.relays import ConfiguredRelays, RelayTerms
+from goldwire.services.targets import TargetMaker
 
 Progress = Callable[[str, Cursor], None]
 RelayState = Literal["running", "ended", "stopped", "failed"]
@@ -179,6 +180,11 @@ class Supervisor:
         await self.call(self._relays.store.stop, name, None)
         self._stopped.pop(name, None)
         self.start(name)
+
+    def ours(self) -> tuple[TargetMaker, frozenset[str]]:
+        """Return the targets as they are configured now, and which of them this process delivers to."""
+        targets = self._relays.targets
+        return targets, frozenset(name for name in targets.names if name in self._runs)
 
     def status(self) -> list[RelayStatus]:
         """Return what the supervisor does for each target, by name, including those that are not configured any more."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from math import inf
 from typing import Literal, NamedTuple, Protocol
 
 from goldwire.changelog.ports.deliveries import Deliveries
@@ -66,7 +65,8 @@ class Watch:
         self._clock = clock
         self._recorder = recorder
         self._looked = looked
-        self._looked_at = -inf
+        self._looked_at = clock.monotonic()
+        self._looked_once = False
         self._known: frozenset[str] = frozenset()
         self._readiness: dict[str, Readiness] = {}
 
@@ -91,11 +91,17 @@ class Watch:
         if self._looked is not None:
             self._looked(standings)
         self._looked_at = self._clock.monotonic()
+        self._looked_once = True
 
     @property
     def healthy(self) -> bool:
-        """Whether the process works. Safe to ask from any thread."""
+        """Whether the process works, as it does while it begins. Safe to ask from any thread."""
         return self._clock.monotonic() - self._looked_at < STALLED_SECONDS
+
+    @property
+    def ready(self) -> bool:
+        """Whether it delivers to all of its targets. Safe to ask from any thread."""
+        return self._looked_once and self.healthy and all(state == "delivering" for state in self._readiness.values())
 
     @property
     def readiness(self) -> dict[str, Readiness]:

@@ -177,6 +177,37 @@ class Checks(Protocol):
         ...
 
 
+class SubscriberLag(Struct, frozen=True):
+    """How far one subscriber is behind what the target's broker holds, in one partition where there are any."""
+
+    subscriber: str
+    """A consumer group; of Service Bus the queue itself, or a subscription of the topic."""
+    partition: str | None
+    """None where the broker has none, or counts all of them together."""
+    read_to: int | None
+    """The position up to which it has read; None where it has kept none so far, or where the broker knows no positions."""
+    newest: int | None
+    """The position of the newest event, counted as `read_to` is."""
+    waiting: int
+    """How many it has yet to read; all that are there, where it has not begun or its position is of another stream."""
+    dead_letters: int | None
+    """How many it gave up, which the broker keeps apart; None where the broker has no dead letters."""
+
+
+@runtime_checkable
+class ShowsSubscribers(Protocol):
+    """A target whose broker can say how far subscribers are. It need not be open."""
+
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Ask the broker about those that the settings name.
+
+        Raises:
+            ConfigError: the settings name none, or one that is not there, or the credential must not ask.
+            OSError: not reachable now.
+        """
+        ...
+
+
 class Placement(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a target delivers, and the settings that count there."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -103,6 +103,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __rich_repr__(self) -> Any:
         yield from redacted(self).items()
+
+
+class SubscribersSettings(Settings, frozen=True, kw_only=True):
+    """Base of what a kind wants to know to ask its broker about subscribers; the setting is called `subscribers`."""
+
+    every_seconds: Annotated[float, about("How often `goldwire run` asks, for the metrics.", ge=1)] = 60.0
+
+
+def no_subscribers(name: str) -> ConfigError:
+    """Return the error about a target that is asked about subscribers, and whose settings name none."""
+    return ConfigError(f"target '{name}': set `subscribers`, which says whose lag is looked at")
 
 
 def redacted(settings: Settings) -> dict[str, Any]:

@@ -142,6 +142,8 @@ class Receiver:
         if method == "GET":
             state = {"received": self.received, "applied": self.applied, "entities": len(self.held)}
             reply = _Reply(body=msgspec.json.encode(state))
+        elif method != "POST":
+            reply = _Reply(405, b'{"error":"method"}', headers={"allow": "GET, POST"})
         else:
             self.requests.append(Received(path, headers, body))
             reply = self._answer(self.script.popleft() if self.script else path, headers, body)

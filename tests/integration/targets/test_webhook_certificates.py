@@ -375,7 +375,7 @@ def test_a_check_tells_until_when_it_is_valid_and_who_may_read_the_key(tmp_path:
     files = write(tmp_path, authority.issue_cert("me@example.com", not_after=ends))
 
     async def check(target: WebhookTarget) -> list[tuple[str, str, str]]:
-        return [(one.subject, one.state, one.text) for one in await target.check()]
+        return [(one.subject, one.state, one.text) for one in await target.check() if one.subject != "receiver"]
 
     ((subject, state, text),) = with_target(check, "https://localhost:9/", **files)
     assert (subject, state) == ("certificate", "note")

@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError, TargetRefusedError
 from goldwire.event.sealed import SealedEvent
-from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Duplicate, Finding, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
 from goldwire.targets.clients.http import Reply
 from goldwire.targets.registry import build
 from goldwire.targets.webhook.answer import named_fields
@@ -270,6 +270,36 @@ def test_nobody_listening_is_unavailable_and_the_url_stays_secret() -> None:
             await target.close()
 
     assert asyncio.run(run()) == Unavailable("the receiver cannot be reached: the connection was refused")
+
+
+def checked(url: str) -> list[tuple[str, str]]:
+    async def run() -> Sequence[Finding]:
+        target = WebhookTarget("hook", WebhookSettings(url=url), SystemClock())
+        await target.open()
+        try:
+            return await target.check()
+        finally:
+            await target.close()
+
+    return [(one.state, one.text) for one in asyncio.run(run())]
+
+
+def test_a_check_says_whether_anything_listens_and_sends_no_event() -> None:
+    [(state, text)] = checked(f"http://127.0.0.1:9/{SECRET}")
+    assert (state, text) == ("fix", "cannot be reached: the connection was refused; mend `url`, or start it")
+
+    async def run() -> list[tuple[str, str]]:
+        receiver = Receiver()
+        await receiver.start()
+        try:
+            return await asyncio.to_thread(checked, f"{receiver.url}/{SECRET}")
+        finally:
+            await receiver.stop()
+            assert not receiver.requests
+
+    [(state, text)] = asyncio.run(run())
+    assert (state, SECRET in text) == ("note", False)
+    assert text.startswith("listens, and answers HTTP 4")
 
 
 def test_one_bad_event_of_an_array_is_found_by_halving() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,12 +17,16 @@ from goldwire.cli.output import complain, counted, note, progress, say, show, ta
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from goldwire.changelog.ports.deliveries import Deliveries
     from goldwire.changelog.rows import Counts
+    from goldwire.clock import Clock
     from goldwire.errors import GoldwireError
     from goldwire.observability.metrics import Recorder
     from goldwire.services.delivery import TargetRun
+    from goldwire.services.heads_schedule import HeadsSchedule
     from goldwire.services.ledger import LedgerTerms
-    from goldwire.services.run import Supervisor
+    from goldwire.services.run import RelayEnd, Supervisor
+    from goldwire.services.subscribers import SubscriberWatch
     from goldwire.services.watch import Standing, Watch
 
 
@@ -58,11 +63,11 @@ def run(
     from goldwire.cli.signals import run_until_signalled
     from goldwire.observability.metrics import Recorder
     from goldwire.services.application import Application
-    from goldwire.services.delivery import deliver, target_runs
+    from goldwire.services.delivery import deliver, side_by_side, target_runs
     from goldwire.services.run import Supervisor
     from goldwire.services.watch import Watch
 
-    with Application.of(config) as application:
+    with Application.of(config) as application, application.with_store_of_its_own() as spare:
         begin_log(application.loaded.config.log)
         recorder = Recorder()
         relays = application.relays(recorder, reloads=True, follows_new=not target)
@@ -79,25 +84,56 @@ def run(
                 waiting=lambda name, found: note(f"goldwire: waiting for {name}: {found.summary}. Ctrl-C ends"),
             )
             watch = Watch(supervisor, application.store, application.clock, recorder, bars.show)
-            if metrics_port is not None:
-                _serve_metrics(f"--metrics-port {metrics_port}", f"127.0.0.1:{metrics_port}", recorder, watch)
-            if metrics_address is not None:
-                _serve_metrics(f"--metrics-address {metrics_address}", metrics_address, recorder, watch)
+            heads = _heads(lambda: spare.store, application.clock, recorder)
+            work = [watch.run]
+            if _served(metrics_port, metrics_address, recorder, watch):
+                work.append(_subscriber_watch(supervisor, application.clock, recorder).run)
+            if not until_caught_up:  # else a list that is due is written once, in the end
+                work.append(partial(heads.run, supervisor.ours))
 
             async def reread() -> None:
                 await _reread(supervisor, config, complaints, start_new=not target)
 
-            ends = run_until_signalled(supervisor, lambda: deliver(supervisor, names, watch.run), reread)
+            ends = run_until_signalled(supervisor, lambda: deliver(supervisor, names, partial(side_by_side, work)), reread)
+            heads.write_due(*supervisor.ours())
             runs = target_runs(application.store, ends, unapplied)
             bars.end(runs)
     show(runs, as_json=as_json, render=lambda: _render(runs))
+    _exit_as_ended(ends, runs, interrupted=until_caught_up and supervisor.asked_to_end)
+
+
+def _exit_as_ended(ends: Sequence[RelayEnd], runs: Sequence[TargetRun], *, interrupted: bool) -> None:
+    """Exit with the code of the first error, or as interrupted where a signal came before all was delivered."""
     codes = [exit_code(end.error) for end in ends if end.error is not None]
     pending = sum(one.pending or 0 for one in runs)
-    if until_caught_up and supervisor.asked_to_end and pending:
+    if interrupted and pending:
         note(f"goldwire: ended before all was delivered: {counted(pending, 'change')} pending; the next run goes on")
         codes.append(INTERRUPTED)
     if codes:
         raise typer.Exit(codes[0])
+
+
+def _heads(store: Callable[[], Deliveries], clock: Clock, recorder: Recorder) -> HeadsSchedule:
+    from goldwire.services.heads_schedule import HeadsSchedule
+
+    return HeadsSchedule(store, clock, recorder, lambda name, reason: complain(f"{name}: heads: {reason}"))
+
+
+def _served(port: int | None, address: str | None, recorder: Recorder, watch: Watch) -> bool:
+    """Serve the metrics where that is asked for; return whether it is."""
+    if port is not None:
+        _serve_metrics(f"--metrics-port {port}", f"127.0.0.1:{port}", recorder, watch)
+    if address is not None:
+        _serve_metrics(f"--metrics-address {address}", address, recorder, watch)
+    return port is not None or address is not None
+
+
+def _subscriber_watch(supervisor: Supervisor, clock: Clock, recorder: Recorder) -> SubscriberWatch:
+    from goldwire.services.subscribers import SubscriberWatch
+
+    return SubscriberWatch(
+        supervisor, clock, recorder, lambda name, reason: complain(f"{name}: subscribers: {reason}")
+    )  # fmt: skip
 
 
 async def _reread(supervisor: Supervisor, config: Path, complaints: _Complaints, *, start_new: bool) -> None:
@@ -172,9 +208,8 @@ def _serve_metrics(option: str, address: str, recorder: Recorder, watch: Watch) 
         return Report(watch.healthy, {"healthy": watch.healthy})
 
     def ready() -> Report:
-        targets = watch.readiness
-        is_ready = watch.healthy and all(state == "delivering" for state in targets.values())
-        return Report(is_ready, {"ready": is_ready, "targets": targets})
+        is_ready = watch.ready
+        return Report(is_ready, {"ready": is_ready, "targets": watch.readiness})
 
     try:
         Endpoint(Address.of(address), recorder.registry, health, ready)

@@ -48,8 +48,10 @@ def _render(rows: list[TargetStatus], config: Path) -> None:
 
 def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
     """Say what a person should know of one target beside the table."""
+    from goldwire.errors import stopped_text
+
     if row.stopped:
-        yield f"{row.target} is stopped: {row.stopped}. Mend the cause, then `goldwire resume {row.target}`"
+        yield stopped_text(row.target, row.stopped)
     if row.unopened:
         yield f"{row.target}: cannot be opened since {row.unopened_since}: {row.unopened}"
     if row.loss:
@@ -63,7 +65,7 @@ def _remarks(row: TargetStatus, config: Path) -> Iterator[str]:
         yield f"{row.target}: the contract in {config} is not applied yet; `goldwire apply` does it"
     if row.configuration_differs is None:
         yield f"{row.target}: `goldwire apply --check` says why its contract in {config} cannot be compared here"
-    if row.stale:
+    if row.stale and not row.held_resync:
         yield not_as_the_contract_says(row.target, row.stale)
     if row.held_resync:
         yield waits_for_a_yes(row.target, row.held_resync)

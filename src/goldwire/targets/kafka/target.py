@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, SubscriberLag, Unavailable, Unknown
 from goldwire.targets.clients.backplane import headers_of, partitions_finding, refuse_growth, renderer, too_large
 from goldwire.targets.clients.certificate import ClientCertificate, certificate_findings, read_client_certificate
 from goldwire.targets.clients.extras import require
@@ -19,8 +19,9 @@ from goldwire.targets.kafka.check import describe, findings_of
 from goldwire.targets.kafka.line import Errors, Line, Record
 from goldwire.targets.kafka.outcomes import LOSS, OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.targets.kafka.settings import KafkaSettings, client_config
+from goldwire.targets.kafka.subscribers import RIGHTS, group_lags
 from goldwire.targets.registry import target_kind
-from goldwire.targets.settings import require_files
+from goldwire.targets.settings import no_subscribers, require_files
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -166,6 +167,28 @@ class KafkaTarget:
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
         return found
+
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Compare the positions that consumer groups have committed with the end of each partition."""
+        asked = self.settings.subscribers
+        if asked is None:
+            raise no_subscribers(self.name)
+        return await self.group_lags(asked.consumer_groups)
+
+    async def group_lags(self, groups: Sequence[str]) -> Sequence[SubscriberLag]:
+        """Return how far consumer groups are; errors as of `subscribers`."""
+        what = f"target '{self.name}': topic {self.settings.topic}"
+        worker = Worker(f"{self.name}-subscribers")
+        try:
+            return await worker.run(group_lags, self._config(), self.settings, groups)
+        except self._kafka.KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if error.name() in RIGHTS:
+                raise ConfigError(f"{what}: {RIGHTS[error.name()]}") from None
+            text = f"{what}: {self._reason(error)}"
+            raise (ConfigError(text) if is_for_people(error) else ConnectionError(text)) from None
+        finally:
+            worker.stop()
 
     async def _settle(self, items: Sequence[Item], errors: Errors, line: Line) -> list[Outcome]:
         """Return the outcome of each event; its records are made again to find their errors."""

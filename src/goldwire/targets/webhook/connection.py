@@ -64,7 +64,7 @@ class ReceiverConnection:
         if before is not None:
             await before.retire()
 
-    async def post(self, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def request(self, method: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request and read the answer.
 
         Raises:
@@ -76,7 +76,7 @@ class ReceiverConnection:
         if self._certificate is not None and self._certificate.is_over(self._clock.now()):
             raise NotSentError(f"the certificate in certificate_file has expired; renew it{self._not_renewed}")
         try:
-            return await client.request("POST", self._settings.url, headers, body)
+            return await client.request(method, self._settings.url, headers, body)
         except NotSentError as error:
             raise type(error)(f"{error}{self._not_renewed}") from None
 

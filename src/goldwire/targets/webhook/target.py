@@ -24,6 +24,9 @@ from goldwire.targets.webhook.signature import Signer
 _ISOLATION_REQUESTS = 40
 """How many more requests one refused array may cost to find the events at fault: enough for one or two in a thousand."""
 
+_REFUSALS = 400
+"""The least status that is no success."""
+
 
 @target_kind("webhook", settings=WebhookSettings, channel=webhook_channel)
 class WebhookTarget:
@@ -89,8 +92,23 @@ class WebhookTarget:
         await self._connection.close()
 
     async def check(self) -> Sequence[Finding]:
-        """Report until when the client certificate is valid; the receiver is not asked, since a POST would be an event."""
-        return self._connection.findings()
+        """Report until when the client certificate is valid, and whether anything listens: a POST would be an event."""
+        return [*self._connection.findings(), await self._listens()]
+
+    async def _listens(self) -> Finding:
+        """Ask the receiver for its options, which writes nothing (RFC 9110, section 9.3.7)."""
+        try:
+            reply = await self._connection.request("OPTIONS", self._fixed, b"")
+        except CertificateRefusedError as error:
+            return Finding("receiver", "fix", f"does not accept the client certificate: {error}; mend `certificate_file`")
+        except NotSentError as error:
+            return Finding("receiver", "fix", f"cannot be reached: {error}; mend `url`, or start it")
+        except NoAnswerError as error:
+            return Finding("receiver", "note", f"something listens, and gave no whole answer to OPTIONS: {error}")
+        if reply.status == GONE:
+            return Finding("receiver", "fix", f"is gone for good: {reply.described()}; mend `url`, or remove the target")
+        text = f"listens, and answers {reply.described()} to OPTIONS; whether it takes events shows with the first one"
+        return Finding("receiver", "note" if reply.status >= _REFUSALS else "ok", text)
 
     async def _post_isolating(self, items: Sequence[Item]) -> list[Outcome]:
         answered, refused = await self._post(items)
@@ -123,7 +141,7 @@ class WebhookTarget:
         if self.settings.idempotency_header is not None:
             headers[self.settings.idempotency_header] = id_
         try:
-            reply = await self._connection.post({**headers, **self._fixed}, body)
+            reply = await self._connection.request("POST", {**headers, **self._fixed}, body)
         except CertificateRefusedError as error:
             reason = f"the receiver does not accept the client certificate: {error}; mend `certificate_file`"
             return [Unavailable(reason)] * len(items), False
