@@ -308,6 +308,7 @@ class Scenario:
                 call=Interrupted(partial(self._interrupt, store, calm=calm), partial(leaks.turn, store)),
             )  # fmt: skip
             self.running[name] = (relay, limits)
+            self.witnesses[name].relay_begins()
             before = store.cursor(name)
             try:
                 await relay.run(until_caught_up=True)

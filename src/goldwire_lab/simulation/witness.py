@@ -59,6 +59,8 @@ class _Repeats(Struct):
     last_hash: bytes = b""
     gaps: list[int] = []
     """Versions that were repeated without the event before them."""
+    again: bool = False
+    """A relay has begun since: it repeats from the first event on, which an earlier contract may have kept back."""
 
 
 class Witness:
@@ -84,6 +86,11 @@ class Witness:
         self._lost = True
         self._ahead = set(self._first)
         self._seen.clear()
+
+    def relay_begins(self) -> None:
+        """Take note that a relay begins: what it finds half repeated it begins again."""
+        for repeats in self._repeats.values():
+            repeats.again = True
 
     def arrived(self, item: Item, *, late: bool = False) -> None:
         """Take note of an arrival, and check it against what came before.
@@ -149,11 +156,13 @@ class Witness:
         repeats = self._repeats.setdefault((replay_id, event.entity_id), _Repeats([], len(arrivals), newest))
         if late or event.version in repeats.versions:
             return
-        if repeats.versions and event.version < repeats.versions[-1]:
+        begins = repeats.again and bool(repeats.versions) and event.version < repeats.versions[-1]
+        repeats.again = False
+        if repeats.versions and event.version < repeats.versions[-1] and not begins:
             self._report(f"{name} was repeated after version {repeats.versions[-1]}")
         if repeats.versions and len(arrivals) != repeats.live:
             self._report(f"{name} was repeated after a live event went between it and those before")
-        if repeats.versions and event.previous_hash != repeats.last_hash:
+        if repeats.versions and event.previous_hash != repeats.last_hash and not begins:
             repeats.gaps.append(event.version)
         repeats.versions.append(event.version)
         repeats.last_hash = event.hash
