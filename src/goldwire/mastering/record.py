@@ -32,6 +32,7 @@ HubClaim = tuple[str, float, str]
 
 NULL = b"null"
 _EMPTY = (NULL, b'""')
+_SOLE = "sole "
 _MOMENT = len("2026-11-23T10:00:00.000000Z")
 NO_HUB: HubClaim = ("", 0.0, "")
 
@@ -85,7 +86,7 @@ class Record:
         self.deleted_at = ""
         self.claims: dict[str, Claim] = {}
         self.edges: dict[str, EdgeClaim] = {}
-        """Canonical JSON text of the edge to the claim about it."""
+        """Canonical JSON text of the edge, after `_SOLE` where it replaces others, to the claim about it."""
         self.floors: dict[str, str] = {}
         """Relation to the time before which its edges no longer count."""
         self.hub = NO_HUB
@@ -251,7 +252,11 @@ class Record:
 
     def live_edges(self) -> list[str]:
         """Return the edges that hold, as canonical JSON text."""
-        return [key for key, (_, removed, _) in self.edges.items() if not removed]
+        newest: dict[str, EdgeClaim] = {}
+        for key, claim in self.edges.items():
+            text = key.removeprefix(_SOLE)
+            newest[text] = max(newest.get(text, claim), claim)
+        return [text for text, (_, removed, _) in newest.items() if not removed]
 
     def _relate(self, edge: Edge, at: str, stamp: str) -> None:
         rel = edge.rel
@@ -265,7 +270,8 @@ class Record:
         floor = self.floors.get(rel, "")
         if (edge.to_external is None and edge.to_entity is None) or (stamp < floor if edge.sole else at < floor[:_MOMENT]):
             return
-        key = edge_text(rel, edge.to_external, edge.to_entity)
+        # Beside what was said without replacing others: that holds where another whole row of the same time wins.
+        key = (_SOLE if edge.sole else "") + edge_text(rel, edge.to_external, edge.to_entity)
         claim = (stamp if edge.sole else at, edge.removed, rel)
         if claim > self.edges.get(key, ("", False, "")):
             self.edges[key] = claim

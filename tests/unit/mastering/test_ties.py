@@ -125,3 +125,14 @@ def test_the_edges_are_those_of_the_row_that_wins(data: Any, said_rows: Any, sto
 def test_a_deletion_of_the_same_time_takes_the_edges_too() -> None:
     for rows in permutations([row("a", "7"), fact(0, 1.0, {}, deleted=True)]):
         assert folded(rows, stored=True).live_edges() == []
+
+
+def test_an_edge_that_is_said_beside_a_whole_row_outlives_that_row_in_any_order() -> None:
+    """One fact says the edge both ways; a whole row of the same time that says more wins over the one, not over the other."""
+    plain, sole = Edge("boss", ExternalId("crm", "7")), Edge("boss", ExternalId("crm", "7"), sole=True)
+    both = replace(fact(0, 1.0, {"name": "a"}), edges=(plain, sole))
+    richer = replace(fact(0, 1.0, {"name": "a", "city": "b"}), edges=(Edge("boss", ExternalId("crm", "8"), sole=True),))
+    for turned in ([both, richer], [richer, both]):
+        for stored in (False, True):
+            edges = folded(turned, stored=stored).live_edges()
+            assert sorted(edges) == [edge_text("boss", ExternalId("crm", each), None) for each in "78"]
