@@ -125,3 +125,13 @@ def test_the_edges_are_those_of_the_row_that_wins(data: Any, said_rows: Any, sto
 def test_a_deletion_of_the_same_time_takes_the_edges_too() -> None:
     for rows in permutations([row("a", "7"), fact(0, 1.0, {}, deleted=True)]):
         assert folded(rows, stored=True).live_edges() == []
+
+
+def test_what_is_said_beside_a_row_of_the_same_time_stays_in_either_order() -> None:
+    beside = replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8")),))
+    both = sorted(edge_text("boss", ExternalId("crm", boss), None) for boss in "78")
+    for rows in permutations([row("a", "7"), beside]):
+        assert sorted(folded(rows, stored=True).live_edges()) == both
+    earlier = replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8")),))
+    for rows in permutations([row("a", "7", second=1), earlier]):
+        assert folded(rows, stored=True).live_edges() == [edge_text("boss", ExternalId("crm", "7"), None)]
