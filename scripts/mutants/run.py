@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many run at a time")
     parser.add_argument("--seeds", type=int, default=0, help="seeds of the simulation for what the tests let live")
     parser.add_argument("--budget-seconds", type=float, default=60.0, help="how much of its tests' usual time a mutant gets")
-    parser.add_argument("--again", action="store_true", help="run what survived before once more, too")
+    parser.add_argument("--again", action="store_true", help="run what was not killed before once more, too")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     options = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def main() -> None:
     results = FOLDER / f"results-{options.seed}-{options.sample}-{head['sources']}.jsonl"
     records = map(json.loads, results.read_text("utf-8").splitlines()) if results.exists() else ()
     last = {record["id"]: record["result"] for record in records}
-    known = {id_ for id_, result in last.items() if result in {"killed", "timeout"} or not options.again}
+    known = {id_ for id_, result in last.items() if result == "killed" or not options.again}
     work = []
     for mutant in mutants:
         tests, left_out = selection.tests(mutant)

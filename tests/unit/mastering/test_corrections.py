@@ -160,6 +160,14 @@ def test_a_moved_record_is_at_home_where_the_hub_has_it(new_hub: Any) -> None:
     assert hub.entity_of(*ERP) == hub.entity_of(*WEB) == "hub:2"
 
 
+def test_a_key_that_did_not_change_unites_still_when_another_one_of_the_record_did(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, one="a", two="b"))
+    hub.apply(hub.fact(*CRM, 1, one="c"))
+    hub.apply(hub.fact(*ERP, 2, two="b"))
+    assert hub.entity_of(*ERP) == hub.entity_of(*CRM)
+
+
 def test_what_shares_a_key_with_a_record_that_stays_stays_too(new_hub: Any) -> None:
     hub = new_hub(MODEL)
     hub.apply(

@@ -5,6 +5,8 @@ import pytest
 from goldwire.changelog.resyncs import Resync
 from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
+from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.resync import RevisionEffects
 from goldwire.targets.base import DELIVERED, Rejected
 
 ROME = "a.city == 'Rome'"
@@ -161,6 +163,19 @@ def test_a_resync_waits_until_the_revision_before_has_sealed_all_that_it_seals(w
     assert {values["name"] for values in holds(world).values()} == {"REDACTED"}
     assert sorted(holds(world)) == list("abcdefg")
     assert record(world).resent == 7
+
+
+def test_what_the_revision_before_will_still_seal_is_judged_and_what_the_newest_seals_is_not(world, compile_revision):
+    begin(world)
+    world.commit(("d", {"city": "Bonn", "name": "Dee"}))
+    world.store.declare("t", world.store.acquire("t", "beginning").epoch, 4, "every")
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    world.commit(("e", {"city": "Bonn", "name": "Eve"}))
+    contracts = ContractRevisions("t", compile_revision)
+    contracts.refresh(world.store.revisions("t"))
+    effects = RevisionEffects(world.store.cursor("t"), contracts)
+    judged = {one.row.entity_id: one.effect for one in effects.of(world.store.heads_of(["d", "e"]), {})}
+    assert judged == {"d": "enters", "e": "same"}
 
 
 def test_what_left_and_could_not_come_back_is_sent_again_under_the_same_revision(world):
