@@ -26,7 +26,7 @@ ORDINARY = {
         account address admission again aim altered annotations answer any application applied arrival arrived aside at backup
         bad bare behind busy call carried check checked checks choice closable column command commands commit comparison
         compatibility condition configured conflict connection copies cost counts damage decided deleted demo described detail
-        detected difference distinct end ended erasure expected failure faults folder foreign found full gathered group has
+        detected difference distinct end ended erasure expected failure faults folder foreign fresh found full gathered group has
         history holder hooks intake interrupted kept killed known library link list living loaded location locations long
         lookup lost machine made main maker many mapper measurement memory mislabelled missing name names newest no not
         numbers of opening ordinal owner page pages part place plan process program quality quiet ran reading received

@@ -18,7 +18,8 @@ def event(payload: str, attributes: dict[str, Any], edges: list[dict[str, Any]],
     return msgspec.convert(
         {
             "specVersion": "cluedin-1.0", "eventType": "EntityChanged", "entityType": "Customer", "entityId": "e1",
-            "version": 2, "timestamp": "2026-01-01T00:00:00.000000Z", "payload": payload, "hash": f"sha256:{'0' * 64}", "previousHash": None,
+            "version": 2, "timestamp": "2026-01-01T00:00:00.000000Z", "payload": payload,
+            "hash": f"sha256:{'0' * 64}", "previousHash": None,
             "externalIds": [{"system": "crm", "id": id_} for id_ in external_ids],
             "changes": {"attributes": {name: {**said, "value": value} for name, value in attributes.items()}, "edges": edges},
         },

@@ -93,6 +93,14 @@ def test_a_row_that_comes_again_changes_nothing() -> None:
     assert not record.changed
 
 
+def test_a_fact_that_wins_nothing_but_came_first_is_kept_as_the_founding() -> None:
+    record = folded([fact(1, 1.0, {"name": "Anna"})], stored=True)
+    record.fold(fact(0, 1.0, {"name": "Zoe"}), frozenset())
+    assert record.changed
+    assert record.claims["name"][2] == b'"Anna"'
+    assert open_record(record.stored()).founded == "2026-11-23T10:00:00.000000Z"
+
+
 def row(name: str | None, boss: str | None, second: int = 0) -> Any:
     """A row of a file with a column for the boss: it replaces what the record said of him before."""
     edge = Edge("boss", ExternalId("crm", boss), sole=True) if boss else Edge("boss", removed=True, sole=True)
