@@ -13,7 +13,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from goldwire_lab.planted_bugs import PLANTED_BUGS
+from goldwire_lab.planted import ALL_BUGS
+from goldwire_lab.planted_bugs_fresh import NOT_CAUGHT
 
 FILE = Path(__file__).parents[1] / "simulation" / "known_seeds.json"
 SEARCHED = 1_500
@@ -55,7 +56,7 @@ def renewed(name: str, known: int) -> int:
 def main() -> None:
     """Write the file anew."""
     known = known_seeds()
-    names = sorted(PLANTED_BUGS)
+    names = sorted(ALL_BUGS.keys() - NOT_CAUGHT.keys())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = dict(zip(names, pool.map(lambda name: renewed(name, known.get(name, 0)), names), strict=True))
     FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

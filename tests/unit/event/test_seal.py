@@ -269,6 +269,13 @@ def test_an_attribute_or_relation_that_the_model_does_not_know_does_not_get_out(
     assert body(event)["changes"]["edges"] == []
 
 
+def test_an_edge_to_an_id_of_a_hidden_system_is_left_out_whatever_stands_beside_it(make: Make) -> None:
+    hidden = {"rel": "owes", "to": {"externalId": {"id": "7", "system": "billing"}}}
+    shown = [{"rel": "employs", "to": {"entityId": "e2"}}, {"rel": "owes", "to": {"externalId": {"id": "7", "system": "crm"}}}]
+    event = seal(make(external_ids=("crm",)), log_row(golden_state({}, edges=[*shown, hidden])), None, None)
+    assert body(event)["changes"]["edges"] == shown
+
+
 def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> None:
     def carried(contract: CompiledContract, **state: Any) -> tuple[str, int | None]:
         event = sent(seal(contract, log_row(golden_state(**state)), None, None))
@@ -281,6 +288,9 @@ def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> Non
     assert carried(make(masks={"email": "hash"}), attributes=ANNA) == ("internal,pii", 365)
     assert carried(make(masks={"pii": Truncate(2)}), attributes=ANNA) == ("internal", None)
     assert carried(make(), attributes={}, edges=owes) == ("internal", None)
+    employs = [{"rel": "employs", "to": {"entityId": "e2"}}]
+    assert carried(make(), attributes={}, edges=employs + owes) == ("internal", None)
+    assert carried(make(), attributes={}, edges=employs) == ("", None)
 
 
 def test_the_classification_of_a_delta_is_that_of_its_changes(make: Make) -> None:

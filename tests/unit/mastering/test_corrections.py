@@ -161,6 +161,25 @@ def test_a_moved_record_is_at_home_where_the_hub_has_it(new_hub: Any) -> None:
     assert hub.entity_of(*ERP) == hub.entity_of(*WEB) == "hub:2"
 
 
+def test_a_key_that_did_not_change_unites_still_when_another_one_of_the_record_did(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, one="a", two="b"))
+    hub.apply(hub.fact(*CRM, 1, one="c"))
+    hub.apply(hub.fact(*ERP, 2, two="b"))
+    assert hub.entity_of(*ERP) == hub.entity_of(*CRM)
+
+
+def test_what_shares_a_key_with_a_record_that_stays_stays_too(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(
+        hub.fact(*CRM, 0, one="a", entity_id="hub:1"), hub.fact(*ERP, 0, two="b", entity_id="hub:1"),
+        hub.fact(*WEB, 0, one="a", two="b"),
+    )  # fmt: skip
+    assert hub.entity_of(*WEB) == "hub:1"
+    hub.apply(hub.fact(*CRM, 1, one="a", entity_id="hub:2"))
+    assert [hub.entity_of(*ref) for ref in (CRM, ERP, WEB)] == ["hub:2", "hub:1", "hub:1"]
+
+
 def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
     rule = MatchRule("one", ("one",), block_limit=2)
     hub = new_hub(Model(types={"Customer": EntityType(attributes={"one": Attribute(), "city": Attribute()}, match=(rule,))}))

@@ -53,6 +53,7 @@ def test_every_normaliser_takes_every_text(text: Any, name: Any) -> None:
 def test_steps_apply_in_order_and_a_prefix_last() -> None:
     assert normalised(b'"Lovelace, Ada"', ("casefold", "sorted_words", "alphanumeric"), 6) == "adalov"
     assert normalised(b'"+49 (30) 12-34"', ("digits",)) == "49301234"
+    assert normalised('"\u0664\u0669 / \u0966\u0967 x"'.encode(), ("digits",)) == "4901"  # Arabic and Devanagari digits
     assert normalised(b'"  x"', ("exact",)) == "  x"
     assert normalised(b"1953", DEFAULT) == normalised(b'"1953"', DEFAULT)
 

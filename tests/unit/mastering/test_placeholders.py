@@ -18,7 +18,7 @@ EVERYBODYS = Placeholders()
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", "NULL", "null", "N/A", "n/a", " n/a ", "-", "--", "?", "…", "NaN", "None", "UNKNOWN", "none@none.com",
+    ["", " ", "NULL", "null", "N/A", "n/a", " n/a ", "-", "--", "?", "…", "NaN", "None", "none", "UNKNOWN", "none@none.com",
      "Test@x.org", "000", "0", "+00 (0) 00", 0, 0.0, None, [], {}, "1900-01-01", "1900-01-01T00:00:00Z"],
 )  # fmt: skip
 def test_what_everybody_writes_for_nothing_says_nothing(value: Any) -> None:

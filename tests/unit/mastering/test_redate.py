@@ -12,6 +12,7 @@ from goldwire.capture import decision_from, fact_from
 from goldwire.capture.fact import Edge, ExternalId
 from goldwire.clock import redated, timestamp
 from goldwire.mastering.redate import Redate, Redated
+from goldwire.mastering.steward import Decided
 from goldwire.mastering.workspace import StoredEntity
 
 LATEST = "2026-11-24T00:00:00.000000Z"
@@ -118,3 +119,9 @@ def test_new_times_keep_the_order_and_are_true(known: set[str]) -> None:
     assert sorted(known, key=after.__getitem__) == sorted(known)
     assert len(set(after.values())) == len(known)
     assert all(each == after[each] for each in known if each <= LATEST)
+
+
+def test_an_approval_of_a_true_time_stays_where_another_decision_is_dated_back() -> None:
+    decided = Decided({"city": ("2030", True, b'"Bern"')}, ("2026", "approved"), "2025")
+    decided.redate({"2030": "2026.1"})
+    assert decided == Decided({"city": ("2026.1", True, b'"Bern"')}, ("2026", "approved"), "2025")

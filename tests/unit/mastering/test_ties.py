@@ -93,6 +93,14 @@ def test_a_row_that_comes_again_changes_nothing() -> None:
     assert not record.changed
 
 
+def test_a_fact_that_wins_nothing_but_came_first_is_kept_as_the_founding() -> None:
+    record = folded([fact(1, 1.0, {"name": "Anna"})], stored=True)
+    record.fold(fact(0, 1.0, {"name": "Zoe"}), frozenset())
+    assert record.changed
+    assert record.claims["name"][2] == b'"Anna"'
+    assert open_record(record.stored()).founded == "2026-11-23T10:00:00.000000Z"
+
+
 def row(name: str | None, boss: str | None, second: int = 0) -> Any:
     """A row of a file with a column for the boss: it replaces what the record said of him before."""
     edge = Edge("boss", ExternalId("crm", boss), sole=True) if boss else Edge("boss", removed=True, sole=True)
@@ -136,3 +144,13 @@ def test_an_edge_that_is_said_beside_a_whole_row_outlives_that_row_in_any_order(
         for stored in (False, True):
             edges = folded(turned, stored=stored).live_edges()
             assert sorted(edges) == [edge_text("boss", ExternalId("crm", each), None) for each in "78"]
+
+
+def test_what_is_said_beside_a_row_of_the_same_time_stays_in_either_order() -> None:
+    beside = replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8")),))
+    both = sorted(edge_text("boss", ExternalId("crm", boss), None) for boss in "78")
+    for rows in permutations([row("a", "7"), beside]):
+        assert sorted(folded(rows, stored=True).live_edges()) == both
+    earlier = replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8")),))
+    for rows in permutations([row("a", "7", second=1), earlier]):
+        assert folded(rows, stored=True).live_edges() == [edge_text("boss", ExternalId("crm", "7"), None)]

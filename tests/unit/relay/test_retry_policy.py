@@ -35,6 +35,12 @@ def test_a_rejected_event_is_dead_at_once():
     assert (dead.state, dead.reason, dead.attempts, dead.ambiguous) == ("dead", "no such column", 1, False)
 
 
+def test_what_was_not_attempted_is_due_at_once_and_may_still_have_arrived_before():
+    clock = StoppedClock()
+    before = first_attempt(ROW)._replace(ambiguous=True, attempts=2, strikes=1, due_at=3.0)
+    assert policy(clock).decide(before, None, LONG_AGO) == before._replace(due_at=clock.time)
+
+
 def test_an_outage_kills_nothing_however_long_it_lasts():
     clock = StoppedClock()
     it = policy(clock)
