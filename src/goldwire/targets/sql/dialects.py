@@ -28,6 +28,8 @@ LOCK_ROW = "goldwire:lock"
 """Stands for an entity id in the row that is the lock."""
 
 _POSTGRESQL_STATE = (
+    # A snapshot older than the lock would show tables and rows as they were before the writer that we waited for.
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; "
     "SELECT set_config('search_path', NULL, true), set_config('TimeZone', 'UTC', true), "
     "set_config('DateStyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), "
     # A table without statistics, as a new one, would be read from end to end for each look-up by key. Where there is no other
@@ -48,10 +50,6 @@ _MARIADB_STATE = (
 
 _NEW_FILE_MODE = 0o640
 """SQLite's own would let every user of the machine read what a target was cleared for."""
-
-
-class LockTimeoutError(Exception):
-    """Another writer of the same table did not finish in time."""
 
 
 class Condition(Protocol):
@@ -81,15 +79,11 @@ class Dialect(Protocol):
         ...
 
     def lock_structure(self, connection: Connection, wait_seconds: float) -> None:
-        """Wait until no other Goldwire creates tables in this database, until `unlock_structure` or the transaction's end.
+        """Wait until no other Goldwire creates tables in this database, until the transaction's end.
 
         Raises:
-            LockTimeoutError: it took too long.
+            sqlalchemy.exc.DBAPIError: it took too long.
         """
-        ...
-
-    def unlock_structure(self, connection: Connection) -> None:
-        """Give the lock of the structure back, where the end of the transaction does not."""
         ...
 
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:
@@ -159,9 +153,6 @@ class _OnConflict:
 
     _insert: ClassVar[Any]
     """The dialect's own `insert`."""
-
-    def unlock_structure(self, connection: Connection) -> None:
-        """Do nothing: the end of the transaction gives it back."""
 
     def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
         """`ON CONFLICT … DO UPDATE … WHERE`."""
@@ -327,14 +318,10 @@ class MariaDb:
         return schema or connection.engine.url.database
 
     def lock_structure(self, connection: Connection, wait_seconds: float) -> None:
-        """Wait for a named lock of the session: tables are created outside of transactions."""
-        got = connection.scalar(sa.text("SELECT GET_LOCK('goldwire:structure', :wait)"), {"wait": wait_seconds})
-        if got != 1:
-            raise LockTimeoutError
+        """Do nothing: a table is created outside of transactions, and only where it is not there, in one step of the server's.
 
-    def unlock_structure(self, connection: Connection) -> None:
-        """Give the named lock back."""
-        connection.execute(sa.text("SELECT RELEASE_LOCK('goldwire:structure')"))
+        A named lock belongs to the session, which a proxy may give to others between two statements.
+        """
 
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:  # noqa: ARG002 - others need it
         """Write the row that is the lock, as it is, so that it is ours until the end of the transaction.

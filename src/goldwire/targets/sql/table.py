@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Inspector
-from sqlalchemy.schema import CreateColumn, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
@@ -48,12 +48,8 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
     schema = dialect.schema_of(connection, settings.schema, settings.table)
     tombstone_schema = dialect.schema_of(connection, settings.schema, settings.tombstone_table)
     dialect.lock_structure(connection, settings.lock_timeout_seconds)
-    try:
-        _ensure(connection, inspector, _rows_table(dialect, settings, schema), settings, name)
-        _ensure(connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), settings, name)
-    finally:
-        if not connection.invalidated and connection.in_transaction():
-            dialect.unlock_structure(connection)
+    _ensure(connection, inspector, _rows_table(dialect, settings, schema), settings, name)
+    _ensure(connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), settings, name)
     inspector.clear_cache()
     columns = _columns(connection, inspector, dialect, settings, name, schema)
     unique, indexed = _indexes(inspector, settings.table, schema)
@@ -132,7 +128,9 @@ def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, setti
             raise ConfigError(
                 f"target '{name}': there is no table {table.name}; set create_table: true, check `schema`, or run: {statement}"
             )
-        table.create(connection)
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
         return
     present = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
     missing = [column for column in table.columns if column.name not in present]
@@ -207,9 +205,11 @@ def _column(entry: Any, connection: Connection, dialect: Dialect, settings: SqlS
         low=low,
         high=high,
         scale=type_.scale if decimal and type_.precision is not None else None,
+        whole_digits=type_.precision - (type_.scale or 0) if decimal and type_.precision is not None else None,
+        single=enforced and type(type_).__name__ == "REAL",
         decimal=decimal,
         padded=enforced and isinstance(type_, sa.CHAR),
-        refuses_nul=connection.dialect.name == "postgresql",
+        refuses_nul=connection.dialect.name == "postgresql" and (kind != "json" or isinstance(type_, postgresql.JSONB)),
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
         may_differ=entry["name"] in settings.may_differ,

@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, TakenEvent, Unavailable, Unknown
 from goldwire.targets.sql.change import RowChange, read_change
-from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
+from goldwire.targets.sql.dialects import Dialect, dialect_of
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
 from goldwire.targets.sql.ownership import Owner, claim
 from goldwire.targets.sql.plan import Steps, held_event, merged, plan, waves
@@ -133,8 +133,6 @@ class Writer:
             raise ConfigError(
                 f"target '{self._name}': the database has the table {error} under another spelling; write it as it is there"
             ) from None
-        except LockTimeoutError:
-            raise ConnectionError(f"target '{self._name}': another Goldwire creates tables in this database") from None
 
     def _transact(self, changes: dict[int, RowChange]) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
