@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
-from goldwire.targets.base import Delivered, Item, Outcome, Rejected
+from goldwire.targets.base import Delivered, Item, Rejected
 from goldwire.targets.sql import ExternalIdKey, SqlSettings, SqlTarget
 from goldwire.testing.events import sealed
-from support.pooler import Pooler
-from support.sql_table import numbers
+from support.sql_table import Server, numbers
 
 VALUES: list[Any] = [
     0, 1, -1, 42, 255, 256, 32767, 32768, -32769, 2147483647, 2147483648, 16777217, 9007199254740991,
@@ -112,106 +107,6 @@ def held_meaning(kind: str, held: Any) -> Any:
     return held.rstrip() if kind == "padded" else held
 
 
-class Server:
-    """One server, with what a test needs to make tables there and to look into them with a client of its own."""
-
-    def __init__(self, family: str, url: str, connect: Any, prefix: str = "") -> None:
-        self.family, self.url, self.prefix = family, url, prefix
-        self._connect = connect
-
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
-        connection = self._connect()
-        try:
-            cursor = connection.cursor()
-            cursor.execute(sql)
-            rows = list(cursor.fetchall()) if cursor.description else []
-            connection.commit()
-            return rows
-        finally:
-            connection.close()
-
-    def send(self, settings: SqlSettings, events: Sequence[Any]) -> list[Outcome]:
-        async def run() -> list[Outcome]:
-            target = SqlTarget("warehouse", settings, SystemClock())
-            await target.open()
-            try:
-                return list(await target.send([Item(event) for event in events]))
-            finally:
-                await target.close()
-
-        return asyncio.run(run())
-
-
-POSTGRESQL_STATE = {
-    "timezone": "'America/New_York'",
-    "datestyle": "'SQL, DMY'",
-    "extra_float_digits": "-15",
-    "search_path": "elsewhere, public",
-    "standard_conforming_strings": "off",
-    "bytea_output": "escape",
-    "default_transaction_isolation": "serializable",
-    "intervalstyle": "sql_standard",
-    "enable_indexscan": "off",
-}
-
-
-@pytest.fixture
-def hostile_postgresql(postgresql: Any) -> Iterator[Any]:
-    """A PostgreSQL in America/New_York, whose defaults are those of nobody."""
-    postgresql.query("CREATE SCHEMA IF NOT EXISTS elsewhere")
-    for name, value in POSTGRESQL_STATE.items():
-        postgresql.query(f"ALTER DATABASE postgres SET {name} = {value}")
-    try:
-        yield postgresql
-    finally:
-        for name in POSTGRESQL_STATE:
-            postgresql.query(f"ALTER DATABASE postgres RESET {name}")
-
-
-@pytest.fixture
-def hostile_mariadb(mariadb: Any) -> Iterator[Any]:
-    """A MariaDB at -05:00 with a mode of nobody, and a database with the server's default collation."""
-    zone, mode = mariadb.query("SELECT @@global.time_zone, @@global.sql_mode")[0]
-    mariadb.query("SET GLOBAL time_zone = '-05:00'")
-    mariadb.query("SET GLOBAL sql_mode = 'PAD_CHAR_TO_FULL_LENGTH,ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT'")
-    try:
-        yield mariadb
-    finally:
-        mariadb.query("SET GLOBAL time_zone = %s", zone)
-        mariadb.query("SET GLOBAL sql_mode = %s", mode)
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer", "mariadb"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    if request.param == "sqlite":
-        path = tmp_path / "t.db"
-        yield Server("sqlite", f"sqlite:///{path}", lambda: sqlite3.connect(path))
-    elif request.param == "mariadb":
-        database = request.getfixturevalue("hostile_mariadb")
-
-        def connect() -> Any:
-            connection = database._connect()
-            connection.query("SET time_zone = '+00:00', sql_mode = ''")
-            return connection
-
-        yield Server("mariadb", database.url, connect, "warehouse.")
-    else:
-        database = request.getfixturevalue("hostile_postgresql")
-
-        def connect_postgresql() -> Any:
-            with database._connect() as known:
-                dsn = known.info.dsn
-            return psycopg.connect(dsn, options="-c extra_float_digits=3 -c timezone=UTC -c datestyle=ISO")
-
-        if request.param == "postgresql":
-            yield Server("postgresql", database.url, connect_postgresql, "public.")
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                pooler = Pooler(database, folder, 1)
-                yield Server("postgresql", pooler.url, connect_postgresql, "public.")
-                pooler.close()
-
-
 def make_table(server: Server, types: Sequence[str]) -> SqlSettings:
     """Make a table with a column of each type, `c0` to the last, as its owner would: no collation is named."""
     table = f"hostile_{next(numbers)}"
@@ -280,8 +175,7 @@ def test_targets_that_open_at_once_create_their_tables_without_a_race(server: Se
 
     asyncio.run(open_all())
     for name in names:
-        schema = "elsewhere." if server.family == "postgresql" else server.prefix  # the first of the path creates
-        assert server.query(f"SELECT count(*) FROM {schema}{name}") == [(2,)]
+        assert server.query(f"SELECT count(*) FROM {server.created}{name}") == [(2,)]
 
 
 @pytest.mark.parametrize(

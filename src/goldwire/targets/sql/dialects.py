@@ -22,7 +22,8 @@ from sqlalchemy.sql.selectable import TableClause
 from goldwire.errors import ConfigError
 from goldwire.targets.clients.extras import require
 from goldwire.targets.sql.library_loggers import silence
-from goldwire.targets.sql.settings import ColumnType, SqlSettings
+from goldwire.targets.sql.settings import SqlSettings
+from goldwire.targets.sql.table_settings import ColumnType
 
 LOCK_ROW = "goldwire:lock"
 """Stands for an entity id in the row that is the lock."""
@@ -119,8 +120,8 @@ class Dialect(Protocol):
         """Return the type with which a column is created."""
         ...
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
-        """Return the type of a text that an index holds."""
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:
+        """Return the type of a text that an index holds, of so many characters where it has to be limited."""
         ...
 
 
@@ -162,7 +163,7 @@ class _OnConflict:
             index_elements=list(key), set_={name: new[name] for name in ordered}, where=gives_way(table.c, new)
         )
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:  # noqa: ARG002 - MariaDB needs it
         """Text of any length."""
         return sa.Text()
 
@@ -342,9 +343,9 @@ class MariaDb:
         fence = sa.and_(same_key, gives_way(table.c, new))
         return insert.on_duplicate_key_update([(name, sa.func.IF(fence, new[name], table.c[name])) for name in ordered])
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:
         """Short enough for an index, and compared byte by byte."""
-        return mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
+        return mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
 
     def loads_in_bulk(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
         """The driver joins the rows of a statement already."""

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from goldwire.redaction import shows
 from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected, TakenEvent
 from goldwire.targets.sql.change import RowChange
-from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
+from goldwire.targets.sql.table_settings import ExternalIdKey, RowTable
 
 _HASH_DIGITS = 64
 
@@ -83,7 +83,7 @@ class Steps(Struct):
     """Whole records."""
 
 
-def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def plan(change: RowChange, found: Found, settings: RowTable) -> tuple[Steps, Outcome]:
     """Return what a change needs, and what to answer once that is done."""
     own = found.of_entity(change)
     if found.fence(change) >= change.version:
@@ -96,14 +96,14 @@ def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps,
     return _record(change, own, found, settings)
 
 
-def _removal(change: RowChange, rows: Sequence[HeldRow], settings: SqlSettings) -> Steps:
+def _removal(change: RowChange, rows: Sequence[HeldRow], settings: RowTable) -> Steps:
     steps = Steps(removals=[(change, row.key) for row in rows])
     if not rows or change.erased or settings.delete == "physical":
         steps.tombstones.append((change.entity_id, change.version, change.timestamp))
     return steps
 
 
-def _without_key(change: RowChange, own: Sequence[HeldRow], settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _without_key(change: RowChange, own: Sequence[HeldRow], settings: RowTable) -> tuple[Steps, Outcome]:
     if any(not row.deleted for row in own):
         # The system knew the record and no longer does, as after an unmerge: its row goes.
         return _removal(change, own, settings), DELIVERED
@@ -117,7 +117,7 @@ def _without_key(change: RowChange, own: Sequence[HeldRow], settings: SqlSetting
     )
 
 
-def _record(change: RowChange, own: Sequence[HeldRow], found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _record(change: RowChange, own: Sequence[HeldRow], found: Found, settings: RowTable) -> tuple[Steps, Outcome]:
     steps = Steps()
     owner = found.rows.get(str(change.key))
     foreign = owner is not None and owner.entity_id not in (None, change.entity_id)

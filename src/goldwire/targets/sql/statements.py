@@ -13,8 +13,8 @@ from goldwire.targets.sql.bulk_load import LEAST_ROWS, BulkLoad
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
-from goldwire.targets.sql.settings import SqlSettings
 from goldwire.targets.sql.table import Tables
+from goldwire.targets.sql.table_settings import RowTable
 from goldwire.targets.sql.values import convert, holds, plain_key
 
 _KEYS_AT_ONCE = 500
@@ -25,7 +25,7 @@ Key = TypeVar("Key")
 class Doubt(Struct, frozen=True):
     """What a table holds instead of what was written to it."""
 
-    kind: Literal["no row", "equal key", "other row", "other value", "not removed", "no fence"]
+    kind: Literal["no row", "equal key", "other row", "other value", "not removed", "no fence", "other edges"]
     """`equal key`: only a row of another key, which the column takes for the same."""
     column: str = ""
     """Of another value."""
@@ -34,7 +34,7 @@ class Doubt(Struct, frozen=True):
 class Statements:
     """Reads and writes one table and its tombstones, inside a transaction of the caller's."""
 
-    def __init__(self, dialect: Dialect, tables: Tables, settings: SqlSettings) -> None:
+    def __init__(self, dialect: Dialect, tables: Tables, settings: RowTable) -> None:
         self._settings = settings
         self._tables = tables
         self._name = settings.qualified_table

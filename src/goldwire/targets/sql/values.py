@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.targets.sql.settings import ColumnType
+from goldwire.targets.sql.table_settings import ColumnType
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,60}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
