@@ -87,7 +87,7 @@ class Wire:
                         if not data:
                             return
                         sink.sendall(data)
-                        if source is client and self.loses_commit and b"COMMIT" in data:
+                        if source is client and self.loses_commit and data.rstrip(b"\0").endswith(b"COMMIT"):
                             server.recv(1 << 16)  # the server did it; no client will hear of it
                             self.loses_commit = False
                             return

@@ -28,7 +28,7 @@ EdgeColumns = Mapping[str, tuple[Column, Column, Column, Column]]
 
 
 @shows("entity_id", "version")
-class RowChange(Struct, frozen=True):
+class RowChange(Struct, frozen=True, gc=False):
     """One event, ready to be planned."""
 
     entity_id: str
@@ -53,43 +53,43 @@ class RowChange(Struct, frozen=True):
 
 
 @shows("system")
-class _ExternalId(Struct):
+class _ExternalId(Struct, gc=False):
     system: str
     id: str
 
 
 @shows()
-class _Attribute(Struct):
+class _Attribute(Struct, gc=False):
     value: Any = None
 
 
-class _RowChanges(Struct):
+class _RowChanges(Struct, gc=False):
     attributes: dict[str, _Attribute] = {}
 
 
-class _RowBody(Struct):
+class _RowBody(Struct, gc=False):
     external_ids: list[_ExternalId] = field(name="externalIds", default_factory=list)
     changes: _RowChanges = field(default_factory=_RowChanges)
 
 
 @shows()
-class _EdgeTo(Struct):
+class _EdgeTo(Struct, gc=False):
     external_id: _ExternalId | None = field(name="externalId", default=None)
     entity_id: str | None = field(name="entityId", default=None)
 
 
 @shows("rel", "op")
-class _EdgeBody(Struct):
+class _EdgeBody(Struct, gc=False):
     rel: str
     to: _EdgeTo
     op: str = "added"
 
 
-class _RelatedChanges(_RowChanges):
+class _RelatedChanges(_RowChanges, gc=False):
     edges: list[_EdgeBody] = []
 
 
-class _RelatedBody(Struct):
+class _RelatedBody(Struct, gc=False):
     external_ids: list[_ExternalId] = field(name="externalIds", default_factory=list)
     changes: _RelatedChanges = field(default_factory=_RelatedChanges)
 
@@ -121,7 +121,10 @@ def read_change(item: Item, settings: RowTable, columns: Mapping[str, Column], e
     # The key written last stays among several, so that a merge moves no row without need.
     text = item.remote_id if item.remote_id in known else min(known, default=None)
     key = None if text is None else convert_key(key_column, text)
-    others = {key}.union(_converted_or_none(key_column, other) for other in {*known, item.remote_id} - {text})
+    candidates: tuple[Any, ...] = (key,)
+    if key is None or len(known) != 1 or item.remote_id not in {None, text}:
+        others = {key}.union(_converted_or_none(key_column, other) for other in {*known, item.remote_id} - {text})
+        candidates = tuple(sorted(others - {None}, key=str))
     return RowChange(
         entity_id=event.entity_id,
         version=event.version,
@@ -130,7 +133,7 @@ def read_change(item: Item, settings: RowTable, columns: Mapping[str, Column], e
         deleted=event.deleted,
         erased=event.reason == "erased",
         key=key,
-        candidates=tuple(sorted(others - {None}, key=str)),
+        candidates=candidates,
         values={} if event.deleted else _values(body, event.base_version is None, settings, columns),
         base_version=event.base_version,
         edges=_edges(body, edges, key, "added"),
@@ -157,12 +160,13 @@ def _edges(body: _RowBody | _RelatedBody, columns: EdgeColumns, key: Any, op: st
 def _values(body: _RowBody | _RelatedBody, whole: bool, settings: RowTable, columns: Mapping[str, Column]) -> dict[str, Any]:
     given = body.changes.attributes
     values = {}
-    for column, attribute in settings.columns.items():
+    for name, attribute in settings.columns.items():
         entry = given.get(attribute)
-        if entry is not None:
-            values[column] = convert(columns[column], entry.value)
-        elif whole:
-            values[column] = convert(columns[column], None)
+        if entry is None and not whole:
+            continue
+        column, value = columns[name], None if entry is None else entry.value
+        # Most columns take most texts as they are.
+        values[name] = value if type(value) is str and column.takes_any_text else convert(column, value)
     return values
 
 

@@ -70,6 +70,8 @@ class Dialect(Protocol):
     """Knows `SELECT … FOR UPDATE`."""
     any_unique_index_conflicts: ClassVar[bool]
     """An upsert meets rows by every unique index, not by the key alone."""
+    joins_rows: ClassVar[bool]
+    """The driver takes many rows with one statement and without names, and is quick with them."""
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine; nothing is connected yet."""
@@ -176,6 +178,7 @@ class Sqlite(_OnConflict):
     time_as_text: ClassVar[bool] = True
     locks_rows: ClassVar[bool] = False
     any_unique_index_conflicts: ClassVar[bool] = False
+    joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on a file."""
@@ -222,11 +225,13 @@ class PostgreSql(_OnConflict):
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = False
+    joins_rows: ClassVar[bool] = False
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on psycopg 3."""
         engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
+            paramstyle="format",
             hide_parameters=True,
             pool_size=1,
             max_overflow=0,
@@ -290,12 +295,14 @@ class MariaDb:
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = True
+    joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on PyMySQL."""
         state = _MARIADB_STATE.format(wait=max(1, round(settings.lock_timeout_seconds)))
         engine = sa.create_engine(
             url.set(drivername="mariadb+pymysql"),
+            paramstyle="format",
             hide_parameters=True,
             pool_size=1,
             max_overflow=0,

@@ -229,7 +229,7 @@ def read_column(entry: Any, connection: Connection, dialect: Dialect, given: Col
     enforced = connection.dialect.name != "sqlite"
     low, high = _range(type_, enforced=enforced) if kind == "integer" else (None, None)
     decimal = enforced and isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float)
-    return Column(
+    column = Column(
         name=entry["name"],
         type=kind,
         nullable=bool(entry["nullable"]),
@@ -245,6 +245,8 @@ def read_column(entry: Any, connection: Connection, dialect: Dialect, given: Col
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
     )
+    any_text = kind == "text" and column.length is None and not column.refuses_nul
+    return replace(column, takes_any_text=any_text)
 
 
 def _range(type_: Any, *, enforced: bool) -> tuple[int | None, int | None]:

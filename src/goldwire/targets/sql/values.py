@@ -62,6 +62,8 @@ class Column(Struct, frozen=True):
     """Takes no time zone: times are written in UTC."""
     time_as_text: bool = False
     """Dates and times are stored as text."""
+    takes_any_text: bool = False
+    """A text needs no conversion and no check."""
 
 
 def convert(column: Column, value: Any) -> Any:
