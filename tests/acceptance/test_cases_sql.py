@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from goldwire.testing.target_suite import SECRET
-from support.sql_servers import Pooler
+from support.pooler import Pooler
 
 FENCE = (
     "goldwire_entity_id text, goldwire_version bigint, goldwire_timestamp text, goldwire_deleted boolean, goldwire_hash text"

@@ -17,6 +17,46 @@ numbers = count(1)
 COLUMNS = {"name": "name", "city": "city"}
 
 
+class Server:
+    """One server, with what a test needs to make tables there and to look into them with a client of its own."""
+
+    def __init__(self, family: str, url: str, connect: Any, prefix: str = "", created: str | None = None) -> None:
+        """Describe it.
+
+        Args:
+            family: of the database.
+            url: of the target.
+            connect: returns a client's connection.
+            prefix: the schema in which a test makes its tables, with a dot.
+            created: the one in which the target makes its own; None: the same.
+        """
+        self.family, self.url, self.prefix = family, url, prefix
+        self.created = prefix if created is None else created
+        self._connect = connect
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = self._connect()
+        try:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            rows = list(cursor.fetchall()) if cursor.description else []
+            connection.commit()
+            return rows
+        finally:
+            connection.close()
+
+    def send(self, settings: SqlSettings, events: Sequence[Any]) -> list[Outcome]:
+        async def run() -> list[Outcome]:
+            target = SqlTarget("warehouse", settings, SystemClock())
+            await target.open()
+            try:
+                return list(await target.send([Item(event) for event in events]))
+            finally:
+                await target.close()
+
+        return asyncio.run(run())
+
+
 class Table:
     """One target on a table of its own, driven without asyncio."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
 from goldwire.services.targets import TargetMaker
-from goldwire.targets.settings import sole_destination
+from goldwire.targets.settings import sole_destinations
 
 
 def sole_destination_conflicts(loaded: Loaded, targets: TargetMaker) -> list[ConfigError]:
@@ -19,13 +19,13 @@ def sole_destination_conflicts(loaded: Loaded, targets: TargetMaker) -> list[Con
     found = []
     for name in targets.names:
         try:
-            destination = sole_destination(targets.settings(name))
+            destinations = sole_destinations(targets.settings(name))
         except ConfigError:
             continue
-        if destination is None:
-            continue
-        other = first.setdefault((targets.config(name).kind, destination), name)
-        if other != name:
+        kind = targets.config(name).kind
+        others = [first.setdefault((kind, destination), name) for destination in destinations]
+        other = next((one for one in others if one != name), None)
+        if other is not None:
             where = loaded.where("targets", name, "settings")
             found.append(
                 ConfigError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,8 +32,9 @@ def about(
     path: bool = False,
     shapes: bool = False,
     destination: bool | Callable[[Mapping[str, Any]], Any] = False,
-    sole: Callable[[Mapping[str, Any]], str | None] | None = None,
+    sole: Callable[[Mapping[str, Any]], str | list[str] | None] | None = None,
     attributes: bool = False,
+    each: Literal["entity type", "relation"] | None = None,
     fixed: str | None = None,
     distinct: str | None = None,
     **limits: Any,
@@ -50,9 +51,11 @@ def about(
         shapes: decides what is written of an event: with another value, what was delivered is sent again.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
-        sole: returns, given all settings as plain values, the destination to which they lead, where one target alone may write;
-            the same text for the same destination. None where that is not known.
+        sole: returns, given all settings as plain values, the destinations to which they lead, where one target alone may
+            write; the same text for the same destination. None where that is not known.
         attributes: the values of a mapping name attributes that the contract's entity types have to declare.
+        each: a mapping from names of entity types, or relations, to a Struct of settings for each. The contract declares the
+            names, and every entity type of it has to be there; `shapes` and `attributes` hold within the Struct.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
         distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
@@ -71,6 +74,7 @@ def about(
             "destination": destination,
             "sole": sole,
             "attributes": attributes,
+            "each": each,
             "fixed": fixed,
             "distinct": distinct,
         },
@@ -152,22 +156,51 @@ def paths_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("path"))
 
 
-def shaping_of(settings_type: type[Settings]) -> frozenset[str]:
-    """Return the names of the settings that decide what is written of an event."""
-    return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("shapes"))
+def shaping_of(settings_type: type[Struct], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides, of the settings that are given, what is written of an event.
+
+    Args:
+        settings_type: of the kind.
+        given: plain values, as they are in the configuration.
+    """
+    found = {name: given.get(name) for name, extra in _extras(settings_type).items() if extra.get("shapes")}
+    for name, part in parts_of(settings_type).items():
+        entries = given.get(name)
+        if isinstance(entries, Mapping):
+            found[name] = {
+                key: shaping_of(part.settings, entry) for key, entry in entries.items() if isinstance(entry, Mapping)
+            }
+    return found
 
 
-def sole_destination(settings: Settings) -> str | None:
-    """Return the destination at which a target of these settings has to be the only one; None where there may be several.
+def sole_destinations(settings: Settings) -> list[str]:
+    """Return the destinations at which a target of these settings has to be the only one; none where there may be several.
 
-    It may hold what is secret, so it is compared and never shown.
+    They may hold what is secret, so they are compared and never shown.
     """
     plain: dict[str, Any] = msgspec.to_builtins(settings)
     for extra in _extras(type(settings)).values():
         if extra.get("sole"):
-            destination: str | None = extra["sole"](plain)
-            return destination
-    return None
+            found = extra["sole"](plain)
+            return [found] if isinstance(found, str) else list(found or ())
+    return []
+
+
+class SettingsPart(NamedTuple):
+    """A setting that has a Struct of settings for each entity type, or for each relation."""
+
+    each: Literal["entity type", "relation"]
+    settings: type[Struct]
+
+
+def parts_of(settings_type: type[Struct]) -> dict[str, SettingsPart]:
+    """Return the settings that `about` declares with `each`, by name."""
+    hints = get_type_hints(settings_type, include_extras=True)
+    return {
+        name: SettingsPart(extra["each"], get_args(described(hints[name]).bare)[1])
+        for name, extra in _extras(settings_type).items()
+        if extra.get("each")
+    }
 
 
 def attribute_maps_of(settings_type: type[Struct]) -> list[str]:

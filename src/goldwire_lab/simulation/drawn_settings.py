@@ -19,6 +19,8 @@ NOT_DRAWN = {
     "SqlSettings.key": "a key that passes from one record to another makes one row of two entities; the plain model of rows "
     "has one for each",
     "SqlSettings.missing_key": "the same: it is about keys that are external ids",
+    "SqlSettings.tables": "the plain model of rows has one table; tested against a naive model in tests/integration/targets",
+    "SqlSettings.edges": "the same",
     "SqlSettings.schema": "SQLite knows no schemas but those of attached files; tested against MariaDB",
     "SqlSettings.types": "what fits which column is a property of one value; tested value by value in tests/unit/targets",
     "SqlSettings.may_differ": "it takes a rule of the table that changes values; tested with triggers in tests/unit/targets",

@@ -288,12 +288,12 @@ def _holds(inner: Target, rows: Rows, entity_id: str, wanted: Held | None) -> bo
         last = inner.events.get(entity_id)
         return (last is not None and not last.deleted) == (wanted is not None)
     assert isinstance(inner, SqlTarget), "there are two kinds"
-    row = rows.get(entity_id)
+    row, columns = rows.get(entity_id), inner.settings.columns
+    assert columns is not None, "the simulation draws one table"
     if row is None or wanted is None:
         return row is None and wanted is None
     return all(
-        row[column] == as_text(wanted.attributes.get(attribute, {}).get("value"))
-        for column, attribute in inner.settings.columns.items()
+        row[column] == as_text(wanted.attributes.get(attribute, {}).get("value")) for column, attribute in columns.items()
     )
 
 

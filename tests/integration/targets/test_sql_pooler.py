@@ -12,7 +12,7 @@ from goldwire.clock import SystemClock
 from goldwire.targets.base import Delivered, Item, Outcome
 from goldwire.targets.sql import SqlSettings, SqlTarget
 from goldwire.testing.events import sealed
-from support.sql_servers import Pooler
+from support.pooler import Pooler
 from support.sql_table import numbers
 
 RECORDS = 3_000

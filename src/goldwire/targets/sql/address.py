@@ -23,24 +23,30 @@ def identifier_limit(url: str) -> tuple[int | None, str]:
     return _LIMITS.get(family_of(url), (None, ""))
 
 
-def destination_of(plain: Mapping[str, Any]) -> str | None:
-    """Return the table to which settings lead, spellings evened out; None where the URL cannot be read.
+def destinations_of(plain: Mapping[str, Any]) -> list[str]:
+    """Return the tables to which settings lead, spellings evened out; none where the URL cannot be read.
 
     Args:
         plain: the settings of a `sql` target by name.
     """
-    family = family_of(plain["url"])
+    tables = [plain["table"], *(one["table"] for group in ("tables", "edges") for one in plain[group].values())]
+    found = (_destination(plain["url"], plain["schema"], table) for table in dict.fromkeys(tables) if table)
+    return [one for one in found if one is not None]
+
+
+def _destination(url: str, schema: str | None, table: str) -> str | None:
+    family = family_of(url)
     if family == "sqlite":
-        file = plain["url"].partition("///")[2].partition("?")[0]
-        return f"sqlite:{Path(file).resolve()}:{(plain['schema'] or 'main').casefold()}:{plain['table'].casefold()}"
+        file = url.partition("///")[2].partition("?")[0]
+        return f"sqlite:{Path(file).resolve()}:{(schema or 'main').casefold()}:{table.casefold()}"
     try:
-        parts = urlsplit(plain["url"])
+        parts = urlsplit(url)
         host, port = (parts.hostname or "").casefold(), parts.port or _PORTS.get(family)
     except ValueError:
         return None
-    if "@" in plain["url"] and "@" not in parts.netloc:
+    if "@" in url and "@" not in parts.netloc:
         return None
     host = "localhost" if host in _LOOPBACK else host
     database = parts.path.strip("/")
-    schema = plain["schema"] or ("public" if family == "postgresql" else database)
-    return f"{family}:{host}:{port}:{database}:{schema}:{plain['table']}"
+    schema = schema or ("public" if family == "postgresql" else database)
+    return f"{family}:{host}:{port}:{database}:{schema}:{table}"

@@ -31,8 +31,8 @@ class BulkLoad:
         self._drop = sa.text(f"DROP TABLE pg_temp.{_NAME}")
         self._merge = merge.from_select(self._names, sa.select(*stage.columns))
 
-    def load(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-        """Write rows by column name, in a transaction.
+    def load(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows, in the order of the table's columns, in a transaction.
 
         Raises:
             sqlalchemy.exc.DBAPIError: as the database says.
@@ -43,18 +43,17 @@ class BulkLoad:
         connection.execute(self._merge)
         connection.execute(self._drop)
 
-    def _copy(self, connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    def _copy(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         import psycopg  # noqa: PLC0415 - loads only where PostgreSQL is used
 
         quote = connection.dialect.identifier_preparer.quote
         statement = f"COPY pg_temp.{_NAME} ({', '.join(map(quote, self._names))}) FROM STDIN"
         driver = connection.connection.driver_connection
         assert driver is not None, "a connection in a transaction has one"
-        names = self._names
         try:
             with driver.cursor() as cursor, cursor.copy(statement) as copy:
                 for row in rows:
-                    copy.write_row([row[name] for name in names])
+                    copy.write_row(row)
         except psycopg.Error as error:
             # SQLAlchemy does not see what goes past it; its errors are what the writer sorts.
             raise DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True) from None

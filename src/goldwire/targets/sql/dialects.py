@@ -22,12 +22,15 @@ from sqlalchemy.sql.selectable import TableClause
 from goldwire.errors import ConfigError
 from goldwire.targets.clients.extras import require
 from goldwire.targets.sql.library_loggers import silence
-from goldwire.targets.sql.settings import ColumnType, SqlSettings
+from goldwire.targets.sql.settings import SqlSettings
+from goldwire.targets.sql.table_settings import ColumnType
 
 LOCK_ROW = "goldwire:lock"
 """Stands for an entity id in the row that is the lock."""
 
 _POSTGRESQL_STATE = (
+    # A snapshot older than the lock would show tables and rows as they were before the writer that we waited for.
+    "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; "
     "SELECT set_config('search_path', NULL, true), set_config('TimeZone', 'UTC', true), "
     "set_config('DateStyle', 'ISO, YMD', true), set_config('extra_float_digits', '1', true), "
     # A table without statistics, as a new one, would be read from end to end for each look-up by key. Where there is no other
@@ -50,10 +53,6 @@ _NEW_FILE_MODE = 0o640
 """SQLite's own would let every user of the machine read what a target was cleared for."""
 
 
-class LockTimeoutError(Exception):
-    """Another writer of the same table did not finish in time."""
-
-
 class Condition(Protocol):
     """When a row that is there gives way: called with the columns of the row and those of the new one."""
 
@@ -71,6 +70,8 @@ class Dialect(Protocol):
     """Knows `SELECT … FOR UPDATE`."""
     any_unique_index_conflicts: ClassVar[bool]
     """An upsert meets rows by every unique index, not by the key alone."""
+    joins_rows: ClassVar[bool]
+    """The driver takes many rows with one statement and without names, and is quick with them."""
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine; nothing is connected yet."""
@@ -81,15 +82,11 @@ class Dialect(Protocol):
         ...
 
     def lock_structure(self, connection: Connection, wait_seconds: float) -> None:
-        """Wait until no other Goldwire creates tables in this database, until `unlock_structure` or the transaction's end.
+        """Wait until no other Goldwire creates tables in this database, until the transaction's end.
 
         Raises:
-            LockTimeoutError: it took too long.
+            sqlalchemy.exc.DBAPIError: it took too long.
         """
-        ...
-
-    def unlock_structure(self, connection: Connection) -> None:
-        """Give the lock of the structure back, where the end of the transaction does not."""
         ...
 
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:
@@ -125,8 +122,8 @@ class Dialect(Protocol):
         """Return the type with which a column is created."""
         ...
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
-        """Return the type of a text that an index holds."""
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:
+        """Return the type of a text that an index holds, of so many characters where it has to be limited."""
         ...
 
 
@@ -160,9 +157,6 @@ class _OnConflict:
     _insert: ClassVar[Any]
     """The dialect's own `insert`."""
 
-    def unlock_structure(self, connection: Connection) -> None:
-        """Do nothing: the end of the transaction gives it back."""
-
     def upsert(self, table: TableClause, key: Sequence[str], ordered: Sequence[str], gives_way: Condition) -> sa.Insert:
         """`ON CONFLICT … DO UPDATE … WHERE`."""
         insert: sqlite.Insert | postgresql.Insert = self._insert(table)
@@ -171,7 +165,7 @@ class _OnConflict:
             index_elements=list(key), set_={name: new[name] for name in ordered}, where=gives_way(table.c, new)
         )
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:  # noqa: ARG002 - MariaDB needs it
         """Text of any length."""
         return sa.Text()
 
@@ -184,6 +178,7 @@ class Sqlite(_OnConflict):
     time_as_text: ClassVar[bool] = True
     locks_rows: ClassVar[bool] = False
     any_unique_index_conflicts: ClassVar[bool] = False
+    joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on a file."""
@@ -230,11 +225,13 @@ class PostgreSql(_OnConflict):
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = False
+    joins_rows: ClassVar[bool] = False
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on psycopg 3."""
         engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
+            paramstyle="format",
             hide_parameters=True,
             pool_size=1,
             max_overflow=0,
@@ -298,12 +295,14 @@ class MariaDb:
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = True
+    joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on PyMySQL."""
         state = _MARIADB_STATE.format(wait=max(1, round(settings.lock_timeout_seconds)))
         engine = sa.create_engine(
             url.set(drivername="mariadb+pymysql"),
+            paramstyle="format",
             hide_parameters=True,
             pool_size=1,
             max_overflow=0,
@@ -327,14 +326,10 @@ class MariaDb:
         return schema or connection.engine.url.database
 
     def lock_structure(self, connection: Connection, wait_seconds: float) -> None:
-        """Wait for a named lock of the session: tables are created outside of transactions."""
-        got = connection.scalar(sa.text("SELECT GET_LOCK('goldwire:structure', :wait)"), {"wait": wait_seconds})
-        if got != 1:
-            raise LockTimeoutError
+        """Do nothing: a table is created outside of transactions, and only where it is not there, in one step of the server's.
 
-    def unlock_structure(self, connection: Connection) -> None:
-        """Give the named lock back."""
-        connection.execute(sa.text("SELECT RELEASE_LOCK('goldwire:structure')"))
+        A named lock belongs to the session, which a proxy may give to others between two statements.
+        """
 
     def lock(self, connection: Connection, name: str, wait_seconds: float, tombstones: TableClause) -> None:  # noqa: ARG002 - others need it
         """Write the row that is the lock, as it is, so that it is ours until the end of the transaction.
@@ -355,9 +350,9 @@ class MariaDb:
         fence = sa.and_(same_key, gives_way(table.c, new))
         return insert.on_duplicate_key_update([(name, sa.func.IF(fence, new[name], table.c[name])) for name in ordered])
 
-    def key_type(self) -> sa.types.TypeEngine[Any]:
+    def key_type(self, length: int = 255) -> sa.types.TypeEngine[Any]:
         """Short enough for an index, and compared byte by byte."""
-        return mysql.VARCHAR(255, charset="utf8mb4", collation="utf8mb4_bin")
+        return mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
 
     def loads_in_bulk(self, connection: Connection) -> bool:  # noqa: ARG002 - PostgreSQL needs it
         """The driver joins the rows of a statement already."""

@@ -7,9 +7,9 @@ from hashlib import sha256
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
-from goldwire.targets.sql.table import Tables
 
 _MARK = "goldwire:store:"
 """Begins, where an entity id stands otherwise, the row that says who writes the table."""
@@ -33,13 +33,18 @@ class Owner(Struct, frozen=True):
         return f"{_MARK}{self.store_id}:{name}"
 
 
-def claim(connection: Connection, tables: Tables, owner: Owner) -> None:
-    """Keep who writes the table from now on, in a transaction that holds the table's lock.
+def claim(connection: Connection, tombs: TableClause, table: str, owner: Owner) -> None:
+    """Keep who writes a table from now on, in a transaction that holds the lock of a table of this target.
+
+    Args:
+        connection: in that transaction.
+        tombs: the table of tombstones.
+        table: with the schema in which it is.
+        owner: who writes it.
 
     Raises:
         ConfigError: another target writes it, or another store does; the text holds the statement that gives it free.
     """
-    tombs, table = tables.tombstones, tables.location
     ours = (tombs.c.target_table == table) & tombs.c.entity_id.like(f"{_MARK}%")
     held = sorted(connection.execute(sa.select(tombs.c.entity_id).where(ours)).scalars())
     if not held:

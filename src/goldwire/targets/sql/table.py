@@ -7,14 +7,15 @@ from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Inspector
-from sqlalchemy.schema import CreateColumn, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
 from goldwire.targets.sql.dialects import Dialect
-from goldwire.targets.sql.settings import ColumnType, SqlSettings, type_of
+from goldwire.targets.sql.table_settings import ColumnType, RowTable
 from goldwire.targets.sql.values import Column
 
 _TABLE_IN_INDEX = 46
@@ -38,7 +39,7 @@ class Tables(Struct, frozen=True):
     """The table with the schema in which it is, the same for every spelling of the settings."""
 
 
-def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, name: str) -> Tables:
+def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: str) -> Tables:
     """Create what is to be created, and check the rest.
 
     Raises:
@@ -48,12 +49,10 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
     schema = dialect.schema_of(connection, settings.schema, settings.table)
     tombstone_schema = dialect.schema_of(connection, settings.schema, settings.tombstone_table)
     dialect.lock_structure(connection, settings.lock_timeout_seconds)
-    try:
-        _ensure(connection, inspector, _rows_table(dialect, settings, schema), settings, name)
-        _ensure(connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), settings, name)
-    finally:
-        if not connection.invalidated and connection.in_transaction():
-            dialect.unlock_structure(connection)
+    ensure(connection, inspector, _rows_table(dialect, settings, schema), create=settings.create_table, name=name)
+    ensure(
+        connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), create=settings.create_table, name=name
+    )
     inspector.clear_cache()
     columns = _columns(connection, inspector, dialect, settings, name, schema)
     unique, indexed = _indexes(inspector, settings.table, schema)
@@ -62,36 +61,38 @@ def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, nam
             f"target '{name}': column {settings.key_column} needs a unique index: "
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
-    rows = _clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
+    rows = clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
     for entry in inspector.get_columns(settings.table, schema=schema):
         if entry["name"] == settings.key_column and isinstance(entry["type"], postgresql.CITEXT):
             # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
             rows.c[settings.key_column].type = entry["type"]
     return Tables(
         rows=rows,
-        tombstones=_clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
+        tombstones=clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
         loads_in_bulk=dialect.loads_in_bulk(connection),
-        location=_location(connection, schema, settings.table),
+        location=location_of(connection, schema, settings.table),
     )
 
 
-def _location(connection: Connection, schema: str | None, table: str) -> str:
+def location_of(connection: Connection, schema: str | None, table: str) -> str:
+    """Return a table's name with its schema, the same for every spelling."""
     location = f"{schema}.{table}" if schema else table
     return location.casefold() if connection.dialect.name == "sqlite" else location
 
 
-def _clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
+def clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
+    """Return a table for statements."""
     return sa.table(table, *(sa.column(column) for column in columns), schema=schema)
 
 
-def _rows_table(dialect: Dialect, settings: SqlSettings, schema: str | None) -> sa.Table:
+def _rows_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.Table:
     metadata = sa.MetaData()
     columns: list[Any] = [
         sa.Column(settings.key_column, _key_type(dialect, settings), primary_key=True, autoincrement=False),
-        *(sa.Column(column, dialect.column_type(type_of(settings, column))) for column in settings.columns),
+        *(sa.Column(column, dialect.column_type(settings.type_of(column))) for column in settings.columns),
         sa.Column(settings.entity_column, dialect.key_type()),
         sa.Column(settings.version_column, sa.BigInteger()),
         sa.Column(settings.timestamp_column, sa.String(27)),
@@ -108,12 +109,12 @@ def _index_name(table: str) -> str:
     return f"{short}_goldwire_entity"
 
 
-def _key_type(dialect: Dialect, settings: SqlSettings) -> sa.types.TypeEngine[Any]:
-    type_ = type_of(settings, settings.key_column)
+def _key_type(dialect: Dialect, settings: RowTable) -> sa.types.TypeEngine[Any]:
+    type_ = settings.type_of(settings.key_column)
     return dialect.key_type() if type_ == "text" else dialect.column_type(type_)
 
 
-def _tombstone_table(dialect: Dialect, settings: SqlSettings, schema: str | None) -> sa.Table:
+def _tombstone_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.Table:
     return sa.Table(
         settings.tombstone_table,
         sa.MetaData(),
@@ -125,14 +126,21 @@ def _tombstone_table(dialect: Dialect, settings: SqlSettings, schema: str | None
     )
 
 
-def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, settings: SqlSettings, name: str) -> None:
+def ensure(connection: Connection, inspector: Inspector, table: sa.Table, *, create: bool, name: str) -> None:
+    """Create a table that is not there, where asked, and see that one that is there has its columns.
+
+    Raises:
+        ConfigError: it is not there, or lacks a column; the text holds the statement that mends it.
+    """
     if not inspector.has_table(table.name, schema=table.schema):
-        if not settings.create_table:
+        if not create:
             statement = " ".join(str(CreateTable(table).compile(dialect=connection.dialect)).split())
             raise ConfigError(
                 f"target '{name}': there is no table {table.name}; set create_table: true, check `schema`, or run: {statement}"
             )
-        table.create(connection)
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
         return
     present = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
     missing = [column for column in table.columns if column.name not in present]
@@ -167,20 +175,19 @@ def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[
 
 
 def _columns(
-    connection: Connection, inspector: Inspector, dialect: Dialect, settings: SqlSettings, name: str, schema: str | None
+    connection: Connection, inspector: Inspector, dialect: Dialect, settings: RowTable, name: str, schema: str | None
 ) -> dict[str, Column]:
     wanted = {settings.key_column, *settings.columns, *settings.fence_columns}
     found = {}
     for entry in inspector.get_columns(settings.table, schema=schema):
         if entry["name"] not in wanted:
             continue
-        identity: Any = entry.get("identity") or {}
-        if entry.get("computed") or identity.get("always"):
-            raise ConfigError(
-                f"target '{name}': column {entry['name']} of {settings.qualified_table} is generated by the database, which "
-                "refuses every value for it; take it out of `columns`, or make it an ordinary column"
-            )
-        found[entry["name"]] = _column(entry, connection, dialect, settings)
+        refuse_generated(entry, settings.qualified_table, name)
+        column = read_column(entry, connection, dialect, settings.types.get(entry["name"]))
+        is_key = entry["name"] == settings.key_column
+        found[entry["name"]] = replace(
+            column, nullable=column.nullable and not is_key, may_differ=entry["name"] in settings.may_differ
+        )
     for needed, types in (
         (settings.entity_column, ("text",)),
         (settings.timestamp_column, ("text",)),
@@ -192,28 +199,54 @@ def _columns(
     return found
 
 
-def _column(entry: Any, connection: Connection, dialect: Dialect, settings: SqlSettings) -> Column:
+def refuse_generated(entry: Any, table: str, name: str) -> None:
+    """Raise ConfigError where a column takes no value.
+
+    Args:
+        entry: as the inspector describes the column.
+        table: for the error.
+        name: the target's.
+    """
+    if entry.get("computed") or (entry.get("identity") or {}).get("always"):
+        raise ConfigError(
+            f"target '{name}': column {entry['name']} of {table} is generated by the database, which refuses every value for "
+            "it; take it out of `columns`, or make it an ordinary column"
+        )
+
+
+def read_column(entry: Any, connection: Connection, dialect: Dialect, given: ColumnType | None = None) -> Column:
+    """Return what is to be known of a column.
+
+    Args:
+        entry: as the inspector describes it.
+        connection: of its database.
+        dialect: of that database.
+        given: its type, where the settings say it.
+    """
     type_ = entry["type"]
-    kind = settings.types.get(entry["name"]) or _kind(type_)
+    kind = given or _kind(type_)
     # SQLite keeps neither to a length nor to a width.
     enforced = connection.dialect.name != "sqlite"
     low, high = _range(type_, enforced=enforced) if kind == "integer" else (None, None)
     decimal = enforced and isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float)
-    return Column(
+    column = Column(
         name=entry["name"],
         type=kind,
-        nullable=bool(entry["nullable"]) and entry["name"] != settings.key_column,
+        nullable=bool(entry["nullable"]),
         length=getattr(type_, "length", None) if enforced and kind == "text" else None,
         low=low,
         high=high,
         scale=type_.scale if decimal and type_.precision is not None else None,
+        whole_digits=type_.precision - (type_.scale or 0) if decimal and type_.precision is not None else None,
+        single=enforced and type(type_).__name__ == "REAL",
         decimal=decimal,
         padded=enforced and isinstance(type_, sa.CHAR),
-        refuses_nul=connection.dialect.name == "postgresql",
+        refuses_nul=connection.dialect.name == "postgresql" and (kind != "json" or isinstance(type_, postgresql.JSONB)),
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
-        may_differ=entry["name"] in settings.may_differ,
     )
+    any_text = kind == "text" and column.length is None and not column.refuses_nul
+    return replace(column, takes_any_text=any_text)
 
 
 def _range(type_: Any, *, enforced: bool) -> tuple[int | None, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, time
 from decimal import Decimal
@@ -13,11 +14,12 @@ from uuid import UUID
 from msgspec import Struct
 
 from goldwire.canonical import canonical
-from goldwire.targets.sql.settings import ColumnType
+from goldwire.targets.sql.table_settings import ColumnType
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,60}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 _BEYOND_MICROSECONDS = re.compile(r"[.,][0-9]{6}[0-9]*[1-9]")
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True) | dict.fromkeys(
     ("false", "f", "no", "n", "off", "0"), False
 )
@@ -44,6 +46,10 @@ class Column(Struct, frozen=True):
     """The greatest whole number that it takes."""
     scale: int | None = None
     """The most decimal places that it takes."""
+    whole_digits: int | None = None
+    """The most digits in front of the decimal point that it takes."""
+    single: bool = False
+    """Takes numbers of single precision."""
     decimal: bool = False
     """Takes numbers of many digits exactly, as decimals."""
     padded: bool = False
@@ -56,6 +62,8 @@ class Column(Struct, frozen=True):
     """Takes no time zone: times are written in UTC."""
     time_as_text: bool = False
     """Dates and times are stored as text."""
+    takes_any_text: bool = False
+    """A text needs no conversion and no check."""
 
 
 def convert(column: Column, value: Any) -> Any:
@@ -110,15 +118,26 @@ def _number(column: Column, value: Any) -> Any:
         raise _unfit(column, value, "a number")
     if column.scale is not None and _decimal_digits(exact) > column.scale:
         raise UnfitValueError(f"column {column.name} takes {column.scale} decimal places, the value has more")
+    if column.whole_digits is not None and exact.adjusted() >= column.whole_digits and exact:
+        raise UnfitValueError(f"column {column.name} takes {column.whole_digits} digits before the point, the value has more")
     if column.decimal:
         return exact
-    if exact == exact.to_integral_value() and _INTEGER_64[0] <= exact <= _INTEGER_64[1]:
+    if not column.single and exact == exact.to_integral_value() and _INTEGER_64[0] <= exact <= _INTEGER_64[1]:
         return int(exact)
     if _exact(float(exact)) != exact:
         raise UnfitValueError(
             f"column {column.name} takes a number of double precision, the value has more digits or is beyond"
         )
+    if column.single and not _fits_single(float(exact)):
+        raise UnfitValueError(f"column {column.name} takes a number of single precision, the value is beyond")
     return float(exact)
+
+
+def _fits_single(number: float) -> bool:
+    try:
+        return bool(struct.unpack("<f", struct.pack("<f", number))[0]) == bool(number)
+    except OverflowError:
+        return False
 
 
 def _exact(value: Any) -> Decimal | None:
@@ -170,8 +189,11 @@ def _timestamp(column: Column, value: Any) -> Any:
     return parsed
 
 
-def _json(_column: Column, value: Any) -> str:
-    return canonical(value).decode()
+def _json(column: Column, value: Any) -> str:
+    text = canonical(value).decode()
+    if column.refuses_nul and _ESCAPED_NUL.search(text):
+        raise UnfitValueError(f"column {column.name} takes no character U+0000, and the value holds one")
+    return text
 
 
 def _other(_column: Column, value: Any) -> Any:

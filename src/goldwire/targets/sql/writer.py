@@ -1,9 +1,9 @@
-"""One send is one transaction, proved before it commits; a row that fails is isolated, so that it takes no other with it."""
+"""One send is one transaction over all tables of a target, and is answered item by item."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -13,30 +13,39 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchTableError
 
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Item, Outcome, Rejected, TakenEvent, Unavailable, Unknown
-from goldwire.targets.sql.change import RowChange, read_change
-from goldwire.targets.sql.dialects import Dialect, LockTimeoutError, dialect_of
+from goldwire.targets.sql.change import RowChange
+from goldwire.targets.sql.dialects import Dialect, dialect_of
+from goldwire.targets.sql.edge_schema import EdgeTable, prepare_edges
+from goldwire.targets.sql.edge_tables import EdgeTables
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
 from goldwire.targets.sql.ownership import Owner, claim
-from goldwire.targets.sql.plan import Steps, held_event, merged, plan, waves
 from goldwire.targets.sql.settings import SqlSettings
-from goldwire.targets.sql.statements import Doubt, Statements
 from goldwire.targets.sql.table import Tables, prepare
+from goldwire.targets.sql.table_settings import RowTable
+from goldwire.targets.sql.table_writer import TableWriter, refusal
 from goldwire.targets.sql.values import UnfitValueError, convert, plain_key
 
 
+class _Due(NamedTuple):
+    """A change with the table that it goes to."""
+
+    writer: TableWriter
+    change: RowChange
+
+
 class Writer:
-    """A connected table. Blocking; one caller at a time."""
+    """A connected target. Blocking; one caller at a time."""
 
     def __init__(self, settings: SqlSettings, name: str, store_id: str | None = None) -> None:
-        """Connect, check the table, and claim it.
+        """Connect, check the tables, and claim them.
 
         Args:
-            settings: which table, and how.
+            settings: which tables, and how.
             name: the target's.
-            store_id: the store for which it writes; None: the table is not claimed.
+            store_id: the store for which it writes; None: the tables are not claimed.
 
         Raises:
-            ConfigError: the URL, the credentials or the table are wrong.
+            ConfigError: the URL, the credentials or a table are wrong.
             OSError: the database cannot be reached now.
         """
         self._settings = settings
@@ -48,12 +57,13 @@ class Writer:
             raise ConfigError(f"target '{name}': url is no database URL such as sqlite:///FILE") from None
         self._dialect: Dialect = dialect_of(url, name)
         self._engine: Engine = self._dialect.engine(url, settings)
+        self._edges: list[EdgeTable] = []
+        self._writers: dict[str | None, TableWriter] = {}
         try:
-            self._tables: Tables = self._prepared()
+            self._open()
         except BaseException:
             self._engine.dispose()
             raise
-        self._statements = Statements(self._dialect, self._tables, settings)
 
     def close(self) -> None:
         """Disconnect."""
@@ -66,10 +76,16 @@ class Writer:
             ConfigError: the credentials are no longer accepted.
         """
         outcomes: dict[int, Outcome] = {}
-        changes: dict[int, RowChange] = {}
+        changes: dict[int, _Due] = {}
         for index, item in enumerate(items):
+            writer = self._writer_of(item)
+            if writer is None:
+                outcomes[index] = Rejected(
+                    f"the target has no table for entity type {item.event.entity_type}; give it one in `tables`"
+                )
+                continue
             try:
-                changes[index] = read_change(item, self._settings, self._tables.columns)
+                changes[index] = _Due(writer, writer.read(item))
             except UnfitValueError as error:
                 outcomes[index] = Rejected(str(error))
             except msgspec.DecodeError:
@@ -80,33 +96,48 @@ class Writer:
 
     def held_versions(self, items: Sequence[Item]) -> list[int | None]:
         """Return the version held of each item's entity, deletions too."""
-        changes: dict[int, RowChange] = {}
+        changes: dict[int, _Due] = {}
         for index, item in enumerate(items):
+            writer = self._writer_of(item)
             try:
-                changes[index] = read_change(item, self._settings, self._tables.columns)
+                if writer is not None:
+                    changes[index] = _Due(writer, writer.read(item))
             except (UnfitValueError, msgspec.DecodeError):
                 continue
+        held: dict[int, int | None] = {}
         try:
             with self._engine.begin() as connection:
-                found = self._statements.find(connection, changes.values())
+                for writer, some in _by_table(changes):
+                    found = writer.find(connection, some.values())
+                    held.update((index, found.fence(change) or None) for index, change in some.items())
         except DBAPIError as error:
-            raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
-        return [(found.fence(changes[index]) or None) if index in changes else None for index in range(len(items))]
+            raise self._silent(error) from None
+        return [held.get(index) for index in range(len(items))]
 
     def newest(self, limit: int) -> list[TakenEvent]:
-        """Return the events that were written last, as far as the table tells their hash."""
+        """Return the events that were written last, as far as the tables tell their hash."""
+        found: list[tuple[str, TakenEvent]] = []
         try:
             with self._engine.begin() as connection:
-                rows = self._statements.newest(connection, limit)
+                for writer in self._writers.values():
+                    found += writer.newest(connection, limit)
         except DBAPIError as error:
-            raise ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}") from None
-        return [event for row in rows if (event := held_event(row))]
+            raise self._silent(error) from None
+        found.sort(key=lambda one: one[0], reverse=True)
+        return [event for _, event in found[:limit]]
 
-    def rows(self, keys: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """Return the rows of records that are not deleted, all or those of some keys, ordered by key."""
-        key = self._tables.rows.c[self._settings.key_column]
-        column = self._tables.columns[self._settings.key_column]
-        query = self._statements.live_rows.order_by(key)
+    def rows(self, keys: Sequence[str] | None = None, entity_type: str | None = None) -> list[dict[str, Any]]:
+        """Return the rows of records that are not deleted, all or those of some keys, ordered by key.
+
+        Raises:
+            ValueError: there is no table for the entity type; None stands for all where they share one.
+        """
+        writer = self._writers.get(entity_type)
+        if writer is None:
+            raise ValueError(f"target '{self._name}' has no table for {entity_type or 'all entity types together'}")
+        key = writer.tables.rows.c[writer.settings.key_column]
+        column = writer.tables.columns[writer.settings.key_column]
+        query = writer.statements.live_rows.order_by(key)
         if keys is not None:
             query = query.where(key.in_([convert(column, text) for text in keys]))
         with self._engine.connect() as connection:
@@ -116,15 +147,33 @@ class Writer:
         # The column may take another row's key for the same.
         return [row for row in rows if str(plain_key(column, row[column.name])) in set(keys)]
 
-    def _prepared(self) -> Tables:
+    def edges(self, relation: str) -> list[dict[str, Any]]:
+        """Return the rows of the table of a relation's edges, ordered by entity, relation and id."""
+        for table in self._edges:
+            if relation in table.relations:
+                order = [table.rows.c[table.entity], *(table.rows.c[column.name] for column in table.columns[1:])]
+                with self._engine.connect() as connection:
+                    return [dict(row) for row in connection.execute(sa.select(*table.rows.columns).order_by(*order)).mappings()]
+        raise ValueError(f"target '{self._name}' has no table for the edges {relation}")
+
+    def _writer_of(self, item: Item) -> TableWriter | None:
+        return self._writers.get(None) or self._writers.get(item.event.entity_type)
+
+    def _open(self) -> None:
         try:
             with self._engine.begin() as connection:
-                tables = prepare(connection, self._dialect, self._settings, self._name)
+                found: list[tuple[str | None, RowTable, Tables]] = []
+                for entity_type, settings in self._settings.row_tables.items():
+                    found.append((entity_type, settings, prepare(connection, self._dialect, settings, self._name)))
+                self._edges = prepare_edges(connection, self._dialect, self._settings, self._name)
+                edges = EdgeTables(self._edges)
+                columns = {relation: table.columns for table in self._edges for relation in table.relations}
+                self._writers = {
+                    entity_type: TableWriter(self._dialect, tables, settings, edges, columns)
+                    for entity_type, settings, tables in found
+                }
                 if self._store_id is not None:
-                    settings = self._settings
-                    self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, tables.tombstones)
-                    claim(connection, tables, Owner(self._store_id, self._name))
-                return tables
+                    self._claim(connection, Owner(self._store_id, self._name))
         except DBAPIError as error:
             if blame(error) is Blame.CONFIG:
                 raise self._config_error(error) from None
@@ -133,10 +182,16 @@ class Writer:
             raise ConfigError(
                 f"target '{self._name}': the database has the table {error} under another spelling; write it as it is there"
             ) from None
-        except LockTimeoutError:
-            raise ConnectionError(f"target '{self._name}': another Goldwire creates tables in this database") from None
 
-    def _transact(self, changes: dict[int, RowChange]) -> dict[int, Outcome]:
+    def _claim(self, connection: Connection, owner: Owner) -> None:
+        writers = _in_order(list(self._writers.values()))
+        for writer in writers:
+            writer.lock(connection)
+            claim(connection, writer.tables.tombstones, writer.tables.location, owner)
+        for table in sorted(self._edges, key=lambda one: one.location):
+            claim(connection, writers[0].tables.tombstones, table.location, owner)
+
+    def _transact(self, changes: dict[int, _Due]) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
         try:
             with self._engine.connect() as connection:
@@ -155,91 +210,25 @@ class Writer:
                 return dict.fromkeys(changes, Unavailable(f"the database did not take it: {reason(error)}"))
         return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes)
 
-    def _locked(self, connection: Connection, changes: dict[int, RowChange]) -> dict[int, Outcome]:
+    def _locked(self, connection: Connection, changes: dict[int, _Due]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
-        settings = self._settings
-        self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, self._tables.tombstones)
-        for wave in waves(changes):
-            outcomes.update(self._wave(connection, wave))
+        by_table = _by_table(changes)
+        for writer, _ in by_table:
+            writer.lock(connection)
+        for writer, some in by_table:
+            outcomes.update(writer.write(connection, some))
         if len(changes) == 1 or any(isinstance(outcome, Delivered) for outcome in outcomes.values()):
             # Where others pass, or the database has answered all but the write, it is the row that fails.
             outcomes = {index: _blamed(outcome) for index, outcome in outcomes.items()}
         return outcomes
 
-    def _wave(self, connection: Connection, wave: dict[int, RowChange]) -> dict[int, Outcome]:
-        found = self._statements.find(connection, wave.values())
-        outcomes: dict[int, Outcome] = {}
-        steps: dict[int, Steps] = {}
-        for index, change in wave.items():
-            steps[index], outcomes[index] = plan(change, found, self._settings)
-        indexes = {change.entity_id: index for index, change in wave.items()}
-        return {**outcomes, **self._carry_out(connection, steps, indexes)}
-
-    def _carry_out(self, connection: Connection, steps: dict[int, Steps], indexes: dict[str, int]) -> dict[int, Outcome]:
-        """Carry steps out and prove them behind a savepoint; return what becomes of those that fail.
-
-        Args:
-            connection: in a transaction.
-            steps: those of each change of a wave.
-            indexes: entity and change.
-
-        Raises:
-            sqlalchemy.exc.DBAPIError: no change is at fault; some databases have rolled the transaction back by then.
-        """
-        savepoint = connection.begin_nested()
-        together = merged(list(steps.values()))
-        failure: Outcome | None = None
-        doubts: dict[str, Doubt] = {}
-        try:
-            self._statements.run(connection, together)
-            doubts = self._statements.prove(connection, together)
-        except DBAPIError as error:
-            if connection.invalidated or (failure := _refusal(error)) is None:
-                raise
-        except (OverflowError, ValueError) as error:
-            failure = Rejected(f"the database's driver cannot pass a value of the row on ({type(error).__name__})")
-        if failure is None and not doubts:
-            savepoint.commit()
-            return {}
-        savepoint.rollback()
-        if len(steps) == 1:
-            (index,) = steps
-            return {index: failure or self._doubted(next(iter(doubts.values())))}
-        known = {indexes[entity]: self._doubted(doubt) for entity, doubt in doubts.items() if doubt.kind == "other value"}
-        if known:
-            rest = {index: alone for index, alone in steps.items() if index not in known}
-            return {**known, **(self._carry_out(connection, rest, indexes) if rest else {})}
-        # Halves, and halves of those, until the culprit is alone.
-        order = list(steps)
-        halves = order[: len(order) // 2], order[len(order) // 2 :]
-        found: dict[int, Outcome] = {}
-        for half in halves:
-            found.update(self._carry_out(connection, {index: steps[index] for index in half}, indexes))
-        return found
-
-    def _doubted(self, doubt: Doubt) -> Outcome:
-        key = self._settings.key_column
-        if doubt.kind == "other value":
-            return Rejected(
-                f"column {doubt.column} does not hold what was sent: its type, or a rule of the table, changes the value; mend "
-                "the column, or name it in `may_differ`"
-            )
-        if doubt.kind == "equal key":
-            return Rejected(
-                f"column {key} takes this key for the same as that of another row (its collation or type compares them equal); "
-                "give it one that compares byte by byte"
-            )
-        if doubt.kind == "no row" and self._dialect.any_unique_index_conflicts and self._tables.has_other_unique_index:
-            return Rejected("the row has a value that a unique index allows once, and another row has it")
-        return Unavailable(f"after the write the table does not hold the row as it was sent ({doubt.kind})")
-
     def _after_failed_commit(
-        self, error: DBAPIError, changes: dict[int, RowChange], outcomes: dict[int, Outcome]
+        self, error: DBAPIError, changes: dict[int, _Due], outcomes: dict[int, Outcome]
     ) -> dict[int, Outcome]:
         written = {index for index, outcome in outcomes.items() if isinstance(outcome, Delivered)}
         if not answered(error):
             failure: Outcome = Unknown("the connection broke during the commit")
-        elif (refused := _refusal(error)) is None:
+        elif (refused := refusal(error)) is None:
             failure = Unavailable(f"the database did not commit: {reason(error)}")
         elif len(changes) == 1:
             failure = _blamed(refused)
@@ -248,6 +237,9 @@ class Writer:
             return {index: self._transact({index: change})[index] for index, change in changes.items()}
         return {index: failure if index in written else outcome for index, outcome in outcomes.items()}
 
+    def _silent(self, error: DBAPIError) -> ConnectionError:
+        return ConnectionError(f"target '{self._name}': the database does not answer: {reason(error)}")
+
     def _config_error(self, error: DBAPIError) -> ConfigError:
         return ConfigError(
             f"target '{self._name}': the database refuses the connection ({reason(error)}); mend user, password, "
@@ -255,15 +247,17 @@ class Writer:
         )
 
 
-def _refusal(error: DBAPIError) -> Outcome | None:
-    """Return what becomes of a row of which this is the error; None where no row is at fault."""
-    text = f"the database refuses the row: {reason(error)}"
-    outcomes: dict[Blame, Outcome] = {
-        Blame.ITEM: Rejected(text),
-        Blame.RULE: Unavailable(text, counted=True),
-        Blame.UNKNOWN: Unavailable(text),
-    }
-    return outcomes.get(blame(error))
+def _by_table(changes: Mapping[int, _Due]) -> list[tuple[TableWriter, dict[int, RowChange]]]:
+    """Return the changes of each table, the tables in the order in which they are locked."""
+    found: dict[int, tuple[TableWriter, dict[int, RowChange]]] = {}
+    for index, (writer, change) in changes.items():
+        found.setdefault(id(writer), (writer, {}))[1][index] = change
+    # One order for all, or two relays could wait for each other.
+    return sorted(found.values(), key=lambda one: one[0].tables.location)
+
+
+def _in_order(writers: Sequence[TableWriter]) -> list[TableWriter]:
+    return sorted(writers, key=lambda one: one.tables.location)
 
 
 def _blamed(outcome: Outcome) -> Outcome:
