@@ -8,7 +8,8 @@ import pytest
 
 from goldwire_lab.planted import ALL_BUGS, score
 from goldwire_lab.planted_bugs import PLANTED_BUGS
-from goldwire_lab.planted_bugs_fresh import FRESH_BUGS, KIT_BUGS, NOT_CAUGHT
+from goldwire_lab.planted_bugs_fresh import FRESH_BUGS, KIT_BUGS
+from goldwire_lab.uncaught_bugs import NOT_CAUGHT, UNSETTLED
 
 ROOT = Path(__file__).parents[3]
 EVERY = {**ALL_BUGS, **KIT_BUGS}
@@ -40,6 +41,11 @@ def test_what_the_simulation_lets_pass_names_a_unit_test_that_there_is(name: str
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     functions = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert test.rpartition("::")[2].partition("[")[0] in functions
+
+
+def test_what_is_unsettled_is_planted_and_settled_nowhere() -> None:
+    assert set(UNSETTLED) <= EVERY.keys()
+    assert not NOT_CAUGHT.keys() & set(UNSETTLED)
 
 
 def test_the_page_shows_the_score() -> None:

@@ -174,7 +174,7 @@ def test_what_the_revision_before_will_still_seal_is_judged_and_what_the_newest_
     contracts = ContractRevisions("t", compile_revision)
     contracts.refresh(world.store.revisions("t"))
     effects = RevisionEffects(world.store.cursor("t"), contracts)
-    judged = {one.row.entity_id: one.effect for one in effects.of(world.store.heads_of(["d", "e"]), {})}
+    judged = {one.row.entity_id: one.effect for one in effects.of(world.store.heads_of(["d", "e"]), {}, {})}
     assert judged == {"d": "enters", "e": "same"}
 
 
