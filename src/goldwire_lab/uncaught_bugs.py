@@ -141,4 +141,4 @@ UNSETTLED = (
     "failed-probe-keeps-the-way-shut",
     "removed-edge-stays",
 )
-"""Bugs that the simulation lets pass in 40 to 60 seeds, and of which nobody has settled yet what catches them."""
+"""Bugs that the simulation lets pass in 40 to 60 seeds, and of which it is not settled yet what catches them."""

@@ -34,7 +34,7 @@ ORDINARY = {
         restored result resume revised rising round rows rules run sample second secret sender sent settings shared shows signer
         simulated size soon spec standing start starter steps stop stopped story summary system tables taken teller terms
         throughput time timeout too torn totals try unavailable unfit unknown unreadable up upgrade use values verified
-        verifier view visible wanted warehouse write writer writing written fresh
+        verifier view visible wanted warehouse write writer writing written fresh uncaught
     """,
     "programming and Python": """
         aio api arguments async bench binary changes checksums cli client clients clock codes collection conditional

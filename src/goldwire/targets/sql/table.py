@@ -35,6 +35,8 @@ class Tables(Struct, frozen=True):
     """Rows can collide on something else than the key."""
     loads_in_bulk: bool
     """Many rows may go through a temporary table."""
+    key_as_array: bool
+    """Keys may go as one parameter: the key's column is a plain text, and compared as one."""
     location: str
     """The table with the schema in which it is, the same for every spelling of the settings."""
 
@@ -62,8 +64,12 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
     rows = clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
+    key_as_array = False
     for entry in inspector.get_columns(settings.table, schema=schema):
-        if entry["name"] == settings.key_column and isinstance(entry["type"], postgresql.CITEXT):
+        if entry["name"] != settings.key_column:
+            continue
+        key_as_array = dialect.takes_arrays and type(entry["type"]) in {sa.TEXT, sa.VARCHAR}
+        if isinstance(entry["type"], postgresql.CITEXT):
             # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
             rows.c[settings.key_column].type = entry["type"]
     return Tables(
@@ -73,6 +79,7 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
         loads_in_bulk=dialect.loads_in_bulk(connection),
+        key_as_array=key_as_array,
         location=location_of(connection, schema, settings.table),
     )
 
