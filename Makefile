@@ -22,12 +22,13 @@ DEV := .venv/.goldwire-dev
 DOCS := .venv-docs/.goldwire-docs
 LOCK := .venv-lock/.goldwire-lock
 RELEASE := .venv-release/.goldwire-release
+MUTANTS := .venv-mutants/.goldwire-mutants
 PROJECTS := pyproject.toml $(wildcard src/*/pyproject.toml)
 # Which tests coverage is measured with.
 COVERED ?= tests/unit
 CODE := $(wildcard src tests scripts examples)
 
-.PHONY: help setup lock demo test unit slow test-optional coverage check format docs bench simulate dist clean
+.PHONY: help setup lock demo test unit slow test-optional coverage check format docs bench simulate mutants dist clean
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -48,6 +49,9 @@ $(LOCK): requirements/lock.txt scripts/setup.sh
 
 $(RELEASE): requirements/release.txt scripts/setup.sh
 	@PYTHON="$(PYTHON)" sh scripts/setup.sh release
+
+$(MUTANTS): requirements/mutants.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh mutants
 
 lock: $(LOCK) ## Lock what Goldwire needs of others anew; ARGS=--upgrade takes the newest of everything
 	@.venv-lock/bin/python scripts/lock.py $(ARGS)
@@ -91,9 +95,12 @@ bench: $(DEV) ## Measure throughput, recovery and memory beside the floor of thi
 simulate: $(DEV) ## Run the whole path under faults, 2,000 seeds
 	@$(RUN) simulate --seeds 2000 $(ARGS)
 
+mutants: $(DEV) $(MUTANTS) ## Change the code at random, 600 times, and see whether a test notices; e.g. ARGS="--seed 7 --sample 60"
+	@$(BIN)/python scripts/mutants/run.py $(ARGS)
+
 dist: $(RELEASE) ## Build every wheel and sdist of the repository, and a bill of materials for each, into dist/
 	@.venv-release/bin/python scripts/build_distributions.py $(ARGS)
 
 clean: ## Remove the environment and everything that was generated
-	rm -rf .venv .venv-docs .venv-lock .venv-release build dist site demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache
+	rm -rf .venv .venv-docs .venv-lock .venv-mutants .venv-release build dist site demo-out bench-out .goldwire .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .cache
 	find src tests scripts examples -name __pycache__ -type d -prune -exec rm -rf {} +

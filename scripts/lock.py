@@ -3,7 +3,7 @@
 `lock.py` writes them anew (`make lock`); `lock.py --check` compares them, offline, with every `pyproject.toml`.
 
 - `core`: what every distribution of the repository needs to be built and to run, and what `make demo` needs besides.
-- `dev`: the same with every extra, so that every test can run.
+- `dev`: the same with every extra but `APART`, so that every test can run that is not optional.
 - One for each dependency group of `pyproject.toml`: tools that stand alone, each in an environment of its own.
 """
 
@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "requirements"
 DEMO = ("goldwire[azure]",)
 """What `make demo` needs beside the bare distributions: its fourth target is an Event Hub."""
+APART = {"spark"}
+"""Extras too heavy for everybody who runs the tests; the optional tests of them install what they need."""
 OLDEST_PYTHON = "3.11"
 MADE = "# Made by `make lock` from every pyproject.toml of the repository; a test compares. Change those, not this file."
 
@@ -48,7 +50,7 @@ def wanted(known: Projects) -> dict[str, list[str]]:
     full = [
         f"{name}[{','.join(extras)}]"
         for name, content in known.items()
-        if (extras := content["project"].get("optional-dependencies"))
+        if (extras := [extra for extra in content["project"].get("optional-dependencies", {}) if extra not in APART])
     ]
     locks = {"core": bare, "dev": [*bare, *full]}
     for content in known.values():

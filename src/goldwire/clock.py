@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -36,6 +37,22 @@ def just_after(recorded: str) -> str:
     if moment == _LAST:
         return recorded
     return (moment + timedelta(microseconds=1)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def redated(times: Iterable[str], latest: str) -> dict[str, str]:
+    """Return new times for those that cannot be true, in the same order: just after the newest that can, else at the epoch.
+
+    Args:
+        times: recorded times that belong together; empty ones do not count.
+        latest: recorded time; what is later cannot be true.
+    """
+    known = sorted(set(times))
+    new: dict[str, str] = {}
+    newest = max((each for each in known if each and each <= latest), default=timestamp(0.0))
+    for each in known:
+        if each > latest:
+            newest = new[each] = just_after(newest)
+    return new
 
 
 class Clock(Protocol):

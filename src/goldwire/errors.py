@@ -54,6 +54,10 @@ class TargetStoppedError(GoldwireError):
     """A target was stopped, by the dead-letter cap or by hand: read the reason, mend it, then `goldwire resume`."""
 
 
+class TargetRefusedError(TargetStoppedError):
+    """A target says that it wants nothing more, for good: mend its address or remove it, then `goldwire resume`."""
+
+
 class FencedError(GoldwireError):
     """A newer relay took this target over: this one must stop; nothing it has in flight may be settled."""
 
@@ -76,3 +80,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return ""
     more = ", …" if len(names) > _LISTED_NAMES else ""
     return f"; known are {', '.join(names[:_LISTED_NAMES])}{more}"
+
+
+def stopped_text(target: str, reason: str) -> str:
+    """Say why a target is stopped, and what lets it run again: the command that the reason names, else `goldwire resume`."""
+    said = f"{target} is stopped: {reason}"
+    if any(f"`goldwire {command} {target}" in reason for command in ("resume", "resync")):
+        return said
+    return f"{said}. Mend the cause, then `goldwire resume {target}`"

@@ -136,18 +136,20 @@ class Goldwire:
         """The names of the configured targets, sorted."""
         return sorted(self._application.loaded.config.targets)
 
-    def apply(self, *, check: bool = False, resend: bool = True) -> list[ApplyResult]:
+    def apply(self, *, check: bool = False, resend: bool = True, yes: bool = False) -> list[ApplyResult]:
         """Check the whole configuration, and keep each target's contract as a revision.
 
         Args:
             check: only check, and return what would change.
             resend: the next run sends again what looks different under a changed contract.
+            yes: what is sent again may go beyond the guards of its target.
 
         Raises:
             ConfigError: something is wrong; nothing was kept. ContractError is one of them.
         """
         flag("resend", resend)
-        return self._opened.apply_service(only_check=flag("check", check)).run(check=check, resend=resend)
+        flag("yes", yes)
+        return self._opened.apply_service(only_check=flag("check", check)).run(check=check, resend=resend, yes=yes)
 
     def ingest(
         self,
@@ -362,7 +364,7 @@ class Goldwire:
                 )
             return replay_of(application.store, record.id)
 
-    def resync(self, target: str, *entities: str, stale: bool = False, why: str = "") -> Resync:
+    def resync(self, target: str, *entities: str, stale: bool = False, why: str = "", yes: bool = False) -> Resync:
         """Send a target again what it should hold. Works in a notebook too.
 
         Where another process runs the target's relay, that one carries it out, and the record returned is still open.
@@ -372,6 +374,7 @@ class Goldwire:
             entities: entity ids, or `SYSTEM/ID` of one of their records; none: all.
             stale: only what looks different from what was sent.
             why: the record keeps it.
+            yes: it may go beyond the guards of the target; without it the record may be `held`, and nothing is sent.
 
         Raises:
             NotFoundError: the target has not begun, or there is no such entity.
@@ -379,11 +382,12 @@ class Goldwire:
         """
         texts("entities", entities)
         flag("stale", stale)
+        flag("yes", yes)
         text("why", why, empty=True)
         with self._delivering([target]) as (application, relays, _, _):
             service = application.resync_service(target)
-            record = service.ask("stale" if stale else "all", service.entities(entities), why=why)
-            if not runs_elsewhere(application.store, target):
+            record = service.ask("stale" if stale else "all", service.entities(entities), why=why, yes=yes)
+            if record.state != "held" and not runs_elsewhere(application.store, target):
                 supervisor = Supervisor(relays)
                 run_in_thread(
                     lambda: carry_out(supervisor, relays, record, application.store.resyncs),

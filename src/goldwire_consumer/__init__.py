@@ -13,6 +13,7 @@ from goldwire_consumer.errors import (
     PoisonError,
     RejectedError,
     StoppedError,
+    StreamMadeAgainError,
     SubscriberError,
     TooManyDeadLettersError,
     TryAgainError,
@@ -21,6 +22,7 @@ from goldwire_consumer.errors import (
 from goldwire_consumer.event import Attribute, Changes, Edge, Event, ExternalId, parse
 from goldwire_consumer.fold import Record, fold
 from goldwire_consumer.guard import Guard, Outcome, apply
+from goldwire_consumer.heads import Difference, Heads, HeadsError, compare
 from goldwire_consumer.message import Message, Position
 from goldwire_consumer.settings import Settings
 from goldwire_consumer.store.base import Store, Transaction
@@ -34,6 +36,7 @@ __all__ = [
     "Changes",
     "Consumer",
     "DeadLetter",
+    "Difference",
     "Edge",
     "Event",
     "ExternalId",
@@ -41,6 +44,8 @@ __all__ = [
     "GapDetected",
     "Guard",
     "Handler",
+    "Heads",
+    "HeadsError",
     "Held",
     "Link",
     "Message",
@@ -56,12 +61,14 @@ __all__ = [
     "SqliteTransaction",
     "StoppedError",
     "Store",
+    "StreamMadeAgainError",
     "SubscriberError",
     "TooManyDeadLettersError",
     "Transaction",
     "TryAgainError",
     "UnreadableError",
     "apply",
+    "compare",
     "fold",
     "from_line",
     "parse",

@@ -70,6 +70,10 @@ class TooManyDeadLettersError(StoppedError):
     """More messages in a row were poison than the subscriber allows: probably a fault of the subscriber."""
 
 
+class StreamMadeAgainError(StoppedError):
+    """What is read was deleted and made again under its name, so what was kept of how far it was read is of another stream."""
+
+
 class Link(NamedTuple):
     """One end of a break in a chain."""
 

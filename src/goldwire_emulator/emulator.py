@@ -63,7 +63,8 @@ class Emulator:
         self.https: Https | None = None
         if https_port is not None:
             assert tls is not None, "HTTPS needs a certificate"
-            self.https = Https(self.server, Directory(config, limits or Limits()), authority, tls, https_port)
+            directory = Directory(config, limits or Limits(), self.broker.service_bus.counts)
+            self.https = Https(self.server, directory, authority, tls, https_port)
         self._tls = tls is not None
         self._running: asyncio.Task[None] | None = None
 

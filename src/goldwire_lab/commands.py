@@ -66,7 +66,8 @@ def bench(
         typer.Option(
             "--only",
             help="Only this figure: memory, file, ingest, webhook, webhook-arrays, kafka, event-hubs, service-bus, "
-            "event-hubs-kafka, subscriber, event-hubs-ceiling, service-bus-ceiling, recovery or resident; may be repeated.",
+            "event-hubs-kafka, subscriber, sql-sqlite, sql-sqlite-newer and the same of postgresql and mariadb, "
+            "event-hubs-ceiling, service-bus-ceiling, recovery or resident; may be repeated.",
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A smoke test of seconds: too small to measure anything.")] = False,

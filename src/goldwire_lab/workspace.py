@@ -27,6 +27,7 @@ class MemoryWorkspace:
         """Every committed change, in order."""
         self.pairs: set[tuple[str, str]] = set()
         self.done: set[bytes] = set()
+        self.taken: list[tuple[str, int, int, int, int, int]] = []
         """Decisions that were carried out."""
         self.calls: dict[str, int] = {}
         """How often each method was called: a batch must take a handful, whatever its size."""
@@ -138,6 +139,11 @@ class MemoryWorkspace:
         if entity_id not in self.heads:
             raise StoreCorruptError(f"entity {entity_id} has no version, so nothing can be decided about it")
         self.heads[entity_id] = self.heads[entity_id]._replace(steward=steward)
+
+    def note_intake(self, source: str, *, rows: int, rejected: int, versions: int, merges: int, unmerges: int) -> None:
+        """See `Workspace.note_intake`."""
+        self._called("note_intake")
+        self.taken.append((source, rows, rejected, versions, merges, unmerges))
 
     def commit_changes(self, changes: Iterable[Change]) -> int:
         """See `Workspace.commit_changes`."""

@@ -13,6 +13,10 @@ from typing import IO, Any
 
 import pytest
 
+from support.sql_servers import postgresql
+
+__all__ = ["postgresql"]
+
 GOLDWIRE = Path(sys.executable).parent / "goldwire"
 
 

@@ -60,7 +60,7 @@ def tried_until(shell: Any, said: str) -> str:
         assert relay.poll() is None, relay.communicate()
     relay.send_signal(signal.SIGTERM)
     output, errors = relay.communicate(timeout=60)
-    assert relay.returncode == 0, errors
+    assert relay.returncode == 130, errors  # changes are pending
     assert "Traceback" not in errors
     return str(output + errors)
 
@@ -103,11 +103,22 @@ def test_who_waits_for_a_target_that_is_down_is_told_what_for(shell: Any, receiv
     said = relay.stderr.readline()
     assert said.startswith("goldwire: waiting for shop: 4 pending; the last attempt failed: the receiver cannot be reached")
     relay.send_signal(signal.SIGINT)
-    output, _ = relay.communicate(timeout=60)
-    assert relay.returncode == 0
+    output, errors = relay.communicate(timeout=60)
+    assert relay.returncode == 130
+    assert "ended before all was delivered: 4 changes pending" in errors
     assert "shop: the last attempt failed: the receiver cannot be reached: the connection was refused" in output
     assert "the connection was refused" in shell.run("status").stdout
     recovers(shell, url, f"{receiver}/")
+
+
+def test_a_receiver_that_is_gone_stops_its_target_and_a_resume_lifts_that(shell: Any, receiver: str) -> None:
+    set_up(shell, f"{receiver}/status/410")
+    assert "the receiver is gone for good" in shell.fails("run", "--until-caught-up", "-t", "shop", code=7)
+    stopped = shell.json("status")["targets"][-1]
+    assert (stopped["state"], stopped["lag"]) == ("stopped", 4)
+    assert "HTTP 410" in stopped["stopped"]
+    shell.run("resume", "shop")
+    recovers(shell, f"{receiver}/status/410", f"{receiver}/")
 
 
 def test_one_target_that_is_down_holds_up_no_other(shell: Any, free_port: int) -> None:

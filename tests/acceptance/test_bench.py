@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from goldwire_lab.bench import sql
+
 BROKERS = ["target kafka", "target event_hubs", "target event_hubs, kafka", "target service_bus"]
 CEILINGS = ["emulator, event_hubs", "emulator, service_bus"]
 KIT = "kit, subscriber"
-THROUGHPUT = ["relay to memory", "relay to file", "ingest", "webhook, single", "webhook, arrays", *BROKERS, KIT, *CEILINGS]
+SQL = [name.removeprefix("sql-").replace("-", ", ") for name in sql.installed()]
+RELAYS = ["relay to memory", "relay to file", "ingest", "webhook, single", "webhook, arrays"]
+THROUGHPUT = [*RELAYS, *BROKERS, KIT, *[f"sql, {name}" for name in SQL], *CEILINGS]
 AIMS = {
     "relay to memory": ["at most 2 × the floor", "more than 25,000 events/s a core"],
     "relay to file": [],
@@ -17,6 +21,7 @@ AIMS = {
     "webhook, single": [],
     "webhook, arrays": ["more than 20,000 events/s"],
     **{name: ["at most 1.3 × the floor"] for name in BROKERS},
+    **{f"sql, {name}": ["at most 2 × the floor"] for name in SQL},
     **{name: [] for name in (KIT, *CEILINGS)},
 }
 

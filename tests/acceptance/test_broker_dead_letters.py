@@ -86,7 +86,7 @@ def test_what_was_given_up_is_listed_and_sent_again(shell: Any, queue: str) -> N
     assert "NOTSET" in shell.fails("servicebus", "dead-letters", "list", "bus", "--connection-string", "${env:NOTSET}", code=2)
 
 
-@pytest.mark.parametrize(("columns", "lines_each"), [(80, 4), (120, 2)])
+@pytest.mark.parametrize(("columns", "lines_each"), [(80, 6), (120, 4)])
 def test_a_reason_that_is_a_stack_trace_keeps_the_list_readable(shell: Any, queue: str, columns: int, lines_each: int) -> None:
     shell.lay_out()
     shell.edit("log:\n", TARGET)

@@ -124,7 +124,7 @@ def test_a_letter_that_may_have_arrived_is_discarded_only_by_who_says_so(selling
     assert (letter["state"], letter["ambiguous"]) == ("dead", True)
     position = letter["seq"]
     for words in (["shop", str(position)], ["shop", "--all"], ["shop", "--all", "--json"]):
-        said = selling.fails("dead", "discard", *words, code=3)
+        said = selling.run("dead", "discard", *words, code=3).stderr
         assert f"may have arrived without an answer: {position}" in said
         assert "breaks the chain" in said
         assert "--yes" in said

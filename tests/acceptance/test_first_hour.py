@@ -152,7 +152,8 @@ def test_a_stopped_target_says_so_until_it_is_resumed(started: Any) -> None:
     started.run("stop", "events", "--reason", "maintenance until noon")
     assert "maintenance until noon" in started.fails("run", "--until-caught-up", code=7)
     assert "maintenance until noon" in started.run("status").stdout
-    assert started.json("resume", "events") == {"target": "events", "was_stopped": "maintenance until noon"}
+    resumed = started.json("resume", "events")
+    assert resumed == {"target": "events", "was_stopped": "maintenance until noon", "consent": None, "resync": None}
     started.run("run", "--until-caught-up")
 
 

@@ -27,12 +27,13 @@ class Installer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def from_pypi(self, requirement: str) -> Path:
-        """Return the folder `site-packages` of a virtual environment that has the package and what it needs."""
+    def from_pypi(self, requirement: str, *more: str, patience_seconds: float = PATIENCE_SECONDS) -> Path:
+        """Return the folder `site-packages` of a virtual environment that has the packages and what they need."""
         with self._prefix(requirement) as prefix:
             if not (prefix / "done").exists():
                 _run([sys.executable, "-m", "venv", str(prefix)], f"a virtual environment for {requirement}")
-                _run([str(prefix / "bin" / "python"), "-m", "pip", "install", "-q", requirement], requirement)
+                command = [str(prefix / "bin" / "python"), "-m", "pip", "install", "-q", requirement, *more]
+                _run(command, requirement, patience_seconds)
                 (prefix / "done").touch()
         return next(prefix.glob("lib/python*/site-packages"))
 
@@ -56,12 +57,12 @@ class Installer:
             yield prefix
 
 
-def _run(words: list[str], what: str) -> None:
+def _run(words: list[str], what: str, patience_seconds: float = PATIENCE_SECONDS) -> None:
     """Run an installer; a test whose server cannot be had is skipped, and says why."""
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=patience_seconds)
     except subprocess.TimeoutExpired:
-        pytest.skip(f"{what} could not be installed within {PATIENCE_SECONDS} s")
+        pytest.skip(f"{what} could not be installed within {patience_seconds:.0f} s")
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()
         pytest.skip(f"{what} could not be installed: {lines[-1]}")

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from goldwire_lab.planted import CAUGHT_WITH_BROKER
+
 FOLDER = Path(__file__).parent / "broker"
 SEEDS = os.environ.get("GOLDWIRE_TEST_SEEDS", "60")
 
@@ -49,6 +51,6 @@ def test_a_seed_does_the_same_thing_every_time():
 
 
 @pytest.mark.planted_bug
-@pytest.mark.parametrize("name", names_of_bugs())
+@pytest.mark.parametrize("name", [*names_of_bugs(), *CAUGHT_WITH_BROKER])
 def test_the_planted_bug_is_caught(name: str):
     assert run_seeds("--seeds", "400", "--bug", name)["finding"] is not None

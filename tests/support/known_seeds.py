@@ -13,7 +13,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from goldwire_lab.planted_bugs import PLANTED_BUGS
+from goldwire_lab.planted import CAUGHT
 
 FILE = Path(__file__).parents[1] / "simulation" / "known_seeds.json"
 SEARCHED = 1_500
@@ -39,29 +39,28 @@ def catching_seed(said: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def renewed(name: str, known: int) -> int:
-    """The known seed if it still catches the bug; else the first from there on that does, or else the first of all.
-
-    Raises:
-        LookupError: none does.
-    """
+def renewed(name: str, known: int) -> int | None:
+    """The known seed if it still catches the bug; else the first from there on that does, or else the first of all; or None."""
     for start, seeds in ((known, SEARCHED), (0, known)):
         seed = catching_seed(plant(name, start, seeds)) if seeds else None
         if seed is not None:
             return seed
-    raise LookupError(f"{name}: no seed catches it")
+    return None
 
 
-def main() -> None:
-    """Write the file anew."""
+def main() -> int:
+    """Write the file anew; exit with 1 where a bug is caught by no seed."""
     known = known_seeds()
-    names = sorted(PLANTED_BUGS)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(names, pool.map(lambda name: renewed(name, known.get(name, 0)), names), strict=True))
-    FILE.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    changed = [name for name in names if found[name] != known.get(name)]
-    sys.stdout.write(f"{len(changed)} of {len(names)} changed{': ' if changed else ''}{', '.join(changed)}\n")
+        found = dict(zip(CAUGHT, pool.map(lambda name: renewed(name, known.get(name, 0)), CAUGHT), strict=True))
+    kept = {name: seed for name, seed in found.items() if seed is not None}
+    FILE.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    changed = [name for name, seed in kept.items() if seed != known.get(name)]
+    sys.stdout.write(f"{len(changed)} of {len(CAUGHT)} changed{': ' if changed else ''}{', '.join(changed)}\n")
+    lost = sorted(found.keys() - kept.keys())
+    sys.stdout.writelines(f"{name}: no seed catches it\n" for name in lost)
+    return 1 if lost else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

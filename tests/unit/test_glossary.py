@@ -23,30 +23,30 @@ DISTRIBUTIONS = ("goldwire", "goldwire_consumer", "goldwire_lab")
 
 ORDINARY = {
     "everyday English, in its everyday sense": """
-        admission again aim altered annotations answer any application applied arrival arrived aside at bad bare behind busy
-        call carried check checked checks choice closable column command commands commit comparison compatibility condition
-        configured conflict connection cost counts damage decided deleted demo described detail detected distinct end ended
-        account erasure expected failure faults folder foreign found full gathered group has history holder hooks intake
-        interrupted kept killed known link list living loaded location locations long lookup lost machine main maker many mapper
-        measurement start
-        memory mislabelled missing name names no not numbers of opening ordinal owner page pages part place plan process
-        program quality quiet ran reading received receiver recorder recovery refusal refused relays reloaded remodel repeat
-        replaying reply report request reserved result resume revised rising round rows rules run sample secret sender sent
-        settings shared signer simulated size soon spec starter steps stop stopped story summary system tables teller terms
-        throughput time timeout too torn try unavailable unfit unknown unreadable up upgrade use values verified verifier
-        view visible wanted warehouse write writer writing
+        account address admission again aim altered annotations answer any application applied arrival arrived aside at backup
+        bad bare behind busy call carried check checked checks choice closable column command commands commit comparison
+        compatibility condition configured conflict connection copies cost counts damage decided deleted demo described detail
+        detected difference distinct end ended erasure expected failure faults folder foreign found full gathered group has
+        history holder hooks intake interrupted kept killed known library limits link list living loaded location locations long
+        lookup losses lost machine made main maker many mapper measurement memory mislabelled missing name names newest no not
+        numbers of opening ordinal owner page pages part place plan process program progress quality quiet ran reading received
+        receiver recorder recovery refusal refused relays reloaded remodel repeat replaying reply report request reserved
+        restored result resume revised rising round rows rules run sample second secret sender sent settings shared shows signer
+        simulated size soon spec standing start starter steps stop stopped story summary system tables taken teller terms
+        throughput time timeout too torn totals try unavailable unfit unknown unreadable up upgrade use values verified
+        verifier view visible wanted warehouse write writer writing written fresh uncaught
     """,
     "programming and Python": """
         aio api arguments async bench binary changes checksums cli client clients clock codes collection conditional
         config corrupt crash cross csv deadlock distributions documentation env error errors evaluation events exit
-        extras fallback file function functions garbage generator hash header headers http id index init input integrity
-        invariants json jsonl keys lexer literal lock locks logic logs loop map mutation node nodes options output
-        parquet parser partitions patterns problem problems python queries reader ref resolver runtime schema select
-        signals simulation sql statements syntax testing thread threads token transaction type typed unary versions
-        virtual yaml
+        endpoint extras fallback file function functions garbage generator hash header headers http id index init input
+        integrity invariants json jsonl keys lexer literal lock locks loggers logic logs loop map mutation node nodes options
+        output parquet parser partitions patterns problem problems python queries reader ref resolver runtime schema select
+        signals simulation sql statements syntax testing thread threads token transaction type typed unary versions virtual
+        yaml
     """,
     "brokers and databases": """
-        broker bus consumer database hub hubs message namespace topic
+        broker bus consumer database hub hubs message namespace stream topic
     """,
     "telemetry": """
         metric metrics observability
@@ -54,7 +54,10 @@ ORDINARY = {
 }
 """Words that need no entry, by why. Add a word here only if a reader who has never seen Goldwire takes it as it is meant."""
 
-NAMES = "amqp azure event_hubs goldwire kafka maria db mariadb postgres postgre postgresql service_bus servicebus sql sqlite"
+NAMES = (
+    "amqp arrow azure event_hubs goldwire kafka maria db "
+    "mariadb postgres postgre postgresql service_bus servicebus spark sql sqlite"
+)
 """Products, protocols and vendors. The names of the target kinds come from the registry."""
 
 ENDINGS = ("s", "es", "d", "ed", "r", "er", "n", "ing", "ings")

@@ -161,7 +161,8 @@ def test_what_verify_finds_never_quotes_the_line(field: str) -> None:
 def test_no_struct_that_holds_an_event_shows_its_content() -> None:
     event = sealed("e", 1, {"name": MARKER}, external_ids=[("crm", MARKER)])
     columns = {name: Column(name, "text") for name in ("id", "name")}
-    change = read_change(Item(event), SqlSettings(url="sqlite:///x.db", table="t", columns={"name": "name"}), columns)
+    settings = SqlSettings(url="sqlite:///x.db", table="t", columns={"name": "name"})
+    change = read_change(Item(event), settings.row_tables[None], columns, {})
     assert change.values == {"name": MARKER}
     for thing in (event, Item(event), change, read_event(event.body), Reply(500, {"x": MARKER}, MARKER.encode())):
         assert MARKER not in repr(thing) + rich.pretty.pretty_repr(thing), type(thing)

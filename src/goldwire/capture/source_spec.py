@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Annotated, Literal
 
@@ -85,6 +86,14 @@ class SourceSpec(Struct, frozen=True, forbid_unknown_fields=True):
         str | None, Meta(description="The column with the golden record's id where an upstream hub gives it.")
     ] = None
     deleted: Annotated[DeletedSpec | None, Meta(description="How a row says that its record was deleted.")] = None
+    placeholders: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Values by which this system says nothing, besides those that everybody writes: they are no evidence "
+            "for a match rule. `*` stands for anything.",
+            examples=[["zzz", "*@do-not-reply.example"]],
+        ),
+    ] = ()
     delimiter: Annotated[str, Meta(description="What separates CSV cells.", min_length=1, max_length=1)] = ","
     strip: Annotated[bool, Meta(description="Drop blanks around texts.")] = True
     encoding: Annotated[Literal["utf-8"], Meta(description="Files are UTF-8.")] = "utf-8"
@@ -113,10 +122,27 @@ def check_source(name: str, spec: SourceSpec) -> None:
         raise ConfigError(f"sources.{name}.system: `{RESERVED_SYSTEM}` is kept for stewards' decisions; choose another name")
     if not isinstance(spec.confidence, str) and not 0 <= spec.confidence <= 1:
         raise ConfigError(f"sources.{name}.confidence: must lie between 0 and 1")
+    check_placeholders(f"sources.{name}.placeholders", spec.placeholders)
     if spec.id is None and (spec.format or suffix_format(spec.path)) in {"csv", "parquet"}:
         raise ConfigError(f"sources.{name}.id: name the column that holds the record's id")
     if spec.id is None and spec.attributes:
         raise ConfigError(f"sources.{name}.id: a mapping of attributes needs the column that holds the record's id")
+
+
+def check_placeholders(location: str, placeholders: Iterable[str]) -> None:
+    """See that each placeholder is something.
+
+    Args:
+        location: in goldwire.yaml, for the error.
+        placeholders: what a rule or a source names.
+
+    Raises:
+        ConfigError: one stands for every value, or for none.
+    """
+    for word in placeholders:
+        if not word.strip(" *"):
+            what = "every value" if "*" in word else "an empty text, which says nothing anyway"
+            raise ConfigError(f"{location}: {word!r} stands for {what}; name a value, or leave it out")
 
 
 def suffix_format(path: str | None) -> Format | None:

@@ -18,6 +18,10 @@ NULL = b"null"
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}\Z")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?\Z")
+_SURE_LENGTH = 15
+_MOST_BITS = 3_300
+"""Of a whole number, about a thousand digits: longer ones are no ids, and slow to write out."""
+
 _BOOLEANS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
 _TYPES: dict[ValueType, tuple[tuple[type, ...], str]] = {
     "string": ((str,), "a text"),
@@ -46,7 +50,7 @@ def from_text(text: str, wanted: ValueType) -> bytes:
     if wanted == "number":
         if not _NUMBER.match(text):
             raise RefusedError("is no number; mend it or map the column as `type: string`")
-        return plain(int(text) if _INTEGER.match(text) else float(text))
+        return plain(int(text) if _INTEGER.match(text) else _double(text))
     if wanted == "boolean":
         known = _BOOLEANS.get(text.casefold())
         if known is None:
@@ -78,7 +82,7 @@ def from_value(value: Any, wanted: ValueType | None) -> bytes:
 
 
 def plain(value: Any) -> bytes:
-    """Return a value's canonical bytes; dates become RFC 3339 text, decimals exact text.
+    """Return a value's canonical bytes; dates become RFC 3339 text, decimals and whole numbers beyond 2^53 exact text.
 
     Raises:
         RefusedError: it lies outside the plain domain.
@@ -166,7 +170,20 @@ def share(value: Any) -> float:
 
 def _plain_number(value: Any) -> Any:
     if isinstance(value, decimal.Decimal) and value.is_finite():
-        return int(value) if value == value.to_integral_value() else float(value)
+        return int(value) if value == value.to_integral_value() else _double(str(value))
+    return value
+
+
+def _double(text: str) -> float:
+    """Return the double that a number is.
+
+    Raises:
+        RefusedError: no double is exactly this number, as people write it.
+    """
+    value = float(text)
+    # A double keeps fifteen digits of any number whose size is an everyday one.
+    if (len(text) > _SURE_LENGTH or "e" in text or "E" in text) and decimal.Decimal(repr(value)) != decimal.Decimal(text):
+        raise RefusedError("is a number with more digits than JSON carries exactly; map the column as `type: string`")
     return value
 
 
@@ -178,4 +195,6 @@ def _known_kind(value: Any) -> str | None:
         return value.isoformat()
     if isinstance(value, decimal.Decimal) and value.is_finite():
         return f"{value:f}"
+    if type(value) is int and value.bit_length() <= _MOST_BITS:
+        return str(value)
     return None

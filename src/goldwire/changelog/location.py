@@ -7,6 +7,7 @@
 | a check of a target looks first whether there is a store | `exists` |
 | rejects are written beside it | `rejects` |
 | a held target is a lock file beside it | `changelog/sqlite/lock.py` |
+| a backup is a file, and a restore gives this one its content | `changelog/sqlite/copies.py`, `services/store_copies.py` |
 | a rehearsal is a copy in a folder beside it | `SqliteStore.rehearsal` |
 """
 
@@ -32,3 +33,8 @@ class StoreLocation(NamedTuple):
             moment: when it began, as it stands in file names.
         """
         return self.path.with_name(f"rejects-{moment}.jsonl")
+
+    def older_rejects(self, kept: int) -> list[Path]:
+        """Return the files that `rejects` has named, without the newest so many."""
+        found = sorted(self.path.parent.glob("rejects-????-??-??T*Z.jsonl"))
+        return found[: max(len(found) - kept, 0)]

@@ -10,11 +10,15 @@ from typing import Literal, NamedTuple
 
 from msgspec import Struct
 
-ResyncState = Literal["open", "done", "cancelled", "superseded", "declined"]
-"""`superseded`: a newer revision judges everything again; `declined`: a person applied a revision and did not want it."""
+ResyncState = Literal["held", "open", "done", "cancelled", "superseded", "declined"]
+"""`held`: more would leave the target than its guards let go without a yes, so it waits; `superseded`: a newer
+revision judges everything again; `declined`: a person applied a revision and did not want it."""
 
 ResyncScope = Literal["stale", "all"]
 """`stale`: what looks different from what was sent; `all`: everything that the target should hold."""
+
+FOREIGN = "it holds what this store did not send:"
+"""How the reason begins for which a target was stopped that is ahead of its store; a resync of everything lifts it."""
 
 SAMPLES_MAX = 5
 """So many entities are named for each effect."""

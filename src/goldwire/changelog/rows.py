@@ -116,6 +116,9 @@ class Cursor(NamedTuple):
     unopened: str | None = None
     """Why the target could not be opened, or had a wrong setup, the last time; None while all is well."""
     unopened_since: str | None = None
+    loss: str | None = None
+    """What the target said to have lost of what it had acknowledged, the last time."""
+    loss_since: str | None = None
 
 
 class Closing(NamedTuple):
@@ -190,6 +193,24 @@ class KeptDocument(NamedTuple):
     document: bytes
     """Canonical JSON; secrets only as references."""
 
+
+class IntakeTotals(NamedTuple):
+    """How much was ever taken in from one source."""
+
+    source: str
+    """Its name in the configuration; `NO_SOURCE` for what came without one."""
+    rows: int
+    """Rows read, rejected ones included."""
+    rejected: int
+    versions: int
+    merges: int
+    unmerges: int
+    last_at: str
+    """When it was taken in last."""
+
+
+NO_SOURCE = "-"
+"""Stands for the source of rows in Goldwire's own format; no configured name looks like it."""
 
 Mode = Literal["latest", "every"]
 """How a window is worked on: only the newest version of each entity in it, or each version."""

@@ -160,6 +160,8 @@ target_cursor = Table(
     Column("mode", Text),
     Column("unopened", Text, comment="why the target could not be opened"),
     Column("unopened_since", Text),
+    Column("loss", Text, comment="what the target said to have lost of what it had acknowledged"),
+    Column("loss_since", Text),
     comment="Where each target stands, with the counters of its ledger.",
 )
 
@@ -262,6 +264,14 @@ resync = Table(
     comment="Resyncs: which entities are sent to a target again and why, and how far each one is.",
 )
 
+consent = Table(
+    "consent",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("record", LargeBinary, nullable=False),
+    comment="What a person last let pass a target's guards, and who that was.",
+)
+
 revision = Table(
     "revision",
     metadata,
@@ -300,6 +310,19 @@ mastering_rules = Table(
     Column("kept_at", Text, nullable=False),
     Column("document", LargeBinary, nullable=False),
     comment="Under which match rules and survivorship the store was mastered.",
+)
+
+intake = Table(
+    "intake",
+    metadata,
+    Column("source", Text, primary_key=True),
+    Column("rows", BIG, nullable=False),
+    Column("rejected", BIG, nullable=False),
+    Column("versions", BIG, nullable=False),
+    Column("merges", BIG, nullable=False),
+    Column("unmerges", BIG, nullable=False),
+    Column("last_at", Text, nullable=False),
+    comment="How much was ever taken in from each source, kept in the transaction that takes it in.",
 )
 
 configuration = Table(

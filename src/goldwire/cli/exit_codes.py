@@ -27,7 +27,8 @@ _OWN = {
     _CODES[errors.GoldwireError]: "Anything else that went wrong; the line on standard error says what.",
     DONE_WITH_REJECTS: "`ingest` is done, and some rows were rejected: see them, mend them, ingest them again. "
     "Or a replay is done, and some events were refused: `goldwire replay show` names them.",
-    INTERRUPTED: "Stopped by Ctrl-C a second time, or before there was anything to end gracefully.",
+    INTERRUPTED: "Stopped by Ctrl-C a second time, or before there was anything to end gracefully. "
+    "Or a signal ended `run --until-caught-up` before all was delivered: the next run goes on.",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,25 +16,29 @@ from goldwire.cli.commands import (
     demo,
     detokenise,
     entity,
+    heads,
     ingest,
     init,
     ledger,
+    redate,
     remaster,
     replay,
     resume,
     resync,
+    rewind,
     run,
     schema,
     servicebus,
     status,
     store,
+    subscribers,
     target,
     targets,
     verify,
 )
 from goldwire.cli.distributions import CommandGroup, mount
 from goldwire.cli.exit_codes import DONE_WITH_REJECTS, OK, exit_code
-from goldwire.cli.output import complain, say
+from goldwire.cli.output import complain, say, write_remarks_as_json
 from goldwire.errors import ConfigMissingError, GoldwireError, StoreFullError
 from goldwire.invariants import require_assertions
 
@@ -50,8 +54,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+CommandLineError: Any = next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+"""What Typer raises of a wrong command line; it has no public name for it."""
+
 _EVERY_DAY = (init, apply, ingest, run, status, ledger, entity, dead, resync, replay, resume, remaster)
-_NOW_AND_THEN = (verify, store, schema, target, targets, detokenise, servicebus, demo)
+_NOW_AND_THEN = (verify, subscribers, heads, rewind, redate, store, schema, target, targets, detokenise, servicebus, demo)
 
 for group in (*_EVERY_DAY, *_NOW_AND_THEN):
     group.register(app)
@@ -87,20 +94,32 @@ def main() -> None:
 
 def _run() -> str | int | None:
     """Run the command, and return what to exit with."""
+    as_json = "--json" in sys.argv[1:]
+    if as_json:
+        write_remarks_as_json()
     try:
         require_assertions()
-        app()
+        # With --json Typer must not write to standard error of a wrong command line as it does for people.
+        code = app(standalone_mode=not as_json)
     except SystemExit as ended:
         return ended.code
-    except ConfigMissingError as error:
-        complain(f"{error.file}: no such file; `goldwire init` writes one, `--config FILE` names another")
-        return exit_code(error)
+    except CommandLineError as error:
+        return _complained(error.format_message(), "CommandLineError", error.exit_code)
+    except typer.Abort:
+        return _complained("aborted", "Aborted", exit_code(GoldwireError))
     except GoldwireError as error:
-        complain(str(error))
-        return exit_code(error)
+        text = str(error)
+        if isinstance(error, ConfigMissingError):
+            text = f"{error.file}: no such file; `goldwire init` writes one, `--config FILE` names another"
+        return _complained(text, type(error).__name__, exit_code(error))
     except OSError as error:
         return _report(error)
-    return OK
+    return code if isinstance(code, int) else OK
+
+
+def _complained(text: str, kind: str, code: int) -> int:
+    complain(text, kind=kind, code=code)
+    return code
 
 
 def _report(error: OSError) -> int:
@@ -108,8 +127,8 @@ def _report(error: OSError) -> int:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     file = error.filename or ("standard output, or a file" if full else "the operating system")
     fix = "; free room, then repeat the command" if full else ""
-    complain(f"{file}: {error.strerror or type(error).__name__}{fix}")
-    return exit_code(StoreFullError) if full else exit_code(GoldwireError)
+    kind = StoreFullError if full else GoldwireError
+    return _complained(f"{file}: {error.strerror or type(error).__name__}{fix}", kind.__name__, exit_code(kind))
 
 
 def _give_up_output() -> None:

@@ -43,8 +43,8 @@ An error is one line on standard error (one line for each problem of a configura
 mends it. It never holds a secret or a value of a record. Errors are sorted by what their reader does next."""
 
 _METRICS = """\
-`goldwire run --metrics-port 9464` serves them to Prometheus on 127.0.0.1. Labels are target names and fixed words, never
-an entity or a value."""
+`goldwire run --metrics-address 127.0.0.1:9464` serves them to Prometheus at `/metrics`. Labels are names of targets and
+sources and fixed words, never an entity or a value. Gauges are what the store says, once a second."""
 
 
 def pages(app: typer.Typer) -> dict[str, str]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from goldwire.changelog.replays import Replay
 from goldwire.changelog.resyncs import Resync
+from goldwire.cli.logs import begin_log
 from goldwire.cli.output import note
 from goldwire.cli.signals import run_until_signalled
 from goldwire.errors import GoldwireError
-from goldwire.observability.logs import set_up_logs
 from goldwire.services.application import Application
 from goldwire.services.delivery import Record, carry_out
 from goldwire.services.replay import runs_elsewhere
@@ -35,8 +35,7 @@ def carry_out_here(
     Raises:
         GoldwireError: the relay ended with an error; a note says that the work stays open.
     """
-    log = application.loaded.config.log
-    set_up_logs(log.format, log.level)
+    begin_log(application.loaded.config.log)
     try:
         if runs_elsewhere(application.store, record.target):
             return False

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import fields
 
 from goldwire.capture.source_spec import SourceSpec, check_source
-from goldwire.config.model import Config
+from goldwire.config.model import Config, TargetConfig
 from goldwire.config.problems import Location, Problems
+from goldwire.config.references import References
 from goldwire.contract.names import clearance_names, contract_names
 from goldwire.errors import ConfigError
-from goldwire.mastering.model import Model
+from goldwire.mastering.model import EntityType, Model
 from goldwire.mastering.model_check import model_names
 from goldwire.setting_names import NameUse, SettingPath, undeclared
+from goldwire.targets.settings import attribute_maps_of, parts_of
 
 
 class CrossCheck:
@@ -47,6 +50,9 @@ class CrossCheck:
             self._source(name, source)
         for name, target in self._config.targets.items():
             self._settings(("targets", name), target.kind)
+            if target.heads is not None and self._config.keys.heads is None:
+                self._note(("targets", name, "heads"), "`keys.heads` is missing, which signs the list")
+            self._left_out(name, target)
 
     def _names(self) -> Iterator[NameUse]:
         """Yield every name that one section uses and another has to declare."""
@@ -60,6 +66,45 @@ class CrossCheck:
         for name, target in config.targets.items():
             yield NameUse(("targets", name, "contract"), target.contract, "contract", config.contracts)
             yield from clearance_names(target.clearance, config.tags, ("targets", name))
+            yield from self._attribute_names(name, target)
+
+    def _attribute_names(self, name: str, target: TargetConfig) -> Iterator[NameUse]:
+        """Yield the attributes that a target's settings name; the contract's entity types declare them."""
+        contract, settings_type = self._config.contracts.get(target.contract), self._settings_types.get(target.kind)
+        if contract is None or settings_type is None:
+            return
+        known = self._config.types
+        names = list(known) if contract.types == "all" else [one for one in contract.types if one in known]
+        types = {one: known[one] for one in names}
+        path: SettingPath = ("targets", name, "settings")
+        yield from _mapped_attributes(path, target.settings, settings_type, list(types.values()))
+        for setting, part in parts_of(settings_type).items():
+            given = target.settings.get(setting)
+            if not isinstance(given, Mapping) or not given:
+                continue
+            declared = types if part.each == "entity type" else {one for each in types.values() for one in each.relations}
+            for key, entry in given.items():
+                here = (*path, setting, str(key))
+                yield NameUse(here, str(key), part.each, declared)
+                if isinstance(entry, Mapping):
+                    within = [types[key]] if part.each == "entity type" and key in types else list(types.values())
+                    yield from _mapped_attributes(here, entry, part.settings, within)
+
+    def _left_out(self, name: str, target: TargetConfig) -> None:
+        """Note the entity types of a contract for which settings that have to be there for each are missing."""
+        contract, settings_type = self._config.contracts.get(target.contract), self._settings_types.get(target.kind)
+        if contract is None or settings_type is None:
+            return
+        for setting, part in parts_of(settings_type).items():
+            given = target.settings.get(setting)
+            if part.each != "entity type" or not isinstance(given, Mapping) or not given:
+                continue
+            names = list(self._config.types) if contract.types == "all" else contract.types
+            missing = [one for one in names if one in self._config.types and one not in given]
+            if missing:
+                text = f"contract {target.contract} has entity type {missing[0]}, for which nothing stands here"
+                mend = "add it, or take it out of the contract's `types`"
+                self._note(("targets", name, "settings", setting), f"{text}; {mend}")
 
     def _source_names(self, path: SettingPath, source: SourceSpec) -> Iterator[NameUse]:
         yield NameUse((*path, "type"), source.type, "entity type", self._config.types)
@@ -90,3 +135,15 @@ class CrossCheck:
         while here not in self._locations:
             here = here[:-1]
         self._problems.add(self._locations[here], path, text)
+
+
+def _mapped_attributes(
+    path: SettingPath, settings: Mapping[str, Any], settings_type: type[msgspec.Struct], types: Sequence[EntityType]
+) -> Iterator[NameUse]:
+    """Yield the attributes that the mappings of a Struct of settings name."""
+    declared = {attribute for entity_type in types for attribute in entity_type.attributes}
+    for setting in attribute_maps_of(settings_type):
+        given = settings.get(setting)
+        for key, attribute in given.items() if isinstance(given, Mapping) else ():
+            if isinstance(attribute, str) and not References.has_any(attribute):
+                yield NameUse((*path, setting, str(key)), attribute, "attribute", declared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,22 @@ class References:
             return [self.resolve(item, f"{where}[{index}]") for index, item in enumerate(value)]
         if isinstance(value, dict):
             return {key: self.resolve(item, f"{where}.{key}") for key, item in value.items()}
+        return value
+
+    @staticmethod
+    def named(value: Any, name: Callable[[str], str]) -> Any:
+        """Return a plain value in which each reference is replaced by a name, so that nothing that it leads to is read.
+
+        Args:
+            value: as of `resolve`.
+            name: returns the text for what stands between the braces, e.g. for `env:NAME`.
+        """
+        if isinstance(value, str):
+            return _REFERENCE.sub(lambda match: "${" if match.group() == "$${" else name(match.group(1)), value)
+        if isinstance(value, list):
+            return [References.named(item, name) for item in value]
+        if isinstance(value, dict):
+            return {key: References.named(item, name) for key, item in value.items()}
         return value
 
     @staticmethod

@@ -35,11 +35,13 @@ class CompiledContract:
     """
 
     __slots__ = (
-        "changed_sent", "deleted_sent", "delta", "deselect", "masks", "name", "other", "revision", "selects",
+        "changed_sent", "deleted_sent", "delta", "delta_by_value", "deselect", "masks", "name", "other", "revision", "selects",
         "shapes", "spec", "target", "tombstones_only", "where",
     )  # fmt: skip
 
-    def __init__(self, name: str, spec: ContractSpec, target: str, revision: int, where: Where | None) -> None:
+    def __init__(
+        self, name: str, spec: ContractSpec, target: str, revision: int, where: Where | None, *, delta_by_value: bool = True
+    ) -> None:
         self.name = name
         self.target = target
         self.revision = revision
@@ -49,6 +51,7 @@ class CompiledContract:
         self.deleted_sent = "EntityDeleted" in spec.kinds
         self.tombstones_only = self.deleted_sent and not self.changed_sent
         self.delta = spec.payload == "delta"
+        self.delta_by_value = delta_by_value
         self.deselect = spec.deselect
         self.shapes: dict[str, Shape] = {}
         self.selects: dict[str, Selects] = {}
@@ -68,6 +71,8 @@ def compile_contract(
     clearance: tuple[str, ...],
     keys: Keys,
     revision: int,
+    *,
+    delta_by_value: bool = True,
 ) -> CompiledContract:
     """Check a contract and make it ready to seal with.
 
@@ -80,6 +85,8 @@ def compile_contract(
         keys: secrets for the masks `hash` and `tokenise`, at least 32 bytes each, as far as masks need them; one that is lost
             is missed only when a value is to be masked with it.
         revision: number of this contract revision.
+        delta_by_value: a delta names the attributes whose value changed; False for a revision from before that was so, which
+            names those of which anything changed.
 
     Raises:
         ContractError: it names what does not exist, contradicts itself, misses a key, or would let a classified attribute
@@ -95,7 +102,7 @@ def compile_contract(
             "so the record does not leave the selection with it: switch `deselect` off or leave `changed` out"
         )
     guard = Clearance(name, spec, model, target, clearance)
-    compiled = CompiledContract(name, spec, target, revision, where)
+    compiled = CompiledContract(name, spec, target, revision, where, delta_by_value=delta_by_value)
     faults: list[str] = []
     for type_name, entity_type in types.items():
         shape, masks = _shape(type_name, entity_type, spec, model, guard, keys, where, faults)

@@ -106,7 +106,7 @@ def _expected(row: LogRow, settings: SqlSettings, hash_: bytes | None) -> dict[s
     attributes = msgspec.json.decode(row.state)["attributes"]
     return {
         settings.key_column: row.entity_id,
-        **{column: attributes.get(name, {}).get("value") for column, name in settings.columns.items()},
+        **{column: attributes.get(name, {}).get("value") for column, name in settings.row_tables[None].columns.items()},
         settings.entity_column: row.entity_id,
         settings.version_column: row.version,
         settings.timestamp_column: row.committed_at,

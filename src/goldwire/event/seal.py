@@ -49,11 +49,15 @@ def seal(contract: CompiledContract, row: LogRow, held: Control | None, base_sta
     if not contract.changed_sent:
         # A record that lives again after its deletion was sent: its next deletion is news.
         return "out" if presence == "gone" and held is not None else presence
-    # What is sent again is sent whole: nothing changed, and the target may have lost what a delta would build on.
-    may_be_delta = contract.delta and row.addressed_to is None
-    if not may_be_delta or base_state is None or held is None or held.presence != "in" or held.revision != contract.revision:
+    # What a resync sends is whole: it is for a target that need not hold what it should.
+    if row.addressed_to is not None or base_state is None or held is None or not _follows(contract, held):
         return _full(shape, state, row, held)
-    return _delta(shape, state, row, held, base_state)
+    return _delta(shape, state, row, held, base_state, by_value=contract.delta_by_value)
+
+
+def _follows(contract: CompiledContract, held: Control) -> bool:
+    """Say whether a delta may follow on what the target holds."""
+    return contract.delta and held.presence == "in" and held.revision == contract.revision
 
 
 def seal_again(contract: CompiledContract, row: LogRow, settled: Control, base_state: bytes | None) -> SealedEvent | Presence:
@@ -87,11 +91,13 @@ def _full(shape: Shape, state: State, row: LogRow, held: Control | None) -> Seal
     )
 
 
-def _delta(shape: Shape, state: State, row: LogRow, held: Control, base_state: bytes) -> SealedEvent | Presence:
+def _delta(
+    shape: Shape, state: State, row: LogRow, held: Control, base_state: bytes, *, by_value: bool
+) -> SealedEvent | Presence:
     base = shape.decode(base_state)
     ids = shape.external_ids(state)
     new, old = shape.edges(state.edges), shape.edges(base.edges)
-    changed = shape.keep_changes(state.attributes, base.attributes)
+    changed = shape.keep_changes(state.attributes, base.attributes, by_value=by_value)
     if not changed and new == old and ids == shape.external_ids(base):
         return held.presence
     added, removed = _missing_in(old, new), _missing_in(new, old)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from goldwire.mastering.arrival import OWN_PREFIX
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.golden import GoldenView, changes, open_state, tombstone
-from goldwire.mastering.identity import OWN_PREFIX
 from goldwire.mastering.steward import NOTHING
 from goldwire.mastering.unit_of_work import Entity, UnitOfWork
 from goldwire.mastering.workspace import Change, ChangeKind

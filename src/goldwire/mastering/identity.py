@@ -1,22 +1,26 @@
 """Which records are one entity: those with one external id, one id from an upstream hub, or one match key.
 
-Links only unite: a later change of a key splits nothing, only a steward splits, and what a steward split stays apart. Work
-and look-ups grow linearly with the batch: a key links its records to one anchor, never each to each.
+A key only unites: a later change of it splits nothing, only a steward splits, and what a steward split stays apart. The hub's
+word is stronger than any key: two of its ids are two entities, and a record whose id the hub corrects moves
+(`goldwire.mastering.corrections`). Work and look-ups grow linearly with the batch: a key links its records to one anchor, never
+each to each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from heapq import nlargest
+
+from msgspec import Struct
 
 from goldwire.capture.fact import ExternalId
+from goldwire.mastering.arrival import OWN_PREFIX, Arrival, is_of_hub
+from goldwire.mastering.corrections import Corrections
 from goldwire.mastering.keys import KeyMaker
 from goldwire.mastering.record import Record
 from goldwire.mastering.unit_of_work import Entity, UnitOfWork, pair
 from goldwire.mastering.workspace import KeyOwner
-
-OWN_PREFIX = "goldwire:entity:"
-"""Ids that Goldwire makes begin so; all others come from an upstream hub."""
 
 _NO_FOUNDER = ("~", ExternalId("", ""))
 """Founder of an entity without records: later than any."""
@@ -40,20 +44,23 @@ def founding_id(key: bytes, ref: ExternalId, attempt: int = 0) -> str:
     return OWN_PREFIX + blake2b(seed.encode(), key=key, digest_size=16).hexdigest()
 
 
-class Arrival:
-    """A record whose identity must be looked at again."""
+class SharedKey(Struct, frozen=True):
+    """A match key that several records have; it shows no value of theirs."""
 
-    __slots__ = ("gained", "hub_ids", "record")
-
-    def __init__(self, record: Record, gained: Sequence[bytes | None], hub_ids: Collection[str]) -> None:
-        self.record = record
-        self.gained = gained
-        """For each match rule the key that the record did not have before."""
-        self.hub_ids = hub_ids
+    entity_type: str
+    rule: str
+    key: str
+    """8 hex digits that stand for the value: the same in each run on one store."""
+    records: int
+    """How many have it."""
+    entity_id: str
+    """The entity of one of them."""
+    is_evidence: bool
+    """So few have it that it unites them."""
 
 
 class _Groups:
-    """Nodes that belong together; two that a steward holds apart never do."""
+    """Nodes that belong together; two that a steward or an upstream hub holds apart never do."""
 
     def __init__(self) -> None:
         self.apart: set[tuple[str, str]] = set()
@@ -74,11 +81,17 @@ class _Groups:
         if one == other:
             return
         here, there = self.entities(one), self.entities(other)
-        if self.apart and any(pair(a, b) in self.apart for a in here for b in there):
+        if here and there and self._held_apart(here, there):
             return
         self._parent[other] = one
         self._parent.setdefault(one, one)
         self._entities[one] = here + there
+
+    def _held_apart(self, here: Sequence[str], there: Sequence[str]) -> bool:
+        """Whether a steward split these, or an upstream hub gave them two ids."""
+        if any(map(is_of_hub, here)) and any(map(is_of_hub, there)):
+            return True
+        return bool(self.apart) and any(pair(one, other) in self.apart for one in here for other in there)
 
     def entities(self, root: Node) -> list[str]:
         """Entity ids among a group's nodes."""
@@ -102,6 +115,29 @@ class Identity:
         self._unit = unit
         self._makers = makers
         self._counted = counted
+        self.joined = 0
+        """New records that joined the entity of another one."""
+        self._shared: list[tuple[int, bytes, str, int, Node]] = []
+        self._key = b""
+        """The store's, once records were resolved."""
+
+    def shared(self, limit: int) -> list[SharedKey]:
+        """Return the keys that most records share, among those that a record gained; call it after `resolve`.
+
+        Args:
+            limit: how many at most.
+        """
+        found = []
+        for records, key, entity_type, rule, holder in nlargest(limit, self._shared):
+            maker = self._makers[entity_type]
+            entity_id = holder if isinstance(holder, str) else self._unit.records[holder].entity_id
+            # Keyed, so that no reader can try values against it.
+            shown = blake2b(key, key=self._key, digest_size=4).hexdigest()
+            is_evidence = records <= maker.limits[rule]
+            found.append(
+                SharedKey(entity_type, maker.names[rule], shown, records, self._entity(entity_id).entity_id, is_evidence)
+            )
+        return found
 
     def resolve(self, arrivals: Sequence[Arrival]) -> None:
         """Give each record without an entity one, and merge entities that turn out to be one.
@@ -109,6 +145,7 @@ class Identity:
         Args:
             arrivals: sorted by ref, so that the outcome does not depend on the order of facts.
         """
+        Corrections(self._unit, self._makers).carry_out(arrivals)
         links = self._links(arrivals)
         groups = _Groups()
         entity_ids = {node for link in links for node in link if isinstance(node, str)}
@@ -151,17 +188,29 @@ class Identity:
             record = arrival.record
             if record.entity_id:
                 unit.open(record.entity_id, record.entity_type)
-            for hub_id in arrival.hub_ids:
-                hub = unit.open(hub_id, record.entity_type).entity_id
+            if arrival.hub_id:
+                hub = unit.open(arrival.hub_id, record.entity_type).entity_id
                 links.append((hub, record.entity_id or record.ref))
         for entity_type, rule in sorted(by_rule):
             limit = self._makers[entity_type].limits[rule]
-            for_rule = _by_keys(by_rule[entity_type, rule], owners, limit, counted=self._counted)
+            holders = by_rule[entity_type, rule]
+            for_rule = _by_keys(holders, owners, limit, counted=self._counted)
+            self._note_shared(entity_type, rule, holders, owners)
             for anchor, _ in for_rule:
                 if isinstance(anchor, str):
                     unit.open(anchor, entity_type)
             links += for_rule
         return links
+
+    def _note_shared(
+        self, entity_type: str, rule: int, holders: dict[bytes, list[Node]], owners: dict[bytes, KeyOwner]
+    ) -> None:
+        if not self._counted:
+            self._shared += [
+                (len(nodes) + owners[key].count if key in owners else len(nodes), key, entity_type, rule, nodes[0])
+                for key, nodes in holders.items()
+                if key in owners or len(nodes) > 1
+            ]
 
     def _unite(self, roots: Iterable[Node], groups: _Groups) -> None:
         """Merge the entities of each group that has several."""
@@ -180,7 +229,7 @@ class Identity:
     def _join(self, gathered: dict[Node, list[Record]], groups: _Groups) -> None:
         """Give the new records of each group its entity, or let the earliest of them found one."""
         founders: dict[Node, str] = {}
-        key = self._unit.workspace.entity_key()
+        key = self._key = self._unit.workspace.entity_key()
         for root, records in gathered.items():
             if not groups.entities(root):
                 first = records[0] if len(records) == 1 else min(records, key=lambda record: (record.founded, record.ref))
@@ -197,6 +246,7 @@ class Identity:
             homes.append((entity, records))
         self._unit.load_members(entity for entity, _ in homes)
         for entity, records in homes:
+            self.joined += len(records) - (0 if entity.records() else 1)
             for record in records:
                 self._unit.join(record, entity)
 

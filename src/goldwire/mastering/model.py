@@ -44,7 +44,11 @@ class MatchRule(Struct, frozen=True, forbid_unknown_fields=True):
     prefix: dict[str, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
     """Per attribute: compare only the first N characters of the normalised value."""
     block_limit: Annotated[int, Meta(ge=2)] = 100
-    """A key that this many records share is no evidence (`unknown`, `n/a`): it links no further records."""
+    """A key that this many records share is no evidence (a switchboard's number): it links no further records."""
+    placeholders: tuple[str, ...] = ()
+    """Values that say nothing and so are no evidence, besides those that everybody writes; `*` stands for anything."""
+    default_placeholders: bool = True
+    """Whether an empty text, null, N/A, -, nan, none, unknown, none@…, test@…, only zeros and 1900-01-01 say nothing."""
 
 
 class Golden(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,3 +97,5 @@ class Model(Struct, frozen=True):
 
     types: dict[str, EntityType]
     tags: dict[str, Tag] = field(default_factory=dict)
+    placeholders: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Entity type to system to values that say nothing where that system writes them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from goldwire.canonical import NotPlainError, text
+from goldwire.capture.source_spec import check_placeholders
 from goldwire.errors import ConfigError
 from goldwire.mastering.model import Attribute, EntityType, Model, Relation
 from goldwire.setting_names import NameUse, dotted, undeclared, uses_in_list
@@ -66,6 +67,7 @@ def _check_type(location: str, entity_type: EntityType) -> None:
             raise ConfigError(f"{location}.match[{index}].name: two rules are named `{rule.name}`; rename one")
         if not rule.equal:
             raise ConfigError(f"{location}.match[{index}].equal: name the attributes that must be equal")
+        check_placeholders(f"{location}.match[{index}].placeholders", rule.placeholders)
 
 
 def _check_systems(location: str, systems: tuple[str, ...]) -> None:

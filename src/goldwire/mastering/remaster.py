@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from goldwire.mastering.arrival import Arrival
 from goldwire.mastering.assembler import Assembler
 from goldwire.mastering.commit import commit
-from goldwire.mastering.identity import Arrival, Identity
-from goldwire.mastering.keys import KeyMaker
+from goldwire.mastering.identity import Identity
+from goldwire.mastering.keys import makers_of
 from goldwire.mastering.model import Model
 from goldwire.mastering.model_check import check_model
 from goldwire.mastering.record import open_record
@@ -47,7 +48,7 @@ class Remaster:
 
     def __init__(self, model: Model) -> None:
         check_model(model)
-        self._makers = {name: KeyMaker(name, entity_type) for name, entity_type in model.types.items()}
+        self._makers = makers_of(model)
         self._assemblers = {name: Assembler(entity_type) for name, entity_type in model.types.items()}
 
     def rekey(self, entities: Sequence[Living], workspace: Workspace) -> None:
@@ -60,7 +61,7 @@ class Remaster:
         replaced = []
         for stored in workspace.records_of(self._known(entities)).values():
             for record in map(open_record, stored):
-                keys = self._makers[record.entity_type].keys(record.claims)
+                keys = self._makers[record.entity_type].keys(record.claims, record.ref.system)
                 replaced.append((record.ref, [key for key in keys if key is not None]))
         workspace.replace_keys(replaced)
 
@@ -101,7 +102,7 @@ class Remaster:
 
     def _arrivals(self, entities: Sequence[Entity]) -> list[Arrival]:
         arrivals = [
-            Arrival(record, self._makers[record.entity_type].keys(record.claims), ())
+            Arrival(record, self._makers[record.entity_type].keys(record.claims, record.ref.system), "")
             for entity in entities
             for record in entity.records().values()
         ]

@@ -30,8 +30,18 @@ class Decided(Struct):
 
     def newest(self) -> str:
         """When the latest of these decisions was made; empty where there is none."""
-        times = [at for at, _, _ in self.overrides.values()]
-        return max([*times, self.approval[0] if self.approval else "", self.deleted_at])
+        return max(self.times())
+
+    def times(self) -> set[str]:
+        """Return when each of these decisions was made."""
+        return {at for at, _, _ in self.overrides.values()} | {self.approval[0] if self.approval else "", self.deleted_at}
+
+    def redate(self, new: dict[str, str]) -> None:
+        """Give decisions other times, where there are any for them."""
+        self.overrides = {name: (new.get(each[0], each[0]), *each[1:]) for name, each in self.overrides.items()}
+        self.deleted_at = new.get(self.deleted_at, self.deleted_at)
+        if self.approval is not None:
+            self.approval = (new.get(self.approval[0], self.approval[0]), self.approval[1])
 
     def override(self, attribute: str, claim: Override) -> None:
         """Keep the later of two decisions about an attribute."""

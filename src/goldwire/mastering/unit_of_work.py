@@ -69,6 +69,8 @@ class UnitOfWork:
         """Entities whose golden state may change, in the order they were touched."""
         self.merges = 0
         self.unmerges = 0
+        self.moves = 0
+        """Records that an upstream hub moved."""
         self._looked_for: set[str] = set()
 
     # --- loading
@@ -117,19 +119,24 @@ class UnitOfWork:
         return entity
 
     def get_or_create(self, entity_id: str, entity_type: str) -> Entity:
-        """Return the entity of an id that was loaded; without a version the method creates it, without records."""
-        entity = self.resolve(entity_id)
+        """Return the entity of an id; without a version the method creates it, without records."""
+        entity = self._known(entity_id)
         if entity is None:
             entity = self.entities[entity_id] = Entity(entity_id, entity_type, None)
             entity.members = {}
         return entity
 
     def open(self, entity_id: str, entity_type: str) -> Entity:
-        """Return the entity of an id that was loaded; without a version it may still have records, all of them deleted."""
-        entity = self.resolve(entity_id)
+        """Return the entity of an id; without a version it may still have records, all of them deleted."""
+        entity = self._known(entity_id)
         if entity is None:
             entity = self.entities[entity_id] = Entity(entity_id, entity_type, None)
         return entity
+
+    def _known(self, entity_id: str) -> Entity | None:
+        if entity_id not in self._looked_for:  # one that was never looked for is not new
+            self.load_entities([entity_id])
+        return self.resolve(entity_id)
 
     # --- changing
     def touch(self, entity: Entity) -> None:

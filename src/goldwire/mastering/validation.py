@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from goldwire.capture.fact import ExternalId, Fact, RejectedRow
+from goldwire.capture.fact import Decision, ExternalId, Fact, RejectedRow
 from goldwire.mastering.model import EntityType, Model
 from goldwire.mastering.unit_of_work import UnitOfWork
 
 _MOMENT_CHARACTERS = len("2026-11-23T10:00:00.000000Z")
+
+NO_END = "9999-12-31T23:59:59.999999Z"
+"""The last time that there is: every time is let in."""
 
 
 class Admission:
@@ -18,12 +21,14 @@ class Admission:
         model: what there is.
         unit: what the batch has open.
         rejected: where refused facts are noted.
+        latest: recorded time; what is later is no true time.
     """
 
-    def __init__(self, model: Model, unit: UnitOfWork, rejected: list[RejectedRow]) -> None:
+    def __init__(self, model: Model, unit: UnitOfWork, rejected: list[RejectedRow], latest: str = NO_END) -> None:
         self._model = model
         self._unit = unit
         self._rejected = rejected
+        self._latest = latest
         self._hub_types: dict[str, str] = {}
         self._new_types: dict[ExternalId, str] = {}
 
@@ -50,7 +55,24 @@ class Admission:
             return self._refuse(fact, "confidence", "must be a number from 0 to 1")
         if len(fact.observed_at) != _MOMENT_CHARACTERS:
             return self._refuse(fact, "observedAt", "is no recorded time; make facts with goldwire.capture.fact_from")
-        return True
+        return fact.observed_at <= self._latest or self.in_time(fact, fact.observed_at, "observedAt")
+
+    def in_time(self, entry: Fact | Decision, at: str, field: str) -> bool:
+        """Return whether a time is not from the future: nothing that is true could ever count against it.
+
+        Args:
+            entry: whose time it is.
+            at: recorded time.
+            field: what gives it, for the reject.
+        """
+        if at <= self._latest:
+            return True
+        return self._refuse(
+            entry,
+            field,
+            f"is from the future: later than {self._latest}, which is this machine's clock and "
+            "ingest.future_tolerance_seconds; mend the time, or the clock",
+        )
 
     def load_hub_ids(self, facts: Iterable[Fact]) -> None:
         """Open the entities that an upstream hub names."""
@@ -89,6 +111,6 @@ class Admission:
                 )
         return True
 
-    def _refuse(self, fact: Fact, field: str, reason: str) -> bool:
+    def _refuse(self, fact: Fact | Decision, field: str, reason: str) -> bool:
         self._rejected.append(RejectedRow(fact.origin, field, reason))
         return False

@@ -145,6 +145,10 @@ class Workspace(Protocol):
         """Replace the steward part of a head without a new version (no reader sees a change)."""
         ...
 
+    def note_intake(self, source: str, *, rows: int, rejected: int, versions: int, merges: int, unmerges: int) -> None:
+        """Add to what was ever taken in from a source; it is kept only if the transaction commits."""
+        ...
+
     def commit_changes(self, changes: Iterable[Change]) -> int:
         """Append versions to the log and move the heads; return how many.
 

@@ -91,6 +91,18 @@ class RecordingObserver:
         ):
             self._recorder.gauge(metric, self._target, value=value)
 
+    def guarded(self, kind: str, count: int) -> None:
+        """Events are kept back before a person says yes."""
+        self._recorder.count(metrics.GUARDED, self._target, kind, by=count)
+        self._log.warning(
+            "kept back by the guards", kind=kind, items=count, mend=f"`goldwire resume {self._target} --yes`, if that is meant"
+        )
+
+    def diverged(self, count: int) -> None:
+        """The target holds what this store did not send."""
+        self._recorder.count(metrics.DIVERGED, self._target, by=count)
+        self._log.warning("holds what this store did not send", items=count, mend=f"`goldwire resync {self._target}`")
+
     def replayed(self, outcome: str, count: int) -> None:
         """So many events of a replay ended this way."""
         if count:

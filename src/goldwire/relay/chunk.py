@@ -121,6 +121,15 @@ class Chunk:
                     self._move(held._replace(presence=sealed))
         return sending, items, later
 
+    def controls_of(self) -> Mapping[str, Control]:
+        """Return what the target holds of the chunk's entities, as far as the chunk has come."""
+        return self._held
+
+    def keep_back(self, rows: Sequence[LogRow], policy: RetryPolicy, reason: str) -> None:
+        """Leave these open, not sent, until a person has let the target run; what follows of their entities waits behind."""
+        for row in rows:
+            self._open(policy.keep_back(self._first_attempt(row), reason))
+
     async def send(
         self,
         rows: Sequence[LogRow],

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.rows import Cursor
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError, GoldwireError
+from goldwire.errors import ConfigError, GoldwireError, TargetRefusedError
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import backoff_seconds
 from goldwire.relay.settings import DeliverySettings
@@ -28,6 +28,8 @@ from goldwire.targets.base import (
     LooksUp,
     Outcome,
     Rejected,
+    ShowsNewest,
+    TakenEvent,
     Target,
     Throttled,
     Unavailable,
@@ -136,11 +138,12 @@ class Connection:
 
         Raises:
             ConfigError: the target found a setting wrong.
+            TargetRefusedError: the target wants nothing more.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 answers = list(await self._target.send(items))
-        except ConfigError:
+        except (ConfigError, TargetRefusedError):
             raise
         except TimeoutError:
             return [Unknown(f"no answer within {self._timeout_seconds:g} s")] * len(items)
@@ -175,6 +178,30 @@ class Connection:
         except Exception as error:  # noqa: BLE001 - as for a send
             versions = self._no_look_up(type(error).__name__, items)
         return versions
+
+    async def newest(self, limit: int) -> list[TakenEvent]:
+        """Ask what the target took last; nothing where it cannot say, or does not answer.
+
+        Raises:
+            ConfigError: the target found a setting wrong.
+        """
+        if not isinstance(self._target, ShowsNewest):
+            return []
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                found = list(await self._target.newest(limit))
+            if not all(type(one) is TakenEvent for one in found):
+                raise TypeError  # noqa: TRY301 - as for a look-up
+        except ConfigError:
+            raise
+        except asyncio.CancelledError:
+            if _cancelled_from_outside():
+                raise
+            found = []
+        except Exception as error:  # noqa: BLE001 - as for a send
+            self._observer.event("comparison failed", error=type(error).__name__)
+            found = []
+        return found
 
     def _no_look_up(self, error: str, items: Sequence[Item]) -> list[int | None]:
         self._observer.event("look-up failed", error=error, items=len(items))
@@ -213,10 +240,10 @@ class Opening:
             cursor: as it was acquired.
 
         Raises:
-            GoldwireError: waiting mends nothing.
+            GoldwireError: waiting mends nothing, or it has lasted too long.
         """
         self._noted = cursor.unopened
-        failures = 0
+        failures, began_at = 0, self._clock.monotonic()
         while not self._stop.asked:
             if await self._connection.open():
                 await self._note(cursor, None)
@@ -224,8 +251,17 @@ class Opening:
             failures += 1
             if not self._stop.asked:
                 await self._note(cursor, self._connection.closed_because)
+                self._refuse_if_endless(began_at)
                 await self._stop.unless(self._clock.sleep(backoff_seconds(self._settings, failures, self._random)))
         return False
+
+    def _refuse_if_endless(self, began_at: float) -> None:
+        limit_seconds = self._settings.outage_limit_seconds
+        if self._clock.monotonic() - began_at > limit_seconds:
+            raise TargetRefusedError(
+                f"it could not be opened for longer than `delivery: {{outage_limit_seconds: {limit_seconds:g}}}` allows: "
+                f"{self._connection.closed_because}"
+            )
 
     async def gave_up(self, cursor: Cursor, error: ConfigError) -> None:
         """Keep that waiting mends nothing, whether the target found that out as it opened or later."""
@@ -253,6 +289,8 @@ def _sound(answer: Outcome) -> Outcome:
     """Return an outcome as the relay may keep it; what the type checker promises, a third party's code need not hold."""
     if type(answer) not in _OUTCOMES:
         return Unknown(f"the target answered {type(answer).__name__}, which is no outcome")
+    if isinstance(answer, Duplicate) and answer.held is not None and type(answer.held) is not TakenEvent:
+        return Unknown("the target answered of what it holds, and that is no event")
     if isinstance(answer, Delivered | Duplicate):
         if answer.remote_id is None or type(answer.remote_id) is str:
             return answer

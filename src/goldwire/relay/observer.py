@@ -32,6 +32,14 @@ class Observer(Protocol):
         """How far the target is now: its ledger, whether that balances, whether it is stopped, how many entities are stale."""
         ...
 
+    def guarded(self, kind: str, count: int) -> None:
+        """So many events, removals or changes, are kept back before a person says yes; the target stops."""
+        ...
+
+    def diverged(self, count: int) -> None:
+        """The target holds so many events, or more, that this store did not send; it stops."""
+        ...
+
     def replayed(self, outcome: str, count: int) -> None:
         """So many events of a replay ended this way."""
         ...

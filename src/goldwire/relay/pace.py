@@ -35,6 +35,7 @@ class Breaker:
         self._trips = 0
         self._open_until: float | None = None
         self._probe_out = False
+        self._failing_since: float | None = None
 
     def admits(self, now: float) -> bool:
         """Return whether a send might start at this monotonic time."""
@@ -66,18 +67,28 @@ class Breaker:
         self._trips = 0
         self._probe_out = False
         self._open_until = None
+        self._failing_since = None
+
+    def failing_seconds(self, now: float) -> float:
+        """How long the target has taken nothing of what was sent, at this monotonic time."""
+        return 0.0 if self._failing_since is None else now - self._failing_since
 
     def failed(self, now: float) -> None:
         """Note a send of which the target took nothing."""
-        self._failures += 1
+        self._note_failure(now)
         if self._probe_out or (self._open_until is None and self._failures >= self._settings.breaker_failures):
             self._rest(now, None)
 
     def asked_to_wait(self, now: float, wait_seconds: float | None) -> None:
         """Note that the target throttles: nothing goes out before it wants to."""
-        self._failures += 1
+        self._note_failure(now)
         if self._probe_out or self._open_until is None or wait_seconds is not None:
             self._rest(now, wait_seconds)
+
+    def _note_failure(self, now: float) -> None:
+        self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = now
 
     def _rest(self, now: float, wait_seconds: float | None) -> None:
         # Sends in flight when the rest began do not lengthen it, or many at once would make it endless.

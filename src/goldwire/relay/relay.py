@@ -14,15 +14,17 @@ from goldwire.changelog.ports.store import RelayStore
 from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
-from goldwire.errors import ConfigError, FencedError, TargetStoppedError
+from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError, stopped_text
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
 from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.chunk import Chunk, no_result, wants_base
 from goldwire.relay.connection import Connection, Opening, Stop, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.divergence import Divergence
 from goldwire.relay.lanes import LaneWork
 from goldwire.relay.ledger import balances
+from goldwire.relay.mass_guard import MassGuard
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker, DeadLetterCap
 from goldwire.relay.placement.reservation import PlacementGuard
@@ -31,11 +33,14 @@ from goldwire.relay.replay_source import ReplaySource
 from goldwire.relay.resync import ResyncWork
 from goldwire.relay.retry_policy import ASKED_TO_WAIT, RetryPolicy, settled
 from goldwire.relay.sender import PlacementReservation, Sender
-from goldwire.relay.settings import DeliverySettings
+from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.targets.base import Delivered, Duplicate, Item, Target
 
 STATUS_SECONDS = 1.0
 """How often a relay reports how far its target is, and looks whether it was stopped."""
+
+PROBE = 1
+"""How many events of lanes a probe sends: a batch that fails because of one of them would look like an outage for ever."""
 
 WINDOW_CHUNKS = 16
 """How many chunks one declared window spans in `mode: every`, so that declaring costs next to nothing."""
@@ -50,6 +55,7 @@ class Relay:
         target: not yet open; the relay opens and closes it.
         contracts: the target's contracts.
         settings: pace and limits.
+        guards: how much may leave the target or change without a yes.
         start: where a target that the store has never seen begins.
         clock, random: time and jitter.
         placement: asked before anything is sent, and again when the contract has changed.
@@ -57,12 +63,14 @@ class Relay:
         call: how the store is reached.
         observer: where attempts and settlements are reported.
         progress: called with the cursor after each settlement.
+        note: what other processes may read while it runs; see `Deliveries.lock_target`.
     """
 
     def __init__(
         self, name: str, store: RelayStore, target: Target, contracts: ContractRevisions, settings: DeliverySettings, *,
         placement: PlacementGuard, clock: Clock, random: Random, observer: Observer, start: Start = "snapshot",
-        settings_number: int = 0, call: StoreCall | None = None, progress: Callable[[Cursor], None] | None = None,
+        settings_number: int = 0, guards: GuardSettings | None = None, call: StoreCall | None = None,
+        progress: Callable[[Cursor], None] | None = None, note: bytes = b"",
     ) -> None:  # fmt: skip
         self._name = name
         self._store = store
@@ -74,14 +82,16 @@ class Relay:
         self._start: Start = start
         self._call = call or StoreCall()
         self._progress = progress
+        self._note = note
         self._breaker = Breaker(settings, random)
         self._policy = RetryPolicy(settings, DeadLetterCap(settings), clock, random)
         self._stop = Stop()
         self._connection = Connection(target, settings.timeout_seconds, observer, self._stop)
         self._opening = Opening(store, self._connection, settings, clock=clock, random=random, call=self._call, stop=self._stop)
+        self._divergence = Divergence(name, store, self._call, self._connection, clock=clock, observer=observer)
         self._sender = Sender(
             self._connection, settings, self._breaker, clock, observer, self._stop,
-            PlacementReservation(placement, self._call, clock, self._stop),
+            PlacementReservation(placement, self._call, clock, self._stop), self._divergence,
         )  # fmt: skip
         self._replays = ReplayWork(
             name, store, self._call, ReplaySource(name, store, self._call, contracts.without_reports()), self._sender, settings,
@@ -91,6 +101,7 @@ class Relay:
             name, store, self._call, self._connection, contracts.without_reports(),
             settings_number=settings_number, clock=clock, observer=observer,
         )  # fmt: skip
+        self._guard = MassGuard(name, store, self._call, guards or GuardSettings(), clock=clock, observer=observer)
         self._cursor: Cursor
         self._unclear_upto = 0
         self._reported_at = -STATUS_SECONDS
@@ -109,18 +120,22 @@ class Relay:
             FencedError: another process took it over.
             ConfigError: the target found a setting wrong.
         """
-        with self._store.lock_target(self._name):
+        with self._store.lock_target(self._name, self._note):
             self._cursor = await self._call(self._store.acquire, self._name, self._start)
             self._refuse_if_stopped()
             self._unclear_upto = self._cursor.reach
             self._observer.event("relay started", position=self._cursor.position, epoch=self._cursor.epoch)
             try:
                 if await self._opening.open(self._cursor):
+                    await self._refuse_if_ahead()
                     await self._loop(until_caught_up=until_caught_up)
                 await self._release()
             except ConfigError as error:
                 await self._opening.gave_up(self._cursor, error)
                 raise
+            except TargetRefusedError as error:  # what was sent is not settled, and stays declared
+                await self._call(self._store.stop, self._name, str(error))
+                raise stopped_error(self._name, str(error)) from error
             except TargetStoppedError:  # raised between two settlements only
                 await self._release()
                 raise
@@ -128,6 +143,13 @@ class Relay:
                 await self._connection.close()
                 self._observer.event("relay stopped", position=self._cursor.position)
         return self._cursor
+
+    async def _refuse_if_ahead(self) -> None:
+        """Stop a target that holds what this store did not send, before anything is sent to it."""
+        reason = await self._divergence.look(self._cursor, self._unclear_upto)
+        if reason is not None:
+            await self._call(self._store.stop, self._name, reason)
+            raise TargetStoppedError(f"target {self._name} was stopped: {reason}")
 
     async def _release(self) -> None:
         """Release what was declared, unless a relay before this one may have sent some of it and no relay has settled that."""
@@ -139,10 +161,15 @@ class Relay:
         while not self._stop.asked:
             await self._report_status()
             worked = await self._work()
-            if self._policy.stop is not None:
-                raise TargetStoppedError(f"target {self._name} was stopped: {self._policy.stop}")
+            if self._must_stop is not None:
+                raise TargetStoppedError(f"target {self._name} was stopped: {self._must_stop}")
             if not worked and not await self._wait(until_caught_up=until_caught_up):
                 return
+
+    @property
+    def _must_stop(self) -> str | None:
+        """Why the target must stop, once it must."""
+        return self._policy.stop or self._divergence.stop
 
     async def _work(self) -> bool:
         """Give each its turn; return False when none had anything to do."""
@@ -212,7 +239,7 @@ class Relay:
         chunk.hold(self._replays.held)
         await self._send_waves(chunk)
         reach = min(upto + self._settings.chunk_size, bound)
-        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._policy.stop), chunk.taken)
+        await self._settle(chunk.settlement(self._name, cursor.epoch, reach, self._must_stop), chunk.taken)
         await self._refresh_contracts()
         return True
 
@@ -260,6 +287,11 @@ class Relay:
                 own = own or {(row.entity_id, row.version): row.state for row in chunk.rows}
                 bases = await self._bases(wanted, own)
             sending, items, rows = chunk.wave(rows, bases, self._policy)
+            kept, reason = await self._guard.beyond(sending, items, chunk.controls_of())
+            if kept:
+                chunk.keep_back([sending[index] for index in kept], self._policy, reason)
+                sending = [row for index, row in enumerate(sending) if index not in kept]
+                items = [item for index, item in enumerate(items) if index not in kept]
             if items:
                 await chunk.send(sending, items, self._sender, self._policy, self._clock.now)
 
@@ -276,7 +308,7 @@ class Relay:
     async def _work_lanes(self) -> bool:
         if self._breaker.resting(self._clock.monotonic()):
             return False
-        limit = self._settings.chunk_size if self._breaker.closed else self._settings.batch_size
+        limit = self._settings.chunk_size if self._breaker.closed else PROBE
         due = await self._due(limit)
         if not due:
             return False
@@ -289,11 +321,13 @@ class Relay:
         rows = await self._call(self._store.rows, [delivery.seq for delivery in chosen])
         held = await self._call(self._store.controls, self._name, set(lanes))
         ready, held_back = await self._seal_lanes(work, chosen, rows, held)
+        ready = await self._let_go(work, ready, rows, held, held_back)
         # Only now: what cannot be sealed, because a key is lost, was not sent and must not be taken for it.
         marked.updated = [delivery for delivery in marked.updated if delivery.seq not in held_back]
         await self._settle(marked, ())
         sent_at = timestamp(self._clock.now())
-        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready])
+        alone = {index for index, (delivery, _) in enumerate(ready) if delivery.strikes}
+        outcomes = await self._sender.resend([(item, delivery.ambiguous) for delivery, item in ready], alone)
         taken = [
             rows[delivery.seq] for (delivery, _), o in zip(ready, outcomes, strict=True) if isinstance(o, Delivered | Duplicate)
         ]
@@ -308,7 +342,7 @@ class Relay:
                 work.delivered(delivery, control)
             else:
                 work.failed(self._policy.decide(delivery, outcome, sent_at))
-        await self._settle(work.settlement(self._policy.stop), taken)
+        await self._settle(work.settlement(self._must_stop), taken)
         return True
 
     async def _due(self, limit: int) -> list[OpenDelivery]:
@@ -363,6 +397,24 @@ class Relay:
                 work.filtered(delivery, held._replace(presence=sealed) if held is not None and changed else None)
         return ready, held_back
 
+    async def _let_go(
+        self,
+        work: LaneWork,
+        ready: list[tuple[OpenDelivery, Item]],
+        rows: dict[int, LogRow],
+        held_by: dict[str, Control],
+        held_back: set[int],
+    ) -> list[tuple[OpenDelivery, Item]]:
+        """Return what the guards let go, and note the rest as not sent."""
+        kept, reason = await self._guard.beyond([rows[one.seq] for one, _ in ready], [item for _, item in ready], held_by)
+        # The log may hold what mends them: in `latest` a newer version then goes in their stead.
+        stop = not kept or await self._call(self._store.position) <= self._cursor.position
+        for index in kept:
+            delivery = ready[index][0]
+            work.failed(self._policy.keep_back(delivery, reason, stop=stop))
+            held_back.add(delivery.seq)
+        return [one for index, one in enumerate(ready) if index not in kept] if kept else ready
+
     # --- settling
 
     async def _settle(self, settlement: Settlement, taken: Collection[LogRow]) -> None:
@@ -382,6 +434,7 @@ class Relay:
         )
         dead = sum(delivery.state == "dead" for delivery in settlement.opened + settlement.updated)
         self._observer.ended(delivered=delivered, filtered=filtered, superseded=superseded, dead=dead)
+        self._guard.ended(taken)
         now = self._clock.now()
         for committed_at in {row.committed_at: None for row in taken}:
             self._observer.latency(now - seconds(committed_at))
@@ -394,12 +447,20 @@ class Relay:
         if now - self._reported_at < STATUS_SECONDS:
             return
         self._reported_at = now
+        if (loss := self._sender.loss) is not None:
+            await self._call(self._store.note_loss, self._name, self._cursor.epoch, loss, self._clock.now())
+            self._sender.loss = None
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
         stale = owed(await self._call(self._store.resyncs, self._name)).entities
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
+        if self._breaker.failing_seconds(now) > self._settings.outage_limit_seconds:
+            limit = f"`delivery: {{outage_limit_seconds: {self._settings.outage_limit_seconds:g}}}`"
+            raise TargetRefusedError(
+                f"it has taken nothing for longer than {limit} allows; `goldwire status` shows the last answer"
+            )
 
     async def _refuse_if_taken_over(self) -> None:
         """Make sure, after lanes were read and before anything is sent, that they belong to this relay's cursor.
@@ -416,6 +477,9 @@ class Relay:
 
     def _refuse_if_stopped(self) -> None:
         if self._cursor.stopped is not None:
-            raise TargetStoppedError(
-                f"target {self._name} is stopped: {self._cursor.stopped}. Mend the cause, then `goldwire resume {self._name}`"
-            )
+            raise stopped_error(self._name, self._cursor.stopped)
+
+
+def stopped_error(target: str, reason: str) -> TargetStoppedError:
+    """Return the error about a target that a person or the cap on dead letters has stopped."""
+    return TargetStoppedError(f"target {stopped_text(target, reason)}")

@@ -8,6 +8,7 @@ nothing and repeats nothing. A target that is always behind is resynced too: onl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from math import inf
 from typing import NamedTuple, Protocol
 
@@ -24,6 +25,7 @@ from goldwire.clock import Clock, timestamp
 from goldwire.errors import ConfigError
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
+from goldwire.expression.runtime import EvaluationError
 from goldwire.relay.connection import Connection, StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.effect import Effect, effect
@@ -84,13 +86,17 @@ class RevisionEffects:
             held = controls.get(row.entity_id)
             found = self._effect(row, held)
             lane = lanes.get(row.entity_id)
-            if lane and self._may_hold_older(lane[-1]) and found in {"same", "stays", "enters"}:
+            if lane and found in {"same", "stays", "enters"} and self._may_hold_older(lane):
                 found = "changes"
             yield EntityEffect(row, held, found)
 
-    def _may_hold_older(self, last: OpenDelivery) -> bool:
-        """Whether an answer is missing to what an older revision sealed: that one seals it again, also once it is redriven."""
-        return last.ambiguous and last.revision < self._newest.revision
+    def _may_hold_older(self, lane: Sequence[OpenDelivery]) -> bool:
+        """Whether the target may hold what an older revision has sealed, without a control row saying so.
+
+        A delivery that may have had its effect is repeated as it was. What the newest revision shows has to come after it.
+        """
+        unclear = any(one.ambiguous and one.revision not in (0, self._newest.revision) for one in lane)
+        return unclear and lane[-1].seq <= self._left_to_log
 
     def _effect(self, row: LogRow, held: Control | None) -> Effect:
         target = self._cursor.target
@@ -203,15 +209,14 @@ class ResyncWork:
         if resync.scope != "all" or not self._connection.looks_up or not chosen:
             return known
         contract = self._contracts.revision(self._contracts.newest)
-        asked: dict[int, Item] = {}
+        items: dict[int, Item] = {}
         for index, one in enumerate(chosen):
-            event = seal(contract, one.row, one.held, None)
-            if isinstance(event, SealedEvent):  # else only what waits for the target makes it different
-                asked[index] = Item(event, one.held.remote_id if one.held is not None else None)
-        answered = await self._connection.held_versions(list(asked.values()))
-        for index, version in zip(asked, answered, strict=True):
-            known[index] = max(known[index], version or 0)
-        return known
+            with suppress(EvaluationError):
+                event = seal(contract, one.row, one.held, None)
+                if isinstance(event, SealedEvent):
+                    items[index] = Item(event, one.held.remote_id if one.held is not None else None)
+        answered = dict(zip(items, await self._connection.held_versions(list(items.values())), strict=True)) if items else {}
+        return [max(one, answered.get(index) or 0) for index, one in enumerate(known)]
 
     async def _end_turn(self, resync: Resync, cursor: Cursor) -> Resync | None:
         now = self._clock.now()

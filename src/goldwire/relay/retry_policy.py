@@ -48,6 +48,9 @@ def settled(
     settled_at: str,
 ) -> Control:
     """Return the control row that says the target took this event."""
+    # Where a resync let another content pass, the chain goes on from what is there; a deletion has not removed that yet.
+    content = outcome.held.hash if isinstance(outcome, Duplicate) and outcome.held is not None else event.hash
+    removed = event.deleted and content == event.hash
     remote_id = outcome.remote_id
     if remote_id is None and held is not None and not event.deleted:
         remote_id = held.remote_id
@@ -56,8 +59,8 @@ def settled(
             row.entity_id,
             row.version,
             row.seq,
-            "gone" if event.deleted else "in",
-            event.hash,
+            "gone" if removed else "in",
+            content,
             event.previous_hash,
             event.base_version,
             revision,
@@ -119,7 +122,10 @@ class RetryPolicy:
         if type(outcome) is Rejected:
             return self._dead(attempted)
         # A failure counts against the event only if the target took other work since; an outage kills nothing.
-        struck = type(outcome) is not Throttled and self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        # An answer that no outage gives counts by itself, or an event that is alone would be tried for ever.
+        counted = isinstance(outcome, Unavailable | Unknown) and outcome.counted
+        alive = self.liveness.seen_at >= (delivery.last_attempt_at or sent_at)
+        struck = counted or (alive and type(outcome) is not Throttled)
         strikes = attempted.strikes + struck
         if strikes >= self._settings.max_attempts:
             reason = f"gave up after {attempted.attempts} attempts: {attempted.reason}"
@@ -128,6 +134,18 @@ class RetryPolicy:
         if type(outcome) is Throttled and outcome.wait_seconds is not None:
             wait = outcome.wait_seconds
         return attempted._replace(state="retrying", strikes=strikes, due_at=now + wait)
+
+    def keep_back(self, delivery: OpenDelivery, reason: str, *, stop: bool = True) -> OpenDelivery:
+        """Return the delivery as it stands when it must not be sent before a person has said yes.
+
+        Args:
+            delivery: as it was before.
+            reason: why.
+            stop: the target must stop; otherwise it is looked at again once the log may have brought something newer.
+        """
+        if stop:
+            self.stop = self.stop or reason
+        return delivery._replace(state="retrying", due_at=self._clock.now() + (0.0 if stop else self._settings.backoff_seconds))
 
     def hold_back(self, delivery: OpenDelivery, reason: str) -> OpenDelivery:
         """Return the delivery as it stands when no event could be made of it: nothing was sent."""

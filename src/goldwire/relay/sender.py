@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aiolimiter import AsyncLimiter
 
 from goldwire.clock import Clock
-from goldwire.errors import ConfigError, StoreBusyError
+from goldwire.errors import ConfigError, StoreBusyError, TargetRefusedError
 from goldwire.relay.connection import Connection, Stop, StoreCall
+from goldwire.relay.divergence import Divergence
 from goldwire.relay.observer import Observer
 from goldwire.relay.pace import Breaker
 from goldwire.relay.placement.reservation import PlacementGuard
 from goldwire.relay.settings import DeliverySettings
-from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled
+from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
 
 RESERVE_SECONDS = 30.0
 """How long another process may keep a target from reserving its placement: it reads and writes, which takes it no time."""
@@ -70,12 +71,14 @@ class Sender:
     Args:
         connection, settings, breaker, clock, observer, stop: the relay's.
         reservation: of the target's placement; made before anything is sent.
+        divergence: looks at what the target says that it holds already.
     """
 
     def __init__(
         self, connection: Connection, settings: DeliverySettings, breaker: Breaker, clock: Clock, observer: Observer,
-        stop: Stop, reservation: PlacementReservation,
+        stop: Stop, reservation: PlacementReservation, divergence: Divergence,
     ) -> None:  # fmt: skip
+        self._divergence = divergence
         self._connection = connection
         self._settings = settings
         self._breaker = breaker
@@ -84,6 +87,8 @@ class Sender:
         self._stop = stop
         self._reservation = reservation
         self._batch_size = min(settings.batch_size, connection.batch_limit)
+        self.loss: str | None = None
+        """What the target said to have lost, until the relay has kept it."""
         self._limiter: AsyncLimiter | None = None
         if settings.rate_limit_per_second is not None:
             # A batch is let through as a whole, so the bucket must hold one, also after the division's rounding.
@@ -111,6 +116,9 @@ class Sender:
         Raises:
             ConfigError: the target found a setting wrong, or may not deliver to its destination; nothing more may be sent.
         """
+        return await self._divergence.checked(items, await self._sent(items))
+
+    async def _sent(self, items: Sequence[Item]) -> list[Outcome | None]:
         outcomes: list[Outcome | None] = [None] * len(items)
         if not await self.reserve():
             return outcomes
@@ -133,24 +141,28 @@ class Sender:
                     group.create_task(work())
         except BaseExceptionGroup as errors:
             # Not `except*`: it would wrap the error that callers look for into a group again.
-            wrong, others = errors.split(ConfigError)
+            wrong, others = errors.split((ConfigError, TargetRefusedError))
             if wrong is None or others is not None:
                 raise
             raise wrong.exceptions[0] from None
         return outcomes
 
-    async def resend(self, items: Sequence[tuple[Item, bool]]) -> list[Outcome | None]:
+    async def resend(self, items: Sequence[tuple[Item, bool]], alone: Collection[int] = ()) -> list[Outcome | None]:
         """Send again, except what a look-up shows to have arrived the first time.
 
         Args:
             items: each with whether an earlier attempt may have had its effect.
+            alone: the indices of those that failed while the target took others: each goes in a send of its own, so that
+                neither takes others with it nor is taken with others.
         """
         arrived = await self._look_up({index: item for index, (item, ambiguous) in enumerate(items) if ambiguous})
         missing = [index for index in range(len(items)) if index not in arrived]
         outcomes: list[Outcome | None] = [arrived.get(index) for index in range(len(items))]
-        if missing:
-            for index, outcome in zip(missing, await self.send([items[i][0] for i in missing]), strict=True):
-                outcomes[index] = outcome
+        together = [index for index in missing if index not in alone]
+        for group in (together, *([index] for index in missing if index in alone)):
+            if group:
+                for index, outcome in zip(group, await self.send([items[i][0] for i in group]), strict=True):
+                    outcomes[index] = outcome
         return outcomes
 
     async def _look_up(self, unclear: dict[int, Item]) -> dict[int, Outcome]:
@@ -186,6 +198,7 @@ class Sender:
 
     def _note(self, answers: list[Outcome], now: float) -> list[Outcome]:
         """Report to the breaker, and return the answers with no wait longer than the settings allow."""
+        self.loss = next((one.reason for one in answers if type(one) is Unknown and one.lost), self.loss)
         throttled = [answer for answer in answers if type(answer) is Throttled]
         if throttled:
             asked = max((t.wait_seconds for t in throttled if t.wait_seconds is not None), default=None)
@@ -193,7 +206,7 @@ class Sender:
                 self._observer.asked_for_too_long(asked, self._settings.wait_limit_seconds)
                 answers, asked = self._capped(answers), self._settings.wait_limit_seconds
             self._breaker.asked_to_wait(now, asked)
-        elif any(type(answer) in (Delivered, Duplicate, Rejected) for answer in answers):
+        elif any(type(answer) in (Delivered, Duplicate, Rejected) or _counted(answer) for answer in answers):
             self._breaker.succeeded()
         else:
             self._breaker.failed(now)
@@ -205,3 +218,8 @@ class Sender:
             Throttled(limit) if type(answer) is Throttled and (answer.wait_seconds or 0.0) > limit else answer
             for answer in answers
         ]
+
+
+def _counted(answer: Outcome) -> bool:
+    """Say whether the target works and refuses this item alone."""
+    return type(answer) is Unavailable and answer.counted

@@ -1,7 +1,8 @@
-"""How a target is delivered to: pace, patience and limits. The same for every target kind."""
+"""How a target is delivered to: pace, patience, limits, and what waits for a yes. The same for every target kind."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -34,6 +35,13 @@ class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(gt=0, description="The longest wait that the target may ask for (`Retry-After`); then it is tried again."),
     ] = 86_400.0
+    outage_limit_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="How long a target may take nothing before it is stopped, without a dead letter; each run counts anew.",
+        ),
+    ] = 1_209_600.0
     breaker_failures: Annotated[
         int, Meta(ge=1, description="Failed sends in a row after which the target is given a rest.")
     ] = 5
@@ -49,3 +57,41 @@ class DeliverySettings(Struct, frozen=True, forbid_unknown_fields=True):
         20
     )
     poll_seconds: Annotated[float, Meta(gt=0, description="How often an idle relay looks for new changes.")] = 0.5
+
+
+class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The `guards:` block of a target: how much may leave it or change before a person says yes."""
+
+    removal_ratio: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the records that the target holds which may be deleted or deselected within the span; "
+            "0 switches the guard off.",
+        ),
+    ] = 0.05
+    removal_minimum: Annotated[int, Meta(ge=0, description="As many may leave in any case.")] = 100
+    change_ratio: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Share of the records that the target holds which may change within the span, counting only those "
+            "that it has held unchanged for longer than that; 0 switches the guard off.",
+        ),
+    ] = 0.5
+    change_minimum: Annotated[int, Meta(ge=0, description="As many may change in any case.")] = 1_000
+    span_seconds: Annotated[float, Meta(gt=0, description="Over how long it is counted.")] = 3_600.0
+
+    def removals_allowed(self, held: int) -> float:
+        """Return how many of so many records may leave within the span without a yes."""
+        return _allowed(self.removal_ratio, self.removal_minimum, held)
+
+    def changes_allowed(self, held: int) -> float:
+        """Return how many of so many records may change within the span without a yes."""
+        return _allowed(self.change_ratio, self.change_minimum, held)
+
+
+def _allowed(ratio: float, minimum: int, held: int) -> float:
+    return max(minimum, int(ratio * held)) if ratio else inf

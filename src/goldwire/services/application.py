@@ -21,10 +21,12 @@ from goldwire.services.targets import TargetMaker
 
 if TYPE_CHECKING:  # these are imported where they are used: a command that needs no relay starts twice as fast
     from goldwire.mastering.engine import Mastering
+    from goldwire.mastering.model import Model
     from goldwire.observability.metrics import Recorder
     from goldwire.relay.placement.placements import Placements
     from goldwire.services.apply import ApplyService
     from goldwire.services.ingest import IngestService
+    from goldwire.services.redate import RedateService
     from goldwire.services.relays import ConfiguredRelays
     from goldwire.services.remaster import RemasterService
     from goldwire.services.replay import ReplayService
@@ -127,6 +129,15 @@ class Application:
         return TargetMaker(self.loaded, self.clock)
 
     @cached_property
+    def model(self) -> Model:
+        """The configured model.
+
+        Raises:
+            ConfigError: it contradicts itself.
+        """
+        return checked_model(self.loaded)
+
+    @cached_property
     def mastering(self) -> Mastering:
         """Mastering under the configured model.
 
@@ -135,7 +146,7 @@ class Application:
         """
         from goldwire.mastering.engine import Mastering  # noqa: PLC0415 - only `ingest` needs it
 
-        return Mastering(checked_model(self.loaded))
+        return Mastering(self.model)
 
     def keep_time_rising(self) -> float:
         """Let the clock never be behind the newest change in the log.
@@ -147,7 +158,7 @@ class Application:
             by how many seconds the clock is behind; 0 where it is not.
         """
         position = self.store.position()
-        if position == 0:
+        if position == 0 or self.loaded.config.ingest.trust_clock:
             return 0.0
         newest = seconds(self.store.rows([position])[position].committed_at)
         behind_seconds = max(newest - self.clock.now(), 0.0)
@@ -182,7 +193,9 @@ class Application:
         from goldwire.services.ingest import IngestService  # noqa: PLC0415
 
         self.keep_time_rising()
-        return IngestService(self.store, self.mastering, self.clock, self.loaded.config.sources)
+        config = self.loaded.config
+        tolerance_seconds = config.ingest.future_tolerance_seconds
+        return IngestService(self.store, self.mastering, self.clock, config.sources, tolerance_seconds)
 
     def remaster_service(self) -> RemasterService:
         """Return what masters everything again under the configured model.
@@ -192,7 +205,19 @@ class Application:
         """
         from goldwire.services.remaster import RemasterService  # noqa: PLC0415
 
-        return RemasterService(self.store, checked_model(self.loaded), self.clock, self.loaded.file)
+        return RemasterService(self.store, self.model, self.clock, self.loaded.file)
+
+    def redate_service(self) -> RedateService:
+        """Return what dates back what a false time from the future froze.
+
+        Raises:
+            ConfigError: the model contradicts itself.
+        """
+        from goldwire.mastering.redate import Redate  # noqa: PLC0415 - only `redate` needs it
+        from goldwire.services.redate import RedateService  # noqa: PLC0415
+
+        tolerance_seconds = self.loaded.config.ingest.future_tolerance_seconds
+        return RedateService(self.store, Redate(self.model), self.clock, tolerance_seconds)
 
     def replay_service(self, target: str) -> ReplayService:
         """Return what selects, plans and asks for replays of a target.
@@ -213,15 +238,19 @@ class Application:
         """
         from goldwire.services.resync import ResyncService  # noqa: PLC0415
 
-        self.targets.config(target)
-        return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock)
+        guards = self.targets.config(target).guards
+        return ResyncService(target, self.store, AppliedContracts(self.loaded, target), self.clock, guards)
 
-    def relays(self, recorder: Recorder | None = None) -> ConfiguredRelays:
+    def relays(self, recorder: Recorder | None = None, *, reloads: bool = False, follows_new: bool = False) -> ConfiguredRelays:
         """Return what builds the relays of the configured targets.
 
         Args:
             recorder: where metrics go.
+            reloads: whether this process reads the configuration again on SIGHUP,
+            follows_new: and begins new targets then.
         """
         from goldwire.services.relays import ConfiguredRelays  # noqa: PLC0415
 
-        return ConfiguredRelays(self.loaded, self.store, self.clock, recorder)
+        return ConfiguredRelays(
+            self.loaded, self.store, self.clock, recorder, reloads=reloads, follows_new=follows_new
+        )  # fmt: skip

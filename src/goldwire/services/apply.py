@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from goldwire.canonical import canonical
+from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
@@ -26,7 +27,8 @@ from goldwire.services.contract_documents import AppliedContracts, document, pre
 from goldwire.services.mastering_rules import note_mastered
 from goldwire.services.model import checked_model
 from goldwire.services.placement import ConfiguredPlacements, keep_settings, reshaped, settings_document
-from goldwire.services.resync import ResyncService
+from goldwire.services.resync import ResyncService, unended_resync
+from goldwire.services.sole_destinations import sole_destination_conflicts
 from goldwire.services.targets import TargetMaker
 
 Change = Literal["new", "changed", "unchanged"]
@@ -54,6 +56,8 @@ class ApplyResult(Struct, frozen=True):
     """By effect, some entity ids."""
     resync: str | None = None
     """The resync that sends again what looks different now; None where there is none."""
+    needs_yes: bool = False
+    """More would leave the target than its guards let go, so the resync waits for `goldwire resume TARGET --yes`."""
     warnings: tuple[str, ...] = ()
     """What is allowed, but has an effect that its author may not expect."""
 
@@ -63,7 +67,7 @@ class ApplyResult(Struct, frozen=True):
         return f"from position {self.effective_after + 1}" if self.effective_after else "from the start"
 
 
-class ApplyStore(Log, Deliveries, Resyncs, Revisions, Protocol):
+class ApplyStore(Log, Deliveries, Resyncs, Revisions, Consents, Protocol):
     """What keeps what was applied, and from which position on."""
 
 
@@ -84,12 +88,15 @@ class ApplyService:
         self._clock = clock
         self._configured = ConfiguredPlacements(loaded, targets)
 
-    def run(self, *, check: bool, resend: bool = True, progress: ApplyProgress | None = None) -> list[ApplyResult]:
+    def run(
+        self, *, check: bool, resend: bool = True, yes: bool = False, progress: ApplyProgress | None = None
+    ) -> list[ApplyResult]:
         """Check every target and, unless `check`, keep what is new.
 
         Args:
             check: keep nothing.
             resend: send again what looks different now; otherwise it is counted as stale until a resync mends that.
+            yes: what is sent again may go beyond the guards.
             progress: called with the target and the number of its entities that were judged.
 
         Raises:
@@ -98,14 +105,14 @@ class ApplyService:
         names = sorted(self._targets.names)
         self._check_all(names)
         now, placements = self._clock.now(), self._configured.read(self._store, applying=True)
-        done = [self._one(name, placements, now, check, resend, progress or _silent) for name in names]
+        done = [self._one(name, placements, now, check, resend, yes, progress or _silent) for name in names]
         if not check:
-            note_mastered(self._store, self._loaded.config.types, self._clock.now())
+            note_mastered(self._store, checked_model(self._loaded), self._clock.now())
             self._store.keep_configuration(canonical(msgspec.to_builtins(self._loaded.config)), now)
         return done
 
     def _one(
-        self, name: str, placements: Placements, now: float, check: bool, resend: bool, progress: ApplyProgress
+        self, name: str, placements: Placements, now: float, check: bool, resend: bool, yes: bool, progress: ApplyProgress
     ) -> ApplyResult:
         store, config = self._store, self._targets.config(name)
         before = store.revisions(name)
@@ -122,7 +129,7 @@ class ApplyService:
         planned = None
         if cursor is not None and (is_reshaped or change == "changed"):
             number = self._settings_number(name, len(kept), is_reshaped=is_reshaped)
-            planned = self._planned(cursor, wanted if change == "changed" else None, number, resend, progress)
+            planned = self._planned(cursor, wanted if change == "changed" else None, number, resend, yes, progress)
         if check:
             number = before[-1].revision + (change == "changed") if before else 1
             after = before[-1].effective_after if before and change == "unchanged" else 0
@@ -137,25 +144,30 @@ class ApplyService:
         left = max(after - position, 0) if change == "changed" else 0
         warnings = self._warnings(placements, name)
         effects, samples = (planned.planned, planned.samples) if planned is not None else (None, {})
-        opened = planned.id if planned is not None and planned.state == "open" and not check else None
+        opened = planned.id if planned is not None and planned.state in ("open", "held") and not check else None
+        held = planned is not None and planned.state == "held"
         return ApplyResult(
-            name, config.contract, change, number, after, settings_change, left, effects, samples, opened, warnings
+            name, config.contract, change, number, after, settings_change, left, effects, samples, opened, held, warnings
         )  # fmt: skip
 
-    def _planned(self, cursor: Cursor, wanted: bytes | None, settings: int, resend: bool, progress: ApplyProgress) -> Resync:
+    def _planned(
+        self, cursor: Cursor, wanted: bytes | None, settings: int, resend: bool, yes: bool, progress: ApplyProgress
+    ) -> Resync:
         """Judge what the target holds by what is not kept yet; return the record of the resync that it leads to.
 
         Args:
             cursor: where the target stands.
             wanted: the contract's document; None: it is no news.
             settings: the number of settings that write another thing of each event and have not reached the target; 0: none.
-            resend: whether it is to be carried out.
+            resend: whether it is to be carried out,
+            yes: and may go beyond the guards.
             progress: see `run`.
         """
         name = cursor.target
-        service = ResyncService(name, self._store, AppliedContracts(self._loaded, name), self._clock)
-        found = self._store.open_resync(name)
-        # An open resync that this one takes the place of may come to more than what the contract changes.
+        contracts, guards = AppliedContracts(self._loaded, name), self._targets.config(name).guards
+        service = ResyncService(name, self._store, contracts, self._clock, guards)
+        found = unended_resync(self._store, name)
+        # An unended resync that this one takes the place of may come to more than what the contract changes.
         scope: ResyncScope = "all" if settings or (found is not None and found.scope == "all") else "stale"
         newest = self._store.newest_revision(name)
         candidate = None if wanted is None else Revision(newest + 1, cursor.reach, "", wanted)
@@ -163,7 +175,7 @@ class ApplyService:
         # Also where nothing is stale: a relay may send under the revision before until this one is kept.
         state: ResyncState = "open" if resend else "declined" if plan.effects.stale else "done"
         why = "the settings changed" if wanted is None else "the contract changed"
-        return service.record(scope, plan, why=why, state=state, settings=settings)
+        return service.record(scope, plan, why=why, state=state, settings=settings, yes=yes)
 
     def _settings_number(self, name: str, kept: int, *, is_reshaped: bool) -> int:
         """Return for which settings everything has to be sent again; 0 where none is owed."""
@@ -195,6 +207,7 @@ class ApplyService:
                     step(name)
                 except ConfigError as error:
                     found.append(error)
+        found += sole_destination_conflicts(self._loaded, self._targets)
         try:
             refuse(check_placement(self._configured.read(self._store, applying=True), names))
         except ConfigError as error:

@@ -9,10 +9,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from goldwire.canonical import canonical
 from goldwire.changelog.ports.revisions import Revisions
@@ -46,6 +46,9 @@ class ContractDocument(Struct, frozen=True, forbid_unknown_fields=True):
     clearance: tuple[str, ...]
     keys: dict[str, str]
     """Fingerprint of each key that a mask needs: another key is another revision."""
+    deltas: Literal["value"] | UnsetType = UNSET
+    """`value`: a delta names the attributes whose value changed. It is not there in revisions of full events, and in those from
+    before that was so, which name attributes of which anything changed; what may have been sent has to be sealed so again."""
 
 
 def document(loaded: Loaded, target: str) -> bytes:
@@ -73,7 +76,8 @@ def document(loaded: Loaded, target: str) -> bytes:
     tags = {name: Tag(tag.retention_days, tag.cleared_by) for name, tag in config.tags.items() if name in used}
     keys = {name: _fingerprint(name, key) for name, key in _keys(loaded, target, spec).items()}
     clearance = tuple(sorted(used.intersection(own.clearance)))
-    whole = ContractDocument(own.contract, spec, reduced, tags, clearance, keys)
+    deltas: Literal["value"] | UnsetType = "value" if spec.payload == "delta" else UNSET
+    whole = ContractDocument(own.contract, spec, reduced, tags, clearance, keys, deltas)
     return canonical(msgspec.to_builtins(whole))
 
 
@@ -113,7 +117,10 @@ class AppliedContracts:
         kept = msgspec.json.decode(revision.document, type=ContractDocument)
         keys = {name: self._key(name, wanted, revision) for name, wanted in kept.keys.items()}
         model = Model(kept.types, kept.tags)
-        return compile_contract(kept.contract, kept.spec, model, self._target, kept.clearance, keys, revision.revision)
+        return compile_contract(
+            kept.contract, kept.spec, model, self._target, kept.clearance, keys, revision.revision,
+            delta_by_value=kept.deltas == "value",
+        )  # fmt: skip
 
     def check_keys(self, revision: Revision) -> None:
         """See that the keys are those that the newest revision was applied with.
@@ -174,11 +181,11 @@ def _keys(loaded: Loaded, target: str, spec: ContractSpec) -> Mapping[str, bytes
 
 
 def key(loaded: Loaded, name: str, purpose: str) -> bytes:
-    """Return the key of a mask.
+    """Return the key of a mask, or of lists of heads.
 
     Args:
         loaded: the configuration.
-        name: `hash` or `tokenise`.
+        name: `hash`, `tokenise` or `heads`.
         purpose: for messages, e.g. `for target crm`.
 
     Raises:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
-from typing import Literal, TypeVar
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -90,8 +90,15 @@ def target_runs(store: Deliveries, ends: Sequence[RelayEnd], unapplied: Collecti
     return found
 
 
-async def deliver(supervisor: Supervisor, names: Sequence[str]) -> list[RelayEnd]:
+async def deliver(
+    supervisor: Supervisor, names: Sequence[str], beside: Callable[[], Coroutine[Any, Any, None]] | None = None
+) -> list[RelayEnd]:
     """Deliver to these targets on the running event loop; return how each relay ended, once none runs.
+
+    Args:
+        supervisor: runs the relays.
+        names: the targets.
+        beside: makes what runs meanwhile, until then.
 
     Raises:
         ConfigError: a setting is wrong; nothing was sent.
@@ -99,7 +106,17 @@ async def deliver(supervisor: Supervisor, names: Sequence[str]) -> list[RelayEnd
     """
     async with supervisor:
         supervisor.start(*names)
-        return await supervisor.wait()
+        watching = asyncio.create_task(beside()) if beside is not None else None
+        try:
+            return await supervisor.wait()
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+
+async def side_by_side(work: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+    """Do several things at once, until the task is cancelled."""
+    await asyncio.gather(*(each() for each in work))
 
 
 async def carry_out(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 from msgspec import Struct, field
@@ -16,9 +16,11 @@ from goldwire.capture.reader import read_file
 from goldwire.capture.rejects import RejectsFile
 from goldwire.capture.source_spec import MEBIBYTE, SourceSpec
 from goldwire.changelog.ports.ingest import Ingest
-from goldwire.clock import Clock
+from goldwire.changelog.rows import NO_SOURCE
+from goldwire.clock import Clock, timestamp
 from goldwire.errors import InputError
-from goldwire.mastering.engine import IngestResult, Mastering
+from goldwire.mastering.engine import IngestResult, Mastering, most_shared
+from goldwire.mastering.identity import SharedKey
 from goldwire.services.garbage_collection import without_collection
 from goldwire.services.mastering_rules import MasteringStore, note_mastered
 
@@ -27,7 +29,18 @@ FIRST_REJECTS = 20
 
 CHUNK_BYTES = 1 << 20
 
-TakeBatch = Callable[[Sequence[Fact | Decision], str], IngestResult]
+
+class Origin(NamedTuple):
+    """What a batch is counted under."""
+
+    source: str = NO_SOURCE
+    rows: int = 0
+    """Rows read since the batch before, with those that were rejected."""
+    rejected: int = 0
+    """How many of these the reader rejected."""
+
+
+TakeBatch = Callable[[Sequence[Fact | Decision], str, Origin], IngestResult]
 """Masters one batch under a correlation id, in one transaction."""
 
 
@@ -46,8 +59,16 @@ class Ingested(Struct):
     """New versions committed, tombstones included."""
     merges: int = 0
     unmerges: int = 0
+    moves: int = 0
+    """Records that an upstream hub moved to another entity."""
+    joined: int = 0
+    """New records that joined the entity of another one."""
+    shared: list[SharedKey] = field(default_factory=list)
+    """The match keys that most records share, most first; none shows a value."""
     rejected: int = 0
     first_rejects: list[RejectedRow] = field(default_factory=list)
+    rejects_left_out: int = 0
+    """How many of them are not named there, because the file has a limit."""
     rejects_file: str | None = None
     """Where all rejects are named, if there are any and a file was asked for."""
     position: int = 0
@@ -66,13 +87,22 @@ class IngestService:
         mastering: what makes golden records of facts.
         clock: the time, never before the newest change in the log: it dates rows without a time of their own.
         sources: name to how its files are read.
+        tolerance_seconds: how far a row's time may be ahead of the clock.
     """
 
-    def __init__(self, store: IngestStore, mastering: Mastering, clock: Clock, sources: Mapping[str, SourceSpec]) -> None:
+    def __init__(
+        self,
+        store: IngestStore,
+        mastering: Mastering,
+        clock: Clock,
+        sources: Mapping[str, SourceSpec],
+        tolerance_seconds: float,
+    ) -> None:
         self._store = store
         self._mastering = mastering
         self._clock = clock
         self._sources = sources
+        self._tolerance_seconds = tolerance_seconds
 
     def files(
         self,
@@ -101,13 +131,14 @@ class IngestService:
             StoreBusyError, StoreFullError: the batch in hand was rolled back; repeating the command takes the rest.
         """
         with RejectsWriter(rejects_file) as writer:
-            intake = _Intake(self.batch, Ingested(_correlation_id(correlation_id)), writer, progress)
+            intake = _Intake(self.batch, Ingested(_correlation_id(correlation_id)), writer, progress, source or NO_SOURCE)
             spec = self._sources[source] if source is not None else None
             self._note_mastered()
             for file in files:
                 intake.take(_read_on(read_file(file, spec, self._clock.now(), source or "NAME")), batch_size)
             intake.result.position = self._store.position()
             intake.result.rejects_file = str(rejects_file) if rejects_file and intake.result.rejected else None
+            intake.result.rejects_left_out = writer.left_out
             return intake.result
 
     def rows(self, rows: Sequence[Mapping[str, Any]], *, correlation_id: str | None = None) -> Ingested:
@@ -134,21 +165,30 @@ class IngestService:
             intake.result.position = self._store.position()
             return intake.result
 
-    def batch(self, batch: Sequence[Fact | Decision], correlation_id: str) -> IngestResult:
+    def batch(self, batch: Sequence[Fact | Decision], correlation_id: str, origin: Origin | None = None) -> IngestResult:
         """Master one batch and commit what it changes, in one transaction.
 
         Args:
             batch: facts and decisions, in order.
             correlation_id: travels with every change.
+            origin: what it is counted under; None: rows without a source, all of which are in the batch.
 
         Raises:
             StoreBusyError, StoreFullError: nothing of the batch was committed.
         """
-        with without_collection(), self._store.ingest(self._clock.now()) as workspace:
-            return self._mastering.apply(batch, workspace, correlation_id)
+        source, rows, rejected = origin or Origin(rows=len(batch))
+        now = self._clock.now()
+        latest = timestamp(now + self._tolerance_seconds)
+        with without_collection(), self._store.ingest(now) as workspace:
+            done = self._mastering.apply(batch, workspace, correlation_id, latest)
+            workspace.note_intake(
+                source, rows=rows, rejected=rejected + len(done.rejected), versions=done.versions, merges=done.merges,
+                unmerges=done.unmerges,
+            )  # fmt: skip
+            return done
 
     def _note_mastered(self) -> None:
-        note_mastered(self._store, self._mastering.model.types, self._clock.now())
+        note_mastered(self._store, self._mastering.model, self._clock.now())
 
 
 class RejectsWriter:
@@ -173,6 +213,11 @@ class RejectsWriter:
         if self._file is not None:
             self._file.close()
 
+    @property
+    def left_out(self) -> int:
+        """How many came after the limit of the file."""
+        return self._file.left_out if self._file is not None else 0
+
     def write(self, rejected: RejectedRow) -> None:
         """Name one reject."""
         if self._file is not None:
@@ -181,12 +226,16 @@ class RejectsWriter:
 
 class _Intake:
     def __init__(
-        self, batch: TakeBatch, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None
-    ) -> None:
+        self, batch: TakeBatch, result: Ingested, writer: RejectsWriter, progress: Callable[[Ingested], None] | None,
+        source: str = NO_SOURCE,
+    ) -> None:  # fmt: skip
         self._take_batch = batch
         self.result = result
         self._writer = writer
         self._progress = progress
+        self._source = source
+        self._uncounted = [0, 0]
+        """Rows, and rejects of the reader, that no transaction has counted so far."""
 
     def take(self, rows: Iterable[Fact | Decision | RejectedRow | InputError], batch_size: int) -> None:
         """Take rows in, a batch at a time; it raises an error among them once what came before is committed."""
@@ -197,14 +246,16 @@ class _Intake:
                 broken = row
                 break
             self.result.rows += 1
+            self._uncounted[0] += 1
             if isinstance(row, RejectedRow):
+                self._uncounted[1] += 1
                 self._reject(row)
                 continue
             batch.append(row)
             if len(batch) >= batch_size:
                 self._commit(batch)
                 batch = []
-        if batch:
+        if batch or self._uncounted[0]:
             self._commit(batch)
         if broken is not None:
             taken = f"; rows dealt with before it: {self.result.rows:,}" if self.result.rows else ""
@@ -212,7 +263,8 @@ class _Intake:
 
     def _commit(self, batch: list[Fact | Decision]) -> None:
         result = self.result
-        done = self._take_batch(batch, result.correlation_id)
+        done = self._take_batch(batch, result.correlation_id, Origin(self._source, *self._uncounted))
+        self._uncounted = [0, 0]
         result.facts += done.facts
         result.decisions += done.decisions
         result.repeated += done.repeated
@@ -220,6 +272,9 @@ class _Intake:
         result.versions += done.versions
         result.merges += done.merges
         result.unmerges += done.unmerges
+        result.moves += done.moves
+        result.joined += done.joined
+        result.shared = most_shared([*result.shared, *done.shared])
         for rejected in done.rejected:
             self._reject(rejected)
         if self._progress is not None:
@@ -250,7 +305,12 @@ def count_lines(files: Sequence[Path]) -> int | None:
     for file in files:
         if file.suffix in (".parquet", ".pq") or not file.is_file():
             return None
+        last = b"\n"
         with file.open("rb") as opened:
             while chunk := opened.read(CHUNK_BYTES):
                 total += chunk.count(b"\n")
+                last = chunk[-1:]
+        total += last != b"\n"
+        if file.suffix == ".csv" and file.stat().st_size:
+            total -= 1  # its header
     return total

@@ -12,6 +12,7 @@ from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
+from goldwire.services.guards import held_resync
 from goldwire.services.lookup import cursor_of
 
 
@@ -52,6 +53,10 @@ class LedgerReport(Struct, frozen=True):
     pending: int
     recounted: LedgerTerms | None
     """The same from the rows alone; None where no recount was asked for."""
+    stopped: str | None
+    """Why the target was stopped, so that what is pending stays so; None while it may run."""
+    held_resync: str | None
+    """The resync that waits for a yes, because more would leave the target than its guards let go."""
     stale: int
     """Entities of which the target does not hold what its contract says, as far as was counted when that was applied."""
     balanced: bool
@@ -76,10 +81,12 @@ def ledger_reports(store: LedgerStore, targets: Sequence[str] = (), *, recount: 
         NotFoundError: a target has not begun.
         StoreCorruptError: settlements overlap or leave positions out.
     """
-    names = [cursor_of(store, name).target for name in targets] or [cursor.target for cursor in store.cursors()]
+    cursors = [cursor_of(store, name) for name in targets] or store.cursors()
     found = []
-    for name in names:
+    for cursor in cursors:
+        name = cursor.target
         one = ledger(store, name, recount=recount)
         recounted = LedgerTerms.of(one.recounted) if one.recounted is not None else None
-        found.append(LedgerReport(name, *one.counts, recounted, owed(store.resyncs(name)).entities, one.balanced))
+        held, stale = held_resync(store, name), owed(store.resyncs(name)).entities
+        found.append(LedgerReport(name, *one.counts, recounted, cursor.stopped, held, stale, one.balanced))
     return found

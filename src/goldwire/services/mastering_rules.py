@@ -5,7 +5,7 @@ What is new in the model (a type, an attribute) is no change: nothing was master
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -13,7 +13,8 @@ import msgspec
 from goldwire.canonical import canonical
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.mastering.model import EntityType
+from goldwire.mastering.model import EntityType, Model
+from goldwire.mastering.placeholders import WORDS
 
 Described = dict[str, dict[str, Any]]
 """Entity type to what decides which records are one, and which values win."""
@@ -23,28 +24,28 @@ class MasteringStore(Log, Revisions, Protocol):
     """What was mastered, and the rules under which it was."""
 
 
-def changed_types(store: Revisions, types: Mapping[str, EntityType]) -> list[str]:
+def changed_types(store: Revisions, model: Model) -> list[str]:
     """Return the entity types whose records were mastered under other rules than those of the configuration, sorted.
 
     Args:
         store: where the rules are kept.
-        types: the configured ones.
+        model: the configured one.
     """
-    known, present = _known(store), _described(types)
+    known, present = _known(store), _described(model)
     return sorted(name for name in known.keys() & present.keys() if _differs(known[name], present[name]))
 
 
-def note_mastered(store: MasteringStore, types: Mapping[str, EntityType], now: float, remastered: Collection[str] = ()) -> None:
+def note_mastered(store: MasteringStore, model: Model, now: float, remastered: Collection[str] = ()) -> None:
     """Note under which rules the store is mastered.
 
     Args:
         store: where the rules are kept.
-        types: the configured entity types.
+        model: the configured one.
         now: POSIX seconds.
         remastered: whose records were all mastered again just now. For all others what was noted before stays, and what is new
             in the model is added; in an empty store everything is new.
     """
-    known, present = _known(store), _described(types)
+    known, present = _known(store), _described(model)
     before = known
     if store.position() == 0:
         known = {}
@@ -71,14 +72,18 @@ def _joined(known: dict[str, Any], present: dict[str, Any] | None) -> dict[str, 
     return known if present is None else {**known, "attributes": {**present["attributes"], **known["attributes"]}}
 
 
-def _described(types: Mapping[str, EntityType]) -> Described:
-    return {name: _rules(entity_type) for name, entity_type in types.items()}
+def _described(model: Model) -> Described:
+    return {name: _rules(entity_type, model.placeholders.get(name, {})) for name, entity_type in model.types.items()}
 
 
-def _rules(entity_type: EntityType) -> dict[str, Any]:
+def _rules(entity_type: EntityType, of_systems: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     match = [{**msgspec.to_builtins(rule), "name": ""} for rule in entity_type.match]
     for rule in match:
         rule["equal"] = sorted(set(rule["equal"]))
+        # Those that everybody writes are written out: where the list grows in a newer Goldwire, the rule has changed.
+        defaults = WORDS if rule.pop("default_placeholders") else ()
+        rule["placeholders"] = sorted({*defaults, *rule["placeholders"]})
+        rule["placeholders_of_systems"] = of_systems
     attributes = {}
     for name, attribute in entity_type.attributes.items():
         choices = attribute.survivorship if attribute.survivorship is not None else entity_type.survivorship

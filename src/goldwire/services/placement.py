@@ -125,8 +125,8 @@ def reshaped(before: bytes, after: bytes) -> bool:
     if before == after:
         return False
     old, new = (msgspec.json.decode(document) for document in (before, after))
-    shaping = shaping_of(registry.settings_type(new["kind"]))
-    return any(old["settings"].get(name) != new["settings"].get(name) for name in shaping)
+    settings_type = registry.settings_type(new["kind"])
+    return shaping_of(settings_type, old["settings"]) != shaping_of(settings_type, new["settings"])
 
 
 def _type_with_destination(kind: str) -> type[Settings] | None:

@@ -94,13 +94,15 @@ class RemasterService:
             raise NotFoundError(f"{self._file} has no entity type {entity_type}{did_you_mean(entity_type, known)}")
         types = {name: each for name, each in known.items() if entity_type in (None, name)}
         result = Remastered(correlation_id or f"remaster-{uuid.uuid4()}", dry_run, sorted(types))
-        work = _Passes(Remaster(Model(types, self._model.tags)), self._clock, result, batch_size, progress)
+        work = _Passes(
+            Remaster(Model(types, self._model.tags, self._model.placeholders)), self._clock, result, batch_size, progress
+        )
         if dry_run:
             with self._store.rehearsal() as copy:
                 work.all(copy)
         else:
             work.all(self._store)
-            note_mastered(self._store, known, self._clock.now(), result.types)
+            note_mastered(self._store, self._model, self._clock.now(), result.types)
         return result
 
 

@@ -7,7 +7,7 @@ It knows no terminal and no signals. What a signal does is up to its caller: `go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
@@ -19,10 +19,11 @@ from goldwire.changelog.rows import Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import GoldwireError, TargetStoppedError
 from goldwire.relay.connection import StoreCall
-from goldwire.relay.relay import Relay
+from goldwire.relay.relay import Relay, stopped_error
 from goldwire.services.backlog import FIRST_LOOK_SECONDS, FIRST_WORD_SECONDS, RAREST_WORD_SECONDS, Behind, behind
 from goldwire.services.lookup import cursor_of
 from goldwire.services.relays import ConfiguredRelays, RelayTerms
+from goldwire.services.targets import TargetMaker
 
 Progress = Callable[[str, Cursor], None]
 RelayState = Literal["running", "ended", "stopped", "failed"]
@@ -52,7 +53,7 @@ class Reloaded(Struct, frozen=True):
     ended: list[str]
     """They are no longer configured."""
     restarted: list[str]
-    """Their settings are others now."""
+    """Their settings are others now, or they had failed."""
 
 
 class _Run:
@@ -62,6 +63,8 @@ class _Run:
         self.relay = relay
         self.terms = terms
         self.task = task
+        self.halted: str | None = None
+        """Why a person stopped the target, once the supervisor has seen that before the relay did."""
 
     @property
     def running(self) -> bool:
@@ -85,6 +88,7 @@ class Supervisor:
         progress: called with target and cursor after each settlement.
         failed: called at once when a relay ends with an error.
         waiting: called now and then, with `until_caught_up`, about a target that makes no progress.
+        awaits_resume: `wait` goes on while a target is stopped, since `follow` begins with it again once it is resumed.
     """
 
     def __init__(
@@ -92,6 +96,7 @@ class Supervisor:
         relays: ConfiguredRelays,
         *,
         until_caught_up: bool = False,
+        awaits_resume: bool = False,
         progress: Progress | None = None,
         failed: Callable[[str, GoldwireError], None] | None = None,
         waiting: Callable[[str, Behind], None] | None = None,
@@ -101,6 +106,11 @@ class Supervisor:
         self._progress = progress
         self._failed = failed
         self._waiting = waiting
+        self._awaits_resume = awaits_resume
+        self._changed = asyncio.Event()
+        """Set when a relay began, or all were asked to end: who waits for the end must look again."""
+        self.asked_to_end = False
+        """Whether relays that ran were asked to end, before they had to."""
         self._runs: dict[str, _Run] = {}
         self._steady = asyncio.Event()
         """Clear while `reload` ends relays and begins others."""
@@ -171,26 +181,68 @@ class Supervisor:
         self._stopped.pop(name, None)
         self.start(name)
 
+    def ours(self) -> tuple[TargetMaker, frozenset[str]]:
+        """Return the targets as they are configured now, and which of them this process delivers to."""
+        targets = self._relays.targets
+        return targets, frozenset(name for name in targets.names if name in self._runs)
+
     def status(self) -> list[RelayStatus]:
         """Return what the supervisor does for each target, by name, including those that are not configured any more."""
         return [self._status(name) for name in sorted({*self._relays.names, *self._runs})]
 
-    async def reload(self, loaded: Loaded) -> Reloaded:
-        """Follow a new configuration: start new targets, end removed ones, restart those whose settings changed.
+    async def follow(self, stopped: Mapping[str, str | None]) -> None:
+        """Follow what people say of targets in the store: end the relay of a stopped one, begin that of a resumed one.
+
+        A relay sees a stop by itself, but not while it waits for a target that does not open or has a rest.
+
+        Args:
+            stopped: by target, the reason why it is stopped; None: it may run.
+        """
+        for name, run in list(self._runs.items()):
+            if run.running and stopped.get(name) is not None:
+                run.halted = stopped[name]
+                run.relay.stop()
+            elif name in stopped and stopped[name] is None and self._status(name).state == "stopped":
+                await self._begin_again(name)
+
+    async def _begin_again(self, name: str) -> None:
+        """Begin with a target that was resumed; what keeps it from that is its end."""
+        try:
+            cursor = await self.call(self._relays.store.cursor, name)
+            if cursor is None or cursor.stopped is not None or self.asked_to_end:
+                return  # it was stopped since the caller looked
+            await self.call(self._relays.check, [name])
+            self._stopped.pop(name, None)
+            self.start(name)
+        except GoldwireError as error:
+            self._runs[name].task = asyncio.create_task(self._refused(name, error))
+            self._changed.set()
+
+    async def _refused(self, name: str, error: GoldwireError) -> RelayEnd:
+        if self._failed is not None:
+            self._failed(name, error)
+        return RelayEnd(name, error)
+
+    async def reload(self, loaded: Loaded, *, start_new: bool = True) -> Reloaded:
+        """Follow a new configuration: start new targets, end removed ones, restart those that changed or had failed.
 
         It does not look at contracts: relays follow the applied ones. A target that was stopped stays so, and one that was
         configured before and never started is not started now.
 
         Args:
             loaded: the configuration; its contracts are applied.
+            start_new: whether targets that were not configured before are started.
 
         Raises:
             ConfigError: it names another store, or a target must not be delivered to; everything goes on as before.
         """
         before, fresh = set(self._relays.names), self._relays.with_configuration(loaded)
         gone = sorted(name for name in self._runs if name not in fresh.names)
-        new = [name for name in fresh.names if name not in before]
-        changed = [name for name in fresh.names if self._follows(name) and fresh.terms(name) != self._runs[name].terms]
+        new = [name for name in fresh.names if name not in before and start_new]
+        changed = [
+            name for name in fresh.names
+            if self._follows(name) and (self._has_failed(name) or fresh.terms(name) != self._runs[name].terms)
+        ]  # fmt: skip
         await self.call(fresh.check, [*new, *changed])
         built = [self._built(fresh, name) for name in (*new, *changed)]
         ended = [name for name in gone if self._runs_now(name)]
@@ -207,23 +259,42 @@ class Supervisor:
 
     def end(self) -> None:
         """Ask all relays to end gracefully: what is in flight is settled."""
+        self.asked_to_end = self.asked_to_end or any(run.running for run in self._runs.values())
+        self._awaits_resume = False
+        self._changed.set()
         for run in self._runs.values():
             run.relay.stop()
 
     def cancel(self) -> None:
         """End all relays at once; the next run sends again, identically, what was sent and not settled."""
         self.cancelled = True
+        self._awaits_resume = False
+        self._changed.set()
         for run in self._runs.values():
             run.task.cancel()
 
     async def wait(self) -> list[RelayEnd]:
         """Return how the relays ended, in the order in which they were started, once none runs."""
-        while await self._steady.wait() and (running := [run.task for run in self._runs.values() if run.running]):
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                if not task.cancelled():
+        while await self._steady.wait() and (self._running_tasks() or self._any_awaits_resume()):
+            self._changed.clear()
+            running, changed = self._running_tasks(), asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait([*running, changed], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                changed.cancel()
+            for task in running:
+                if task.done() and not task.cancelled():
                     task.result()  # what no relay foresees ends everything
         return [run.end for run in self._runs.values() if run.end is not None]
+
+    def _running_tasks(self) -> list[asyncio.Task[RelayEnd]]:
+        return [run.task for run in self._runs.values() if run.running]
+
+    def _any_awaits_resume(self) -> bool:
+        return self._awaits_resume and any(self._status(name).state == "stopped" for name in self._runs)
+
+    def _has_failed(self, name: str) -> bool:
+        return self._status(name).state == "failed"
 
     def _built(self, relays: ConfiguredRelays, name: str) -> tuple[str, Relay, RelayTerms]:
         return name, relays.build(name, self.call, partial(self._moved, name)), relays.terms(name)
@@ -231,6 +302,7 @@ class Supervisor:
     def _begin(self, built: Sequence[tuple[str, Relay, RelayTerms]]) -> None:
         for name, relay, terms in built:
             self._runs[name] = _Run(relay, terms, asyncio.create_task(self._one(name, relay), name=name))
+        self._changed.set()
 
     async def _end(self, names: Sequence[str]) -> None:
         runs = [self._runs[name] for name in names if name in self._runs]
@@ -270,6 +342,8 @@ class Supervisor:
         watching = asyncio.create_task(self._watch(name)) if self._waiting is not None and self._until_caught_up else None
         try:
             await relay.run(until_caught_up=self._until_caught_up)
+            if (halted := self._runs[name].halted) is not None:
+                raise stopped_error(name, halted)
         except GoldwireError as error:
             if self._failed is not None:
                 self._failed(name, error)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
+from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
 from goldwire.changelog.resyncs import owed
@@ -17,12 +18,13 @@ from goldwire.errors import ConfigError
 from goldwire.relay.ledger import balances
 from goldwire.services.backlog import behind
 from goldwire.services.contract_documents import contract_differs
+from goldwire.services.guards import held_resync
 
 TargetState = Literal["not configured", "not applied", "not begun", "stopped", "caught up", "behind", "stale"]
 """`stale`: nothing is pending, and the target does not hold what its contract says."""
 
 
-class StatusStore(Log, Deliveries, Resyncs, Revisions, Protocol):
+class StatusStore(Log, Deliveries, Replays, Resyncs, Revisions, Protocol):
     """How long the log is, how far targets are, what was applied to them, and what of that did not reach them."""
 
 
@@ -52,8 +54,14 @@ class TargetStatus(Struct, frozen=True):
     """Why it cannot be opened,"""
     unopened_since: str | None
     """and since when."""
+    loss: str | None
+    """What it said to have lost of what it had acknowledged, unless a resync or a replay was asked for since,"""
+    loss_since: str | None
+    """and when that was seen."""
     last_failure: str | None
     """Its last answer to a delivery that will be tried again."""
+    held_resync: str | None
+    """The resync that waits for a yes, because more would leave the target than its guards let go."""
 
 
 class Status(Struct, frozen=True):
@@ -82,6 +90,7 @@ def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None
     revisions = store.revisions(name)
     configured = name in loaded.config.targets
     waits = behind(store, name) if cursor and configured else None
+    loss = _unmended_loss(store, cursor) if cursor else None
     return TargetStatus(
         target=name,
         kind=loaded.config.targets[name].kind if configured else None,
@@ -97,8 +106,20 @@ def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None
         stopped=cursor.stopped if cursor else None,
         unopened=cursor.unopened if cursor else None,
         unopened_since=cursor.unopened_since if cursor else None,
+        loss=loss,
+        loss_since=cursor.loss_since if cursor and loss else None,
         last_failure=waits.reason or None if waits else None,
+        held_resync=held_resync(store, name),
     )
+
+
+def _unmended_loss(store: StatusStore, cursor: Cursor) -> str | None:
+    """Return what a target has lost, unless it was asked for again since."""
+    asked = [
+        *(one.requested_at for one in store.resyncs(cursor.target) if one.scope == "all" and not one.entities),
+        *(one.requested_at for one in store.replays(cursor.target)),
+    ]
+    return None if any(moment > (cursor.loss_since or "") for moment in asked) else cursor.loss
 
 
 def _differs(loaded: Loaded, store: Revisions, name: str) -> bool | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
 from goldwire.clock import Clock
 from goldwire.config.model import TargetConfig
 from goldwire.config.reader import Loaded
@@ -24,6 +27,11 @@ class TargetMaker:
     def __init__(self, loaded: Loaded, clock: Clock) -> None:
         self._loaded = loaded
         self._clock = clock
+
+    @property
+    def loaded(self) -> Loaded:
+        """The configuration."""
+        return self._loaded
 
     @property
     def names(self) -> list[str]:
@@ -54,13 +62,19 @@ class TargetMaker:
         config = self.config(name)
         where = self._loaded.where("targets", name, "settings")
         plain = self._loaded.references.resolve(config.settings, where)
-        paths = paths_of(registry.settings_type(config.kind))
+        return registry.parse_settings(config.kind, name, self._located(plain, paths_of(registry.settings_type(config.kind))))
+
+    def _located(self, plain: dict[str, Any], paths: Collection[str] = ()) -> dict[str, Any]:
+        """Return settings whose files are named as seen from anywhere."""
+        found: dict[str, Any] = {}
         for key, value in plain.items():
             if value and key in paths:
-                plain[key] = str(self._loaded.path(value))
+                found[key] = str(self._loaded.path(value))
             elif isinstance(value, str) and value.startswith(_SQLITE) and not value.startswith((_SQLITE + "/", _SQLITE + ":")):
-                plain[key] = _SQLITE + str(self._loaded.path(value.removeprefix(_SQLITE)))
-        return registry.parse_settings(config.kind, name, plain)
+                found[key] = _SQLITE + str(self._loaded.path(value.removeprefix(_SQLITE)))
+            else:
+                found[key] = self._located(value) if isinstance(value, dict) else value
+        return found
 
     def make(self, name: str) -> Target:
         """Return a target, not yet open.

@@ -37,10 +37,23 @@ class Delivered(Struct, frozen=True):
     remote_id: str | None = None
 
 
+@shows("entity_id", "version")
+class TakenEvent(Struct, frozen=True, gc=False):
+    """The event that a target took last of one entity."""
+
+    entity_id: str
+    version: int
+    hash: bytes
+    """32 bytes."""
+
+
 class Duplicate(Struct, frozen=True):
     """The target already held this version or a newer one; it changed nothing."""
 
     remote_id: str | None = None
+    held: TakenEvent | None = None
+    """What it holds of the entity, where it knows the hash: another one under the same version is no duplicate, and the relay
+    finds that out."""
 
 
 class Throttled(Struct, frozen=True):
@@ -53,6 +66,9 @@ class Unavailable(Struct, frozen=True):
     """Certainly not written: the target cannot be reached or refuses everything for now."""
 
     reason: str
+    counted: bool = False
+    """The target answered with a code that neither an outage nor a refusal of all has: it counts as an attempt of the item,
+    whatever else the target takes."""
 
 
 class Rejected(Struct, frozen=True):
@@ -65,6 +81,10 @@ class Unknown(Struct, frozen=True):
     """It may have been written or not: a time-out, a broken connection, a 5xx."""
 
     reason: str
+    counted: bool = False
+    """As of `Unavailable`."""
+    lost: bool = False
+    """The target has lost what it had acknowledged: `goldwire status` shows the reason until what it lost is sent again."""
 
 
 Outcome = Delivered | Duplicate | Throttled | Unavailable | Rejected | Unknown
@@ -89,7 +109,12 @@ class Target(Protocol):
         ...
 
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
-        """Send and answer for each item, in order. Any exception but ConfigError counts as Unknown for all of them."""
+        """Send and answer for each item, in order. Any exception but these two counts as Unknown for all of them.
+
+        Raises:
+            ConfigError: a setting is wrong; the relay ends.
+            TargetRefusedError: the target wants nothing more, for good; it is stopped, and `goldwire resume` lifts that.
+        """
         ...
 
     async def close(self) -> None:
@@ -103,6 +128,28 @@ class LooksUp(Protocol):
 
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """For each item the version the target holds of that entity now (a tombstone's too), or None."""
+        ...
+
+
+@runtime_checkable
+class ShowsNewest(Protocol):
+    """A target that can say what it took last, so that an older store is noticed when it is opened."""
+
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """The last event of each of the entities that were written last, at most `limit` of them."""
+        ...
+
+
+@runtime_checkable
+class Claims(Protocol):
+    """A target that keeps beside its records which store writes them, and refuses to open where another one does."""
+
+    def claim_for(self, store_id: str) -> None:
+        """Say, before it opens, which store it works for.
+
+        Args:
+            store_id: the same for ever, and another one for every other store.
+        """
         ...
 
 
@@ -125,6 +172,37 @@ class Checks(Protocol):
         """Look at rights and settings of what is behind the open target.
 
         Raises:
+            OSError: not reachable now.
+        """
+        ...
+
+
+class SubscriberLag(Struct, frozen=True):
+    """How far one subscriber is behind what the target's broker holds, in one partition where there are any."""
+
+    subscriber: str
+    """A consumer group; of Service Bus the queue itself, or a subscription of the topic."""
+    partition: str | None
+    """None where the broker has none, or counts all of them together."""
+    read_to: int | None
+    """The position up to which it has read; None where it has kept none so far, or where the broker knows no positions."""
+    newest: int | None
+    """The position of the newest event, counted as `read_to` is."""
+    waiting: int
+    """How many it has yet to read; all that are there, where it has not begun or its position is of another stream."""
+    dead_letters: int | None
+    """How many it gave up, which the broker keeps apart; None where the broker has no dead letters."""
+
+
+@runtime_checkable
+class ShowsSubscribers(Protocol):
+    """A target whose broker can say how far subscribers are. It need not be open."""
+
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Ask the broker about those that the settings name.
+
+        Raises:
+            ConfigError: the settings name none, or one that is not there, or the credential must not ask.
             OSError: not reachable now.
         """
         ...

@@ -22,8 +22,9 @@ from goldwire import targets as folder
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError, did_you_mean
 from goldwire.targets.base import Target
+from goldwire.targets.channel import Channel, ChannelMaker
 from goldwire.targets.placement import has_destination
-from goldwire.targets.settings import Settings
+from goldwire.targets.settings import Settings, public_settings
 
 ENTRY_POINT_GROUP = "goldwire.targets"
 
@@ -33,17 +34,19 @@ Kind = TypeVar("Kind", bound=Callable[..., Target])
 class _Entry(Struct, frozen=True):
     make: Callable[..., Target]
     settings: type[Settings]
+    channel: ChannelMaker | None = None
 
 
 _entries: dict[str, _Entry] = {}
 
 
-def target_kind(kind: str, *, settings: type[Settings]) -> Callable[[Kind], Kind]:
+def target_kind(kind: str, *, settings: type[Settings], channel: ChannelMaker | None = None) -> Callable[[Kind], Kind]:
     """Register the class below as a target kind.
 
     Args:
         kind: its name in the configuration.
         settings: the type of its settings. The class is called with `(name, settings, clock)`.
+        channel: says where others receive the events, for an AsyncAPI document; None where no others do.
 
     Raises:
         ConfigError: two classes claim the same name, or the settings contradict themselves.
@@ -54,7 +57,7 @@ def target_kind(kind: str, *, settings: type[Settings]) -> Callable[[Kind], Kind
         known = _entries.get(kind)
         if known is not None and _path(known.make) != _path(make):
             raise ConfigError(f"target kind '{kind}' is claimed by {_path(known.make)} and by {_path(make)}; rename one")
-        _entries[kind] = _Entry(make, settings)
+        _entries[kind] = _Entry(make, settings, channel)
         return make
 
     return register
@@ -95,6 +98,21 @@ def parse_settings(kind: str, name: str, settings: Mapping[str, Any]) -> Setting
         return msgspec.convert(dict(settings), wanted)
     except msgspec.ValidationError as error:
         raise ConfigError(f"target '{name}': {str(error).replace('`$.', '`')}") from None
+
+
+def channel_of(kind: str, name: str, settings: Mapping[str, Any]) -> Channel | None:
+    """Return where others receive a target's events; None where its kind says nothing of that.
+
+    Args:
+        kind: as in `kinds()`.
+        name: the target's.
+        settings: as a checked configuration holds them, with `{name}` where a reference stands.
+
+    Raises:
+        ConfigError: there is no such kind.
+    """
+    entry = _entry(kind)
+    return None if entry.channel is None else entry.channel(name, public_settings(entry.settings, settings))
 
 
 def build(kind: str, name: str, settings: Settings | Mapping[str, Any], clock: Clock) -> Target:

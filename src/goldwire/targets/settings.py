@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -32,6 +32,9 @@ def about(
     path: bool = False,
     shapes: bool = False,
     destination: bool | Callable[[Mapping[str, Any]], Any] = False,
+    sole: Callable[[Mapping[str, Any]], str | list[str] | None] | None = None,
+    attributes: bool = False,
+    each: Literal["entity type", "relation"] | None = None,
     fixed: str | None = None,
     distinct: str | None = None,
     **limits: Any,
@@ -48,6 +51,11 @@ def about(
         shapes: decides what is written of an event: with another value, what was delivered is sent again.
         destination: says where events go; with another value it is another destination, and nothing is fixed yet. A function
             returns what it means, given all settings as plain values; empty where that is not known. Not with `secret`.
+        sole: returns, given all settings as plain values, the destinations to which they lead, where one target alone may
+            write; the same text for the same destination. None where that is not known.
+        attributes: the values of a mapping name attributes that the contract's entity types have to declare.
+        each: a mapping from names of entity types, or relations, to a Struct of settings for each. The contract declares the
+            names, and every entity type of it has to be there; `shapes` and `attributes` hold within the Struct.
         fixed: why it cannot change any more once the target has delivered to its destination: a clause that follows "because".
         distinct: why it must differ between targets that send the same entities to one destination: a clause of that kind.
         limits: further arguments of `msgspec.Meta`, such as `ge` and `pattern`.
@@ -64,6 +72,9 @@ def about(
             "path": path,
             "shapes": shapes,
             "destination": destination,
+            "sole": sole,
+            "attributes": attributes,
+            "each": each,
             "fixed": fixed,
             "distinct": distinct,
         },
@@ -98,6 +109,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         yield from redacted(self).items()
 
 
+class SubscribersSettings(Settings, frozen=True, kw_only=True):
+    """Base of what a kind wants to know to ask its broker about subscribers; the setting is called `subscribers`."""
+
+    every_seconds: Annotated[float, about("How often `goldwire run` asks, for the metrics.", ge=1)] = 60.0
+
+
+def no_subscribers(name: str) -> ConfigError:
+    """Return the error about a target that is asked about subscribers, and whose settings name none."""
+    return ConfigError(f"target '{name}': set `subscribers`, which says whose lag is looked at")
+
+
 def redacted(settings: Settings) -> dict[str, Any]:
     """Return the settings by name, with each secret replaced: fit for a log or a page."""
     extras = _extras(type(settings))
@@ -107,6 +129,21 @@ def redacted(settings: Settings) -> dict[str, Any]:
         extra = extras.get(name, {})
         shown[name] = _hide(value, url=bool(extra.get("url"))) if extra.get("secret") else value
     return shown
+
+
+def public_settings(settings_type: type[Settings], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as plain values with their defaults, fit for a page that others read: secrets are hidden.
+
+    Args:
+        settings_type: of the kind.
+        values: those that are given.
+    """
+    plain = {**{name: msgspec.to_builtins(value) for name, value in defaults_of(settings_type).items()}, **values}
+    extras = _extras(settings_type)
+    return {
+        name: _hide(value, url=bool(extras[name].get("url"))) if extras.get(name, {}).get("secret") else value
+        for name, value in plain.items()
+    }
 
 
 def secrets_of(settings_type: type[Settings]) -> frozenset[str]:
@@ -119,9 +156,56 @@ def paths_of(settings_type: type[Settings]) -> frozenset[str]:
     return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("path"))
 
 
-def shaping_of(settings_type: type[Settings]) -> frozenset[str]:
-    """Return the names of the settings that decide what is written of an event."""
-    return frozenset(name for name, extra in _extras(settings_type).items() if extra.get("shapes"))
+def shaping_of(settings_type: type[Struct], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what decides, of the settings that are given, what is written of an event.
+
+    Args:
+        settings_type: of the kind.
+        given: plain values, as they are in the configuration.
+    """
+    found = {name: given.get(name) for name, extra in _extras(settings_type).items() if extra.get("shapes")}
+    for name, part in parts_of(settings_type).items():
+        entries = given.get(name)
+        if isinstance(entries, Mapping):
+            found[name] = {
+                key: shaping_of(part.settings, entry) for key, entry in entries.items() if isinstance(entry, Mapping)
+            }
+    return found
+
+
+def sole_destinations(settings: Settings) -> list[str]:
+    """Return the destinations at which a target of these settings has to be the only one; none where there may be several.
+
+    They may hold what is secret, so they are compared and never shown.
+    """
+    plain: dict[str, Any] = msgspec.to_builtins(settings)
+    for extra in _extras(type(settings)).values():
+        if extra.get("sole"):
+            found = extra["sole"](plain)
+            return [found] if isinstance(found, str) else list(found or ())
+    return []
+
+
+class SettingsPart(NamedTuple):
+    """A setting that has a Struct of settings for each entity type, or for each relation."""
+
+    each: Literal["entity type", "relation"]
+    settings: type[Struct]
+
+
+def parts_of(settings_type: type[Struct]) -> dict[str, SettingsPart]:
+    """Return the settings that `about` declares with `each`, by name."""
+    hints = get_type_hints(settings_type, include_extras=True)
+    return {
+        name: SettingsPart(extra["each"], get_args(described(hints[name]).bare)[1])
+        for name, extra in _extras(settings_type).items()
+        if extra.get("each")
+    }
+
+
+def attribute_maps_of(settings_type: type[Struct]) -> list[str]:
+    """Return the names of the settings whose values name attributes."""
+    return [name for name, extra in _extras(settings_type).items() if extra.get("attributes")]
 
 
 def extras_of(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
@@ -165,6 +249,6 @@ def origin_of(url: str) -> str:
 
 
 @lru_cache
-def _extras(settings_type: type[Settings]) -> dict[str, dict[str, Any]]:
+def _extras(settings_type: type[Struct]) -> dict[str, dict[str, Any]]:
     hints = get_type_hints(settings_type, include_extras=True)
     return {name: described(hint).extra for name, hint in hints.items()}

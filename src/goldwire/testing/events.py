@@ -21,6 +21,7 @@ def sealed(
     *,
     entity_type: str = "Customer",
     external_ids: Sequence[tuple[str, str]] = (),
+    edges: Sequence[Mapping[str, Any]] = (),
     base_version: int | None = None,
     previous_hash: bytes | None = None,
     reason: str | None = None,
@@ -37,6 +38,7 @@ def sealed(
         attributes: value of each attribute; None means removed.
         entity_type: its type.
         external_ids: pairs of system and id.
+        edges: as the wire has them: `rel`, `to`, and `op` where one was removed.
         base_version: makes it a delta against that version; else it is the whole record.
         previous_hash: the predecessor's 32 bytes.
         reason: makes it an `EntityDeleted` with this reason.
@@ -57,7 +59,7 @@ def sealed(
         "timestamp": moment,
         "version": version,
     }
-    event |= {"reason": reason} if reason else {"changes": _changes(attributes or {}, moment)}
+    event |= {"reason": reason} if reason else {"changes": _changes(attributes or {}, edges, moment)}
     digest = hashlib.sha256(canonical(event)).digest()
     body = canonical({**event, "hash": f"sha256:{digest.hex()}"})
     return SealedEvent(
@@ -77,9 +79,10 @@ def sealed(
     )
 
 
-def _changes(attributes: Mapping[str, Any], moment: str) -> dict[str, Any]:
+def _changes(attributes: Mapping[str, Any], edges: Sequence[Mapping[str, Any]], moment: str) -> dict[str, Any]:
     facts = {"confidence": 1, "lastSeen": moment, "provenance": "crm"}
-    return {"attributes": {name: {**facts, "value": value} for name, value in attributes.items()}, "edges": []}
+    shown = {name: {**facts, "value": value} for name, value in attributes.items()}
+    return {"attributes": shown, "edges": [dict(edge) for edge in edges]}
 
 
 def deleted(entity_id: str, version: int, *, reason: str = "deleted", **more: Any) -> SealedEvent:

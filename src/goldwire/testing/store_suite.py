@@ -12,6 +12,7 @@ Subject an engine to it with one class in a test file:
 
 from __future__ import annotations
 
+from goldwire.testing.store_suite_consents import ConsentSuite
 from goldwire.testing.store_suite_damage import DamageSuite
 from goldwire.testing.store_suite_ingest import IngestSuite
 from goldwire.testing.store_suite_lanes import LaneSuite
@@ -22,5 +23,7 @@ from goldwire.testing.store_suite_resync import ResyncSuite
 from goldwire.testing.store_suite_settle import SettleSuite
 
 
-class StoreSuite(IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite, ResyncSuite, DamageSuite):
+class StoreSuite(
+    IngestSuite, LogSuite, SettleSuite, LaneSuite, LedgerSuite, ReplaySuite, ResyncSuite, ConsentSuite, DamageSuite
+):
     """Everything that the rooms above and beside the changelog rely on."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from goldwire.changelog.ports.store import Store
+from goldwire.changelog.rows import IntakeTotals
 from goldwire.clock import just_after, timestamp
 from goldwire.errors import StoreBusyError, StoreCorruptError
 from goldwire.mastering.workspace import KeyOwner, StoredEntity
@@ -47,6 +48,24 @@ class IngestSuite(StoreSetting):
         self.tamper(path, "DELETE FROM store_secret")
         with pytest.raises(StoreCorruptError, match="restore"), store.ingest(NOON) as workspace:
             workspace.entity_key()
+
+    def test_what_was_ever_taken_in_is_counted_in_the_transaction_that_takes_it_in(self, store: Store) -> None:
+        def taken(source: str, now: float, *, fails: bool = False) -> None:
+            with store.ingest(now) as workspace:
+                workspace.note_intake(source, rows=5, rejected=2, versions=3, merges=1, unmerges=0)
+                if fails:
+                    raise ValueError("no")
+
+        assert store.intake() == []
+        taken("crm", NOON)
+        taken("-", NOON)
+        taken("crm", NOON + 60)
+        with pytest.raises(ValueError, match="no"):
+            taken("crm", NOON + 120, fails=True)
+        assert store.intake() == [
+            IntakeTotals("-", 5, 2, 3, 1, 0, timestamp(NOON)),
+            IntakeTotals("crm", 10, 4, 6, 2, 0, timestamp(NOON + 60)),
+        ]
 
     def test_a_rolled_back_ingest_leaves_nothing_and_no_gap(self, store: Store) -> None:
         commit(store, ("a", 1))

@@ -34,6 +34,28 @@ def _three(store: Store) -> None:
 class SettleSuite(StoreSetting):
     """What the relay may rely on when it settles."""
 
+    def test_a_loss_is_kept_and_a_newer_one_replaces_it(self, store: Store) -> None:
+        cursor = store.acquire("t", "beginning")
+        store.note_loss("t", cursor.epoch, "a disk is gone", NOON)
+        store.note_loss("t", cursor.epoch, "another one", NOON + 60)
+        found = store.cursor("t")
+        assert found is not None
+        assert (found.loss, found.loss_since) == ("another one", timestamp(NOON + 60))
+        store.acquire("t", "beginning")
+        with pytest.raises(FencedError):
+            store.note_loss("t", cursor.epoch, "too late", NOON)
+
+    def test_what_holds_a_target_may_leave_a_note_that_goes_with_it(self, path: Path, store: Store) -> None:
+        other = self.make_store(path)
+        assert other.target_note("t") is None
+        with store.lock_target("t", b"process 1"):
+            assert other.target_note("t") == b"process 1"
+            assert other.target_note("u") is None
+        assert other.target_note("t") is None
+        with store.lock_target("t"):
+            assert other.target_note("t") is None
+        other.close()
+
     @pytest.mark.parametrize(("start", "begin", "bound"), [("snapshot", 0, 3), ("beginning", 0, 0), ("now", 3, 3)])
     def test_a_new_target_starts_where_its_settings_say(self, store: Store, start: Any, begin: int, bound: int) -> None:
         _three(store)
@@ -256,11 +278,12 @@ class SettleSuite(StoreSetting):
         epoch = acquired(store)
         store.note_unopened("t", epoch, "no route", NOON)
         store.note_unopened("t", epoch, "refused", NOON + 60)
-        assert store.acquire("t", "now")[-2:] == ("refused", timestamp(NOON))
+        again = store.acquire("t", "now")
+        assert (again.unopened, again.unopened_since) == ("refused", timestamp(NOON))
         with pytest.raises(FencedError):
             store.note_unopened("t", epoch, None, NOON)
         store.note_unopened("t", epoch + 1, None, NOON)
-        assert store.cursors()[0][-2:] == (None, None)
+        assert (store.cursors()[0].unopened, store.cursors()[0].unopened_since) == (None, None)
 
     def test_a_target_that_never_ran_is_named_with_those_that_did(self, store: Store) -> None:
         acquired(store, "known-one")

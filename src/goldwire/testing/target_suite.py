@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import unittest
 
-from goldwire.targets.base import Delivered, Duplicate, Item, LooksUp, Rejected, Target, Unavailable
+from goldwire.targets.base import Delivered, Duplicate, Item, LooksUp, Rejected, ShowsNewest, TakenEvent, Target, Unavailable
 from goldwire.testing.target_hooks import SECRET, SYSTEM, Held, TargetHooks, texts_of
 
 __all__ = ["SECRET", "SYSTEM", "Held", "TargetSuite"]
@@ -322,6 +322,38 @@ class TargetSuite(TargetHooks):
             await self.send_one(target, self.gone("b", 2))
             items = [Item(event) for event in (self.event("c", 1, name="Cid"), self.event("b", 3), self.event("a", 9))]
             assert list(await target.held_versions(items)) == [None, 2, 4]
+
+        self.run(check)
+
+    def test_a_duplicate_says_the_truth_about_what_is_held(self) -> None:
+        """What an answer says that it holds is compared with the log, so that an older store is noticed."""
+
+        async def check(target: Target) -> None:
+            first, other, newer = self.event("a", 2, name="Ada"), self.event("a", 2, name="Eve"), self.event("a", 3, name="Ida")
+            await self.send_all(target, [first])
+            for sent, held in ((first, first), (other, first), (newer, None), (other, newer)):
+                (answer,) = await target.send([Item(sent)])
+                if isinstance(answer, Duplicate) and answer.held is not None:
+                    assert held is not None, "what is newer is no duplicate"
+                    assert answer.held == TakenEvent("a", held.version, held.hash)
+
+        self.run(check)
+
+    def test_what_was_taken_last_can_be_shown(self) -> None:
+        """How an older store is noticed when the target is opened."""
+
+        async def check(target: Target) -> None:
+            if not isinstance(target, ShowsNewest):
+                raise unittest.SkipTest("this target cannot show what it took last")
+            assert list(await target.newest(9)) == []
+            for name, version in (("a", 1), ("b", 1), ("c", 4)):
+                await self.send_all(target, [self.event(name, version, name=name)])
+            last = self.event("a", 2, name="Ida")
+            await self.send_all(target, [last])
+            shown = list(await target.newest(9))
+            assert TakenEvent("a", 2, last.hash) in shown
+            assert {(one.entity_id, one.version) for one in shown} == {("a", 2), ("b", 1), ("c", 4)}
+            assert len(list(await target.newest(2))) == 2
 
         self.run(check)
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from goldwire_consumer.adapter.event_hubs_checkpoints import SqlCheckpointStore, source_of
+from goldwire_consumer.adapter.event_hubs_identity import beyond_its_end, identity_of, made_again
 from goldwire_consumer.adapter.event_hubs_partitions import Partition
 from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.consumer import Consumer
@@ -46,6 +47,8 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
             azure.eventhub.exceptions.EventHubError: the client cannot go on.
         """
         self._stop = stop or threading.Event()
+        if self._checkpoints is not None:
+            self._checkpoints.watch(self._is_the_same)
         ended = threading.Event()
         watch = threading.Thread(target=self._watch, args=(ended,), daemon=True)
         watch.start()
@@ -81,6 +84,38 @@ class EventHubsSubscription(HubSubscription[Consumer[Any], EventHubConsumerClien
             for id_ in self._partitions.ids:
                 with suppress(Exception):  # `report` receives what is away at the next load balancing
                     self._partitions.look(id_, self._client.get_partition_properties(id_))
+
+    def _is_the_same(self, namespace: str, hub: str, group: str) -> bool:
+        """Say whether partitions may be claimed: the hub is the one that the checkpoints are of, or nothing of it is read yet.
+
+        Raises:
+            StreamMadeAgainError: it is another one.
+            azure.eventhub.exceptions.EventHubError: it cannot be asked; the SDK tries again.
+        """
+        checkpoints, names = self._checkpoints, (namespace, hub, group)
+        if checkpoints is None:  # only its own checkpoint store asks
+            return True
+        properties = self._client.get_eventhub_properties()
+        found, known = identity_of(properties), checkpoints.identity(*names)
+        if known == found:
+            return True
+        why = "which was created at another time"
+        if known is None:
+            rows = list(checkpoints.list_checkpoints(*names))
+            asked = {row["partition_id"] for row in rows} & set(properties["partition_ids"])
+            ends = {id_: self._client.get_partition_properties(id_)["last_enqueued_sequence_number"] for id_ in asked}
+            beyond = beyond_its_end(rows, ends)
+            why = f"for the checkpoint of partition {', '.join(beyond)} lies beyond its last event"
+            if not beyond:
+                checkpoints.keep_identity(*names, found)
+                return True
+        if self._made_again == "stop":
+            self._failure = made_again(hub, group, why)
+            raise self._failure
+        _LOG.warning("event hubs, hub %s, consumer group %s: the hub was made again; it is read from the beginning", hub, group)
+        checkpoints.forget(*names)
+        checkpoints.keep_identity(*names, found)
+        return not self._partitions.ids  # those that are read now go on from where they are: they are given up first
 
     def _given(self, context: PartitionContext) -> None:
         self._partitions.give(

@@ -7,11 +7,13 @@ which is slow where a hub has many.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from goldwire_consumer.adapter.event_hubs import messages, report, source_parts
 from goldwire_consumer.adapter.event_hubs_checkpoints_aio import AsyncSqlCheckpointStore
+from goldwire_consumer.adapter.event_hubs_identity import beyond_its_end, identity_of, made_again
 from goldwire_consumer.adapter.event_hubs_subscription import HubSubscription
 from goldwire_consumer.aio import AsyncConsumer
 from goldwire_consumer.errors import StoppedError
@@ -22,6 +24,8 @@ with extra("azure"):
     from azure.eventhub.aio import EventHubConsumerClient, PartitionContext
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("goldwire_consumer")
 
 
 class AsyncEventHubsSubscription(
@@ -44,6 +48,8 @@ class AsyncEventHubsSubscription(
         """
         self._stop = stop or asyncio.Event()
         self._failed = asyncio.Event()
+        if self._checkpoints is not None:
+            self._checkpoints.watch(self._is_the_same)
         receiving = asyncio.create_task(
             self._client.receive_batch(
                 on_event_batch=self._batch,
@@ -78,6 +84,34 @@ class AsyncEventHubsSubscription(
                 with suppress(Exception):  # `report` receives what is away at the next load balancing
                     self._partitions.look(id_, await self._client.get_partition_properties(id_))
             await asyncio.sleep(self._pace.silence_seconds)
+
+    async def _is_the_same(self, namespace: str, hub: str, group: str) -> bool:
+        """Say whether partitions may be claimed; see `EventHubsSubscription`."""
+        checkpoints, names = self._checkpoints, (namespace, hub, group)
+        if checkpoints is None:  # only its own checkpoint store asks
+            return True
+        properties = await self._client.get_eventhub_properties()
+        found, known = identity_of(properties), await checkpoints.identity(*names)
+        if known == found:
+            return True
+        why = "which was created at another time"
+        if known is None:
+            rows = list(await checkpoints.list_checkpoints(*names))
+            asked = {row["partition_id"] for row in rows} & set(properties["partition_ids"])
+            states = {id_: await self._client.get_partition_properties(id_) for id_ in asked}
+            beyond = beyond_its_end(rows, {id_: state["last_enqueued_sequence_number"] for id_, state in states.items()})
+            why = f"for the checkpoint of partition {', '.join(beyond)} lies beyond its last event"
+            if not beyond:
+                await checkpoints.keep_identity(*names, found)
+                return True
+        if self._made_again == "stop":
+            self._failure = made_again(hub, group, why)
+            self._failed.set()
+            raise self._failure
+        _LOG.warning("event hubs, hub %s, consumer group %s: the hub was made again; it is read from the beginning", hub, group)
+        await checkpoints.forget(*names)
+        await checkpoints.keep_identity(*names, found)
+        return not self._partitions.ids  # those that are read now go on from where they are: they are given up first
 
     async def _given(self, context: PartitionContext) -> None:
         known = None if self._checkpoints is None else await self._checkpoints.list_checkpoints(*source_parts(context))

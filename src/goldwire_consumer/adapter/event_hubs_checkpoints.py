@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from goldwire_consumer.extra import extra
@@ -34,6 +34,15 @@ class SqlCheckpointStore(CheckpointStore):
             store: the one of the consumer, so that a checkpoint can stand in its transaction.
         """
         self._store = store
+        self._watch: Callable[[str, str, str], bool] | None = None
+
+    def watch(self, allows: Callable[[str, str, str], bool] | None) -> None:
+        """Ask this before partitions are claimed, each time.
+
+        Args:
+            allows: given namespace, hub and consumer group, returns whether partitions may be claimed now; None: they may.
+        """
+        self._watch = allows
 
     def list_ownership(
         self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, **_: Any
@@ -50,6 +59,8 @@ class SqlCheckpointStore(CheckpointStore):
     def claim_ownership(self, ownership_list: Iterable[Row], **_: Any) -> Iterable[Row]:
         """Claim partitions, and return those that were won; see the SDK's `CheckpointStore`."""
         claims = sorted(ownership_list, key=lambda one: str(one["partition_id"]))
+        if claims and self._watch is not None and not self._watch(*parts_of(claims[0])):
+            return []
         with self._store.transaction() as transaction:
             return [claim for claim in claims if _claim(_sql(transaction), claim)]
 
@@ -81,7 +92,25 @@ class SqlCheckpointStore(CheckpointStore):
         """
         source = source_of(fully_qualified_namespace, eventhub_name, consumer_group)
         with self._store.transaction() as transaction:
+            _sql(transaction).run("DELETE FROM goldwire_stream WHERE source = ?", (source,))
             return _sql(transaction).run("DELETE FROM goldwire_checkpoint WHERE source = ?", (source,)).rowcount
+
+    def identity(self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str) -> str | None:
+        """Return which hub the checkpoints are of; None where that was not kept."""
+        source = source_of(fully_qualified_namespace, eventhub_name, consumer_group)
+        with self._store.transaction() as transaction:
+            row = _sql(transaction).run("SELECT identity FROM goldwire_stream WHERE source = ?", (source,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def keep_identity(self, fully_qualified_namespace: str, eventhub_name: str, consumer_group: str, identity: str) -> None:
+        """Keep which hub the checkpoints are of from now on."""
+        source = source_of(fully_qualified_namespace, eventhub_name, consumer_group)
+        with self._store.transaction() as transaction:
+            _sql(transaction).run(
+                "INSERT INTO goldwire_stream (source, identity) VALUES (?, ?) "
+                "ON CONFLICT (source) DO UPDATE SET identity = excluded.identity",
+                (source, identity),
+            )
 
 
 def source_of(namespace: str, hub: str, consumer_group: str) -> str:
@@ -93,8 +122,13 @@ def _named(namespace: str, hub: str, consumer_group: str) -> dict[str, str]:
     return {"fully_qualified_namespace": namespace, "eventhub_name": hub, "consumer_group": consumer_group}
 
 
+def parts_of(row: Row) -> tuple[str, str, str]:
+    """Return namespace, hub and consumer group of a row of the SDK."""
+    return row["fully_qualified_namespace"], row["eventhub_name"], row["consumer_group"]
+
+
 def _source(row: Row) -> str:
-    return source_of(row["fully_qualified_namespace"], row["eventhub_name"], row["consumer_group"])
+    return source_of(*parts_of(row))
 
 
 def _sql(transaction: Any) -> SqlTransaction[Any]:

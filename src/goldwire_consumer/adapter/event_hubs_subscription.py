@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, Protocol, TypeVar
 
+from goldwire_consumer.adapter.event_hubs_identity import MadeAgain
 from goldwire_consumer.adapter.event_hubs_partitions import Partitions
 from goldwire_consumer.adapter.pace import Pace
 from goldwire_consumer.errors import StoppedError
@@ -31,6 +32,7 @@ class HubSubscription(Generic[ConsumerT, ClientT, CheckpointsT]):
         checkpoints: CheckpointsT | None = None,
         *,
         starting_position: str | int | dict[str, Any] = "-1",
+        made_again: MadeAgain = "stop",
         pace: Pace | None = None,
     ) -> None:
         """Say what to subscribe to.
@@ -40,6 +42,8 @@ class HubSubscription(Generic[ConsumerT, ClientT, CheckpointsT]):
             client: of the SDK, made with a checkpoint store; this closes it.
             checkpoints: the client's checkpoint store, where it is the one of this package, in the consumer's own database.
             starting_position: of a partition without a checkpoint; `-1` is its beginning, `@latest` its end.
+            made_again: what to do where the hub was deleted and made again since the checkpoints were written: `stop` with a
+                StreamMadeAgainError, or forget them and `begin` at the starting position. Noticed with `checkpoints` only.
             pace: how much at once.
 
         Raises:
@@ -51,6 +55,7 @@ class HubSubscription(Generic[ConsumerT, ClientT, CheckpointsT]):
         self._client = client
         self._checkpoints = checkpoints
         self._starting_position = starting_position
+        self._made_again = made_again
         self._pace = pace or Pace()
         self._partitions = Partitions(starting_position)
         self._failure: StoppedError | None = None

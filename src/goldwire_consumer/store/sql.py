@@ -27,6 +27,7 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS goldwire_checkpoint (
   source TEXT NOT NULL, partition_id TEXT NOT NULL, read_to TEXT NOT NULL, sequence BIGINT NOT NULL,
   PRIMARY KEY (source, partition_id))""",
+    """CREATE TABLE IF NOT EXISTS goldwire_stream (source TEXT NOT NULL PRIMARY KEY, identity TEXT NOT NULL)""",
     """CREATE TABLE IF NOT EXISTS goldwire_ownership (
   source TEXT NOT NULL, partition_id TEXT NOT NULL, owner TEXT NOT NULL, etag TEXT NOT NULL,
   modified_seconds DOUBLE PRECISION NOT NULL, PRIMARY KEY (source, partition_id))""",

@@ -176,6 +176,11 @@ class MessageQueue:
         alive = _fitting(row for row in found if row.expires_at_ms is None or row.expires_at_ms > now_ms)
         return [msgspec.structs.replace(each, lock_token=None) for each in rows.stored(self._database, alive)]
 
+    def count(self, *states: MessageState) -> int:
+        """Return how many messages are in these states, locked or not; without any, all that are here."""
+        found = dict(self._database.execute("SELECT state, count(*) FROM messages WHERE entity = ? GROUP BY state", (self.id,)))
+        return sum(number for state, number in found.items() if not states or state in states)
+
     def renew(self, token: UUID) -> int:
         """Lock a message anew; return until when, in POSIX milliseconds.
 

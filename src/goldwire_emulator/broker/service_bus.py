@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,7 +20,7 @@ from goldwire_emulator.broker.entities import (
 )
 from goldwire_emulator.broker.entrance import Entrance
 from goldwire_emulator.broker.fixed import Fixed, keep_fixed
-from goldwire_emulator.broker.message import NewMessage
+from goldwire_emulator.broker.message import MessageState, NewMessage
 from goldwire_emulator.broker.message_queue import DEAD_LETTER_SUFFIX, MessageQueue
 from goldwire_emulator.broker.refusals import NotFoundError
 from goldwire_emulator.broker.rules import DEFAULT_RULE, Rules
@@ -44,6 +44,16 @@ _NEXT_DUES = (
     ),
     "SELECT min(forget_at_ms) FROM seen",
 )
+
+
+class MessageCounts(NamedTuple):
+    """How many messages an entity holds."""
+
+    active: int
+    """Those that are locked or deferred included."""
+    scheduled: int
+    dead: int
+    """In its dead-letter queue."""
 
 
 class Subscription:
@@ -186,6 +196,18 @@ class ServiceBus:
             NotFoundError: there is no such queue or subscription.
         """
         return _found(self.queues, path, "queue or subscription")
+
+    def counts(self, path: str) -> MessageCounts:
+        """Count the messages of a queue or subscription.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        queue = self.queue(path)
+        dead = 0 if queue.dead_letters is None else queue.dead_letters.count()
+        return MessageCounts(
+            queue.count(MessageState.ACTIVE, MessageState.DEFERRED), queue.count(MessageState.SCHEDULED), dead
+        )  # fmt: skip
 
     def subscription(self, path: str) -> Subscription:
         """What has rules.

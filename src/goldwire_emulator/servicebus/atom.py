@@ -7,14 +7,17 @@ https://learn.microsoft.com/rest/api/servicebus/entities
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from xml.etree import ElementTree as ET
 
 from goldwire_emulator.broker.config import BrokerConfig
 from goldwire_emulator.broker.entities import Limits, QueueSettings, ReceivingSettings, SubscriptionSettings, TopicSettings
+from goldwire_emulator.broker.service_bus import MessageCounts
 
 _ATOM = "http://www.w3.org/2005/Atom"
 _SERVICE_BUS = "http://schemas.microsoft.com/netservices/2010/10/servicebus/connect"
+_COUNTS = "http://schemas.microsoft.com/netservices/2011/06/servicebus"
+"""Of the members of `CountDetails` alone."""
 _FOR_EVER = "P10675199DT2H48M5.4775807S"
 """The longest time that .NET knows: how the service says that there is no limit."""
 _DEFAULT_WINDOW_MS = 600_000
@@ -38,9 +41,11 @@ class Directory:
     Args:
         config: the entities.
         limits: their quotas.
+        counts: returns how many messages a queue or subscription holds, by its path.
     """
 
-    def __init__(self, config: BrokerConfig, limits: Limits) -> None:
+    def __init__(self, config: BrokerConfig, limits: Limits, counts: Callable[[str], MessageCounts]) -> None:
+        self._counts = counts
         self._limits = limits
         self._queues = {queue.name.lower(): queue for queue in config.queues}
         self._topics = {topic.name.lower(): topic for topic in config.topics}
@@ -91,7 +96,23 @@ class Directory:
         for name, value in members:
             text = str(value).lower() if isinstance(value, bool) else str(value)
             ET.SubElement(description, name).text = text
+        if not isinstance(entity, TopicSettings):
+            self._count(description, path)
         return entry
+
+    def _count(self, description: ET.Element, path: str) -> None:
+        """Add how many messages it holds, as the service does to each answer."""
+        found = self._counts(path)
+        ET.SubElement(description, "MessageCount").text = str(sum(found))
+        details = ET.SubElement(description, "CountDetails")
+        for name, number in (
+            ("ActiveMessageCount", found.active),
+            ("DeadLetterMessageCount", found.dead),
+            ("ScheduledMessageCount", found.scheduled),
+            ("TransferMessageCount", 0),
+            ("TransferDeadLetterMessageCount", 0),
+        ):
+            ET.SubElement(details, name, xmlns=_COUNTS).text = str(number)
 
     def _described(self, entity: Entity) -> tuple[str, _Members]:
         if isinstance(entity, TopicSettings):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldwire.errors import StoreFullError
-from goldwire_lab.bench import brokers, ceiling, sample, webhooks
+from goldwire_lab.bench import brokers, ceiling, sample, sql, webhooks
 from goldwire_lab.bench import ingest as ingesting
 from goldwire_lab.bench import relay as relaying
 from goldwire_lab.bench import subscriber as subscribing
@@ -34,6 +34,7 @@ THROUGHPUT: dict[str, Callable[[Setting], Throughput]] = {
     "event-hubs-kafka": brokers.event_hubs_kafka,
     "service-bus": brokers.service_bus,
     SUBSCRIBER: subscribing.subscriber,
+    **sql.FIGURES,
     "event-hubs-ceiling": ceiling.event_hubs,
     "service-bus-ceiling": ceiling.service_bus,
 }
@@ -56,7 +57,7 @@ def run_bench(directory: Path, size: Size, only: Collection[str], display: Progr
         StoreFullError: the disk has too little room for the logs.
         VerificationError: what was measured did not do what it should.
     """
-    left_out = set(brokers.FIGURES) - set(brokers.installed())
+    left_out = (set(brokers.FIGURES) - set(brokers.installed())) | (set(sql.FIGURES) - set(sql.installed()))
     if not subscribing.installed():
         left_out.add(SUBSCRIBER)
     chosen = [name for name in NAMES if name in only or not (only or name in left_out)]

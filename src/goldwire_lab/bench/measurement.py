@@ -19,15 +19,25 @@ Work = Callable[[int], object]
 """Takes the round's number."""
 
 
-def take(work: Work, number: int) -> Cost:
-    """Return what a piece of work takes."""
+def take(work: Work, number: int, also: Callable[[], float] | None = None) -> Cost:
+    """Return what a piece of work takes.
+
+    Args:
+        work: the piece.
+        number: of the round.
+        also: the CPU seconds that processes beside this one have taken for the work so far.
+    """
     gc.collect()  # an earlier round's garbage must not count in this one
+    beside = also() if also else 0.0
     cpu, wall = time.process_time(), time.perf_counter()
     work(number)
-    return Cost(time.process_time() - cpu, time.perf_counter() - wall)
+    spent, waited = time.process_time() - cpu, time.perf_counter() - wall
+    return Cost(spent + (also() - beside if also else 0.0), waited)
 
 
-def in_turns(rounds: int, floor: Work, measured: Work, plain: Work | None = None) -> list[Round]:
+def in_turns(
+    rounds: int, floor: Work, measured: Work, plain: Work | None = None, also: Callable[[], float] | None = None
+) -> list[Round]:
     """Take the floors and the figure alternately, so that whatever else the machine does meets all of them.
 
     Args:
@@ -35,10 +45,11 @@ def in_turns(rounds: int, floor: Work, measured: Work, plain: Work | None = None
         floor: the least that there is to do.
         measured: what is measured.
         plain: another floor.
+        also: as of `take`.
     """
     with _one_core():
         return [
-            Round(take(floor, number), take(measured, number), take(plain, number) if plain else None)
+            Round(take(floor, number, also), take(measured, number, also), take(plain, number, also) if plain else None)
             for number in range(rounds)
         ]
 

@@ -144,7 +144,7 @@ def facts(count: int) -> Sequence[Fact]:
             f"{system}-{number}",
             ENTITY_TYPE,
             {name: value.replace(_NUMBER, b"%08d" % number) for name, value in written.items()},
-            timestamp(1_800_000_000.0 + number),
+            timestamp(1_700_000_000.0 + number),
             0.9,
         )
         for system, size in (("crm", count - people), ("billing", people))

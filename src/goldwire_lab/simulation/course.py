@@ -26,16 +26,22 @@ class Course:
     """
 
     def __init__(self, *, at_once: bool = False) -> None:
-        self._mastering = Mastering(MODELS[0])
         self._at_once = at_once
+        self.model = 0
+        """Which of `MODELS` holds."""
+        self.restore(0)
+
+    def restore(self, model: int) -> None:
+        """Let other rules hold, without mastering anything again: those of an earlier moment."""
+        self.model = model
+        self._mastering = Mastering(MODELS[model])
 
     def carry_out(self, batch: Batch, transaction: Transaction, correlation_id: str) -> Iterator[None]:
         """Do one batch; it yields after each transaction."""
         if isinstance(batch, Remodel):
-            model = MODELS[batch.model]
-            self._mastering = Mastering(model)
+            self.restore(batch.model)
             entities = _ALL if self._at_once else batch.entities
-            yield from _remaster(model, entities, transaction, correlation_id)
+            yield from _remaster(MODELS[batch.model], entities, transaction, correlation_id)
             return
         with transaction() as workspace:
             self._take(batch, workspace, correlation_id)

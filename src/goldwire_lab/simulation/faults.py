@@ -9,7 +9,19 @@ from typing import Any, ClassVar, Protocol
 
 from msgspec import Struct
 
-from goldwire.targets.base import Delivered, Item, Outcome, Rejected, Target, Throttled, Unavailable, Unknown
+from goldwire.targets.base import (
+    Delivered,
+    Item,
+    LooksUp,
+    Outcome,
+    Rejected,
+    ShowsNewest,
+    TakenEvent,
+    Target,
+    Throttled,
+    Unavailable,
+    Unknown,
+)
 
 SEND_WEIGHT = 4.0
 """How much likelier a crash is around a send than at another step: that is where it hurts."""
@@ -83,15 +95,32 @@ class Faults(Struct):
         return cls(**{name: level * random.random() for name in cls.__struct_fields__ if random.random() < 0.6})
 
 
-class Arrived(Protocol):
-    """Called with each item when it reaches the other side."""
+class Watch(Protocol):
+    """Sees all that happens on the way to a target."""
 
-    def __call__(self, item: Item, *, late: bool = False) -> None:
-        """Take note; `late`: the sender had given up."""
+    def leaving(self, items: Sequence[Item]) -> None:
+        """Called with what the relay hands over, also where it is lost."""
         ...
 
+    def ended(self, items: Sequence[Item]) -> None:
+        """Called when that send has ended, however it did."""
+        ...
 
-Leaving = Callable[[Sequence[Item]], None]
+    def arrived(self, item: Item, *, late: bool = False) -> None:
+        """Called with each item when it reaches the other side; `late`: the sender had given up."""
+        ...
+
+    def refused(self, item: Item) -> None:
+        """Called with an item that reached the other side, which did not take it."""
+        ...
+
+    def answered(self, items: Sequence[Item], answers: Sequence[Outcome]) -> None:
+        """Called with what the relay gets for an answer."""
+        ...
+
+    def looked_up(self, items: Sequence[Item], versions: Sequence[int | None]) -> None:
+        """Called with what the target says that it holds."""
+        ...
 
 
 class Link:
@@ -99,21 +128,17 @@ class Link:
 
     Args:
         inner: the real target, which stands for the other side.
-        arrived: called with each item when it reaches the other side.
-        leaving: called with items when the relay hands them over, also where they are lost.
+        watch: sees all that happens.
     """
 
     batch_limit: ClassVar[int] = 1_000
 
-    def __init__(
-        self, inner: Target, faults: Faults, random: Random, process: Process, arrived: Arrived, leaving: Leaving
-    ) -> None:
+    def __init__(self, inner: Target, faults: Faults, random: Random, process: Process, watch: Watch) -> None:
         self._inner = inner
         self._faults = faults
         self._random = random
         self._process = process
-        self._arrived = arrived
-        self._leaving = leaving
+        self._watch = watch
 
     async def open(self) -> None:
         """The other side is open already."""
@@ -125,10 +150,18 @@ class Link:
     async def send(self, items: Sequence[Item]) -> Sequence[Outcome]:
         """Carry items over, with the faults that the seed draws for them."""
         self._process.step("send:before")
-        self._leaving(items)
+        self._watch.leaving(items)
+        try:
+            answers = await self._send(items)
+        finally:
+            self._watch.ended(items)
+        self._watch.answered(items, answers)
+        return answers
+
+    async def _send(self, items: Sequence[Item]) -> Sequence[Outcome]:
         faults, random = self._faults, self._random
         if random.random() < faults.throttled:
-            return [Throttled(random.choice((None, 0.5, 3.0)))] * len(items)
+            return [Throttled(random.choice((None, 0.5, 3.0, 3.0, 500.0)))] * len(items)
         if random.random() < faults.unavailable:
             return [Unavailable("connection refused")] * len(items)
         if random.random() < faults.lost_before:
@@ -150,8 +183,16 @@ class Link:
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """Ask the other side."""
         self._process.step("look-up")
-        held = getattr(self._inner, "held_versions", None)
-        return [None] * len(items) if held is None else await held(items)
+        if not isinstance(self._inner, LooksUp):
+            return [None] * len(items)
+        versions = await self._inner.held_versions(items)
+        self._watch.looked_up(items, versions)
+        return versions
+
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """Ask the other side what it took last, where it can say that."""
+        self._process.step("newest")
+        return await self._inner.newest(limit) if isinstance(self._inner, ShowsNewest) else []
 
     async def _carry(self, items: Sequence[Item]) -> list[Outcome]:
         random, faults = self._random, self._faults
@@ -168,16 +209,24 @@ class Link:
         return [fate if fate is not None else next(answers) for fate in fates]
 
     async def _apply(self, items: Sequence[Item], *, late: bool = False) -> Sequence[Outcome]:
+        if not items:
+            return []
         for item in items:
-            self._arrived(item, late=late)
-        return await self._inner.send(items) if items else []
+            self._watch.arrived(item, late=late)
+        answers = await self._inner.send(items)
+        for item, answer in zip(items, answers, strict=True):
+            if isinstance(answer, Rejected):
+                self._watch.refused(item)
+        return answers
 
     def _garble(self, answers: Sequence[Outcome]) -> Sequence[Outcome]:
         """Answer as no target may: the types promise otherwise, and the relay must survive it."""
         if self._random.random() < 0.5:
             raise asyncio.CancelledError
         number: Any = 7
-        wrong: list[Any] = [None, [None] * len(answers), ["ok", *answers[1:]], [Delivered(number), *answers[1:]], answers[1:]]
+        wrong: list[Any] = [
+            None, [None] * len(answers), ["ok", *answers[1:]], [Delivered(number), *answers[1:]], answers[1:]
+        ]  # fmt: skip
         return self._random.choice(wrong)
 
     def _arrive_late(self, items: Sequence[Item]) -> None:

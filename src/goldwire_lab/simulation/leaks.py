@@ -1,23 +1,21 @@
 """Watches what leaves under a replay: nothing that the contract of that moment keeps back, and nothing that was erased before.
 
-It reads contracts, golden states and events by itself, as plain values. Of the product it asks only what a mask makes of a
-value.
+It reads contracts, golden states and events by itself, as plain values; what masks make of a value it knows by itself too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from goldwire.canonical import canonical
 from goldwire.changelog.ports.store import Store
 from goldwire.changelog.rows import LogRow
-from goldwire.contract.masks import build_mask
-from goldwire.contract.spec import ContractSpec
 from goldwire.targets.base import Item
-from goldwire_lab.simulation.terms import CLEARANCE, KEYS, WHERES, Terms
+from goldwire_lab.simulation.plain_events import decide, mask_of, shows
+from goldwire_lab.simulation.plain_masks import masked, plain
+from goldwire_lab.simulation.terms import KEYS, Terms
 from goldwire_lab.simulation.workload import MODEL
 
 
@@ -57,67 +55,45 @@ class Leaks:
                 self._report(f"{name} was repeated after the record was erased")
             row = next(row for row in history if row.version == item.event.version)
             current = [one for one in self._store.revisions(self._target) if one.revision >= self._revision]
-            found = [
-                list(leaks(Terms.of(revision), CLEARANCE.get(self._target, ()), row, item.event.body)) for revision in current
-            ]
+            found = [list(leaks(Terms.of(revision), row, item.event.body)) for revision in current]
             if all(found):
                 self._report(f"{name} was repeated, and the contract of that moment does not let out {' and '.join(found[0])}")
 
 
-def leaks(terms: Terms, clearance: Sequence[str], row: LogRow, body: bytes) -> Iterator[str]:
+def leaks(terms: Terms, row: LogRow, body: bytes) -> Iterator[str]:
     """Yield what of an event a contract does not let out.
 
     Args:
         terms: the contract.
-        clearance: the target's.
         row: the version that the event is about.
         body: of the event.
     """
     spec, event, state = terms.spec, msgspec.json.decode(body), msgspec.json.decode(row.state)
     for one in event["externalIds"]:
-        if not _system_shown(spec, one["system"]):
+        if not shows(spec.external_ids, one["system"]):
             yield f"an external id of {one['system']}"
     if event["eventType"] not in spec.kinds:
         yield "its kind"
     if event["eventType"] == "EntityDeleted":
         return
-    if not _selected(spec, state):
+    if decide(terms, row) != "shown":
         yield "the record"
     for edge in event["changes"]["edges"]:
         external = edge["to"].get("externalId")
-        if not (_named(spec.edges, edge["rel"]) and (external is None or _system_shown(spec, external["system"]))):
+        if not (shows(spec.edges, edge["rel"]) and (external is None or shows(spec.external_ids, external["system"]))):
             yield f"a relation {edge['rel']}"
     for name, entry in event["changes"]["attributes"].items():
-        if not _attribute_shown(terms, clearance, name, entry["value"], state["attributes"].get(name, {}).get("value")):
+        if not _attribute_shown(terms, row.entity_type, name, entry["value"], state["attributes"].get(name, {}).get("value")):
             yield f"attribute {name}"
 
 
-def _named(names: str | tuple[str, ...], name: str) -> bool:
-    return names == "all" or (names != "none" and name in names)
-
-
-def _system_shown(spec: ContractSpec, system: str) -> bool:
-    return _named(spec.external_ids, system)
-
-
-def _selected(spec: ContractSpec, state: dict[str, Any]) -> bool:
-    values = {name: entry["value"] for name, entry in state["attributes"].items()}
-    return (
-        (state["status"] == "golden" or not spec.golden)
-        and (spec.approval == "any" or state["approval"] in spec.approval)
-        and state["confidence"] >= spec.min_confidence
-        and (spec.where is None or WHERES[spec.where](values))
-    )
-
-
-def _attribute_shown(terms: Terms, clearance: Sequence[str], name: str, sent: Any, value: Any) -> bool:
+def _attribute_shown(terms: Terms, entity_type: str, name: str, sent: Any, value: Any) -> bool:
     """Say whether a value may leave under this name: masked as the contract says, or clear where it may be clear."""
-    if not _named(terms.spec.attributes, name):
+    if not shows(terms.spec.attributes, name):
         return False
-    tags = MODEL.types["Customer"].attributes[name].tags
-    mask = next((terms.spec.masks[one] for one in (name, *tags) if one in terms.spec.masks), None)
+    mask = mask_of(terms, entity_type, name)
     if sent is None:
         return True  # a name, and no value
     if mask is None:
-        return set(tags) <= set(clearance)
-    return canonical(sent) == build_mask(mask, name, KEYS[terms.keys])(canonical(value))
+        return set(MODEL.types[entity_type].attributes[name].tags) <= set(terms.clearance)
+    return plain(sent) == plain(masked(mask, name, value, KEYS[terms.keys]))

@@ -6,31 +6,30 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from goldwire.changelog.rows import Control, LogRow, Revision
+from goldwire.changelog.rows import Control, LogRow, Mode, Revision, Start
 from goldwire.changelog.sqlite.store import SqliteStore
-from goldwire.contract.compiled import CompiledContract
 from goldwire.errors import StoreCorruptError
-from goldwire.event.seal import seal
-from goldwire.event.sealed import SealedEvent
-from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.ledger import ledger
 from goldwire.targets.base import Target
 from goldwire.targets.memory.target import MemoryTarget
 from goldwire.targets.sql import SqlTarget
+from goldwire_lab.simulation.answers import Answers
 from goldwire_lab.simulation.course import Course
+from goldwire_lab.simulation.losses import Losses
+from goldwire_lab.simulation.numbering_target import NumberingTarget
+from goldwire_lab.simulation.plain_events import changed_event, decide
+from goldwire_lab.simulation.plain_masks import plain
 from goldwire_lab.simulation.replays import Replaying
 from goldwire_lab.simulation.resyncs import Resyncing
+from goldwire_lab.simulation.terms import Terms
 from goldwire_lab.simulation.witness import Held, Witness, after
 from goldwire_lab.simulation.workload import Batch
 from goldwire_lab.virtual_time import VirtualLoop
 from goldwire_lab.workspace import MemoryWorkspace
-
-SQL_ATTRIBUTES = ("name", "email", "city")
-"""What a table of the simulation has columns for."""
 
 Rows = dict[str, dict[str, Any]]
 """Rows of a table by entity id; empty for a target that is none."""
@@ -49,14 +48,16 @@ class Ran(Protocol):
     witnesses: dict[str, Witness]
     inner: dict[str, Target]
     """The real targets behind the faults."""
+    losses: Losses
+    """What the store has lost."""
+    answers: dict[str, Answers]
+    modes: dict[str, Mode | None]
+    """The mode of each target; None: it changed."""
+    starts: dict[str, Start]
 
     loop: VirtualLoop
     replaying: Replaying
     resyncing: Resyncing
-
-    def compile(self, name: str, revision: Revision) -> CompiledContract:
-        """Compile a target's contract as its revision says."""
-        ...
 
 
 def check_ledgers(scenario: Ran) -> None:
@@ -71,6 +72,7 @@ def check_ledgers(scenario: Ran) -> None:
                 continue
             if not accounts.balanced:
                 scenario.findings.append(f"{cursor.target}: the ledger does not balance: {accounts}")
+            scenario.answers[cursor.target].check(store)
     finally:
         store.close()
 
@@ -102,7 +104,9 @@ def _check_log(scenario: Ran, store: SqliteStore, heads: list[LogRow]) -> None:
         scenario.findings.append("the log's times go backwards")
     for head in heads:
         versions = [row.version for row in store.history(head.entity_id)]
-        if versions != list(range(1, head.version + 1)):
+        rising = all(earlier < later for earlier, later in pairwise(versions))
+        # To go above what a target holds, a store that has lost something leaves versions out.
+        if not rising or (versions != list(range(1, head.version + 1)) and not scenario.losses.happened):
             scenario.findings.append(f"{head.entity_id}: versions {versions} are not 1 to {head.version}")
 
 
@@ -121,76 +125,161 @@ def _check_mastering(scenario: Ran, heads: list[LogRow]) -> None:
 
 
 def _check_target(scenario: Ran, store: SqliteStore, name: str, heads: list[LogRow]) -> None:
-    contracts = ContractRevisions(name, lambda revision: scenario.compile(name, revision))
-    contracts.refresh(store.revisions(name))
-    witness, inner = scenario.witnesses[name], scenario.inner[name]
+    cursor, inner = store.cursor(name), scenario.inner[name]
+    assert cursor is not None, "it was among the cursors"
+    revisions = Revisions(store.revisions(name))
     rows: Rows = {}
     if isinstance(inner, SqlTarget):
-        rows = {row["id"]: row for row in scenario.loop.run_until_complete(inner.rows())}
+        rows = {row[inner.settings.entity_column]: row for row in scenario.loop.run_until_complete(inner.rows())}
     blocked = store.lanes(name, {head.entity_id for head in heads})
     controls = store.controls(name, {head.entity_id for head in heads})
     given_up = {letter.entity_id for target, letter in store.dead_letters() if target == name}
-    revisions = store.revisions(name)
-    hears_of_leaving = all(contracts.revision(revision.revision).deselect for revision in revisions)
     for entity_id, lane in blocked.items():
         if lane[0].state != "dead":
             scenario.findings.append(f"{name}: {entity_id} waits for ever: the first of its lane is {lane[0].state}")
     is_resynced = scenario.resyncing.is_done(store, name)
-    for newest in heads:
-        if newest.entity_id in blocked or newest.entity_id in given_up:
-            continue
+    ended = [head for head in heads if head.entity_id not in blocked and head.entity_id not in given_up]
+    for newest in ended:
+        control = controls.get(newest.entity_id)
         head = newest if newest.concerns(name) else _newest_for(store, name, newest)
-        if is_resynced:
-            _check_resynced(scenario, name, contracts.revision(contracts.newest), head)
-        acceptable = _acceptable(contracts, revisions, head, controls.get(head.entity_id))
-        if None in acceptable and head.kind == "live" and not hears_of_leaving:
+        if scenario.losses.happened and _is_unknown(revisions, head, control):
             continue
-        held = wanted = witness.record(head.entity_id)
-        if held not in acceptable:
-            wanted = acceptable[0] if acceptable else None
-            scenario.findings.append(f"{name}: {head.entity_id} at version {head.version} is not what the target holds")
-        if not _holds(inner, rows, head.entity_id, wanted):
-            scenario.findings.append(
-                f"{name}: {head.entity_id} lives at the target, or was lost or changed there, against the golden record"
-            )
+        if control is None and head.seq <= cursor.start:
+            if scenario.witnesses[name].record(head.entity_id) is not None:
+                scenario.findings.append(f"{name}: {head.entity_id} is held, although it changed before the target began")
+            continue
+        if is_resynced:
+            _check_resynced(scenario, name, revisions, head)
+        _check_record(scenario, name, revisions, head, control, rows)
+    if isinstance(inner, NumberingTarget) and inner.wrong:
+        scenario.findings.append(f"{name}: {inner.wrong[0]} was sent with a remote id that the target never gave it")
+    _check_each_version(scenario, store, name, revisions, {*blocked, *given_up}, cursor.start)
+
+
+def _is_unknown(revisions: Revisions, head: LogRow, control: Control | None) -> bool:
+    """Say whether a target may hold what a store that lost something cannot know of, or cannot mend by a resync."""
+    return control is None or control.presence != "in" or shown_of(revisions.newest, head) == "unknown"
+
+
+def _check_record(
+    scenario: Ran, name: str, revisions: Revisions, head: LogRow, control: Control | None, rows: Rows
+) -> None:  # fmt: skip
+    """The target holds of one entity what its contract shows of the newest version."""
+    acceptable = _acceptable(revisions, head, control)
+    if "unknown" in acceptable:
+        return
+    shown = [one for one in acceptable if one != "unknown"]
+    held = wanted = scenario.witnesses[name].record(head.entity_id)
+    if not _is_among(held, shown, by_value=revisions.by_value):
+        wanted = shown[0] if shown else None
+        scenario.findings.append(f"{name}: {head.entity_id} at version {head.version} is not what the target holds")
+    if not _holds(scenario.inner[name], rows, head.entity_id, wanted):
+        scenario.findings.append(
+            f"{name}: {head.entity_id} lives at the target, or was lost or changed there, against the golden record"
+        )
 
 
 def _newest_for(store: SqliteStore, name: str, head: LogRow) -> LogRow:
     return [row for row in store.history(head.entity_id) if row.concerns(name)][-1]
 
 
-def _check_resynced(scenario: Ran, name: str, newest: CompiledContract, head: LogRow) -> None:
+def _check_resynced(scenario: Ran, name: str, revisions: Revisions, head: LogRow) -> None:
     """After a resync a target holds what its newest contract shows, and of what that does not select only what may stay."""
-    shown = seal(newest, head, None, None)
-    held = scenario.witnesses[name].record(head.entity_id)
-    if isinstance(shown, SealedEvent):
-        if held != after(None, msgspec.json.decode(shown.body)):
+    newest = revisions.newest
+    held, shown = scenario.witnesses[name].record(head.entity_id), shown_of(newest, head)
+    if isinstance(shown, Held):
+        if not _is_among(held, [shown], by_value=revisions.by_value):
             scenario.findings.append(
                 f"{name}: {head.entity_id} is not what its newest contract shows, although it was resynced"
             )
-    elif held is not None and (newest.deselect or head.kind != "live"):
+    elif held is not None and shown is None:
         scenario.findings.append(f"{name}: {head.entity_id} is held, although its newest contract does not select it")
 
 
-def _acceptable(
-    contracts: ContractRevisions, revisions: Sequence[Revision], head: LogRow, held: Control | None
-) -> list[Held | None]:
-    """Return what a target may rightly hold of a golden record; None for not holding it.
+def _check_each_version(
+    scenario: Ran, store: SqliteStore, name: str, revisions: Revisions, excepted: set[str], start: int
+) -> None:
+    """In `mode: every` each version arrives that every contract shows whole, since the target began."""
+    if scenario.modes[name] != "every" or scenario.losses.happened or scenario.starts[name] == "snapshot":
+        return
+    witness = scenario.witnesses[name]
+    for row in store.read(start, store.position(), 1_000_000):
+        if row.entity_id in excepted or not row.concerns(name):
+            continue
+        sealing = [terms for _, terms in revisions.from_position(row.seq)]
+        whole = all(terms.spec.payload == "full" and isinstance(shown_of(terms, row), Held) for terms in sealing)
+        if whole and not witness.has_seen(row.entity_id, row.version):
+            scenario.findings.append(f"{name}: version {row.version} of {row.entity_id} never came, in mode: every")
+
+
+class Revisions:
+    """The contracts of one target, as the store keeps them, read without the product.
+
+    Args:
+        kept: in their order.
+    """
+
+    def __init__(self, kept: Sequence[Revision]) -> None:
+        self._kept = kept
+        self._terms = {one.revision: Terms.of(one) for one in kept}
+        self.newest = self._terms[kept[-1].revision]
+        self.by_value = any(one.spec.payload == "delta" for one in self._terms.values())
+        """The target may have received deltas, so that it knows of each value what was known when that became another one."""
+
+    def of(self, number: int) -> Terms:
+        """Return the contract of a revision."""
+        return self._terms[number]
+
+    def from_position(self, seq: int) -> list[tuple[int, Terms]]:
+        """Return the revision that holds at a position, and those after it, which seal what could not be sent at once."""
+        oldest = max((one.revision for one in self._kept if one.effective_after < seq), default=1)
+        return [(number, terms) for number, terms in self._terms.items() if number >= oldest]
+
+
+def shown_of(terms: Terms, head: LogRow) -> Held | Literal["unknown"] | None:
+    """Return what a subscriber holds once it was sent all of a record; None: nothing; `unknown`: it hears nothing of it."""
+    if head.kind != "live":
+        return None if "EntityDeleted" in terms.spec.kinds else "unknown"
+    decision = decide(terms, head)
+    if decision == "undecided" or "EntityChanged" not in terms.spec.kinds:
+        return "unknown"
+    if decision == "hidden":
+        return None if terms.spec.deselect else "unknown"
+    return after(None, changed_event(terms, head, None, None).members)
+
+
+def _is_among(held: Held | None, acceptable: Sequence[Held | None], *, by_value: bool) -> bool:
+    """Say whether a target holds one of these records.
+
+    Args:
+        held: what it holds.
+        acceptable: what it may hold.
+        by_value: it has received deltas.
+    """
+    if not by_value:
+        return held in acceptable
+    return _values(held) in [_values(one) for one in acceptable]
+
+
+def _values(held: Held | None) -> Held | None:
+    if held is None:
+        return None
+    return Held({name: entry["value"] for name, entry in held.attributes.items()}, held.edges, held.external_ids)
+
+
+def _acceptable(revisions: Revisions, head: LogRow, held: Control | None) -> list[Held | Literal["unknown"] | None]:
+    """Return what a target may rightly hold of a golden record.
 
     The revision of the head's position seals it, or a later one where it could not be sent at once; never an older one.
     """
-    oldest = contracts.at(head.seq).revision
+    sealing = revisions.from_position(head.seq)
+    oldest = sealing[0][0]
     if held is not None and held.version == head.version:
-        return [_shown(contracts, max(held.revision, oldest), head)]
+        return [shown_of(revisions.of(max(held.revision, oldest)), head)]
     # It was not sent: because it shows nothing new, or because a revision does not show it.
-    later = [_shown(contracts, revision.revision, head) for revision in revisions if revision.revision >= oldest]
-    unchanged = _shown(contracts, held.revision, head) if held is not None and held.revision >= oldest else None
-    return [None] * (None in later) + [unchanged] * (unchanged is not None)
-
-
-def _shown(contracts: ContractRevisions, revision: int, head: LogRow) -> Held | None:
-    shown = seal(contracts.revision(revision), head, None, None)
-    return after(None, msgspec.json.decode(shown.body)) if isinstance(shown, SealedEvent) else None
+    later = [shown for _, terms in sealing if not isinstance(shown := shown_of(terms, head), Held)]
+    unchanged = [shown_of(revisions.of(held.revision), head)] if held is not None and held.revision >= oldest else []
+    return [*later, *unchanged]
 
 
 def _holds(inner: Target, rows: Rows, entity_id: str, wanted: Held | None) -> bool:
@@ -198,7 +287,16 @@ def _holds(inner: Target, rows: Rows, entity_id: str, wanted: Held | None) -> bo
     if isinstance(inner, MemoryTarget):
         last = inner.events.get(entity_id)
         return (last is not None and not last.deleted) == (wanted is not None)
-    row = rows.get(entity_id)
+    assert isinstance(inner, SqlTarget), "there are two kinds"
+    row, columns = rows.get(entity_id), inner.settings.columns
+    assert columns is not None, "the simulation draws one table"
     if row is None or wanted is None:
         return row is None and wanted is None
-    return all(row[name] == wanted.attributes.get(name, {}).get("value") for name in SQL_ATTRIBUTES)
+    return all(
+        row[column] == as_text(wanted.attributes.get(attribute, {}).get("value")) for column, attribute in columns.items()
+    )
+
+
+def as_text(value: Any) -> str | None:
+    """Return a value as a column of text holds it."""
+    return value if value is None or isinstance(value, str) else plain(value)

@@ -52,6 +52,10 @@ class Resyncing:
         if self._used:
             self._ask(store, target, now, everything=False)
 
+    def mend(self, store: Store, target: str, now: float) -> None:
+        """Ask for everything again: the target is ahead of its store."""
+        self._ask(store, target, now, everything=True)
+
     def is_done(self, store: Store, target: str) -> bool:
         """Say whether the target must hold what its newest contract says."""
         newest = store.newest_resync(target)

@@ -59,6 +59,8 @@ class _Repeats(Struct):
     last_hash: bytes = b""
     gaps: list[int] = []
     """Versions that were repeated without the event before them."""
+    again: bool = False
+    """A relay has begun since: it repeats from the first event on, which an earlier contract may have kept back."""
 
 
 class Witness:
@@ -75,6 +77,20 @@ class Witness:
         self._first: dict[str, list[SealedEvent]] = defaultdict(list)
         self._seen: dict[tuple[str, int], bytes] = {}
         self._repeats: dict[tuple[str, str], _Repeats] = {}
+        self._lost = False
+        self._ahead: set[str] = set()
+        """Entities that may be ahead of a store that has lost something."""
+
+    def store_lost(self) -> None:
+        """Take note that the store is an older one now: it makes versions again that this target holds with other content."""
+        self._lost = True
+        self._ahead = set(self._first)
+        self._seen.clear()
+
+    def relay_begins(self) -> None:
+        """Take note that a relay begins: what it finds half repeated it begins again."""
+        for repeats in self._repeats.values():
+            repeats.again = True
 
     def arrived(self, item: Item, *, late: bool = False) -> None:
         """Take note of an arrival, and check it against what came before.
@@ -87,7 +103,11 @@ class Witness:
         key = (event.entity_id, event.version)
         before = self._seen.get(key)
         if item.replay_id is not None:
-            self._repeated(item.replay_id, event, before, late=late)
+            if not self._lost:  # the past is another one since
+                self._repeated(item.replay_id, event, before, late=late)
+            return
+        if late and self._lost:
+            self._arrived_from_before(event)
             return
         if before is not None:
             if before != event.body:
@@ -95,14 +115,34 @@ class Witness:
             return
         self._seen[key] = event.body
         arrivals = self._first[event.entity_id]
+        if self._lost and arrivals and event.version <= arrivals[-1].version and event.entity_id in self._ahead:
+            return  # the target refuses it, and answers what it holds
         if arrivals and event.version <= arrivals[-1].version:
             self._report(
                 f"{self._target}: {event.entity_id} arrived in version {event.version} after version {arrivals[-1].version}"
             )
         expected = arrivals[-1].hash if arrivals else None
-        if event.previous_hash != expected:
+        if event.previous_hash != expected and event.entity_id not in self._ahead:
             self._report(f"{self._target}: the chain of {event.entity_id} breaks before version {event.version}")
+        self._ahead.discard(event.entity_id)
         arrivals.append(event)
+
+    def refused(self, item: Item) -> None:
+        """Take an arrival back: the target has not written it."""
+        event = item.event
+        arrivals = self._first[event.entity_id]
+        if item.replay_id is None and arrivals and arrivals[-1].version == event.version:
+            arrivals.pop()
+            self._seen.pop((event.entity_id, event.version), None)
+            if self._lost:
+                self._ahead.add(event.entity_id)
+
+    def _arrived_from_before(self, event: SealedEvent) -> None:
+        """What was under way when the store lost something may bring the target further ahead of it."""
+        arrivals = self._first[event.entity_id]
+        if not arrivals or event.version > arrivals[-1].version:
+            arrivals.append(event)
+            self._ahead.add(event.entity_id)
 
     def _repeated(self, replay_id: str, event: SealedEvent, before: bytes | None, *, late: bool) -> None:
         """A replay repeats what arrived before, in order, with nothing live of its entity in between."""
@@ -116,11 +156,13 @@ class Witness:
         repeats = self._repeats.setdefault((replay_id, event.entity_id), _Repeats([], len(arrivals), newest))
         if late or event.version in repeats.versions:
             return
-        if repeats.versions and event.version < repeats.versions[-1]:
+        begins = repeats.again and bool(repeats.versions) and event.version < repeats.versions[-1]
+        repeats.again = False
+        if repeats.versions and event.version < repeats.versions[-1] and not begins:
             self._report(f"{name} was repeated after version {repeats.versions[-1]}")
         if repeats.versions and len(arrivals) != repeats.live:
             self._report(f"{name} was repeated after a live event went between it and those before")
-        if repeats.versions and event.previous_hash != repeats.last_hash:
+        if repeats.versions and event.previous_hash != repeats.last_hash and not begins:
             repeats.gaps.append(event.version)
         repeats.versions.append(event.version)
         repeats.last_hash = event.hash
@@ -152,10 +194,14 @@ class Witness:
         held: Held | None = None
         for event in self._first.get(entity_id, ()):
             body = msgspec.json.decode(event.body)
-            if held is None and not event.deleted and body["payload"] == "delta":
+            if held is None and not event.deleted and body["payload"] == "delta" and not self._lost:
                 self._report(f"{self._target}: {entity_id} got a delta at version {event.version} before any full record")
             held = None if event.deleted else after(held, body)
         return held
+
+    def has_seen(self, entity_id: str, version: int) -> bool:
+        """Say whether an event arrived, be it more than once."""
+        return (entity_id, version) in self._seen
 
     def entities(self) -> list[str]:
         """Every entity of which an event ever arrived."""

@@ -45,6 +45,22 @@ def test_a_reopened_store_holds_what_was_committed(path: Path) -> None:
         assert store.cursors()[0].target == "t"
 
 
+def test_a_number_that_was_rolled_back_is_not_remembered(path: Path) -> None:
+    steps: list[str] = []
+
+    def fail_once(step: str) -> None:
+        steps.append(step)
+        if steps.count("ingest:before-commit") == 1 and step == "ingest:before-commit":
+            raise OSError("the disk is gone for a moment")
+
+    with closing(SqliteStore(path, checkpoint=fail_once)) as store:
+        with pytest.raises(OSError, match="for a moment"):
+            commit(store, ("a", 1))
+        commit(store, ("b", 1))  # the entity's number is given again
+        assert store.versions([("a", 1)]) == {}
+        assert [row.entity_id for row in store.versions([("b", 1)]).values()] == ["b"]
+
+
 def test_a_store_in_memory_works_and_ends_with_its_object() -> None:
     with closing(SqliteStore(":memory:")) as store, store.lock_target("t"):
         commit(store, ("a", 1))

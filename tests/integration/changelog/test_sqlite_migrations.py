@@ -187,7 +187,21 @@ DOCUMENTS = """CREATE TABLE document (
   name TEXT NOT NULL, number INTEGER NOT NULL, saved_at TEXT NOT NULL, document BLOB NOT NULL, PRIMARY KEY (name, number))"""
 
 
+def _before_consents(raw: Raw) -> None:
+    _before_intake(raw)
+    raw.execute("DROP TABLE consent")
+    raw.execute("UPDATE alembic_version SET version_num = '0007'")
+
+
+def _before_intake(raw: Raw) -> None:
+    raw.execute("DROP TABLE intake")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss")
+    raw.execute("ALTER TABLE target_cursor DROP COLUMN loss_since")
+    raw.execute("UPDATE alembic_version SET version_num = '0008'")
+
+
 def _before_resyncs(raw: Raw) -> None:
+    _before_consents(raw)
     raw.execute("DROP TABLE resync")
     raw.execute("DROP INDEX log_addressed")
     raw.execute("ALTER TABLE log DROP COLUMN addressed_to")

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import pytest
@@ -11,13 +9,12 @@ import pytest
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
-from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Duplicate, Item, Rejected, TakenEvent, Unavailable, Unknown
 from goldwire.targets.sql import ExternalIdKey, SqlSettings, SqlTarget
 from goldwire.testing.events import deleted, sealed
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
+from support.sql_table import COLUMNS, Table, crm, numbers
 
-numbers = count(1)
-COLUMNS = {"name": "name", "city": "city"}
 WAITING = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'",
     "mariadb": "SELECT trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'",
@@ -80,41 +77,9 @@ class TestMariadbPhysical(ServerSuite):
     settings = {"key": ExternalIdKey("crm"), "delete": "physical"}  # noqa: RUF012
 
 
-class Table:
-    """One target on a table of its own, driven without asyncio."""
-
-    def __init__(self, database: Any, **settings: Any) -> None:
-        self.database = database
-        self.name = f"t_{next(numbers)}"
-        self.full = f"warehouse.{self.name}" if database.url.startswith("mariadb") else self.name
-        defaults: dict[str, Any] = {"columns": COLUMNS, "create_table": True, "key": ExternalIdKey("crm")}
-        self.settings = SqlSettings(**{"url": database.url, "table": self.name, **defaults, **settings})
-
-    def send(self, *items: SealedEvent | Item) -> list[Outcome]:
-        async def run() -> Sequence[Outcome]:
-            target = SqlTarget("warehouse", self.settings, SystemClock())
-            await target.open()
-            try:
-                return await target.send([item if isinstance(item, Item) else Item(item) for item in items])
-            finally:
-                await target.close()
-
-        return list(asyncio.run(run()))
-
-    def live(self) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = self.database.query(
-            f"SELECT id, goldwire_entity_id, goldwire_version, name FROM {self.full} WHERE NOT goldwire_deleted ORDER BY id"
-        )
-        return rows
-
-
 @pytest.fixture(params=["postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
-
-
-def crm(entity: str, version: int, *ids: str, name: str = "n", **more: Any) -> SealedEvent:
-    return sealed(entity, version, {"name": name}, external_ids=[("crm", id_) for id_ in ids], **more)
 
 
 @pytest.mark.parametrize("delete", ["soft", "physical"])
@@ -224,7 +189,7 @@ def test_a_commit_whose_answer_is_lost_is_unknown_and_resolved_by_a_look_up(data
         (outcome,) = await target.send([item])
         assert outcome == Unknown("the connection broke during the commit")
         assert list(await target.held_versions([item])) == [2]
-        assert list(await target.send([item])) == [Duplicate("K1")]
+        assert list(await target.send([item])) == [Duplicate("K1", TakenEvent("a", 2, item.event.hash))]
         await target.close()
 
     asyncio.run(run())

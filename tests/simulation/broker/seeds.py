@@ -16,6 +16,7 @@ from pathlib import Path
 from bugs import BUGS
 
 from goldwire_lab.planted import Mutation, plant
+from goldwire_lab.planted_bugs_fresh import KIT_BUGS
 
 BROKEN = 9
 
@@ -47,10 +48,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=60)
     parser.add_argument("--from", type=int, default=0, dest="start")
-    parser.add_argument("--bug", choices=sorted(BUGS))
+    parser.add_argument("--bug", choices=sorted(BUGS | KIT_BUGS))
     options = parser.parse_args()
     if options.bug:
-        plant(Mutation(*BUGS[options.bug]))
+        plant(Mutation(*(BUGS | KIT_BUGS)[options.bug]))
     finding, happened = run(range(options.start, options.start + options.seeds))
     sys.stdout.write(json.dumps({"finding": finding, "happened": happened}, indent=2) + "\n")
     return 0 if finding is None else BROKEN

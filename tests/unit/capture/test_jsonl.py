@@ -21,7 +21,7 @@ def test_rows_keep_their_values_types_and_say_nothing_of_what_they_leave_out(rea
 
 def test_bad_lines_are_rejected_one_by_one(read: Any) -> None:
     entries = read(
-        b'{"id":1}\n{"id":2,\n[1]\n{"id":"\xff"}\n{"a":1}\n{"id":true}\n{"id":6,"a":9007199254740993}\n{"id":7,"a":1e999}\n{"id":8}',
+        b'{"id":1}\n{"id":2,\n[1]\n{"id":"\xff"}\n{"a":1}\n{"id":true}\n{"id":6,"a":[9007199254740993]}\n{"id":7,"a":1e999}\n{"id":8}',
         name="in.jsonl",
     )
     assert [(each.origin.rpartition(":")[2], each.field) for each in entries if isinstance(each, RejectedRow)] == [
@@ -88,7 +88,7 @@ def test_decisions_stand_among_facts(read_native: Any) -> None:
         ('{"system":"crm","externalId":1,"entityType":"T"}', "externalId"),
         ('{"system":"crm","externalId":"","entityType":"T"}', "externalId"),
         ('{"system":"steward","externalId":"1","entityType":"T"}', "system"),
-        ('{"system":"crm","externalId":"1","entityType":"T","attributes":{"a":9007199254740993}}', "attributes.a"),
+        ('{"system":"crm","externalId":"1","entityType":"T","attributes":{"a":[9007199254740993]}}', "attributes.a"),
         ('{"system":"crm","externalId":"1","entityType":"T","confidence":1.5}', "confidence"),
         ('{"system":"crm","externalId":"1","entityType":"T","observedAt":"soon"}', "observedAt"),
         ('{"system":"crm","externalId":"1","entityType":"T","edges":[{"rel":"r","to":{}}]}', "edges"),

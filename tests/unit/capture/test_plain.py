@@ -33,11 +33,17 @@ def test_a_time_with_an_offset_becomes_utc_and_none_is_now() -> None:
     assert decision_from("approve", entity_id="a", now=0.5).decided_at == "1970-01-01T00:00:00.500000Z"
 
 
+@pytest.mark.parametrize("number", [2**53, -(2**53), 2_033_735_037_361_704_962, 2**64])
+def test_a_whole_number_that_json_cannot_carry_becomes_its_digits(number: int) -> None:
+    assert fact_from(**MINIMAL, attributes={"a": number}).attributes == {"a": f'"{number}"'.encode()}
+
+
 @pytest.mark.parametrize(
     ("given_fields", "field"),
     [
         ({"attributes": {"a": float("nan")}}, "attributes.a"),
-        ({"attributes": {"a": 2**53}}, "attributes.a"),
+        ({"attributes": {"a": [2**53]}}, "attributes.a"),
+        ({"attributes": {"a": 10**1_000}}, "attributes.a"),
         ({"attributes": {"a": "\ud800"}}, "attributes.a"),
         ({"attributes": {"a": b"bytes"}}, "attributes.a"),
         ({"attributes": {"a": {1: 2}}}, "attributes.a"),

@@ -44,6 +44,12 @@ def test_what_an_event_does_not_carry_has_no_header(event: SealedEvent) -> None:
     assert found["subject"] == "Customer.EntityDeleted"
 
 
+def test_a_classification_without_a_retention_has_its_header(event: SealedEvent) -> None:
+    found = headers(changed(event, classification="internal", retention_days=None))
+    assert found["classification"] == "internal"
+    assert "retention-days" not in found
+
+
 def test_a_message_id_of_128_characters_stays_and_a_longer_one_becomes_a_stable_hash(event: SealedEvent) -> None:
     fits = changed(event, entity_id="x" * (128 - len("Customer::3")))
     assert message_id(fits) == f"Customer:{fits.entity_id}:3"

@@ -95,6 +95,37 @@ def test_a_delta_without_a_visible_change_is_filtered(make: Make) -> None:
     assert seal(contract, log_row(golden_state({"city": "Ulm", "vip": False}), version=2), held, base) == "in"
 
 
+def test_a_newer_time_a_source_or_a_confidence_alone_is_no_change_of_an_attribute(make: Make) -> None:
+    base = golden_state({"city": "Ulm", "name": "Anna"}, provenance="crm", last_seen="2026-11-23T10:00:00.000000Z")
+    seen = golden_state(
+        {"city": "Ulm", "name": "Anna"}, provenance="erp", last_seen="2026-11-24T10:00:00.000000Z", confidence=0.5
+    )
+    moved = golden_state({"city": "Bonn", "name": "Anna"}, provenance="erp", last_seen="2026-11-24T10:00:00.000000Z")
+    contract, _, held = first(make, base, payload="delta")
+    assert seal(contract, log_row(seen, version=2), held, base) == "in"
+    event = sent(seal(contract, log_row(moved, version=3), held, base))
+    assert values(event) == {"city": "Bonn"}
+    assert body(event)["changes"]["attributes"]["city"]["lastSeen"] == "2026-11-24T10:00:00.000000Z"
+    whole, _, held = first(make, base)
+    assert values(seal(whole, log_row(seen, version=2), held, None)) == {"city": "Ulm", "name": "Anna"}
+
+
+def test_a_value_that_becomes_another_behind_a_mask_that_shows_the_same_is_no_change(make: Make) -> None:
+    base = golden_state({"name": "Anna"}, last_seen="2026-11-23T10:00:00.000000Z")
+    new = golden_state({"name": "Anne"}, last_seen="2026-11-24T10:00:00.000000Z")
+    contract, _, held = first(make, base, payload="delta", masks={"name": "redact"})
+    assert seal(contract, log_row(new, version=2), held, base) == "in"
+
+
+def test_a_revision_from_before_that_seals_as_it_did(make: Make) -> None:
+    """What may have been sent under it is sealed again byte for byte."""
+    base = golden_state({"city": "Ulm"}, last_seen="2026-11-23T10:00:00.000000Z")
+    seen = golden_state({"city": "Ulm"}, last_seen="2026-11-24T10:00:00.000000Z")
+    contract, _, held = first(make, base, payload="delta")
+    contract.delta_by_value = False
+    assert values(seal(contract, log_row(seen, version=2), held, base)) == {"city": "Ulm"}
+
+
 def test_a_change_of_external_ids_alone_is_a_visible_change(make: Make) -> None:
     base = golden_state({"city": "Ulm"})
     new = golden_state({"city": "Ulm"}, external_ids=[("crm", "1"), ("erp", "9")])
@@ -238,6 +269,13 @@ def test_an_attribute_or_relation_that_the_model_does_not_know_does_not_get_out(
     assert body(event)["changes"]["edges"] == []
 
 
+def test_an_edge_to_an_id_of_a_hidden_system_is_left_out_whatever_stands_beside_it(make: Make) -> None:
+    hidden = {"rel": "owes", "to": {"externalId": {"id": "7", "system": "billing"}}}
+    shown = [{"rel": "employs", "to": {"entityId": "e2"}}, {"rel": "owes", "to": {"externalId": {"id": "7", "system": "crm"}}}]
+    event = seal(make(external_ids=("crm",)), log_row(golden_state({}, edges=[*shown, hidden])), None, None)
+    assert body(event)["changes"]["edges"] == shown
+
+
 def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> None:
     def carried(contract: CompiledContract, **state: Any) -> tuple[str, int | None]:
         event = sent(seal(contract, log_row(golden_state(**state)), None, None))
@@ -250,6 +288,9 @@ def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> Non
     assert carried(make(masks={"email": "hash"}), attributes=ANNA) == ("internal,pii", 365)
     assert carried(make(masks={"pii": Truncate(2)}), attributes=ANNA) == ("internal", None)
     assert carried(make(), attributes={}, edges=owes) == ("internal", None)
+    employs = [{"rel": "employs", "to": {"entityId": "e2"}}]
+    assert carried(make(), attributes={}, edges=employs + owes) == ("internal", None)
+    assert carried(make(), attributes={}, edges=employs) == ("", None)
 
 
 def test_the_classification_of_a_delta_is_that_of_its_changes(make: Make) -> None:

@@ -113,6 +113,13 @@ def test_an_old_id_stands_for_what_it_was_merged_into_through_a_chain(hub: Any) 
     assert hub.entity_of("b", "1") == third
 
 
+def test_what_is_merged_along_a_chain_in_one_batch_names_the_last_survivor(two: Any) -> None:
+    two.apply(two.fact("web", "5", 2, email="c@x"))
+    first, last = two.entity_of(*CRM), two.entity_of(*WEB)
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP), two.decision("merge", 6, record=ERP, into_record=WEB))
+    assert two.workspace.heads[first].merged_into == last
+
+
 def test_there_is_nothing_to_split_off_a_single_record(two: Any) -> None:
     result = two.apply(two.decision("unmerge", 5, record=CRM), two.decision("unmerge", 5, entity_id=two.entity_of(*ERP)))
     assert (result.decisions, [each.field for each in result.rejected]) == (0, ["record", "entityId"])

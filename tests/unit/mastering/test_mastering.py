@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 import rfc8785
 
 from goldwire.capture.fact import Edge, ExternalId
@@ -33,6 +34,12 @@ def test_the_state_is_canonical_json_whatever_the_names(new_hub: Any) -> None:
     hub.apply(fact)
     (head,) = hub.workspace.heads.values()
     assert head.state == rfc8785.dumps(json.loads(head.state))
+
+
+@pytest.mark.parametrize(("city", "name"), [(0.5, 1.0), (1.0, 0.5)])
+def test_a_golden_record_is_as_sure_as_the_least_sure_of_its_attributes(hub: Any, city: float, name: float) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern", confidence=city), hub.fact("crm", "1", 1, name="Ada", confidence=name))
+    assert hub.state(hub.entity_of("crm", "1"))["confidence"] == 0.5
 
 
 def test_the_same_fact_again_commits_nothing(hub: Any) -> None:

@@ -33,6 +33,11 @@ NAME = {"name": Attribute()}
             "types.T.match[0].normalise",
         ),
         (EntityType(attributes=NAME, match=(MatchRule("r", ("name",)),) * 2), "types.T.match[0].name"),
+        (
+            EntityType(attributes=NAME, match=(MatchRule("r", ("name",), placeholders=("zz", "*")),)),
+            "types.T.match[0].placeholders",
+        ),
+        (EntityType(attributes=NAME, match=(MatchRule("r", ("name",), placeholders=(" ",)),)), "types.T.match[0].placeholders"),
     ],
 )
 def test_a_contradiction_is_named_with_its_location(entity_type: Any, location: Any) -> None:

@@ -53,6 +53,7 @@ def test_every_normaliser_takes_every_text(text: Any, name: Any) -> None:
 def test_steps_apply_in_order_and_a_prefix_last() -> None:
     assert normalised(b'"Lovelace, Ada"', ("casefold", "sorted_words", "alphanumeric"), 6) == "adalov"
     assert normalised(b'"+49 (30) 12-34"', ("digits",)) == "49301234"
+    assert normalised('"\u0664\u0669 / \u0966\u0967 x"'.encode(), ("digits",)) == "4901"  # Arabic and Devanagari digits
     assert normalised(b'"  x"', ("exact",)) == "  x"
     assert normalised(b"1953", DEFAULT) == normalised(b'"1953"', DEFAULT)
 
@@ -68,19 +69,19 @@ def claims(**values: Any) -> Any:
 
 def test_keys_have_16_bytes_and_missing_parts_make_none() -> None:
     made = maker(MatchRule("both", ("a", "b")), MatchRule("one", ("a",)))
-    key, other = made.keys(claims(a="x", b="y"))
+    key, other = made.keys(claims(a="x", b="y"), "crm")
     assert len(key) == len(other) == 16
-    assert made.keys(claims(a="x")) == [None, other]
-    assert made.keys(claims(a="x", b=" ")) == [None, other]
+    assert made.keys(claims(a="x"), "crm") == [None, other]
+    assert made.keys(claims(a="x", b=" "), "crm") == [None, other]
 
 
 def test_parts_do_not_flow_into_one_another_nor_rules_nor_types() -> None:
     made = maker(MatchRule("both", ("a", "b")))
-    assert made.keys(claims(a="ab", b="c")) != made.keys(claims(a="a", b="bc"))
-    two = maker(MatchRule("a", ("a",)), MatchRule("b", ("b",))).keys(claims(a="x", b="x"))
+    assert made.keys(claims(a="ab", b="c"), "crm") != made.keys(claims(a="a", b="bc"), "crm")
+    two = maker(MatchRule("a", ("a",)), MatchRule("b", ("b",))).keys(claims(a="x", b="x"), "crm")
     assert two[0] != two[1]
 
 
 def test_renaming_a_rule_or_listing_its_attributes_otherwise_keeps_its_keys() -> None:
     said = claims(a="x", b="y")
-    assert maker(MatchRule("old", ("a", "b"))).keys(said) == maker(MatchRule("new", ("b", "a"))).keys(said)
+    assert maker(MatchRule("old", ("a", "b"))).keys(said, "crm") == maker(MatchRule("new", ("b", "a"))).keys(said, "crm")

@@ -45,6 +45,12 @@ def test_the_next_rule_decides_where_the_first_one_ties() -> None:
     assert choice(("most_frequent", "highest_confidence"), ())(FOUR)[1] == "erp"
 
 
+def test_the_systems_that_are_trusted_more_come_first_also_where_another_rule_ties() -> None:
+    tied = [candidate(system, "2026", 0.9, system) for system in ("crm", "erp", "web")]
+    assert choice(("highest_confidence", "source_priority"), ("erp", "crm"))(tied)[1] == "erp"
+    assert choice(("highest_confidence", "source_priority"), ("web",))(tied)[1] == "web"
+
+
 def test_longest_counts_characters_not_bytes() -> None:
     pair = [candidate("a", "2026", 1.0, "éé"), candidate("b", "2026", 1.0, "eee")]
     assert choice(("longest",), ())(pair)[1] == "b"

@@ -61,6 +61,13 @@ def test_an_upper_end_is_followed_by_the_newest_event_so_that_no_receiver_is_lef
     assert repeated(world, "a") == [("a", 1), ("a", 4)]
 
 
+def test_the_upper_end_itself_is_repeated(world):
+    grown(world)
+    world.replay(upto=4, bounded=True)
+    world.run()
+    assert repeated(world, "a") == [("a", 1), ("a", 2), ("a", 4)]
+
+
 def test_only_the_named_entities_are_repeated(world):
     grown(world)
     world.replay(entities=("b", "nobody"))
@@ -123,6 +130,21 @@ def test_an_erased_record_never_comes_back(world):
     assert world.replayed().tally.withheld == 1
 
 
+def test_a_record_that_was_erased_twice_does_not_come_back_from_in_between(world):
+    world.commit(("a", {"city": "first"}))
+    world.run()
+    world.erase("a")
+    world.commit(("a", {"city": "secret"}))
+    world.run()
+    world.erase("a")
+    world.run()
+    world.target.items.clear()
+    world.replay()
+    world.run()
+    assert repeated(world) == [("a", 4)]
+    assert not any(b"secret" in item.event.body for item in world.target.items)
+
+
 def test_an_erased_record_does_not_come_back_either_before_its_tombstone_was_sent(world):
     world.commit(("a", {"city": "secret"}))
     world.run()
@@ -179,6 +201,23 @@ def test_a_contract_that_is_tightened_while_an_event_is_retried_holds_for_it(wor
     world.loop.run_until_complete(asyncio.wait_for(task, 1_000.0))
     assert repeated(world) == []
     assert (world.replayed().state, world.replayed().tally.withheld) == ("done", 1)
+
+
+def test_a_contract_that_hides_nothing_skips_no_event_of_a_replay_under_way(world):
+    world.commit(*[("a", {"city": f"{number}", "name": "n"}) for number in (1, 2, 3)])
+    world.run()
+    world.target.items.clear()
+    world.target.answer = lambda item: Unavailable("down") if item.replay_id and item.event.version == 2 else DELIVERED
+    world.replay()
+    task = world.loop.create_task(world.running(breaker_failures=100))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    assert repeated(world)[:2] == [("a", 1), ("a", 2)]
+    world.contract(ContractSpec(golden=False, attributes=("city", "name")))
+    world.target.items.clear()
+    world.target.answer = lambda _: DELIVERED
+    world.loop.run_until_complete(asyncio.wait_for(task, 1_000.0))
+    assert repeated(world) == [("a", 2), ("a", 3)]
+    assert world.replayed().tally.withheld == 0
 
 
 def test_a_contract_that_shows_more_does_not_keep_old_events_back(world):

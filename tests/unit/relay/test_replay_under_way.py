@@ -2,10 +2,15 @@
 
 import asyncio
 import itertools
+from random import Random
 
 import pytest
 
 from goldwire.contract.spec import ContractSpec
+from goldwire.relay.chunk import Chunk
+from goldwire.relay.pace import DeadLetterCap
+from goldwire.relay.retry_policy import RetryPolicy, first_attempt
+from goldwire.relay.settings import DeliverySettings
 from goldwire.targets.base import DELIVERED, Duplicate, Rejected, Throttled, Unavailable, Unknown
 from support.replay_record import first_and_repeats, grown, repeated
 
@@ -64,6 +69,17 @@ def test_an_entity_behind_a_dead_letter_that_may_have_arrived_is_named_and_left_
     assert [failure.entity_id for failure in record.failures] == ["a"]
     assert "redrive or discard" in record.failures[0].reason
     assert "a" not in {entity for entity, _ in repeated(world)}
+
+
+def test_a_change_behind_a_dead_letter_stays_parked_while_a_replay_holds_its_entity(world, compile_revision):
+    world.commit(("a", {"city": "1"}), ("a", {"city": "2"}))
+    first, row = world.store.read(0, 2, 2)
+    letter = first_attempt(first)._replace(state="dead")
+    chunk = Chunk(1, 2, [row], {}, {"a": [letter]}, compile_revision(world.store.revisions("t")[0]))
+    chunk.hold({"a"})
+    settings = DeliverySettings()
+    chunk.wave([row], {}, RetryPolicy(settings, DeadLetterCap(settings), world.clock, Random(1)))
+    assert [delivery.state for delivery in chunk.settlement("t", 1, 2, None).opened] == ["parked"]
 
 
 def test_behind_a_dead_letter_the_position_to_redrive_is_the_dead_letters(world):

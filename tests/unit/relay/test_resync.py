@@ -5,6 +5,8 @@ import pytest
 from goldwire.changelog.resyncs import Resync
 from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
+from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.resync import RevisionEffects
 from goldwire.targets.base import DELIVERED, Rejected, Unknown
 
 ROME = "a.city == 'Rome'"
@@ -150,6 +152,59 @@ def test_what_the_revision_before_still_seals_is_sent_before_it_is_sent_again(wo
     assert {values["name"] for values in holds(world).values()} == {"REDACTED"}
 
 
+def test_a_resync_waits_until_the_revision_before_has_sealed_all_that_it_seals(world):
+    begin(world)
+    world.commit(*[(entity, {"city": "Bonn", "name": entity}) for entity in "defg"])
+    epoch = world.store.acquire("t", "beginning").epoch
+    world.store.declare("t", epoch, 7, "every")
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    ask(world)
+    world.run(chunk_size=1)
+    assert {values["name"] for values in holds(world).values()} == {"REDACTED"}
+    assert sorted(holds(world)) == list("abcdefg")
+    assert record(world).resent == 7
+
+
+def test_what_the_revision_before_will_still_seal_is_judged_and_what_the_newest_seals_is_not(world, compile_revision):
+    begin(world)
+    world.commit(("d", {"city": "Bonn", "name": "Dee"}))
+    world.store.declare("t", world.store.acquire("t", "beginning").epoch, 4, "every")
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    world.commit(("e", {"city": "Bonn", "name": "Eve"}))
+    contracts = ContractRevisions("t", compile_revision)
+    contracts.refresh(world.store.revisions("t"))
+    effects = RevisionEffects(world.store.cursor("t"), contracts)
+    judged = {one.row.entity_id: one.effect for one in effects.of(world.store.heads_of(["d", "e"]), {}, {})}
+    assert judged == {"d": "enters", "e": "same"}
+
+
+def test_what_left_and_could_not_come_back_is_sent_again_under_the_same_revision(world):
+    begin(world, ContractSpec(golden=False, where=ROME, deselect=True))
+    world.commit(("a", {"city": "Oslo", "name": "Ann"}))
+    world.run()
+    assert sorted(holds(world)) == ["c"]
+    world.target.answer = lambda _: Rejected("no")
+    world.commit(("a", {"city": "Rome", "name": "Ann"}))
+    world.run()
+    world.store.discard("t", [letter.seq for _, letter in world.store.dead_letters("t")], world.clock.now())
+    world.target.answer = lambda _: DELIVERED
+    world.target.bodies.pop()
+    ask(world)
+    world.run()
+    assert holds(world)["a"] == {"city": "Rome", "name": "Ann"}
+
+
+def test_what_was_sent_again_under_a_contract_of_deltas_is_replayed(world):
+    begin(world, ContractSpec(golden=False, payload="delta"))
+    ask(world, scope="all")
+    world.run()
+    world.replay()
+    world.run()
+    assert world.replayed().state == "done"
+    assert len(world.target.sent) == 12
+    assert world.balanced()
+
+
 def test_what_may_have_arrived_without_an_answer_is_followed_by_what_the_contract_says_now(world):
     begin(world)
     world.target.answer = lambda item: Unknown("timed out") if item.event.entity_id == "d" else DELIVERED
@@ -275,3 +330,22 @@ def test_a_replay_after_a_resync_proves_all_that_was_sent(world):
     world.run()
     assert world.replayed().tally.unconfirmed == 0
     assert world.replayed().tally.newest_only == 0
+
+
+def test_what_may_have_arrived_under_an_older_revision_is_followed_by_what_the_newest_one_shows(world):
+    """No control row says so: its only delivery is a dead letter whose answer never came."""
+    world.contract(ContractSpec(golden=False, deselect=True))
+    world.target.answer = lambda _: Unknown("no answer", counted=True)
+    world.commit(("a", {"city": "Rome", "name": "Ann"}))
+    world.run(max_attempts=1)
+    assert world.store.dead_letters("t")[0][1].ambiguous
+    world.contract(ContractSpec(golden=False, deselect=True, where=OSLO))
+    ask(world)
+    world.target.answer = lambda _: DELIVERED
+    world.run()
+    assert record(world).state == "done"
+    world.store.redrive("t", [1], world.clock.now())
+    world.run()
+    assert holds(world) == {}
+    assert world.target.bodies[-1]["reason"] == "deselected"
+    assert world.balanced()

@@ -35,6 +35,12 @@ def test_a_rejected_event_is_dead_at_once():
     assert (dead.state, dead.reason, dead.attempts, dead.ambiguous) == ("dead", "no such column", 1, False)
 
 
+def test_what_was_not_attempted_is_due_at_once_and_may_still_have_arrived_before():
+    clock = StoppedClock()
+    before = first_attempt(ROW)._replace(ambiguous=True, attempts=2, strikes=1, due_at=3.0)
+    assert policy(clock).decide(before, None, LONG_AGO) == before._replace(due_at=clock.time)
+
+
 def test_an_outage_kills_nothing_however_long_it_lasts():
     clock = StoppedClock()
     it = policy(clock)
@@ -57,6 +63,19 @@ def test_an_event_that_fails_while_others_are_taken_is_dead_after_its_attempts()
         clock.time += 60
     assert states == ["retrying", "retrying", "dead"]
     assert "gave up after 3 attempts: HTTP 500" in delivery.reason
+
+
+def test_an_item_of_which_a_target_that_works_says_that_it_fails_is_dead_after_its_attempts():
+    clock = StoppedClock()
+    it = policy(clock)
+    delivery = first_attempt(ROW)
+    states = []
+    for _ in range(3):
+        delivery = it.decide(delivery, Unavailable("a rule of the table", counted=True), LONG_AGO)
+        states.append(delivery.state)
+        clock.time += 60
+    assert states == ["retrying", "retrying", "dead"]
+    assert "gave up after 3 attempts: a rule of the table" in delivery.reason
 
 
 def test_an_unknown_outcome_stays_ambiguous_until_it_ends():

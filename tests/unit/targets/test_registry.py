@@ -172,5 +172,5 @@ def test_every_setting_that_is_a_path_says_so() -> None:
 
 
 def test_what_could_hold_a_secret_is_marked() -> None:
-    assert secrets_of(WebhookSettings) == {"url", "signing_secrets", "bearer_token", "headers"}
+    assert secrets_of(WebhookSettings) == {"url", "signing_secrets", "bearer_token", "headers", "key_password"}
     assert secrets_of(SqlSettings) == {"url"}

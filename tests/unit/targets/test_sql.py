@@ -13,6 +13,7 @@ from goldwire.errors import ConfigError
 from goldwire.event.sealed import SealedEvent
 from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Unavailable
 from goldwire.targets.sql import ExternalIdKey, SqlSettings, SqlTarget
+from goldwire.targets.sql.table_settings import EdgeTableSettings, TableSettings
 from goldwire.testing.events import deleted, sealed
 from goldwire.testing.target_suite import Held, TargetSuite
 
@@ -58,6 +59,17 @@ class TestSoftByEntityId(SqliteSuite):
         return held and Held(held.version, {**held.values, "city": held.values["city"] and held.values["city"].strip('"')})
 
 
+class TestTablesByType(SqliteSuite):
+    settings = {"key": ExternalIdKey("crm")}  # noqa: RUF012
+
+    def make_target(self) -> SqlTarget:
+        tables = {"Customer": TableSettings("customer", COLUMNS), "Contact": TableSettings("contact", COLUMNS)}
+        edges = {"knows": EdgeTableSettings("knows")}
+        url = f"sqlite:///{self.folder}/target.db"
+        settings = SqlSettings(url=url, tables=tables, edges=edges, create_table=True, **self.settings)
+        return SqlTarget("warehouse", settings, self.clock)
+
+
 class Table:
     """One target on one SQLite file, driven without asyncio."""
 
@@ -75,7 +87,7 @@ class Table:
             finally:
                 await target.close()
 
-        return list(asyncio.run(run()))
+        return [Duplicate(one.remote_id) if isinstance(one, Duplicate) else one for one in asyncio.run(run())]
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         connection = sqlite3.connect(self.path)
@@ -402,3 +414,30 @@ def test_rows_can_be_read_back(tmp_path: Path) -> None:
         await target.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "name the table of all records as `table`"),
+        ({"table": "t", "tables": {"C": TableSettings("c", {})}}, "name the table of all records as `table`"),
+        ({"table": "t"}, "`columns` is missing"),
+        ({"tables": {"C": TableSettings("c", {})}, "columns": {"a": "b"}}, "each table has `columns`"),
+        ({"tables": {"C": TableSettings("c", {}), "D": TableSettings("c", {})}}, "table c has two purposes"),
+        ({"table": "t", "columns": {}, "edges": {"r": EdgeTableSettings("t")}}, "table t has two purposes"),
+        ({"table": "t", "columns": {}, "edges": {"r": EdgeTableSettings("goldwire_tombstone")}}, "has two purposes"),
+        (
+            {"table": "t", "columns": {}, "edges": {"r": EdgeTableSettings("e", to_column="from_id")}},
+            "column from_id of table e",
+        ),
+        (
+            {"table": "t", "columns": {}, "edges": {"r": EdgeTableSettings("e"), "s": EdgeTableSettings("e", to_column="x")}},
+            "other columns than another relation of table e",
+        ),
+        ({"tables": {"C": TableSettings("c", {"id": "x"})}}, "column id has two purposes"),
+        ({"tables": {"C": TableSettings("c", {}, types={"x": "text"})}}, "`types` names column x"),
+    ],
+)
+def test_settings_of_tables_that_contradict_themselves_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        SqlSettings(url="sqlite:///x", **given)

@@ -12,10 +12,12 @@ import pytest
 from standardwebhooks import Webhook
 
 from goldwire.clock import SystemClock
-from goldwire.errors import ConfigError
+from goldwire.errors import ConfigError, TargetRefusedError
 from goldwire.event.sealed import SealedEvent
-from goldwire.targets.base import Delivered, Duplicate, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import Delivered, Duplicate, Finding, Item, Outcome, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.clients.http import Reply
 from goldwire.targets.registry import build
+from goldwire.targets.webhook.answer import named_fields
 from goldwire.targets.webhook.target import WebhookSettings, WebhookTarget
 from goldwire.testing.events import sealed
 from goldwire.testing.target_suite import SECRET, Held, TargetSuite
@@ -74,6 +76,22 @@ class TestArrayWithResults(WebhookSuite):
     fences = True
     path = "/results"
     settings = {"batch": "array", "answer": "results"}  # noqa: RUF012
+
+
+class TestCloudEventsStructured(WebhookSuite):
+    path = "/"
+    settings = {"envelope": "cloudevents-structured"}  # noqa: RUF012
+
+
+class TestCloudEventsBinary(WebhookSuite):
+    path = "/"
+    settings = {"envelope": "cloudevents-binary"}  # noqa: RUF012
+
+
+class TestCloudEventsBatchWithResults(WebhookSuite):
+    fences = True
+    path = "/results"
+    settings = {"envelope": "cloudevents-batch", "answer": "results"}  # noqa: RUF012
 
 
 def post(receiver: Receiver, path: str, *events: SealedEvent, replay_id: str | None = None, **settings: Any) -> list[Outcome]:
@@ -182,11 +200,42 @@ def test_each_answer_has_its_meaning(path: str, outcome: Outcome) -> None:
     assert post(Receiver(), path, sealed("a", 1), timeout_seconds=0.4) == [outcome]
 
 
-@pytest.mark.parametrize("status", [301, 302, 304, 307, 308, 401, 402, 403, 404, 405, 407, 410, 415, 451])
+@pytest.mark.parametrize("status", [301, 302, 304, 307, 308, 401, 402, 403, 404, 405, 407, 415, 451])
 def test_what_would_hit_every_event_is_unavailable_and_kills_none(status: int) -> None:
     (outcome,) = post(Receiver(), f"/status/{status}", sealed("a", 1))
     assert isinstance(outcome, Unavailable)
     assert f"HTTP {status}" in outcome.reason
+
+
+def test_a_receiver_that_is_gone_ends_the_relay_and_names_the_fix() -> None:
+    for settings in ({}, {"batch": "array", "array_size": 1}):
+        with pytest.raises(TargetRefusedError, match=r"gone for good: HTTP 410 .*; mend `url`, or remove the target"):
+            post(Receiver(), "/status/410", sealed("a", 1), sealed("b", 1), **settings)
+
+
+@pytest.mark.parametrize(
+    ("status", "counted"), [(418, True), (460, True), (520, True), (500, False), (503, False), (404, False)]
+)
+def test_a_code_that_is_known_of_no_outage_counts_as_an_attempt(status: int, counted: bool) -> None:
+    (outcome,) = post(Receiver(), f"/status/{status}", sealed("a", 1))
+    assert isinstance(outcome, Unavailable | Unknown)
+    assert outcome.counted is counted
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"errors": {"email": ["must not be ada@example.org"]}}', ["email"]),
+        (b'{"type": "about:blank", "errors": [{"pointer": "#/attributes/name", "detail": "Ada"}]}', ["name"]),
+        (b'{"field": "email", "message": "Ada is no email"}', ["email"]),
+        (b'{"message": "Ada, London"}', []),
+        (b"no JSON", []),
+        (b'["' + b"[" * 10_000 + b'"]', []),
+        (b"[" * 100_000, []),
+    ],
+)
+def test_a_refusal_names_attributes_and_takes_over_no_other_word(body: bytes, named: list[str]) -> None:
+    assert named_fields(Reply(422, {}, body), {"email", "name", "city"}) == named
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -221,6 +270,36 @@ def test_nobody_listening_is_unavailable_and_the_url_stays_secret() -> None:
             await target.close()
 
     assert asyncio.run(run()) == Unavailable("the receiver cannot be reached: the connection was refused")
+
+
+def checked(url: str) -> list[tuple[str, str]]:
+    async def run() -> Sequence[Finding]:
+        target = WebhookTarget("hook", WebhookSettings(url=url), SystemClock())
+        await target.open()
+        try:
+            return await target.check()
+        finally:
+            await target.close()
+
+    return [(one.state, one.text) for one in asyncio.run(run())]
+
+
+def test_a_check_says_whether_anything_listens_and_sends_no_event() -> None:
+    [(state, text)] = checked(f"http://127.0.0.1:9/{SECRET}")
+    assert (state, text) == ("fix", "cannot be reached: the connection was refused; mend `url`, or start it")
+
+    async def run() -> list[tuple[str, str]]:
+        receiver = Receiver()
+        await receiver.start()
+        try:
+            return await asyncio.to_thread(checked, f"{receiver.url}/{SECRET}")
+        finally:
+            await receiver.stop()
+            assert not receiver.requests
+
+    [(state, text)] = asyncio.run(run())
+    assert (state, SECRET in text) == ("note", False)
+    assert text.startswith("listens, and answers HTTP 4")
 
 
 def test_one_bad_event_of_an_array_is_found_by_halving() -> None:

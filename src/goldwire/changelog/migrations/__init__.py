@@ -13,7 +13,7 @@ EXPANDS: Final = "expands"
 BREAKS: Final = "breaks"
 """Code of the schema before would read or write something wrong, so it is refused from then on."""
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """Every revision that this version of Goldwire knows, oldest first; a test compares it with the files in `versions/`."""
 
 NEWEST = REVISIONS[-1]

@@ -12,12 +12,20 @@ from goldwire.changelog.rows import Control, Counts, Cursor, Mode, OpenDelivery,
 class Deliveries(Protocol):
     """Cursors, control rows, open deliveries and counters. What one chunk did is settled in one transaction."""
 
-    def lock_target(self, target: str) -> AbstractContextManager[None]:
+    def lock_target(self, target: str, note: bytes = b"") -> AbstractContextManager[None]:
         """Hold a target for this process; the operating system releases it however the process ends.
+
+        Args:
+            target: its name.
+            note: what other processes may read of the one that holds it; empty: nothing.
 
         Raises:
             StoreBusyError: another process holds it.
         """
+        ...
+
+    def target_note(self, target: str) -> bytes | None:
+        """Return what the process that holds a target notes of itself; None where none holds it, or it notes nothing."""
         ...
 
     def acquire(self, target: str, start: Start) -> Cursor:
@@ -73,6 +81,20 @@ class Deliveries(Protocol):
 
     def note_unopened(self, target: str, epoch: int, reason: str | None, now: float) -> None:
         """Keep why a target cannot be opened, and since when that is so; None: it is open.
+
+        Args:
+            target: its name.
+            epoch: the relay's own.
+            reason: for people.
+            now: POSIX seconds.
+
+        Raises:
+            FencedError: a newer epoch exists.
+        """
+        ...
+
+    def note_loss(self, target: str, epoch: int, reason: str, now: float) -> None:
+        """Keep that a target has lost what it had acknowledged, and when that was seen last.
 
         Args:
             target: its name.

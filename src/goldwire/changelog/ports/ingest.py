@@ -5,13 +5,22 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
+from goldwire.changelog.rows import IntakeTotals
 from goldwire.mastering.workspace import Workspace
 
 if TYPE_CHECKING:
     from goldwire.changelog.ports.store import Store
 
 
-class Ingest(Protocol):
+class Intakes(Protocol):
+    """How much came in by `Workspace.note_intake`."""
+
+    def intake(self) -> list[IntakeTotals]:
+        """How much was ever taken in, by source."""
+        ...
+
+
+class Ingest(Intakes, Protocol):
     """How new versions are committed. One writer at a time."""
 
     def ingest(self, now: float) -> AbstractContextManager[Workspace]:

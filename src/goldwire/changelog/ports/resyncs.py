@@ -9,10 +9,10 @@ from goldwire.changelog.resyncs import Resend, Resync
 
 
 class Resyncs(Protocol):
-    """A target has at most one open resync."""
+    """A target has at most one resync that is open or held."""
 
     def add_resync(self, resync: Resync, now: float) -> None:
-        """Keep the record of a new resync; an open one of the same target ends as superseded.
+        """Keep the record of a new resync; an open or held one of the same target ends as superseded.
 
         Raises:
             InputError: the target was never acquired.
@@ -53,5 +53,5 @@ class Resyncs(Protocol):
         ...
 
     def cancel_resync(self, resync_id: str, now: float) -> Resync | None:
-        """End an open resync and return its record; None when none with this id is open. What was appended is still sent."""
+        """End an open or held resync and return its record; None when none with this id is. What was appended is still sent."""
         ...

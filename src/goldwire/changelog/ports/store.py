@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.ingest import Ingest
 from goldwire.changelog.ports.integrity import Integrity
@@ -17,8 +18,12 @@ from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
 
 
-class RelayStore(Log, Deliveries, Replays, Resyncs, Revisions, Protocol):
-    """What a relay works with: the log, deliveries, replays, resyncs and revisions; it ingests nothing."""
+class RelayStore(Log, Deliveries, Replays, Resyncs, Revisions, Consents, Protocol):
+    """What a relay works with: the log, deliveries, replays, resyncs, revisions and consents; it ingests nothing."""
+
+    def identity(self) -> str:
+        """Return what names this store for ever, and no other one: 32 hexadecimal digits, and no secret."""
+        ...
 
 
 class Store(Ingest, RelayStore, Integrity, Protocol):

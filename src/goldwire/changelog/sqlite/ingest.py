@@ -6,11 +6,14 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from goldwire.capture.fact import ExternalId
+from goldwire.changelog.rows import IntakeTotals
+from goldwire.changelog.sqlite import kept_queries as kept_query
 from goldwire.changelog.sqlite import queries as query
 from goldwire.changelog.sqlite.entities import Part
 from goldwire.changelog.sqlite.heads import Heads
 from goldwire.changelog.sqlite.records import Records
 from goldwire.changelog.sqlite.transaction import Database
+from goldwire.clock import timestamp
 from goldwire.mastering.workspace import Change, KeyOwner, Living, StoredEntity, StoredRecord
 
 
@@ -19,6 +22,7 @@ class SqliteWorkspace:
 
     def __init__(self, database: Database, now: float) -> None:
         self._database = database
+        self._now = now
         self.heads = Heads(database, now)
         self._records = Records(database, self.heads)
 
@@ -86,6 +90,11 @@ class SqliteWorkspace:
         """See `Workspace.commit_changes`."""
         return self.heads.commit(changes)
 
+    def note_intake(self, source: str, *, rows: int, rejected: int, versions: int, merges: int, unmerges: int) -> None:
+        """See `Workspace.note_intake`."""
+        counts = (rows, rejected, versions, merges, unmerges)
+        self._database.execute(kept_query.ADD_INTAKE, (source, *counts, timestamp(self._now)))
+
     def flush(self) -> None:
         """Write what was only remembered so far."""
         self._records.flush()
@@ -103,6 +112,11 @@ class SqliteIngest(Part):
             workspace.flush()
         # Only what is committed may be remembered: a rolled back number is given again.
         self._numbers.remember(workspace.heads.committed())
+
+    def intake(self) -> list[IntakeTotals]:
+        """See `Intakes.intake`."""
+        with self._database.reading():
+            return [IntakeTotals._make(row) for row in self._database.execute(kept_query.INTAKE)]
 
 
 def _ordered(pairs: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:

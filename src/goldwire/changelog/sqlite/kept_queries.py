@@ -1,4 +1,4 @@
-"""The statements of the SQLite engine about what is kept as it was applied, the same for each of the four tables."""
+"""The statements of the SQLite engine about what is kept as it was applied, the same for each of four tables, and of intake."""
 
 # ruff: noqa: S608 - what is put into a statement are the names of this very file
 
@@ -31,3 +31,11 @@ SETTINGS = _statements("target_settings", of_a_target=True)
 PLACEMENTS = _statements("placement", of_a_target=True)
 MASTERING_RULES = _statements("mastering_rules", of_a_target=False)
 CONFIGURATIONS = _statements("configuration", of_a_target=False)
+
+INTAKE = "SELECT source, rows, rejected, versions, merges, unmerges, last_at FROM intake ORDER BY source"
+ADD_INTAKE = """
+INSERT INTO intake (source, rows, rejected, versions, merges, unmerges, last_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (source) DO UPDATE SET rows = rows + excluded.rows, rejected = rejected + excluded.rejected,
+versions = versions + excluded.versions, merges = merges + excluded.merges, unmerges = unmerges + excluded.unmerges,
+last_at = max(last_at, excluded.last_at)
+"""

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from goldwire.errors import InputError, StoreBusyError
@@ -20,7 +20,7 @@ class TargetLocks:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._held: set[str] = set()
+        self._held: dict[str, bytes] = {}
 
     def file(self, target: str) -> Path:
         """Return a target's lock file: `STORE.TARGET.lock`, with a hash where the name is no plain file name."""
@@ -31,16 +31,16 @@ class TargetLocks:
         return Path(f"{self._path}.{name}.lock")
 
     @contextmanager
-    def hold(self, target: str) -> Iterator[None]:
+    def hold(self, target: str, note: bytes = b"") -> Iterator[None]:
         """See `Store.lock_target`."""
         if self._path == ":memory:":
             if target in self._held:
                 raise _busy(target)
-            self._held.add(target)
+            self._held[target] = note
             try:
                 yield
             finally:
-                self._held.discard(target)
+                del self._held[target]
             return
         file = self.file(target)
         try:
@@ -52,10 +52,34 @@ class TargetLocks:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise _busy(target) from error
+            os.ftruncate(descriptor, 0)
+            with suppress(OSError):  # a full disk takes no note; the relay meets that soon, and says it better
+                os.pwrite(descriptor, note, 0)
             # The file stays: removing it would let two processes lock two files of one name.
-            yield
+            try:
+                yield
+            finally:
+                os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
+
+    def note(self, target: str) -> bytes | None:
+        """See `Store.target_note`."""
+        if self._path == ":memory:":
+            return self._held.get(target)
+        file = self.file(target)
+        try:
+            note = file.read_bytes()
+        except OSError:
+            return None
+        if not note:  # what holds it leaves no note, or it was released
+            return None
+        try:
+            with file.open("rb") as opened:  # a process that died leaves its note, and no lock
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return note
+        return None
 
 
 def _busy(target: str) -> StoreBusyError:

@@ -215,7 +215,7 @@ SAVE_CARRIED_OUT = "INSERT INTO carried_out (decision) VALUES (?) ON CONFLICT DO
 
 CURSOR_COLUMNS = (
     "target, epoch, start_after, position, reach, bound, delivered, filtered, superseded, stopped, mode, "
-    "unopened, unopened_since"
+    "unopened, unopened_since, loss, loss_since"
 )
 
 CURSORS = f"SELECT {CURSOR_COLUMNS} FROM target_cursor ORDER BY target"
@@ -244,6 +244,9 @@ STOP = "UPDATE target_cursor SET stopped = ? WHERE no = ?"
 
 UNOPENED = "UPDATE target_cursor SET unopened = ?, unopened_since = ? WHERE no = ?"
 """Why a target cannot be opened, and since when; or with NULL that it can."""
+
+LOSS = "UPDATE target_cursor SET loss = ?, loss_since = ? WHERE no = ?"
+"""What a target has lost."""
 
 ADVANCE = """
 UPDATE target_cursor SET position = ?, reach = max(reach, ?),

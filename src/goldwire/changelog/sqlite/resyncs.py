@@ -23,7 +23,7 @@ from goldwire.errors import StoreCorruptError
 def insert_resync(database: Database, resync: Resync, now: float) -> None:
     """Keep the record of a new resync, see `Resyncs.add_resync`. Runs inside a transaction."""
     known_target(database, resync.target)
-    row = database.execute(RESYNCS.open, (resync.target,)).fetchone()
+    row = database.execute(RESYNCS.unended, (resync.target,)).fetchone()
     if row is not None:
         _save(
             database,
@@ -33,6 +33,13 @@ def insert_resync(database: Database, resync: Resync, now: float) -> None:
         database.execute(RESYNCS.insert, (resync.id, resync.target, resync.state, encode_record(resync)))
     except sqlite3.IntegrityError:
         raise StoreCorruptError(f"resync {resync.id}: there is one with this id") from None
+
+
+def release_held(database: Database, target: str) -> None:
+    """Open the resync of a target that waits for a yes. Runs inside a transaction."""
+    row = database.execute(RESYNCS.held, (target,)).fetchone()
+    if row is not None:
+        _save(database, msgspec.structs.replace(RESYNC_RECORDS.read(database.path, *row), state="open"))
 
 
 class SqliteResyncs(Part):
@@ -78,7 +85,7 @@ class SqliteResyncs(Part):
         """See `Resyncs.cancel_resync`."""
         database = self._database
         with database.writing("cancel_resync"):
-            row = database.execute(RESYNCS.open_by_id, (resync_id,)).fetchone()
+            row = database.execute(RESYNCS.unended_by_id, (resync_id,)).fetchone()
             if row is None:
                 return None
             ended = msgspec.structs.replace(

@@ -6,9 +6,11 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from goldwire.changelog.sqlite.connection import connect
+from goldwire.changelog.sqlite.consents import SqliteConsents
 from goldwire.changelog.sqlite.documents import SqliteDocuments
 from goldwire.changelog.sqlite.entities import EntityNumbers
 from goldwire.changelog.sqlite.ingest import SqliteIngest
@@ -16,11 +18,13 @@ from goldwire.changelog.sqlite.integrity import SqliteIntegrity
 from goldwire.changelog.sqlite.lanes import SqliteLanes
 from goldwire.changelog.sqlite.ledger import SqliteLedger
 from goldwire.changelog.sqlite.log import SqliteLog
+from goldwire.changelog.sqlite.queries import ENTITY_KEY
 from goldwire.changelog.sqlite.replays import SqliteReplays
 from goldwire.changelog.sqlite.resyncs import SqliteResyncs
 from goldwire.changelog.sqlite.settlements import SqliteSettlements
 from goldwire.changelog.sqlite.targets import SqliteTargets
 from goldwire.changelog.sqlite.transaction import Checkpoint, Database, translated
+from goldwire.errors import StoreCorruptError
 
 
 class SqliteStore(
@@ -33,6 +37,7 @@ class SqliteStore(
     SqliteReplays,
     SqliteResyncs,
     SqliteDocuments,
+    SqliteConsents,
     SqliteIntegrity,
 ):
     """A `goldwire.changelog.ports.store.Store` in one SQLite file; every method does what the port says of it.
@@ -74,6 +79,13 @@ class SqliteStore(
         database = Database(connection, self.path, checkpoint)
         super().__init__(database, EntityNumbers(database))
         database.damaged_row = self.damaged_row
+
+    def identity(self) -> str:
+        """See `RelayStore.identity`; of the key that was made with the store, which stays hidden."""
+        row = self._database.execute(ENTITY_KEY).fetchone()
+        if row is None:
+            raise StoreCorruptError("the store has lost the key that it makes entity ids with: restore a copy of it")
+        return sha256(b"goldwire store identity\0" + bytes(row[0])).hexdigest()[:32]
 
     @contextmanager
     def rehearsal(self) -> Iterator[SqliteStore]:

@@ -76,9 +76,13 @@ class SqliteTargets(Part):
         super().__init__(database, numbers)
         self._locks = TargetLocks(database.path)
 
-    def lock_target(self, target: str) -> AbstractContextManager[None]:
+    def lock_target(self, target: str, note: bytes = b"") -> AbstractContextManager[None]:
         """See `Store.lock_target`."""
-        return self._locks.hold(target)
+        return self._locks.hold(target, note)
+
+    def target_note(self, target: str) -> bytes | None:
+        """See `Store.target_note`."""
+        return self._locks.note(target)
 
     def acquire(self, target: str, start: Start) -> Cursor:
         """See `Store.acquire`."""
@@ -129,6 +133,13 @@ class SqliteTargets(Part):
             fence(found.cursor, epoch)
             since = None if reason is None else found.cursor.unopened_since or timestamp(now)
             self._database.execute(query.UNOPENED, (reason, since, found.no))
+
+    def note_loss(self, target: str, epoch: int, reason: str, now: float) -> None:
+        """See `Store.note_loss`."""
+        with self._database.writing("note-loss"):
+            found = known_target(self._database, target)
+            fence(found.cursor, epoch)
+            self._database.execute(query.LOSS, (reason, timestamp(now), found.no))
 
     def stop(self, target: str, reason: str | None) -> None:
         """See `Store.stop`."""

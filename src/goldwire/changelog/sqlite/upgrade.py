@@ -91,6 +91,24 @@ def alone(connection: sqlite3.Connection, path: str, busy_timeout_seconds: float
         try:
             yield
         finally:
+            _remove_journal(connection, path)
             connection.execute("PRAGMA locking_mode = NORMAL")
             connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()  # only a statement releases the file
             enter_wal(connection, path, busy_timeout_seconds)
+
+
+def _remove_journal(connection: sqlite3.Connection, path: str) -> None:
+    """Remove the journal of what was committed: with an exclusive lock SQLite only overwrites its beginning, and leaves it.
+
+    It holds pages of the store, unmasked. One that would still be rolled back stays.
+    """
+    journal = Path(f"{path}-journal")
+    if not connection.in_transaction and journal.exists():
+        with journal.open("rb") as opened:
+            ended = not any(opened.read(_JOURNAL_MAGIC_BYTES))
+        if ended:
+            journal.unlink()
+
+
+_JOURNAL_MAGIC_BYTES = 8
+"""What a journal begins with; zeros say that its transaction has ended (https://www.sqlite.org/fileformat.html, section 3)."""

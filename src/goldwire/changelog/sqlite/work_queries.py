@@ -13,7 +13,7 @@ class WorkStatements(NamedTuple):
     insert: str
     """Takes id, target, state and record."""
     update: str
-    """Replace an open record, given state, record and id; the row count shows whether it was one."""
+    """Replace the record of one that has not ended, given state, record and id; the row count shows whether it was one."""
     all: str
     of_target: str
     newest: str
@@ -22,18 +22,27 @@ class WorkStatements(NamedTuple):
     """The oldest open one of a target."""
     open_by_id: str
     """One that is open."""
+    held: str
+    """The one of a target that waits for a yes, as only resyncs do."""
+    unended: str
+    """The one of a target that was asked for last and is open or held."""
+    unended_by_id: str
+    """One that is open or held."""
 
 
 def _statements(table: str) -> WorkStatements:
-    select = f"SELECT id, record FROM {table}"
+    select, unended = f"SELECT id, record FROM {table}", "state IN ('open', 'held')"
     return WorkStatements(
         f"INSERT INTO {table} (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM {table}",
-        f"UPDATE {table} SET state = ?, record = ? WHERE id = ? AND state = 'open'",
+        f"UPDATE {table} SET state = ?, record = ? WHERE id = ? AND {unended}",
         f"{select} ORDER BY no",
         f"{select} WHERE target = ? ORDER BY no",
         f"{select} WHERE target = ? ORDER BY no DESC LIMIT 1",
         f"{select} WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1",
         f"{select} WHERE id = ? AND state = 'open'",
+        f"{select} WHERE target = ? AND state = 'held' ORDER BY no DESC LIMIT 1",
+        f"{select} WHERE target = ? AND {unended} ORDER BY no DESC LIMIT 1",
+        f"{select} WHERE id = ? AND {unended}",
     )
 
 

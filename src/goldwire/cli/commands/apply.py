@@ -11,6 +11,7 @@ from goldwire.cli.output import note, progress, say, show, table
 
 if TYPE_CHECKING:
     from goldwire.services.apply import ApplyResult
+    from goldwire.services.holder import NotTakenUp
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +25,7 @@ def apply(
     no_resend: Annotated[
         bool, typer.Option("--no-resend", help="Do not send again what looks different under a changed contract.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="What is sent again may go beyond the guards of its target.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -33,6 +35,7 @@ def apply(
     sent again where it looks different now. Nothing is applied when anything is wrong. Applying the same again changes nothing.
     """
     from goldwire.services.application import Application
+    from goldwire.services.holder import not_taken_up
     from goldwire.services.mastering_rules import changed_types
 
     with Application.of(config) as application:
@@ -44,8 +47,9 @@ def apply(
                     tasks[target] = display.add_task(f"{target}: judging", total=None, note="")
                 display.update(tasks[target], completed=done)
 
-            results = application.apply_service().run(check=check, resend=not no_resend, progress=judged)
-        stale = changed_types(application.store, application.loaded.config.types)
+            results = application.apply_service().run(check=check, resend=not no_resend, yes=yes, progress=judged)
+        left_out = [] if check else not_taken_up(application.loaded, application.store)
+        stale = changed_types(application.store, application.model)
         left = sorted(
             cursor.target for cursor in application.store.cursors() if cursor.target not in application.loaded.config.targets
         )
@@ -65,16 +69,37 @@ def apply(
             _render_effects(r, check=check)
         for warning in dict.fromkeys(warning for r in results for warning in r.warnings):
             note(f"goldwire: {warning}")
-        if stale:
-            note(
-                f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
-                "`goldwire remaster` masters them again, and with --dry-run only shows what would change"
-            )
-        for name in left:
-            note(f"goldwire: {name} is no longer configured; its control table is kept")
+        _render_leftovers(stale, left)
+        _render_left_out(left_out)
 
-    result = {"applied": not check, "targets": results, "no_longer_configured": left, "to_remaster": stale}
+    result = {
+        "applied": not check, "targets": results, "no_longer_configured": left, "to_remaster": stale, "not_taken_up": left_out,
+    }  # fmt: skip
     show(result, as_json=as_json, render=render)
+
+
+def _render_leftovers(stale: list[str], left: list[str]) -> None:
+    """Say what of the store is still as an older configuration wanted it."""
+    if stale:
+        note(
+            f"goldwire: {', '.join(stale)}: match rules or survivorship changed since all records were last mastered; "
+            "`goldwire remaster` masters them again, and with --dry-run only shows what would change"
+        )
+    for name in left:
+        note(f"goldwire: {name} is no longer configured; its control table is kept")
+
+
+def _render_left_out(left_out: list[NotTakenUp]) -> None:
+    """Say what running processes have not taken up, and what mends it."""
+    words = {
+        "older settings": "delivers to {target} with older settings",
+        "not running": "does not deliver to {target}",
+        "no longer configured": "still delivers to {target}, which is no longer configured",
+    }
+    for one in left_out:
+        said = words[one.why].format(target=one.target)
+        mend = f"`kill -HUP {one.process}` has it take up what is applied" if one.reloads else "end it and start it again"
+        note(f"goldwire: process {one.process} {said}; {mend}")
 
 
 def _render_effects(result: ApplyResult, *, check: bool) -> None:
@@ -92,7 +117,13 @@ def _render_effects(result: ApplyResult, *, check: bool) -> None:
             f"goldwire: {target}: {effects.stays:,} that are selected no more stay at the target, because its contract sends "
             "no deletions for that; `deselect: true` does"
         )
-    if result.resync is not None:
+    if result.needs_yes:
+        mend = "goldwire apply --yes" if check else f"goldwire resume {target} --yes"
+        note(
+            f"goldwire: {target}: {effects.leaves:,} would leave it, which is more than its guards let go; nothing is sent "
+            f"again before `{mend}`"
+        )
+    elif result.resync is not None:
         note(
             f"goldwire: {target}: `goldwire run` sends them again; `goldwire resync show {result.resync}` shows how far that is"
         )

@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from goldwire.config.model import Config
     from goldwire.services.ingest import Ingested
 
+KEPT_REJECTS_FILES = 20
+"""So many files of rejects stay beside the store, the newest ones; those that a person named stay anyway."""
+
 SHOWN_REJECTS = 5
 """How many rejected rows are shown; the rejects file has all of them."""
+
+SHOWN_KEYS = 3
+"""How many of the match keys that most records share are shown."""
 
 MAPPED_SUFFIXES = (".csv", ".parquet", ".pq")
 """Files that are read only by way of a source."""
@@ -63,6 +69,7 @@ def ingest(
     from goldwire.services.ingest import count_lines
 
     with Application.of(config) as application:
+        named = rejects is not None
         if rejects is None:
             moment = timestamp(application.clock.now()).replace(":", "")
             rejects = application.store_location.rejects(moment)
@@ -70,7 +77,8 @@ def ingest(
         if behind_seconds > NOTED_SECONDS:
             note(
                 f"goldwire: the clock of this machine is {behind_seconds:,.0f} s behind the newest change in the log; "
-                "rows without a time of their own are dated as that change. Set the clock right"
+                "rows without a time of their own are dated as that change. Set the clock right; "
+                "if it is right, and was ahead once: `goldwire redate`"
             )
         source, files = _source_and_files(words or [], application.loaded.config, application.loaded.folder)
         with progress(quiet=as_json) as display:
@@ -88,7 +96,13 @@ def ingest(
                 correlation_id=correlation_id,
                 progress=moved,
             )
+            display.update(task, completed=result.rows, total=result.rows)  # a quoted line break is no row of its own
+        removed = [] if named or not result.rejected else application.store_location.older_rejects(KEPT_REJECTS_FILES)
+    for file in removed:
+        file.unlink(missing_ok=True)
     show(result, as_json=as_json, render=lambda: _render(result))
+    if removed:
+        note(f"goldwire: {counted(len(removed), 'older rejects file')} removed; the newest {KEPT_REJECTS_FILES} stay")
     if result.rejected:
         raise typer.Exit(DONE_WITH_REJECTS)
 
@@ -123,9 +137,25 @@ def _render(result: Ingested) -> None:
         f"{result.rejected:,} rejected; {counted(result.versions, 'version')} committed, "
         f"the log is at position {result.position:,}"
     )
+    if result.joined or result.merges or result.moves or result.shared:
+        _render_identity(result)
     for one in result.first_rejects[:SHOWN_REJECTS]:
         note(f"  {one.origin}: {one.field + ': ' if one.field else ''}{one.reason}")
     if result.rejected > SHOWN_REJECTS:
         note(f"  … and {result.rejected - SHOWN_REJECTS:,} more")
     if result.rejected:
-        note(f"goldwire: all of them are named in {result.rejects_file}")
+        named = "all of them" if not result.rejects_left_out else f"all but {result.rejects_left_out:,}"
+        note(f"goldwire: {named} are named in {result.rejects_file}")
+
+
+def _render_identity(result: Ingested) -> None:
+    """Say what became one entity, and for which keys: a key that too many share is seldom what its rule means."""
+    moved = f", {counted(result.moves, 'record')} moved by an upstream hub" if result.moves else ""
+    say(
+        f"{counted(result.joined, 'record')} joined the entity of another one, "
+        f"{counted(result.merges, 'entity', 'entities')} merged{moved}"
+    )
+    for one in result.shared[:SHOWN_KEYS]:
+        weak = "" if one.is_evidence else "; too many to be evidence"
+        shared = f"{one.records:,} records share key {one.key}, one of them in {one.entity_id}"
+        say(f"  {one.entity_type}, rule {one.rule!r}: {shared}{weak}")

@@ -8,7 +8,7 @@ import typer
 
 from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import complain, not_as_the_contract_says, say, show, table
+from goldwire.cli.output import complain, not_as_the_contract_says, say, show, table, waits_for_a_yes
 
 if TYPE_CHECKING:
     from goldwire.services.ledger import LedgerReport
@@ -56,5 +56,9 @@ def _render(reports: list[LedgerReport], *, recount: bool) -> None:
             rows.append(("  recounted", *[getattr(one.recounted, term) for term in terms], ""))
     table(("target", *terms, "recounted" if recount else "ledger"), rows)
     for one in reports:
+        if one.stopped:
+            say(f"{one.target} is stopped: {one.stopped}")
+        if one.held_resync:
+            say(waits_for_a_yes(one.target, one.held_resync))
         if one.stale:
             say(not_as_the_contract_says(one.target, one.stale))

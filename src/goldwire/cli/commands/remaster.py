@@ -47,7 +47,7 @@ def remaster(
 
             service = application.remaster_service()
             result = service.run(entity_type, dry_run=dry_run, correlation_id=correlation_id, progress=moved)
-        left = [] if dry_run else changed_types(application.store, application.loaded.config.types)
+        left = [] if dry_run else changed_types(application.store, application.model)
     show(result, as_json=as_json, render=lambda: _render(result))
     if left:
         note(f"goldwire: {', '.join(left)}: still mastered under other rules; `goldwire remaster` masters all types again")

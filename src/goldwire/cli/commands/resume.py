@@ -19,19 +19,34 @@ def register(app: typer.Typer) -> None:
 def resume(
     target: Annotated[str, typer.Argument(help="The target that was stopped.")],
     *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Let go what its guards kept back: all that was committed so far, and its resync.")
+    ] = False,
+    why: Annotated[str, typer.Option("--why", help="Why that is right; kept with the yes.")] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a stopped target run again, once the cause is mended."""
+    """Let a stopped target run again, once the cause is mended, or with --yes once a mass of removals or changes is meant.
+
+    A running `goldwire run` begins with it within a second.
+    """
     from goldwire.services.application import Application
-    from goldwire.services.lookup import cursor_of
+    from goldwire.services.guards import resume as let_run
 
     with Application.of(config) as application:
-        reason = cursor_of(application.store, target).stopped
-        if reason is not None:
-            application.store.stop(target, None)
-    said = f"{target} may run again; it had been stopped: {reason}" if reason else f"{target} was not stopped"
-    show({"target": target, "was_stopped": reason}, as_json=as_json, render=lambda: say(said))
+        done = let_run(application.store, target, application.clock, yes=yes, why=why)
+
+    def render() -> None:
+        if done.was_stopped:
+            say(f"{target} may run again; it had been stopped: {done.was_stopped}")
+        else:
+            say(f"{target} was not stopped")
+        if done.consent is not None:
+            say(f"its guards let go what was committed up to position {done.consent.upto:,}")
+        if done.resync is not None:
+            say(f"resync {done.resync} goes on with the next `goldwire run`, or the one that runs")
+
+    show(done, as_json=as_json, render=render)
 
 
 def stop(
@@ -41,7 +56,7 @@ def stop(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop a target: `goldwire run` sends it nothing more until `goldwire resume`."""
+    """Stop a target: nothing more is sent to it until `goldwire resume`. A running `goldwire run` obeys within a second."""
     from goldwire.services.application import Application
     from goldwire.services.lookup import cursor_of
 

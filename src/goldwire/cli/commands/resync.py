@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
-from goldwire.cli.output import counted, progress, say, show, table, warn_unapplied
+from goldwire.cli.output import counted, note, progress, say, show, table, waits_for_a_yes, warn_unapplied
 from goldwire.cli.start_group import StartGroup
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def resync_start(
     entity: Annotated[list[str] | None, typer.Option("--entity", help="Only this one: an id or SYSTEM/ID; repeatable.")] = None,
     why: Annotated[str, typer.Option("--why", help="Why; the record keeps it.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="It may go beyond the guards of the target.")] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,10 +59,13 @@ def resync_start(
             if dry_run:
                 plan = service.plan(scope, ids, progress=judged)
             else:
-                record = service.ask(scope, ids, why=why, progress=judged)
+                record = service.ask(scope, ids, why=why, yes=yes, progress=judged)
         if dry_run:
             result = {"target": target, "scope": scope, "effects": plan.effects, "samples": plan.samples}
             show(result, as_json=as_json, render=lambda: _render_plan(target, plan.effects))
+        elif record.state == "held":
+            show(record, as_json=as_json, render=lambda: _render(record))
+            note(f"goldwire: {waits_for_a_yes(target, record.id)}")
         else:
             _carry_out(application, record, as_json=as_json)
 
@@ -120,7 +124,7 @@ def resync_cancel(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """End an open resync; what is in the log for the target already is still sent."""
+    """End a resync that is open or held; what is in the log for the target already is still sent."""
     from goldwire.services.application import Application
     from goldwire.services.lookup import resync_of
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
 from goldwire.cli.exit_codes import exit_code
 from goldwire.cli.options import DEFAULT_CONFIG, ConfigOption, JsonOption
 from goldwire.cli.output import complain, counted, note, progress, say, show
+
+if TYPE_CHECKING:
+    from goldwire.services.store_copies import Backup
 
 PARTS = ("file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "resyncs", "ledger")
 """What is looked at, in this order."""
@@ -87,6 +93,79 @@ def store_check(
     if not found.sound:
         complain("the store is damaged: stop all relays, keep this file, and restore a copy")
         raise typer.Exit(exit_code(StoreCorruptError))
+
+
+@group.command("backup")
+def store_backup(
+    file: Annotated[Path, typer.Argument(help="Where the copy goes; a file that is there is not overwritten.")],
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the store, and check the copy as `store check` does. Relays and `ingest` may run meanwhile.
+
+    The copy is one state of the store, on the disk before the command ends, and readable by its owner alone: it holds all
+    values unmasked.
+    """
+    from goldwire.services.application import Application
+    from goldwire.services.store_copies import back_up
+
+    with Application.of(config) as application, progress(quiet=as_json) as display:
+        task = display.add_task("pages", total=None, note="")
+        made = back_up(
+            application.store_location, file, lambda copied, total: display.update(task, completed=copied, total=total)
+        )
+
+    def render() -> None:
+        say(f"{made.file}: {counted(made.size_bytes, 'byte')}, {_described(made)}")
+
+    show(made, as_json=as_json, render=render)
+
+
+@group.command("restore")
+def store_restore(
+    file: Annotated[Path, typer.Argument(help="A file that `store backup` wrote; it stays as it is.")],
+    *,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the store as a backup was. Refused while any process uses the store; what it held before is kept beside it.
+
+    The backup is checked first. Afterwards targets may hold more than the store knows: ingest again what came in since the
+    backup, then `goldwire resync` each target.
+    """
+    from goldwire.clock import timestamp
+    from goldwire.services.application import Application
+    from goldwire.services.store_copies import restore
+
+    with Application.of(config) as application, progress(quiet=as_json) as display:
+        task = display.add_task("pages", total=None, note="")
+        moment = timestamp(application.clock.now()).replace(":", "")
+        done = restore(
+            application.store_location, file, moment, lambda copied, total: display.update(task, completed=copied, total=total)
+        )
+    targets = done.backup.targets
+
+    def render() -> None:
+        say(f"{done.store} is as {done.backup.file} was: {_described(done.backup)}")
+        if done.kept is not None:
+            say(f"what it held before is in {done.kept}")
+        if done.backup.position is None:
+            note("goldwire: run `goldwire store upgrade`, since this Goldwire has another schema")
+        if targets:
+            note(
+                f"goldwire: {', '.join(targets)} may hold more than this store knows: ingest again what came in since the "
+                "backup, then `goldwire resync TARGET` for each before others rely on it"
+            )
+
+    document = {"store": done.store, "backup": done.backup, "kept": done.kept, "resync": targets}
+    show(document, as_json=as_json, render=render)
+
+
+def _described(backup: Backup) -> str:
+    if backup.position is None:
+        return f"schema {backup.schema}; only the structure of the file was checked"
+    return f"up to position {backup.position:,}; checked, and sound"
 
 
 @group.command("upgrade")

@@ -160,6 +160,20 @@ def new_credential(settings: AzureSettings, name: str) -> AsyncTokenCredential |
     return found
 
 
+def new_blob_credential(settings: AzureSettings, name: str) -> Any:
+    """Return what authenticates to blobs as Entra knows us; for a client that blocks. Nothing is asked for yet.
+
+    Raises:
+        ConfigError: a package is not installed.
+    """
+    _silence()
+    identity: Any = require("azure.identity", extra="azure", used_by=f"target '{name}'")
+    client_id = settings.managed_identity_client_id
+    if settings.identity == "managed":
+        return identity.ManagedIdentityCredential(**({"client_id": client_id} if client_id else {}))
+    return identity.DefaultAzureCredential(managed_identity_client_id=client_id)
+
+
 def sas_end(settings: AzureSettings) -> float | None:
     """Return when the SAS token of the settings ends, in POSIX seconds; None where there is none or it does not say."""
     found = _SAS_END.search(settings.sas_token or settings.connection_string or "")

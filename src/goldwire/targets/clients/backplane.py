@@ -5,8 +5,6 @@ Each backplane target puts these where its protocol has room for them.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -17,23 +15,18 @@ from msgspec.structs import replace
 from goldwire.errors import ConfigError
 from goldwire.event.headers import KeyPart, message_id, partition_key, short, traceparent
 from goldwire.targets.base import MOVES, Finding, Item
+from goldwire.targets.clients.cloudevents import (
+    STRUCTURED,
+    CloudEventsDataSchema,
+    CloudEventsSource,
+    check_uris,
+    cloudevents_attributes,
+    source_of,
+    structured,
+)
 from goldwire.targets.settings import Settings, about
 
 Envelope = Literal["event", "cloudevents-structured", "cloudevents-binary"]
-
-STRUCTURED = "application/cloudevents+json; charset=utf-8"
-"""Content type of the structured mode (CloudEvents JSON format 1.0, section 3)."""
-
-_PATH_SIGN = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})"
-_AUTHORITY = (
-    r"//(?:(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*@)?"
-    r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*)(?::[0-9]*)?(?=[/?#]|\Z)"
-)
-_URI_REFERENCE = re.compile(
-    rf"(?:[A-Za-z][A-Za-z0-9+.-]*:|(?![^/?#]*:))(?:{_AUTHORITY}|(?!//))"
-    rf"(?:{_PATH_SIGN}|/)*(?:\?(?:{_PATH_SIGN}|[/?])*)?(?:\#(?:{_PATH_SIGN}|[/?])*)?"
-)
-"""`URI-reference` of RFC 3986, appendix A, but for the inside of an IP address in brackets."""
 
 _NOTHING: dict[str, str] = {}
 
@@ -69,28 +62,13 @@ class BackplaneSettings(Settings, frozen=True, kw_only=True):
             "`data`. `cloudevents-binary`: the body is the event, the CloudEvents attributes are properties of the message."
         ),
     ] = "event"
-    cloudevents_source: Annotated[
-        str | None,
-        about(
-            "`source` of CloudEvents, a URI reference; without it `/goldwire/` and the target's name.",
-            examples=["https://example.com/mdm"],
-            advanced=True,
-        ),
-    ] = None
+    cloudevents_source: CloudEventsSource = None
+    cloudevents_dataschema: CloudEventsDataSchema = None
 
     def __post_init__(self) -> None:
         if "entityId" not in self.key:
             raise ValueError("key must hold entityId, or the events of all entities would share one partition")
-        # CloudEvents 1.0, section 3.1.1: a URI reference that is not empty. Its readers drop or refuse an event without one.
-        if self.cloudevents_source is not None and not _is_uri_reference(self.cloudevents_source):
-            raise ValueError(
-                "cloudevents_source must be a URI reference (RFC 3986), such as https://example.com/mdm or /mdm; "
-                "percent-encode blanks and signs that are not ASCII, or leave it out"
-            )
-
-
-def _is_uri_reference(text: str) -> bool:
-    return bool(text) and _URI_REFERENCE.fullmatch(text) is not None
+        check_uris(self.cloudevents_source, self.cloudevents_dataschema)
 
 
 def refuse_growth(entity: str, found: int, declared: int | None) -> None:
@@ -169,7 +147,7 @@ def renderer(name: str, settings: BackplaneSettings, *, id_suffix: str | None = 
         settings: its key and envelope.
         id_suffix: what its message ids end in, to distinguish them from another target's.
     """
-    source = settings.cloudevents_source or f"/goldwire/{name}"
+    source, data_schema = source_of(name, settings.cloudevents_source), settings.cloudevents_dataschema
     envelope, parts = settings.envelope, settings.key
     by_id = parts == ("entityId",)
 
@@ -183,7 +161,11 @@ def renderer(name: str, settings: BackplaneSettings, *, id_suffix: str | None = 
             _shared(event.correlation_id, event.entity_type, event.event_type, event.classification, event.retention_days),
             event.body,
         )
-        return plain if envelope == "event" else _cloudevent(plain, item, source, binary=envelope == "cloudevents-binary")
+        return (
+            plain
+            if envelope == "event"
+            else _cloudevent(plain, item, source, data_schema, binary=envelope == "cloudevents-binary")
+        )
 
     return render
 
@@ -200,36 +182,13 @@ def _shared(correlation_id: str, entity_type: str, event_type: str, classificati
     return Shared(correlation_id, subject, properties, tuple(named.items()))
 
 
-def cloudevents_attributes(message: Message, item: Item, source: str) -> dict[str, str]:
-    """Return the attributes of an event as CloudEvents 1.0 names them, but for `datacontenttype`.
-
-    Extensions are the documented ones: `partitionkey` (partitioning), `traceparent` (distributed tracing); `correlationid`,
-    `classification` and `retentiondays` carry the wire format's headers. Names are lower-case letters and digits (section 3.1.1
-    of the specification).
-    """
-    found = {
-        "specversion": "1.0",
-        "id": message.id,
-        "source": source,
-        "type": f"goldwire.{item.event.event_type}",
-        "subject": message.shared.subject,
-        "time": item.event.timestamp,
-        "partitionkey": message.key,
-        "correlationid": message.shared.correlation_id,
-    }
-    found.update({name.replace("-", ""): value for name, value in message.properties.items()})
-    return {name: value for name, value in found.items() if value}
-
-
-def _cloudevent(plain: Message, item: Item, source: str, *, binary: bool) -> Message:
-    attributes = cloudevents_attributes(plain, item, source)
-    content_type, body = plain.content_type, plain.body
-    if not binary:
-        head = json.dumps({**attributes, "datacontenttype": content_type}, ensure_ascii=False, separators=(",", ":"))
-        # The event's own bytes stay as they were sealed: a reader may verify its hash from `data`.
-        body = b"".join((head[:-1].encode(), b',"data":', body, b"}"))
-        content_type = STRUCTURED
-    return replace(plain, body=body, content_type=content_type, attributes=attributes if binary else _NOTHING)
+def _cloudevent(plain: Message, item: Item, source: str, data_schema: str | None, *, binary: bool) -> Message:
+    attributes = cloudevents_attributes(
+        item.event, id_=plain.id, source=source, key=plain.key, traceparent=plain.traceparent, data_schema=data_schema
+    )
+    if binary:
+        return replace(plain, attributes=attributes)
+    return replace(plain, body=structured(attributes, plain.body), content_type=STRUCTURED)
 
 
 def too_large(message_bytes: int, limit_bytes: int, fix: str) -> str:

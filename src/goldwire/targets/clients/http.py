@@ -33,6 +33,10 @@ class NotSentError(Exception):
     """The request certainly did not reach the other side: no name, no route, no connection, no handshake."""
 
 
+class CertificateRefusedError(NotSentError):
+    """The other side wants another client certificate, or one at all, and said so before it took the request."""
+
+
 class NoAnswerError(Exception):
     """The request may have arrived: what came back was nothing, too late, or too much."""
 
@@ -75,6 +79,7 @@ class HttpClient:
         answer_limit_bytes: int,
         proxied: bool = True,
         ca_certificates_pem: bytes | None = None,
+        client_certificate_pem: bytes | None = None,
     ) -> None:
         """Prepare; nothing is connected yet.
 
@@ -84,10 +89,15 @@ class HttpClient:
             answer_limit_bytes: a longer answer counts as none.
             proxied: use the proxy that the environment names, if it names one.
             ca_certificates_pem: further authorities to trust.
+            client_certificate_pem: a key and its certificates, to show to a server that asks for them.
+
+        Raises:
+            ValueError: the TLS library does not take a certificate or the key.
         """
         # Here, so that a process that sends no HTTP does not load the library.
         _load_for_good()
         from pyreqwest.client import ClientBuilder  # noqa: PLC0415 - loads only where used
+        from pyreqwest.exceptions import BuilderError  # noqa: PLC0415 - loads only where used
 
         builder = (
             ClientBuilder()
@@ -105,8 +115,15 @@ class HttpClient:
             builder = builder.no_proxy()
         if ca_certificates_pem is not None:
             builder = builder.add_root_certificate_pem(ca_certificates_pem)
-        self._client: Client = builder.build()
+        try:
+            if client_certificate_pem is not None:
+                builder = builder.identity_pem(client_certificate_pem)
+            self._client: Client = builder.build()
+        except (BuilderError, ValueError):
+            raise ValueError("the TLS library does not take the certificates or the key") from None
         self._answer_limit_bytes = answer_limit_bytes
+        self._under_way = 0
+        self._retired = False
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """Send one request and read the answer.
@@ -115,6 +132,21 @@ class HttpClient:
             NotSentError: nothing was sent.
             NoAnswerError: it may have been received.
         """
+        self._under_way += 1
+        try:
+            return await self._request(method, url, headers, body)
+        finally:
+            self._under_way -= 1
+            if self._retired and not self._under_way:
+                await self.close()
+
+    async def retire(self) -> None:
+        """Close all connections once the requests that are under way have ended; no further one may be made."""
+        self._retired = True
+        if not self._under_way:
+            await self.close()
+
+    async def _request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         from pyreqwest import exceptions  # noqa: PLC0415 - loads only where used
 
         try:
@@ -125,6 +157,7 @@ class HttpClient:
             raise NotSentError("the URL or a header is malformed") from None
         except exceptions.RequestError as error:
             details = str(error.details).lower()
+            _raise_if_certificate_refused(details)
             # The library calls many failures after sending a connect error; only this mark says that nothing was sent.
             if "client error (connect)" in details:
                 raise NotSentError(_cause(details)) from None
@@ -205,11 +238,36 @@ def _first(response: Response) -> dict[str, str]:
     return first
 
 
+_ALERTS = {
+    "certificaterequired": "it asks for one, and there is none",
+    "unknownca": "it does not know the authority of the one it was shown",
+    "certificateexpired": "to it, the one it was shown has expired",
+    "certificaterevoked": "the one it was shown is revoked",
+    "badcertificate": "it does not accept the one it was shown",
+    "unsupportedcertificate": "it does not accept the kind of the one it was shown",
+    "certificateunknown": "it does not accept the one it was shown",
+    "accessdenied": "the one it was shown is valid, but has no access",
+}
+"""What a server says of a client's certificate (RFC 8446, section 6.2)."""
+
+
+def _raise_if_certificate_refused(details: str) -> None:
+    """Look for the alert of a server that refuses a client's certificate.
+
+    In TLS 1.3 it comes after the handshake has ended for the client, so the request may be under way already; but a server
+    that has asked for a certificate reads nothing of it before the certificate is checked.
+    """
+    for alert, words in _ALERTS.items():
+        if f"received fatal alert: {alert}" in details:
+            raise CertificateRefusedError(words)
+
+
 def _cause(details: str) -> str:
     """Say in plain words why no connection came about; the library's own text may hold the URL."""
     for mark, words in (
         ("dns", "the host name is not known"),
         ("refused", "the connection was refused"),
+        ("alert: handshakefailure", "it ended the TLS handshake; it may want a client certificate"),
         ("certificate", "its TLS certificate is not trusted"),
         ("tls", "the TLS handshake failed"),
         ("timed out", "connecting took too long"),

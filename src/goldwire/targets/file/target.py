@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Struct
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, TakenEvent, Unavailable, Unknown
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.file.line_log import LineLog, TornWriteError
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import Settings, about
 
-_DUPLICATE = Duplicate()
 _WRONG_SETTING = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EEXIST}
+
+
+def _file_of(plain: Mapping[str, Any]) -> str:
+    """Return the file, spellings evened out."""
+    return str(Path(plain["path"]).resolve())
 
 
 class FileSettings(Settings, frozen=True):
@@ -30,6 +35,7 @@ class FileSettings(Settings, frozen=True):
         about(
             "The file; folders above it are created. With rotation a number goes before the ending: events-000001.jsonl.",
             path=True,
+            sole=_file_of,
             examples=["out/events.jsonl"],
             min_length=1,
         ),
@@ -44,7 +50,7 @@ class FileSettings(Settings, frozen=True):
         int,
         about(
             "How many entities' last versions to keep in mind, so that what is sent again after a crash is not written "
-            "again; read back from the file when it is opened. About 150 bytes each.",
+            "again; read back from the file when it is opened. About 300 bytes each.",
             ge=0,
             advanced=True,
         ),
@@ -62,6 +68,7 @@ class _Line(Struct):
 
     entity_id: str = msgspec.field(name="entityId")
     version: int
+    hash: str
 
 
 _decode_line = msgspec.json.Decoder(_Line).decode
@@ -81,7 +88,8 @@ class FileTarget:
         self._log: LineLog | None = None
         self._torn = False
         self._opened_at = 0.0
-        self._versions: dict[str, int] = {}
+        self._held: dict[str, TakenEvent] = {}
+        """The last event of each entity, as far as `recall` reaches; the one that was written last is the last."""
 
     async def open(self) -> None:
         """Lock the file, mend its end, and read back which versions it holds last.
@@ -104,7 +112,12 @@ class FileTarget:
 
     async def held_versions(self, items: Sequence[Item]) -> Sequence[int | None]:
         """Return the version last written of each item's entity; None also where it is older than `recall` reaches."""
-        return [self._versions.get(item.event.entity_id) for item in items]
+        held = [self._held.get(item.event.entity_id) for item in items]
+        return [one.version if one is not None else None for one in held]
+
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """Return the events that were written last, the newest first, as far as `recall` reaches."""
+        return list(islice(reversed(self._held.values()), limit))
 
     def _open(self) -> None:
         rotates = self.settings.rotate_bytes is not None or self.settings.rotate_seconds is not None
@@ -120,16 +133,17 @@ class FileTarget:
             raise self._explained(error, log.file) from error
         self._log, self._torn = log, False
         self._opened_at = self._clock.monotonic()
-        self._versions = self._recalled(log)
+        self._held = self._recalled(log)
 
-    def _recalled(self, log: LineLog) -> dict[str, int]:
-        newest_first: dict[str, int] = {}
+    def _recalled(self, log: LineLog) -> dict[str, TakenEvent]:
+        newest_first: dict[str, TakenEvent] = {}
         for line in log.newest_first() if self.settings.recall else ():
             try:
                 written = _decode_line(line)
-            except msgspec.DecodeError:
+                content = bytes.fromhex(written.hash.removeprefix("sha256:"))
+            except (msgspec.DecodeError, ValueError):
                 continue  # an edit by another program; `goldwire verify` reports it
-            newest_first.setdefault(written.entity_id, written.version)
+            newest_first.setdefault(written.entity_id, TakenEvent(written.entity_id, written.version, content))
             if len(newest_first) >= self.settings.recall:
                 break
         return dict(reversed(newest_first.items()))
@@ -140,17 +154,18 @@ class FileTarget:
                 self._open()
             except OSError as error:
                 return [Unavailable(f"the file cannot be opened: {error.strerror}")] * len(items)
-        versions = self._versions
+        known = self._held
         outcomes: list[Outcome] = []
-        fresh: list[tuple[str, int]] = []
+        fresh: list[TakenEvent] = []
         lines: list[bytes] = []
         for item in items:
             event = item.event
-            if versions.get(event.entity_id, 0) >= event.version:
-                outcomes.append(_DUPLICATE)
+            held = known.get(event.entity_id)
+            if held is not None and held.version >= event.version:
+                outcomes.append(Duplicate(held=held))
             else:
                 outcomes.append(DELIVERED)
-                fresh.append((event.entity_id, event.version))
+                fresh.append(TakenEvent(event.entity_id, event.version, event.hash))
                 lines.append(event.body)
         if not lines:
             return outcomes
@@ -195,15 +210,15 @@ class FileTarget:
             return True
         return limit_seconds is not None and self._clock.monotonic() - self._opened_at >= limit_seconds
 
-    def _remember(self, fresh: Sequence[tuple[str, int]]) -> None:
-        recall, versions = self.settings.recall, self._versions
+    def _remember(self, fresh: Sequence[TakenEvent]) -> None:
+        recall, known = self.settings.recall, self._held
         if not recall:
             return
-        for entity_id, version in fresh:
-            versions.pop(entity_id, None)
-            versions[entity_id] = version
-        while len(versions) > recall:
-            del versions[next(iter(versions))]
+        for one in fresh:
+            known.pop(one.entity_id, None)
+            known[one.entity_id] = one
+        while len(known) > recall:
+            del known[next(iter(known))]
 
     def _close(self) -> None:
         log, self._log = self._log, None

@@ -36,7 +36,7 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> DescribedTop
     """
     sdk: Any = require("confluent_kafka.admin", extra="kafka", used_by="a check")
     kafka: Any = require("confluent_kafka", extra="kafka", used_by="a check")
-    client = sdk.AdminClient({name: value for name, value in config.items() if name.startswith(_OF_CONNECTIONS)})
+    client = sdk.AdminClient(connection_config(config))
     limit = min(_LIMIT_SECONDS, settings.connect_timeout_seconds)
     resource = sdk.ConfigResource(sdk.ConfigResource.Type.TOPIC, settings.topic)
     topics = client.describe_topics(
@@ -56,6 +56,11 @@ def describe(config: Mapping[str, Any], settings: KafkaSettings) -> DescribedTop
         return found
     reported = {name: entry.value for name, entry in entries.items() if entry.value is not None}
     return DescribedTopic(found.operations, found.copies, reported)
+
+
+def connection_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a producer's configuration that any client needs."""
+    return {name: value for name, value in config.items() if name.startswith(_OF_CONNECTIONS)}
 
 
 def findings_of(found: DescribedTopic, settings: KafkaSettings, size_setting: str) -> list[Finding]:

@@ -130,7 +130,9 @@ class Line:
                 self._complained(raised.args[0])
 
     def _complained(self, error: KafkaError) -> None:
-        if self.last_error is None or is_for_people(error) or not is_for_people(self.last_error):
+        known = self.last_error
+        says_less = error.name() == "_ALL_BROKERS_DOWN" or (known is not None and is_for_people(known))
+        if known is None or error.fatal() or is_for_people(error) or not (known.fatal() or says_less):
             self.last_error = error
         if error.fatal():
             self.fatal = True

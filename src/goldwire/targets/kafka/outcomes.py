@@ -17,6 +17,30 @@ TOO_LARGE = frozenset({"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE"})
 _CREDENTIALS = "the broker does not accept the credentials; mend them, or sasl where it wants another mechanism"
 _NO_TOPIC = "the topic does not exist; create it"
 
+LOSS = frozenset({"OUT_OF_ORDER_SEQUENCE_NUMBER", "UNKNOWN_PRODUCER_ID"})
+"""The broker does not know what came before although it acknowledged that: idempotent producers number what they write."""
+
+_LOST = (
+    "the broker has lost records that it had acknowledged, as after a lost disk or an election of a replica that was behind "
+    "(out of order sequence)"
+)
+
+_OUTAGES = {
+    "_RESOLVE": "the host name of the broker is not known",
+    "_TIMED_OUT": "the broker gives no answer in time",
+    "_ALL_BROKERS_DOWN": "none of the brokers can be reached",
+}
+
+_CAUSES = (
+    ("connection refused", "nothing listens at the broker's address"),
+    ("network is unreachable", "there is no route to the broker"),
+    ("no route to host", "there is no route to the broker"),
+    ("connection setup timed out", "connecting to the broker took too long"),
+    ("timed out", "the broker gives no answer in time"),
+    ("disconnected", "the broker cuts the connection; one that wants TLS or SASL does so where the settings say otherwise"),
+)
+"""Marks in librdkafka's own words, which hold addresses, and what they say."""
+
 _FOR_PEOPLE = {
     "TOPIC_AUTHORIZATION_FAILED": "the user may not write to the topic; grant it Write on the topic",
     "CLUSTER_AUTHORIZATION_FAILED": "the user may not write idempotently; grant it Write on the topic or IdempotentWrite",
@@ -57,6 +81,8 @@ def outcome_of(error: KafkaError) -> Outcome:
     Python part reports neither that nor that a connection broke.
     """
     name = error.name()
+    if name in LOSS:
+        return Unknown(_LOST, lost=True)
     if name in _NEVER_WRITTEN:
         return Unavailable(_NEVER_WRITTEN[name])
     if name in _FOR_PEOPLE:
@@ -65,13 +91,19 @@ def outcome_of(error: KafkaError) -> Outcome:
         return Unknown(_REFUSED_NOW[name])
     if name == "_MSG_TIMED_OUT":
         return Unknown("no word from the broker in time")
-    return Unknown(f"the client gave up: {_plain(name)}")
+    # The broker's answer to what it has no code for is about this request; all others are about the moment.
+    return Unknown(f"the client gave up: {_plain(name)}", counted=name == "UNKNOWN")
 
 
 def reason_of(error: KafkaError) -> str:
-    """Return why a cluster cannot be used, for people."""
-    why = f"no broker answers ({_plain(error.name())}); see address, TLS and credential in the settings"
-    return _FOR_PEOPLE.get(error.name(), why)
+    """Return why a cluster cannot be used, for people: what is known of it, and no guess."""
+    name, words = error.name(), error.str().lower()
+    if name in LOSS:
+        return _LOST
+    if name in _FOR_PEOPLE:
+        return _FOR_PEOPLE[name]
+    cause = next((said for mark, said in _CAUSES if mark in words), None) or _OUTAGES.get(name)
+    return f"no broker answers ({_plain(name)}){f': {cause}' if cause else ''}"
 
 
 def is_for_people(error: KafkaError) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from goldwire.targets.base import MOVES
 from goldwire.targets.clients.backplane import BackplaneSettings, Partitions
 from goldwire.targets.clients.http import is_loopback
-from goldwire.targets.settings import about
+from goldwire.targets.settings import SubscribersSettings, about
 
 _PARTITIONERS = {"murmur2": "murmur2", "crc32": "consistent"}
 _REQUEST_BYTES = 1_000_000
@@ -23,6 +23,12 @@ def _brokers(settings: Mapping[str, Any]) -> list[str]:
     given = ",".join(settings["bootstrap_servers"])
     names = [name.strip().rpartition("://")[2] for name in given.split(",")]
     return [name if ":" in name or not name else f"{name}:9092" for name in names]
+
+
+class KafkaSubscribers(SubscribersSettings, frozen=True, kw_only=True):
+    """Which consumer groups of the topic are looked at; the user needs Describe on each of them."""
+
+    consumer_groups: Annotated[tuple[str, ...], about("Their names.", examples=[["warehouse"]], min_length=1)]
 
 
 class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
@@ -64,7 +70,10 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
         str | None, about("PEM file of certificate authorities to trust instead of the system's.", path=True)
     ] = None
     certificate_file: Annotated[str | None, about("PEM file of the client's own certificate.", advanced=True, path=True)] = None
-    key_file: Annotated[str | None, about("PEM file of that certificate's key.", advanced=True, path=True)] = None
+    key_file: Annotated[
+        str | None,
+        about("PEM file of that certificate's key; without it the key is in `certificate_file`.", advanced=True, path=True),
+    ] = None
     key_password: Annotated[str | None, about("Of `key_file`.", secret=True, advanced=True)] = None
     null_after_delete: Annotated[
         bool,
@@ -82,6 +91,9 @@ class KafkaSettings(BackplaneSettings, frozen=True, kw_only=True):
         float, about("Without the broker's word by then, the outcome of an event is unknown.", gt=0.1, le=3_600)
     ] = 20.0
     connect_timeout_seconds: Annotated[float, about("For connecting and asking for the topic.", gt=0.1)] = 10.0
+    subscribers: Annotated[
+        KafkaSubscribers | None, about("Consumer groups whose lag `goldwire subscribers` and the metrics show.")
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -129,7 +141,7 @@ def client_config(name: str, settings: KafkaSettings) -> dict[str, Any]:
     found = {
         "ssl.ca.location": settings.ca_file,
         "ssl.certificate.location": settings.certificate_file,
-        "ssl.key.location": settings.key_file,
+        "ssl.key.location": settings.key_file or settings.certificate_file,
         "ssl.key.password": settings.key_password,
         **(_sasl(settings) if settings.sasl != "none" else {}),
     }

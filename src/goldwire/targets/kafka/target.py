@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
-from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Finding, Item, Outcome, Rejected, SubscriberLag, Unavailable, Unknown
 from goldwire.targets.clients.backplane import headers_of, partitions_finding, refuse_growth, renderer, too_large
+from goldwire.targets.clients.certificate import ClientCertificate, certificate_findings, read_client_certificate
 from goldwire.targets.clients.extras import require
 from goldwire.targets.clients.worker import Worker
+from goldwire.targets.kafka.channel import kafka_channel
 from goldwire.targets.kafka.check import describe, findings_of
 from goldwire.targets.kafka.line import Errors, Line, Record
-from goldwire.targets.kafka.outcomes import OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
+from goldwire.targets.kafka.outcomes import LOSS, OF_THE_BATCH, TOO_LARGE, is_for_people, outcome_of, reason_of
 from goldwire.targets.kafka.settings import KafkaSettings, client_config
+from goldwire.targets.kafka.subscribers import RIGHTS, group_lags
 from goldwire.targets.registry import target_kind
-from goldwire.targets.settings import require_files
+from goldwire.targets.settings import no_subscribers, require_files
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -34,7 +37,7 @@ _TOKEN = Callable[[str | None], tuple[str, float]]
 """Returns an OAuth token and when it expires, in seconds since 1970; given what librdkafka wants passed on."""
 
 
-@target_kind("kafka", settings=KafkaSettings)
+@target_kind("kafka", settings=KafkaSettings, channel=kafka_channel)
 class KafkaTarget:
     """One idempotent producer; a second one, only where a batch was refused, to find the record at fault.
 
@@ -85,11 +88,12 @@ class KafkaTarget:
 
         Raises:
             ConfigError: the credentials, the topic or a setting is wrong.
-            OSError: no broker answers now.
+            OSError: no broker answers now, or the client certificate has expired.
         """
         await self.close()
         files = {"ca_file", "certificate_file", "key_file"}
         require_files(self.name, {setting: getattr(self.settings, setting) for setting in sorted(files)})
+        self._read_certificate()
         self._line = await self._make_line()
         try:
             error = await self._probe()
@@ -158,10 +162,33 @@ class KafkaTarget:
             partitions_finding(partitions, settings.partitions),
             Finding("partitioner", "ok", f"{settings.partitioner}; other producers of this topic must use the same"),
             *findings_of(described, settings, self._size_setting),
+            *self._certificate_findings(),
         ]
         if not settings.tls:
             found.append(Finding("encryption", "note", "tls is off: events can be read on the way"))
         return found
+
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Compare the positions that consumer groups have committed with the end of each partition."""
+        asked = self.settings.subscribers
+        if asked is None:
+            raise no_subscribers(self.name)
+        return await self.group_lags(asked.consumer_groups)
+
+    async def group_lags(self, groups: Sequence[str]) -> Sequence[SubscriberLag]:
+        """Return how far consumer groups are; errors as of `subscribers`."""
+        what = f"target '{self.name}': topic {self.settings.topic}"
+        worker = Worker(f"{self.name}-subscribers")
+        try:
+            return await worker.run(group_lags, self._config(), self.settings, groups)
+        except self._kafka.KafkaException as raised:
+            error: KafkaError = raised.args[0]
+            if error.name() in RIGHTS:
+                raise ConfigError(f"{what}: {RIGHTS[error.name()]}") from None
+            text = f"{what}: {self._reason(error)}"
+            raise (ConfigError(text) if is_for_people(error) else ConnectionError(text)) from None
+        finally:
+            worker.stop()
 
     async def _settle(self, items: Sequence[Item], errors: Errors, line: Line) -> list[Outcome]:
         """Return the outcome of each event; its records are made again to find their errors."""
@@ -280,6 +307,26 @@ class KafkaTarget:
             f"the broker refuses the batch it was in; not tried alone so far; lower {self._size_setting} to what it takes"
         )
 
+    def _read_certificate(self) -> ClientCertificate | None:
+        """Check the client certificate before librdkafka does, whose errors are those of OpenSSL.
+
+        Raises:
+            ConfigError: it cannot be used, or the key is that of another.
+            ConnectionError: it has expired.
+        """
+        settings = self.settings
+        if settings.certificate_file is None:
+            return None
+        return read_client_certificate(
+            self.name, settings.certificate_file, settings.key_file, settings.key_password, now=self._clock.now()
+        )
+
+    def _certificate_findings(self) -> list[Finding]:
+        certificate, file = self._read_certificate(), self.settings.certificate_file
+        if certificate is None or file is None:
+            return []
+        return certificate_findings(certificate, self.settings.key_file or file, now=self._clock.now())
+
     def _config(self) -> dict[str, Any]:
         config = client_config(self.name, self.settings)
         return config if self._token is None else {**config, "oauth_cb": self._fetch_token}
@@ -320,7 +367,7 @@ def _oauth(settings: KafkaSettings) -> tuple[str | None, str | None, str | None]
 def _outcome(error: KafkaError, line: Line) -> Outcome:
     """Return the outcome for the relay; a client that can write nothing any more has reported the reason before."""
     if line.fatal and line.last_error is not None:
-        return Unknown(f"the client gave up: {reason_of(line.last_error)}")
+        return Unknown(f"the client gave up: {reason_of(line.last_error)}", lost=line.last_error.name() in LOSS)
     return outcome_of(error)
 
 

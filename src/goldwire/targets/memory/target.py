@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from goldwire.clock import Clock
 from goldwire.event.sealed import SealedEvent
-from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome
+from goldwire.targets.base import DELIVERED, Duplicate, Item, Outcome, TakenEvent
 from goldwire.targets.registry import target_kind
 from goldwire.targets.settings import Settings, about
 
@@ -54,7 +54,7 @@ class MemoryTarget:
             event = item.event
             entity_id = event.entity_id
             if versions.get(entity_id, 0) >= event.version:
-                outcomes.append(_DUPLICATE)
+                outcomes.append(self._duplicate(entity_id))
                 continue
             versions[entity_id] = event.version
             if whole:
@@ -63,6 +63,10 @@ class MemoryTarget:
                 history.append(event)
             outcomes.append(DELIVERED)
         return outcomes
+
+    def _duplicate(self, entity_id: str) -> Duplicate:
+        held = self.events.get(entity_id)
+        return _DUPLICATE if held is None else Duplicate(None, TakenEvent(entity_id, held.version, held.hash))
 
     async def close(self) -> None:
         """Nothing to disconnect."""

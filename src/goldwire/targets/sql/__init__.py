@@ -1,4 +1,4 @@
-"""Target kind `sql`: golden records as rows of one table in SQLite, PostgreSQL or MariaDB."""
+"""Target kind `sql`: golden records as rows of tables in SQLite, PostgreSQL or MariaDB."""
 
 from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
 from goldwire.targets.sql.target import SqlTarget

@@ -13,10 +13,22 @@ from sqlalchemy.exc import DBAPIError
 _MARIADB_ITEM = {1048, 1062, 1138, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 3819, 4025, 4078}
 _MARIADB_CONFIG = {1044, 1045, 1049, 1698}
 _MARIADB_CLIENT_ERRORS = (2000, 2999)
+_MARIADB_RULE = {1644}
+_MARIADB_MOMENT = {
+    1015, 1020, 1021, 1030, 1034, 1037, 1038, 1040, 1041, 1053, 1054, 1077, 1078, 1079, 1080, 1114, 1129, 1135, 1142,
+    1143, 1146, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203, 1205, 1206, 1213, 1223, 1226, 1290, 1317, 1412, 1637,
+    1792, 1836, 1844, 1927, 1969, 3024, 3572,
+}  # fmt: skip
 _POSTGRES_CONFIG = ("28", "3D")
 _POSTGRES_ITEM = ("22", "23", "42804", "42846", "44")
+_POSTGRES_RULE = ("P0001",)
+_POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55", "57", "58", "72", "F0", "HV", "XX")
 _SQLITE_CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: ([\w. ,]{1,200}))?")
 
+_MARIADB_COLUMN = re.compile(
+    r"^(?:Column|Data too long for column|Out of range value for column|Data truncated for column) '(\w{1,64})'"
+    r"|for column (?:`[^`]+`\.)*[`'](\w{1,64})[`'] at row \d+$"
+)
 _CONFIG_TEXT = re.compile(
     r'password authentication failed|no password supplied|(database|role) "[^"]*" does not exist'
     r"|unable to open database file|file is not a database"
@@ -28,6 +40,10 @@ class Blame(enum.Enum):
 
     ITEM = "item"
     """This row is refused, others may pass."""
+    RULE = "rule"
+    """A trigger or a procedure of the table's owner refuses this row by itself, and may take it later."""
+    UNKNOWN = "unknown"
+    """The code says neither that the row is at fault nor that the moment is: what fails alone is the row's fault."""
     MOMENT = "moment"
     """Not now: a lock, a lost connection, a full disk, a table that is gone."""
     CONFIG = "config"
@@ -36,18 +52,39 @@ class Blame(enum.Enum):
 
 def blame(error: DBAPIError) -> Blame:
     """Sort an error."""
+    if error.connection_invalidated:
+        return Blame.MOMENT
     state, code, text = _state(error), _code(error), str(error.orig)
     if state is not None:
-        in_config, in_item = state.startswith(_POSTGRES_CONFIG), state.startswith(_POSTGRES_ITEM)
-    elif code is not None:
-        in_config, in_item = code in _MARIADB_CONFIG, code in _MARIADB_ITEM
-    else:
-        # A failed login at PostgreSQL has no code, and SQLite has few.
-        in_config = _CONFIG_TEXT.search(text) is not None
-        in_item = type(error).__name__ in ("IntegrityError", "DataError", "InterfaceError")
-    if in_config:
+        return _by_class(state)
+    if code is not None:
+        return _by_number(code)
+    # A failed login at PostgreSQL has no code, and SQLite has few.
+    if _CONFIG_TEXT.search(text) is not None:
         return Blame.CONFIG
-    return Blame.ITEM if in_item else Blame.MOMENT
+    return Blame.ITEM if type(error).__name__ in ("IntegrityError", "DataError", "InterfaceError") else Blame.MOMENT
+
+
+def _by_class(state: str) -> Blame:
+    kinds = (
+        (_POSTGRES_CONFIG, Blame.CONFIG),
+        (_POSTGRES_ITEM, Blame.ITEM),
+        (_POSTGRES_RULE, Blame.RULE),
+        (_POSTGRES_MOMENT, Blame.MOMENT),
+    )
+    return next((kind for states, kind in kinds if state.startswith(states)), Blame.UNKNOWN)
+
+
+def _by_number(code: int) -> Blame:
+    if _MARIADB_CLIENT_ERRORS[0] <= code <= _MARIADB_CLIENT_ERRORS[1]:
+        return Blame.MOMENT
+    kinds = (
+        (_MARIADB_CONFIG, Blame.CONFIG),
+        (_MARIADB_ITEM, Blame.ITEM),
+        (_MARIADB_RULE, Blame.RULE),
+        (_MARIADB_MOMENT, Blame.MOMENT),
+    )
+    return next((kind for codes, kind in kinds if code in codes), Blame.UNKNOWN)
 
 
 def reason(error: DBAPIError) -> str:
@@ -55,7 +92,7 @@ def reason(error: DBAPIError) -> str:
     diagnosis = getattr(error.orig, "diag", None)
     state, code = _state(error), _code(error)
     parts = []
-    column = getattr(diagnosis, "column_name", None)
+    column = getattr(diagnosis, "column_name", None) or _mariadb_column(error)
     constraint = getattr(diagnosis, "constraint_name", None)
     if column:
         parts.append(f"column {column}")
@@ -101,6 +138,15 @@ def _code(error: DBAPIError) -> int | None:
     return None
 
 
+def _mariadb_column(error: DBAPIError) -> str | None:
+    """Return the column that MariaDB names in front of or behind the value that it quotes."""
+    if _code(error) is None:
+        return None
+    _, *texts = getattr(error.orig, "args", ()) or (None,)
+    found = _MARIADB_COLUMN.search(str(texts[0])) if texts else None
+    return (found[1] or found[2]) if found else None
+
+
 def _sqlite_words(text: str) -> str | None:
     for words in (
         "database is locked",
@@ -138,6 +184,7 @@ _WORDS: dict[str | int, str] = {
     "42804": "wrong type for the column",
     "53100": "disk full",
     "55P03": "lock not available",
+    "P0001": "a rule of the table raised an error",
     "57P01": "the server shuts down",
     "57P03": "the server starts up",
     1021: "disk full",
@@ -153,6 +200,7 @@ _WORDS: dict[str | int, str] = {
     1366: "no valid form for the column's type",
     1406: "too long",
     1452: "a row that it refers to is missing",
+    1644: "a rule of the table raised an error",
     2003: "cannot connect",
     2006: "connection lost",
     2013: "connection lost",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import hexdigits
 from typing import Any
 
 from msgspec import Struct, field
 
 from goldwire.redaction import shows
-from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Outcome, Rejected, TakenEvent
 from goldwire.targets.sql.change import RowChange
-from goldwire.targets.sql.settings import ExternalIdKey, SqlSettings
+from goldwire.targets.sql.table_settings import ExternalIdKey, RowTable
+
+_HASH_DIGITS = 64
 
 
 @shows("entity_id", "version", "timestamp", "deleted")
-class HeldRow(Struct, frozen=True):
+class HeldRow(Struct, frozen=True, gc=False):
     """A row as it was found."""
 
     key: Any
@@ -23,27 +26,54 @@ class HeldRow(Struct, frozen=True):
     version: int
     timestamp: str
     deleted: bool
+    hash: str | None = None
+    """Of the event that was written last, as the table has it."""
 
 
-class Found(Struct):
-    """What was found for one wave of changes."""
+class Found:
+    """What was found for one wave of changes.
 
-    rows: dict[str, HeldRow]
-    """By the key's text."""
-    tombstones: dict[str, int]
-    """Entity: version."""
+    Args:
+        rows: by the key's text.
+        tombstones: entity and version.
+    """
 
-    def of_entity(self, change: RowChange) -> list[HeldRow]:
+    def __init__(self, rows: dict[str, HeldRow], tombstones: dict[str, int]) -> None:
+        self.rows = rows
+        self.tombstones = tombstones
+        self._by_entity: dict[str | None, list[HeldRow]] = {}
+        for row in rows.values():
+            self._by_entity.setdefault(row.entity_id, []).append(row)
+
+    def of_entity(self, change: RowChange) -> Sequence[HeldRow]:
         """Return the rows that belong to the change's entity."""
-        return [row for row in self.rows.values() if row.entity_id == change.entity_id]
+        return self._by_entity.get(change.entity_id, ())
+
+    def is_new(self, change: RowChange) -> bool:
+        """Say whether the change's entity has no tombstone, and its key no row."""
+        return change.entity_id not in self.tombstones and str(change.key) not in self.rows
 
     def fence(self, change: RowChange) -> int:
         """Return the version that a change of this entity must exceed."""
-        return max(self.tombstones.get(change.entity_id, 0), *(row.version for row in self.of_entity(change)), 0)
+        versions = [row.version for row in self.of_entity(change)]
+        return max(self.tombstones.get(change.entity_id, 0), *versions, 0)
+
+    def newest(self, change: RowChange) -> TakenEvent | None:
+        """Return the event that was written last of the change's entity; None where its hash is not known."""
+        fence = self.fence(change)
+        return next((event for row in self.of_entity(change) if row.version == fence and (event := held_event(row))), None)
+
+
+def held_event(row: HeldRow) -> TakenEvent | None:
+    """Return the event that a row was written from last; None where the table does not tell its hash."""
+    digits = (row.hash or "").removeprefix("sha256:")
+    if row.entity_id is None or len(digits) != _HASH_DIGITS or not all(sign in hexdigits for sign in digits):
+        return None
+    return TakenEvent(row.entity_id, row.version, bytes.fromhex(digits))
 
 
 @shows()
-class Steps(Struct):
+class Steps(Struct, gc=False):
     """Statements to run, in this order; each holds its own fence as well."""
 
     copies: list[tuple[RowChange, Any]] = field(default_factory=list)
@@ -58,12 +88,14 @@ class Steps(Struct):
     """Whole records."""
 
 
-def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def plan(change: RowChange, found: Found, settings: RowTable) -> tuple[Steps, Outcome]:
     """Return what a change needs, and what to answer once that is done."""
     own = found.of_entity(change)
+    if not own and change.base_version is None and change.key is not None and not change.deleted and found.is_new(change):
+        return Steps(upserts=[change]), Delivered(str(change.key))
     if found.fence(change) >= change.version:
         holds = change.key is not None and any(_same(row.key, change.key) and not row.deleted for row in own)
-        return Steps(), Duplicate(str(change.key)) if holds else Duplicate()
+        return Steps(), Duplicate(str(change.key) if holds else None, found.newest(change))
     if change.deleted:
         return _removal(change, own, settings), DELIVERED
     if change.key is None:
@@ -71,14 +103,14 @@ def plan(change: RowChange, found: Found, settings: SqlSettings) -> tuple[Steps,
     return _record(change, own, found, settings)
 
 
-def _removal(change: RowChange, rows: Sequence[HeldRow], settings: SqlSettings) -> Steps:
+def _removal(change: RowChange, rows: Sequence[HeldRow], settings: RowTable) -> Steps:
     steps = Steps(removals=[(change, row.key) for row in rows])
     if not rows or change.erased or settings.delete == "physical":
         steps.tombstones.append((change.entity_id, change.version, change.timestamp))
     return steps
 
 
-def _without_key(change: RowChange, own: Sequence[HeldRow], settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _without_key(change: RowChange, own: Sequence[HeldRow], settings: RowTable) -> tuple[Steps, Outcome]:
     if any(not row.deleted for row in own):
         # The system knew the record and no longer does, as after an unmerge: its row goes.
         return _removal(change, own, settings), DELIVERED
@@ -92,7 +124,7 @@ def _without_key(change: RowChange, own: Sequence[HeldRow], settings: SqlSetting
     )
 
 
-def _record(change: RowChange, own: Sequence[HeldRow], found: Found, settings: SqlSettings) -> tuple[Steps, Outcome]:
+def _record(change: RowChange, own: Sequence[HeldRow], found: Found, settings: RowTable) -> tuple[Steps, Outcome]:
     steps = Steps()
     owner = found.rows.get(str(change.key))
     foreign = owner is not None and owner.entity_id not in (None, change.entity_id)
@@ -151,6 +183,9 @@ def merged(all_steps: Sequence[Steps]) -> Steps:
 
 def waves(changes: Mapping[int, RowChange]) -> list[dict[int, RowChange]]:
     """Split changes so that within a wave no two touch the same key or entity; order is kept where they do."""
+    keys = [str(key) for change in changes.values() for key in change.candidates]
+    if len(set(keys)) == len(keys) and len({change.entity_id for change in changes.values()}) == len(changes):
+        return [dict(changes)]
     split: list[dict[int, RowChange]] = []
     last: dict[str, int] = {}
     for index, change in changes.items():

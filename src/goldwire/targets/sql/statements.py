@@ -1,33 +1,37 @@
-"""The statements of one table, made once: each write carries the fence in its own condition."""
+"""The statements of one table, made once: each write carries the fence in its own condition, and is read back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from msgspec import Struct
 from sqlalchemy.engine import Connection
 
+from goldwire.targets.sql.bulk_load import LEAST_ROWS, BulkLoad
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
+from goldwire.targets.sql.key_lookup import KeyLookup
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
-from goldwire.targets.sql.settings import SqlSettings
 from goldwire.targets.sql.table import Tables
-from goldwire.targets.sql.values import convert
-
-_KEYS_AT_ONCE = 500
-
-Key = TypeVar("Key")
+from goldwire.targets.sql.table_settings import RowTable
+from goldwire.targets.sql.values import convert, holds, plain_key
 
 
-class CollisionError(Exception):
-    """A row was not written, because it collides with another one on something else than the key."""
+class Doubt(Struct, frozen=True):
+    """What a table holds instead of what was written to it."""
+
+    kind: Literal["no row", "equal key", "other row", "other value", "not removed", "no fence", "other edges"]
+    """`equal key`: only a row of another key, which the column takes for the same."""
+    column: str = ""
+    """Of another value."""
 
 
 class Statements:
     """Reads and writes one table and its tombstones, inside a transaction of the caller's."""
 
-    def __init__(self, dialect: Dialect, tables: Tables, settings: SqlSettings) -> None:
+    def __init__(self, dialect: Dialect, tables: Tables, settings: RowTable) -> None:
         self._settings = settings
         self._tables = tables
         self._name = settings.qualified_table
@@ -36,13 +40,27 @@ class Statements:
         self._version = rows.c[s.version_column]
         self._deleted = convert(tables.columns[s.deleted_column], value=True)
         self._live = convert(tables.columns[s.deleted_column], value=False)
-        self._verifies = dialect.any_unique_index_conflicts and tables.has_other_unique_index
+        self._columns = [tables.columns[column] for column in s.columns]
+        self._key_column = tables.columns[s.key_column]
+        # To Python a whole number is equal to a double that reads otherwise: such columns are compared one by one.
+        self._compares_whole = all(column.type not in {"number", None} for column in self._columns)
+        self._names = [column.name for column in rows.columns]
         self._upsert = dialect.upsert(rows, [s.key_column], [*s.columns, *s.fence_columns], self._gives_way)
+        self._bulk_load = BulkLoad(rows, self._upsert) if tables.loads_in_bulk else None
+        self._upsert_text = "" if dialect.joins_rows else None
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
-        held = sa.select(self._key, self._entity, self._version, rows.c[s.timestamp_column], rows.c[s.deleted_column])
-        self._held = held.with_for_update() if dialect.locks_rows else held
+        moment = rows.c[s.timestamp_column]
+        held = sa.select(self._key, self._entity, self._version, moment, rows.c[s.deleted_column], rows.c[s.hash_column])
+        self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
+        held = held.with_for_update() if dialect.locks_rows else held
+        self._held_by_key, self._held_by_entity = (
+            KeyLookup(held, self._key, as_array=tables.key_as_array),
+            KeyLookup(held, self._entity, as_array=dialect.takes_arrays),
+        )
+        query = sa.select(tombs.c.entity_id, tombs.c.version).where(tombs.c.target_table == self._name)
+        self._tombstones_held = KeyLookup(query, tombs.c.entity_id, as_array=dialect.takes_arrays)
         fence = (
             self._key == sa.bindparam("gw_key"),
             self._entity == sa.bindparam("gw_entity"),
@@ -55,6 +73,8 @@ class Statements:
             sa.cast(rows.c[name], sa.Text).label(name) if tables.columns[name].type == "json" else rows.c[name]
             for name in s.columns
         ]
+        own = (self._entity, self._version, rows.c[s.hash_column], rows.c[s.deleted_column])
+        self._written = KeyLookup(sa.select(self._key, *own, *mapped), self._key, as_array=tables.key_as_array)
         self._content = sa.select(*mapped).where(self._key == sa.bindparam("gw_key"))
         fences = [rows.c[name] for name in s.fence_columns]
         self.live_rows = sa.select(self._key, *mapped, *fences).where(
@@ -68,31 +88,34 @@ class Statements:
         keys = {key: None for change in changes for key in change.candidates}
         entities = [change.entity_id for change in changes]
         rows: dict[str, HeldRow] = {}
-        for some in _portions(list(keys)):
-            self._take(connection.execute(self._held.where(self._key.in_(some))), rows)
+        self._take(self._held_by_key.rows(connection, list(keys)), rows)
         if self._tables.finds_by_entity:
-            for some in _portions(entities):
-                self._take(connection.execute(self._held.where(self._entity.in_(some))), rows)
-        tombs = self._tables.tombstones
-        tombstones: dict[str, int] = {}
-        for some in _portions(entities):
-            query = sa.select(tombs.c.entity_id, tombs.c.version).where(
-                tombs.c.target_table == self._name, tombs.c.entity_id.in_(some)
-            )
-            tombstones.update((entity, version) for entity, version in connection.execute(query))
-        return Found(rows, tombstones)
+            others = entities
+            if self._settings.key == "entity_id":
+                # Its own row is the only one, unless it was keyed otherwise before: then the key alone found nothing.
+                others = [one for one in entities if (own := rows.get(one)) is None or own.entity_id != one]
+            self._take(self._held_by_entity.rows(connection, others), rows)
+        return Found(rows, self._tombstones(connection, entities))
+
+    def _tombstones(self, connection: Connection, entities: Sequence[str]) -> dict[str, int]:
+        return dict(self._tombstones_held.rows(connection, entities))
+
+    def newest(self, connection: Connection, limit: int) -> list[HeldRow]:
+        """Read the rows that were written last, by the time of their events; it reads the whole table where no index helps."""
+        rows: dict[str, HeldRow] = {}
+        self._take(connection.execute(self._newest.limit(limit)), rows)
+        return list(rows.values())
 
     def run(self, connection: Connection, steps: Steps) -> None:
         """Carry the steps out.
 
         Raises:
-            CollisionError: a row could not be written beside another one.
             sqlalchemy.exc.DBAPIError: as the database says.
         """
         upserts = [self._row(change, change.values) for change in steps.upserts]
         for change, key in steps.copies:
             old = connection.execute(self._content, {"gw_key": key}).mappings().one()
-            upserts.append(self._row(change, {**old, **change.values}))
+            upserts.append(self._row(change, {**dict(old), **change.values}))
         self._remove(connection, steps.removals)
         if steps.tombstones:
             connection.execute(
@@ -103,10 +126,89 @@ class Statements:
                 ],
             )
         self._update_partly(connection, steps.updates)
-        if upserts:
-            connection.execute(self._upsert, upserts)
-            if self._verifies:
-                self._verify(connection, [*steps.upserts, *(change for change, _ in steps.copies)])
+        if upserts and self._bulk_load is not None and len(upserts) >= LEAST_ROWS:
+            self._bulk_load.load(connection, upserts)
+        elif upserts and self._upsert_text is not None:
+            self._upsert_text = self._upsert_text or self._positional_upsert(connection)
+            connection.exec_driver_sql(self._upsert_text, upserts)
+        elif upserts:
+            connection.execute(self._upsert, [dict(zip(self._names, row, strict=True)) for row in upserts])
+
+    def _positional_upsert(self, connection: Connection) -> str:
+        """Return the upsert as text: the driver takes the rows as they are, and SQLAlchemy looks at none of them."""
+        compiled: Any = self._upsert.compile(dialect=connection.dialect, column_keys=self._names)
+        order = list(compiled.positiontup)
+        assert order == self._names, "in the order of the rows"
+        return str(compiled)
+
+    def prove(self, connection: Connection, steps: Steps) -> dict[str, Doubt]:
+        """Read back in the same transaction what the steps wrote, and compare.
+
+        Returns:
+            for each entity of which the tables do not hold what was sent, what they do hold.
+        """
+        written = [*steps.upserts, *steps.updates, *(change for change, _ in steps.copies)]
+        doubts = self._written_otherwise(connection, written)
+        doubts.update(self._not_removed(connection, steps.removals))
+        doubts.update(self._not_fenced(connection, steps.tombstones))
+        return doubts
+
+    def _written_otherwise(self, connection: Connection, changes: Sequence[RowChange]) -> dict[str, Doubt]:
+        key_column = self._key_column
+        found = self._written.rows(connection, [change.key for change in changes])
+        held = {
+            row[0] if type(row[0]) is str and not key_column.padded else str(plain_key(key_column, row[0])): row
+            for row in found
+        }
+        doubts = {}
+        strange: Collection[str] | None = None
+        for change in changes:
+            written = held.get(str(change.key))
+            sent = (change.key, change.entity_id, change.version, change.hash, self._live, *change.values.values())
+            if self._compares_whole and written == sent:
+                continue
+            # It is a delta, or the driver reads a value otherwise than it takes it, or something is wrong.
+            if written is None and strange is None:
+                strange = held.keys() - {str(one.key) for one in changes}
+            doubt = self._doubt(change, written, strange or ())
+            if doubt is not None:
+                doubts[change.entity_id] = doubt
+        return doubts
+
+    def _doubt(self, change: RowChange, written: tuple[Any, ...] | None, strange: Collection[str]) -> Doubt | None:
+        """Return what a row holds instead of what was sent, if it does; `strange` are keys found and not asked for."""
+        if written is None:
+            return Doubt("equal key" if strange else "no row")
+        if written[1:4] != (change.entity_id, change.version, change.hash) or written[4]:
+            return Doubt("other row")
+        different = self._different(change.values, written[5:])
+        return None if different is None else Doubt("other value", different)
+
+    def _different(self, values: Mapping[str, Any], held: Sequence[Any]) -> str | None:
+        """Return the name of a column that does not hold what was sent."""
+        for column, found in zip(self._columns, held, strict=True):
+            sent = values.get(column.name, found)  # of a delta only what changed
+            if not (type(sent) is type(found) and sent == found) and not holds(column, sent, found):
+                return column.name
+        return None
+
+    def _not_removed(self, connection: Connection, removals: Sequence[tuple[RowChange, Any]]) -> dict[str, Doubt]:
+        left: dict[str, Any] = {}
+        for row in self._written.rows(connection, [key for _, key in removals]):
+            left[str(plain_key(self._key_column, row[0]))] = row
+        doubts = {}
+        for change, key in removals:
+            removed = left.get(str(key))
+            # A row of another entity is one to which the key has passed on.
+            if removed is None or removed[1] != change.entity_id:
+                continue
+            if change.erased or self._settings.delete == "physical" or not removed[4] or removed[2] < change.version:
+                doubts[change.entity_id] = Doubt("not removed")
+        return doubts
+
+    def _not_fenced(self, connection: Connection, tombstones: Sequence[tuple[str, int, str]]) -> dict[str, Doubt]:
+        held = self._tombstones(connection, [entity for entity, _, _ in tombstones])
+        return {entity: Doubt("no fence") for entity, version, _ in tombstones if held.get(entity, 0) < version}
 
     def _gives_way(self, held: Any, new: Any) -> sa.ColumnElement[bool]:
         """The fence of a row: a newer version of its entity, or another entity to which the key passed on."""
@@ -120,8 +222,10 @@ class Statements:
             sa.and_(held[s.entity_column] != new[s.entity_column], passed_on),
         )
 
-    def _row(self, change: RowChange, values: dict[str, Any]) -> dict[str, Any]:
-        return {self._settings.key_column: change.key, **values, **self._fence_values(change, self._live)}
+    def _row(self, change: RowChange, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return a row in the order of the table's columns, which is that of `values` too."""
+        own = (change.hash, change.timestamp, self._live, change.version, change.entity_id)
+        return (change.key, *values.values(), *own)
 
     def _fence_values(self, change: RowChange, deleted: object) -> dict[str, Any]:
         s = self._settings
@@ -161,22 +265,11 @@ class Statements:
             ],
         )
 
-    def _verify(self, connection: Connection, changes: Sequence[RowChange]) -> None:
-        found = self.find(connection, changes)
-        for change in changes:
-            row = found.rows.get(str(change.key))
-            if row is None or row.entity_id != change.entity_id or row.version != change.version:
-                raise CollisionError
-
     def _take(self, result: Iterable[Any], rows: dict[str, HeldRow]) -> None:
-        for key, entity_id, version, timestamp, deleted in result:
-            rows[str(key)] = HeldRow(key, entity_id, int(version or 0), timestamp or "", bool(deleted))
+        for key, entity_id, version, timestamp, deleted, hash_ in result:
+            plain = plain_key(self._key_column, key)
+            rows[str(plain)] = HeldRow(plain, entity_id, int(version or 0), timestamp or "", bool(deleted), hash_)
 
 
 def _address(change: RowChange, key: Any) -> dict[str, Any]:
     return {"gw_key": key, "gw_entity": change.entity_id, "gw_version": change.version}
-
-
-def _portions(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:
-    for start in range(0, len(keys), _KEYS_AT_ONCE):
-        yield keys[start : start + _KEYS_AT_ONCE]

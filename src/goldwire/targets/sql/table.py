@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import sqlalchemy as sa
 from msgspec import Struct
+from msgspec.structs import replace
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Connection, Inspector
-from sqlalchemy.schema import CreateColumn, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
 from goldwire.targets.sql.dialects import Dialect
-from goldwire.targets.sql.settings import ColumnType, SqlSettings, type_of
+from goldwire.targets.sql.table_settings import ColumnType, RowTable
 from goldwire.targets.sql.values import Column
 
-_INTEGER_BITS = {"SMALLINT": 16, "INTEGER": 32, "BIGINT": 64}
+_TABLE_IN_INDEX = 46
+
+_INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
 
 
 class Tables(Struct, frozen=True):
@@ -28,59 +33,95 @@ class Tables(Struct, frozen=True):
     """The entity column has an index, so that rows can be looked up by it."""
     has_other_unique_index: bool
     """Rows can collide on something else than the key."""
+    loads_in_bulk: bool
+    """Many rows may go through a temporary table."""
+    key_as_array: bool
+    """Keys may go as one parameter: the key's column is a plain text, and compared as one."""
+    location: str
+    """The table with the schema in which it is, the same for every spelling of the settings."""
 
 
-def prepare(connection: Connection, dialect: Dialect, settings: SqlSettings, name: str) -> Tables:
+def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: str) -> Tables:
     """Create what is to be created, and check the rest.
 
     Raises:
         ConfigError: a table, a column or the key's unique index is missing; the text holds the statement that mends it.
     """
     inspector = sa.inspect(connection)
-    _ensure(connection, inspector, _rows_table(dialect, settings), settings, name)
-    _ensure(connection, inspector, _tombstone_table(dialect, settings), settings, name)
+    schema = dialect.schema_of(connection, settings.schema, settings.table)
+    tombstone_schema = dialect.schema_of(connection, settings.schema, settings.tombstone_table)
+    dialect.lock_structure(connection, settings.lock_timeout_seconds)
+    ensure(connection, inspector, _rows_table(dialect, settings, schema), create=settings.create_table, name=name)
+    ensure(
+        connection, inspector, _tombstone_table(dialect, settings, tombstone_schema), create=settings.create_table, name=name
+    )
     inspector.clear_cache()
-    columns = _columns(connection, inspector, dialect, settings, name)
-    unique, indexed = _indexes(inspector, settings)
+    columns = _columns(connection, inspector, dialect, settings, name, schema)
+    unique, indexed = _indexes(inspector, settings.table, schema)
     if (settings.key_column,) not in unique:
         raise ConfigError(
             f"target '{name}': column {settings.key_column} needs a unique index: "
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
+    rows = clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
+    key_as_array = False
+    for entry in inspector.get_columns(settings.table, schema=schema):
+        if entry["name"] != settings.key_column:
+            continue
+        key_as_array = dialect.takes_arrays and type(entry["type"]) in {sa.TEXT, sa.VARCHAR}
+        if isinstance(entry["type"], postgresql.CITEXT):
+            # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
+            rows.c[settings.key_column].type = entry["type"]
     return Tables(
-        rows=_clause(settings.table, settings, [settings.key_column, *settings.columns, *settings.fence_columns]),
-        tombstones=_clause(settings.tombstone_table, settings, ["target_table", "entity_id", "timestamp", "version"]),
+        rows=rows,
+        tombstones=clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
+        loads_in_bulk=dialect.loads_in_bulk(connection),
+        key_as_array=key_as_array,
+        location=location_of(connection, schema, settings.table),
     )
 
 
-def _clause(table: str, settings: SqlSettings, columns: list[str]) -> TableClause:
-    return sa.table(table, *(sa.column(column) for column in columns), schema=settings.schema)
+def location_of(connection: Connection, schema: str | None, table: str) -> str:
+    """Return a table's name with its schema, the same for every spelling."""
+    location = f"{schema}.{table}" if schema else table
+    return location.casefold() if connection.dialect.name == "sqlite" else location
 
 
-def _rows_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
+def clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
+    """Return a table for statements."""
+    return sa.table(table, *(sa.column(column) for column in columns), schema=schema)
+
+
+def _rows_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.Table:
     metadata = sa.MetaData()
     columns: list[Any] = [
         sa.Column(settings.key_column, _key_type(dialect, settings), primary_key=True, autoincrement=False),
-        *(sa.Column(column, dialect.column_type(type_of(settings, column))) for column in settings.columns),
+        *(sa.Column(column, dialect.column_type(settings.type_of(column))) for column in settings.columns),
         sa.Column(settings.entity_column, dialect.key_type()),
         sa.Column(settings.version_column, sa.BigInteger()),
         sa.Column(settings.timestamp_column, sa.String(27)),
         sa.Column(settings.deleted_column, sa.Boolean()),
         sa.Column(settings.hash_column, sa.String(71)),
-        sa.Index(f"{settings.table}_goldwire_entity", settings.entity_column),
+        sa.Index(_index_name(settings.table), settings.entity_column),
     ]
-    return sa.Table(settings.table, metadata, *columns, schema=settings.schema)
+    return sa.Table(settings.table, metadata, *columns, schema=schema)
 
 
-def _key_type(dialect: Dialect, settings: SqlSettings) -> sa.types.TypeEngine[Any]:
-    type_ = type_of(settings, settings.key_column)
+def _index_name(table: str) -> str:
+    # The name of an index must not be longer than that of a table.
+    short = table if len(table.encode()) <= _TABLE_IN_INDEX else hashlib.sha256(table.encode()).hexdigest()[:16]
+    return f"{short}_goldwire_entity"
+
+
+def _key_type(dialect: Dialect, settings: RowTable) -> sa.types.TypeEngine[Any]:
+    type_ = settings.type_of(settings.key_column)
     return dialect.key_type() if type_ == "text" else dialect.column_type(type_)
 
 
-def _tombstone_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
+def _tombstone_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.Table:
     return sa.Table(
         settings.tombstone_table,
         sa.MetaData(),
@@ -88,20 +129,27 @@ def _tombstone_table(dialect: Dialect, settings: SqlSettings) -> sa.Table:
         sa.Column("entity_id", dialect.key_type(), primary_key=True),
         sa.Column("timestamp", sa.String(27), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        schema=settings.schema,
+        schema=schema,
     )
 
 
-def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, settings: SqlSettings, name: str) -> None:
-    if not inspector.has_table(table.name, schema=settings.schema):
-        if not settings.create_table:
+def ensure(connection: Connection, inspector: Inspector, table: sa.Table, *, create: bool, name: str) -> None:
+    """Create a table that is not there, where asked, and see that one that is there has its columns.
+
+    Raises:
+        ConfigError: it is not there, or lacks a column; the text holds the statement that mends it.
+    """
+    if not inspector.has_table(table.name, schema=table.schema):
+        if not create:
             statement = " ".join(str(CreateTable(table).compile(dialect=connection.dialect)).split())
             raise ConfigError(
                 f"target '{name}': there is no table {table.name}; set create_table: true, check `schema`, or run: {statement}"
             )
-        table.create(connection)
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in table.indexes:
+            connection.execute(CreateIndex(index, if_not_exists=True))
         return
-    present = {column["name"] for column in inspector.get_columns(table.name, schema=settings.schema)}
+    present = {column["name"] for column in inspector.get_columns(table.name, schema=table.schema)}
     missing = [column for column in table.columns if column.name not in present]
     if missing:
         additions = ", ".join(f"ADD COLUMN {CreateColumn(column).compile(dialect=connection.dialect)}" for column in missing)
@@ -112,9 +160,8 @@ def _ensure(connection: Connection, inspector: Inspector, table: sa.Table, setti
         )
 
 
-def _indexes(inspector: Inspector, settings: SqlSettings) -> tuple[set[tuple[str, ...]], set[str]]:
+def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
     """Return the column sets that are unique, and the columns with which an index begins."""
-    table, schema = settings.table, settings.schema
     primary = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
     unique = {tuple(primary)} if primary else set()
     indexed = set(primary[:1])
@@ -135,13 +182,19 @@ def _indexes(inspector: Inspector, settings: SqlSettings) -> tuple[set[tuple[str
 
 
 def _columns(
-    connection: Connection, inspector: Inspector, dialect: Dialect, settings: SqlSettings, name: str
+    connection: Connection, inspector: Inspector, dialect: Dialect, settings: RowTable, name: str, schema: str | None
 ) -> dict[str, Column]:
     wanted = {settings.key_column, *settings.columns, *settings.fence_columns}
     found = {}
-    for entry in inspector.get_columns(settings.table, schema=settings.schema):
-        if entry["name"] in wanted:
-            found[entry["name"]] = _column(entry, connection, dialect, settings)
+    for entry in inspector.get_columns(settings.table, schema=schema):
+        if entry["name"] not in wanted:
+            continue
+        refuse_generated(entry, settings.qualified_table, name)
+        column = read_column(entry, connection, dialect, settings.types.get(entry["name"]))
+        is_key = entry["name"] == settings.key_column
+        found[entry["name"]] = replace(
+            column, nullable=column.nullable and not is_key, may_differ=entry["name"] in settings.may_differ
+        )
     for needed, types in (
         (settings.entity_column, ("text",)),
         (settings.timestamp_column, ("text",)),
@@ -153,21 +206,64 @@ def _columns(
     return found
 
 
-def _column(entry: Any, connection: Connection, dialect: Dialect, settings: SqlSettings) -> Column:
+def refuse_generated(entry: Any, table: str, name: str) -> None:
+    """Raise ConfigError where a column takes no value.
+
+    Args:
+        entry: as the inspector describes the column.
+        table: for the error.
+        name: the target's.
+    """
+    if entry.get("computed") or (entry.get("identity") or {}).get("always"):
+        raise ConfigError(
+            f"target '{name}': column {entry['name']} of {table} is generated by the database, which refuses every value for "
+            "it; take it out of `columns`, or make it an ordinary column"
+        )
+
+
+def read_column(entry: Any, connection: Connection, dialect: Dialect, given: ColumnType | None = None) -> Column:
+    """Return what is to be known of a column.
+
+    Args:
+        entry: as the inspector describes it.
+        connection: of its database.
+        dialect: of that database.
+        given: its type, where the settings say it.
+    """
     type_ = entry["type"]
-    kind = settings.types.get(entry["name"]) or _kind(type_)
+    kind = given or _kind(type_)
     # SQLite keeps neither to a length nor to a width.
     enforced = connection.dialect.name != "sqlite"
-    bits = _INTEGER_BITS.get(type(type_).__name__) if enforced and not getattr(type_, "unsigned", False) else None
-    return Column(
+    low, high = _range(type_, enforced=enforced) if kind == "integer" else (None, None)
+    decimal = enforced and isinstance(type_, sa.Numeric) and not isinstance(type_, sa.Float)
+    column = Column(
         name=entry["name"],
         type=kind,
-        nullable=bool(entry["nullable"]) and entry["name"] != settings.key_column,
+        nullable=bool(entry["nullable"]),
         length=getattr(type_, "length", None) if enforced and kind == "text" else None,
-        bits=bits if kind == "integer" else None,
+        low=low,
+        high=high,
+        scale=type_.scale if decimal and type_.precision is not None else None,
+        whole_digits=type_.precision - (type_.scale or 0) if decimal and type_.precision is not None else None,
+        single=enforced and type(type_).__name__ == "REAL",
+        decimal=decimal,
+        padded=enforced and isinstance(type_, sa.CHAR),
+        refuses_nul=connection.dialect.name == "postgresql" and (kind != "json" or isinstance(type_, postgresql.JSONB)),
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
     )
+    any_text = kind == "text" and column.length is None and not column.refuses_nul
+    return replace(column, takes_any_text=any_text)
+
+
+def _range(type_: Any, *, enforced: bool) -> tuple[int | None, int | None]:
+    """Return the least and the greatest whole number that a type takes; None where that is not known."""
+    bits = _INTEGER_BITS.get(type(type_).__name__) if enforced else 64
+    if bits is None:
+        return None, None
+    if getattr(type_, "unsigned", False):
+        return 0, (1 << bits) - 1
+    return -(1 << bits - 1), (1 << bits - 1) - 1
 
 
 def _kind(type_: Any) -> ColumnType | None:
@@ -176,6 +272,7 @@ def _kind(type_: Any) -> ColumnType | None:
         (sa.Boolean, "boolean"),
         (sa.Integer, "integer"),
         (sa.Numeric, "number"),
+        (sa.Float, "number"),  # in some releases of SQLAlchemy no kind of Numeric
         (sa.DateTime, "timestamp"),
         (sa.Date, "date"),
         (sa.JSON, "json"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from goldwire.clock import Clock
-from goldwire.targets.base import Item, Outcome
+from goldwire.targets.base import Item, Outcome, TakenEvent
 from goldwire.targets.clients.worker import Worker
 from goldwire.targets.registry import target_kind
 from goldwire.targets.sql.settings import SqlSettings
@@ -19,7 +19,7 @@ Result = TypeVar("Result")
 
 @target_kind("sql", settings=SqlSettings)
 class SqlTarget:
-    """Writes golden records into a table. A send is one transaction; the fence stands in each write."""
+    """Writes golden records into tables. A send is one transaction; the fence stands in each write."""
 
     batch_limit: ClassVar[int] = 5_000
 
@@ -29,9 +29,14 @@ class SqlTarget:
         self._clock = clock
         self._worker = Worker(name)
         self._writer: Writer | None = None
+        self._store_id: str | None = None
+
+    def claim_for(self, store_id: str) -> None:
+        """Write the tables for this store alone, from the next `open` on."""
+        self._store_id = store_id
 
     async def open(self) -> None:
-        """Connect, create what `create_table` asks for, and check the table.
+        """Connect, create what `create_table` asks for, and check the tables.
 
         Raises:
             ConfigError: the URL, the credentials, the table or a column is wrong; or the driver is not installed.
@@ -53,13 +58,30 @@ class SqlTarget:
         """The version held of each item's entity, as a row or as a tombstone."""
         return await self._call(lambda writer: writer.held_versions(items))
 
-    async def read(self, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the rows of some keys by column name; those missing or deleted are left out. JSON columns as text."""
-        return await self._call(lambda writer: writer.rows(keys))
+    async def newest(self, limit: int) -> Sequence[TakenEvent]:
+        """Return the events that the table's rows were written from last, the newest first."""
+        return await self._call(lambda writer: writer.newest(limit))
 
-    async def rows(self) -> list[dict[str, Any]]:
-        """Return all rows of records that are not deleted by column name, ordered by key. JSON columns as text."""
-        return await self._call(lambda writer: writer.rows())
+    async def read(self, keys: Sequence[str], entity_type: str | None = None) -> list[dict[str, Any]]:
+        """Return the rows of some keys by column name; those missing or deleted are left out. JSON columns as text.
+
+        Args:
+            keys: as texts.
+            entity_type: the one in whose table they are, where each has its own.
+        """
+        return await self._call(lambda writer: writer.rows(keys, entity_type))
+
+    async def rows(self, entity_type: str | None = None) -> list[dict[str, Any]]:
+        """Return all rows of records that are not deleted by column name, ordered by key. JSON columns as text.
+
+        Args:
+            entity_type: the one whose table is read, where each has its own.
+        """
+        return await self._call(lambda writer: writer.rows(None, entity_type))
+
+    async def edges(self, relation: str) -> list[dict[str, Any]]:
+        """Return the rows of the table in which a relation's edges are, by column name."""
+        return await self._call(lambda writer: writer.edges(relation))
 
     async def _call(self, work: Callable[[Writer], Result]) -> Result:
         writer = self._writer
@@ -70,7 +92,7 @@ class SqlTarget:
         from goldwire.targets.sql.writer import Writer  # noqa: PLC0415 - loads SQLAlchemy only where it is used
 
         self._close()
-        self._writer = Writer(self.settings, self.name)
+        self._writer = Writer(self.settings, self.name, self._store_id)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None

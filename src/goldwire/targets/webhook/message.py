@@ -1,19 +1,21 @@
-"""What one POST carries: an event or an array of them, headers, and the Standard Webhooks signature."""
+"""What one POST carries: an event, an array of them or CloudEvents 1.0, with its headers."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
-from goldwire.event.headers import headers, message_id
+from goldwire.event.headers import headers, message_id, partition_key, traceparent
 from goldwire.targets.base import Item
+from goldwire.targets.clients.cloudevents import BATCH, STRUCTURED, cloudevents_attributes, source_of, structured
+from goldwire.targets.webhook.settings import WebhookSettings
 
-_NAMES = {
+Request = tuple[dict[str, str], bytes]
+"""Headers and body of one POST."""
+
+HEADER_NAMES = {
     "messageId": "x-goldwire-message-id",
     "correlationId": "x-goldwire-correlation-id",
     "contentType": "content-type",
@@ -30,42 +32,57 @@ _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '%"
 _IS_PLAIN = re.compile(r"[!#$&-~]*").fullmatch
 
 
-class BadSecretError(ValueError):
-    """A signing secret is not of the form `whsec_` and base64. The text never holds it."""
+def renderer(name: str, settings: WebhookSettings) -> Callable[[Sequence[Item]], Request]:
+    """Return what makes the request of some items; of the same items always the same one.
+
+    Args:
+        name: the target's.
+        settings: its envelope, and whether it sends arrays; where it does not, there is one item.
+    """
+    envelope, data_schema = settings.envelope, settings.cloudevents_dataschema
+    source = source_of(name, settings.cloudevents_source)
+
+    def attributes(item: Item) -> dict[str, str]:
+        return cloudevents_attributes(
+            item.event,
+            id_=message_id(item.event, item.replay_id),
+            source=source,
+            key=partition_key(item.event),
+            traceparent=traceparent(item.event),
+            data_schema=data_schema,
+        )
+
+    def batch_of(items: Sequence[Item]) -> Request:
+        found, _ = array(items)
+        bodies = [structured(attributes(item), item.event.body) for item in items]
+        return {**found, "content-type": BATCH}, b"[" + b",".join(bodies) + b"]"
+
+    def structured_of(items: Sequence[Item]) -> Request:
+        found, body = single(items[0])
+        return {**found, "content-type": STRUCTURED}, structured(attributes(items[0]), body)
+
+    def binary_of(items: Sequence[Item]) -> Request:
+        own = attributes(items[0])
+        # HTTP protocol binding, 3.1.3: the prefix `ce-`, values percent-encoded; of the media type the plain header speaks.
+        found = {f"ce-{attribute}": plain(value) for attribute, value in own.items()}
+        found["content-type"] = "application/json"
+        found["traceparent"] = own["traceparent"]
+        found["webhook-id"] = found["ce-id"]
+        return found, items[0].event.body
+
+    if envelope == "event":
+        return array if settings.in_arrays else lambda items: single(items[0])
+    return {"cloudevents-batch": batch_of, "cloudevents-structured": structured_of, "cloudevents-binary": binary_of}[envelope]
 
 
-class Signer:
-    """Signs with HMAC-SHA256, once for each secret, so that a receiver may move from one secret to the next."""
-
-    def __init__(self, secrets: Sequence[str]) -> None:
-        """Decode the secrets.
-
-        Raises:
-            BadSecretError: one has another form.
-        """
-        self._keys = [_key(secret) for secret in secrets]
-
-    def sign(self, id_: str, timestamp_seconds: int, body: bytes) -> str:
-        """Return the value of `webhook-signature`; empty without secrets.
-
-        Args:
-            id_: as in `webhook-id`.
-            timestamp_seconds: as in `webhook-timestamp`, POSIX.
-            body: as sent.
-        """
-        content = b"%s.%d.%s" % (id_.encode(), timestamp_seconds, body)
-        digests = (hmac.digest(key, content, "sha256") for key in self._keys)
-        return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)
-
-
-def single(item: Item) -> tuple[dict[str, str], bytes]:
+def single(item: Item) -> Request:
     """Return headers and body of a POST of one event."""
-    found = {_NAMES[name]: plain(value) for name, value in headers(item.event, replay_id=item.replay_id).items()}
+    found = {HEADER_NAMES[name]: plain(value) for name, value in headers(item.event, replay_id=item.replay_id).items()}
     found["webhook-id"] = found["x-goldwire-message-id"]
     return found, item.event.body
 
 
-def array(items: Sequence[Item]) -> tuple[dict[str, str], bytes]:
+def array(items: Sequence[Item]) -> Request:
     """Return headers and body of a POST of several events; the same messages always have the same `webhook-id`."""
     events = [item.event for item in items]
     digest = hashlib.sha256("\n".join(message_id(item.event, item.replay_id) for item in items).encode()).hexdigest()
@@ -86,14 +103,3 @@ def array(items: Sequence[Item]) -> tuple[dict[str, str], bytes]:
 def plain(value: str) -> str:
     """Return a text as a header can carry it."""
     return value if _IS_PLAIN(value) else quote(value, safe=_PLAIN)
-
-
-def _key(secret: str) -> bytes:
-    encoded = secret.removeprefix("whsec_")
-    try:
-        key = base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) < 16:  # noqa: PLR2004 - half of what HMAC-SHA256 can use; shorter ones are typing errors
-        raise BadSecretError("a signing secret must be `whsec_` followed by at least 16 bytes in base64")
-    return key

@@ -8,9 +8,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from goldwire.clock import Clock
-from goldwire.targets.azure.namespace import AzureSettings, client_options, is_forbidden, kind_of, sas_findings
+from goldwire.errors import GoldwireError
+from goldwire.targets.azure.event_hubs.checkpoints import Checkpoints
+from goldwire.targets.azure.event_hubs.subscribers import hub_lags
+from goldwire.targets.azure.namespace import AzureSettings, client_options, explained, is_forbidden, kind_of, sas_findings
 from goldwire.targets.azure.sender import AzureSender
-from goldwire.targets.base import Finding
+from goldwire.targets.base import Finding, SubscriberLag
 from goldwire.targets.clients.backplane import Message, application_properties_of, partitions_finding, refuse_growth
 from goldwire.targets.clients.extras import require
 
@@ -96,6 +99,24 @@ class AmqpHub(AzureSender):
             await self._rights(),
             *sas_findings(self.settings),
         ]
+
+    async def lags(self, namespace: str, checkpoints: Checkpoints, groups: Sequence[str]) -> list[SubscriberLag]:
+        """Return how far consumer groups are, over a connection of its own; see `hub_lags`.
+
+        Raises:
+            ConfigError: the hub, the checkpoints or the credential are wrong.
+            OSError: not reachable now.
+        """
+        client = self._new(self._aio.EventHubProducerClient, auth_timeout=self.settings.connect_timeout_seconds)
+        try:
+            return await hub_lags(client, namespace, checkpoints, groups)
+        except (GoldwireError, OSError):
+            raise
+        except Exception as error:  # noqa: BLE001 - of the SDK, of its credential or of the system
+            raise explained(error, f"target '{self.name}': hub {self._hub}: subscribers") from None
+        finally:
+            await client.close()
+            await self.close()
 
     def _open_client(self) -> EventHubProducerClient:
         assert self._client is not None, "send before open"

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec.structs import replace
 
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
+from goldwire.targets.azure.channel import event_hubs_channel
 from goldwire.targets.azure.event_hubs.amqp import AmqpHub
-from goldwire.targets.azure.namespace import AzureSettings, new_credential, sas_findings
-from goldwire.targets.base import MOVES, Finding, Item, Outcome
+from goldwire.targets.azure.event_hubs.checkpoints import checkpoints_at
+from goldwire.targets.azure.event_hubs.subscribers import HubSubscribers
+from goldwire.targets.azure.namespace import AzureSettings, new_blob_credential, new_credential, sas_findings
+from goldwire.targets.base import MOVES, Finding, Item, Outcome, SubscriberLag
 from goldwire.targets.clients.backplane import Partitions
 from goldwire.targets.clients.extras import require
 from goldwire.targets.kafka.settings import KafkaSettings
 from goldwire.targets.kafka.target import KafkaTarget
 from goldwire.targets.registry import target_kind
-from goldwire.targets.settings import about
+from goldwire.targets.settings import about, no_subscribers
 
 KAFKA_PORT = 9093
 
@@ -40,8 +46,14 @@ class EventHubsSettings(AzureSettings, frozen=True, kw_only=True):
         int, about("With the endpoint `kafka`: a larger event is refused. AMQP learns the limit from the service.", ge=1_000)
     ] = 1_000_000
 
+    subscribers: Annotated[
+        HubSubscribers | None, about("Consumer groups whose lag `goldwire subscribers` and the metrics show.")
+    ] = None
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.endpoint == "amqp" and self.subscribers is not None and self.subscribers.checkpoints is None:
+            raise ValueError("subscribers: set checkpoints: with endpoint: amqp the service does not know how far groups are")
         if self.endpoint == "kafka" and self.sas_token is not None:
             raise ValueError("endpoint: kafka takes connection_string or an identity, not sas_token")
         if self.endpoint == "kafka" and self.transport == "websocket":
@@ -50,7 +62,7 @@ class EventHubsSettings(AzureSettings, frozen=True, kw_only=True):
             raise ValueError("set connection_string or managed_identity_client_id, not both")
 
 
-@target_kind("event_hubs", settings=EventHubsSettings)
+@target_kind("event_hubs", settings=EventHubsSettings, channel=event_hubs_channel)
 class EventHubsTarget:
     """Every event has a key, and goes to the partition of that key."""
 
@@ -59,6 +71,7 @@ class EventHubsTarget:
     def __init__(self, name: str, settings: EventHubsSettings, clock: Clock) -> None:
         self.name = name
         self.settings = settings
+        self._clock = clock
         self._endpoint: AmqpHub | KafkaTarget
         _check_connection_string(name, settings)
         if settings.endpoint == "kafka":
@@ -91,6 +104,24 @@ class EventHubsTarget:
         found = await self._endpoint.check()
         return found if isinstance(self._endpoint, AmqpHub) else [*found, *sas_findings(self.settings)]
 
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Compare the checkpoints of consumer groups, or the offsets that they commit over Kafka, with each partition's end."""
+        asked, settings = self.settings.subscribers, self.settings
+        if asked is None:
+            raise no_subscribers(self.name)
+        if asked.connection_string is not None:
+            settings = replace(
+                settings, connection_string=asked.connection_string, sas_token=None, managed_identity_client_id=None
+            )  # fmt: skip
+            _check_connection_string(self.name, settings)
+        if asked.checkpoints is None:
+            token = None if settings.connection_string is not None else entra_token(self.name, settings)
+            kafka = KafkaTarget(self.name, kafka_settings(self.name, settings), self._clock, token=token)
+            return await kafka.group_lags(asked.consumer_groups)
+        found = checkpoints_at(self.name, asked.checkpoints, partial(new_blob_credential, settings, self.name))
+        namespace = settings.host or parsed(self.name, settings.connection_string or "")[0]
+        return await AmqpHub(self.name, settings, settings.hub, self._clock).lags(namespace, found, asked.consumer_groups)
+
 
 def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
     """Return how the hub is reached through its Kafka endpoint.
@@ -108,6 +139,7 @@ def kafka_settings(name: str, settings: EventHubsSettings) -> KafkaSettings:
         partitions=settings.partitions,
         envelope=settings.envelope,
         cloudevents_source=settings.cloudevents_source,
+        cloudevents_dataschema=settings.cloudevents_dataschema,
         sasl="plain" if by_key else "oauthbearer",
         username="$ConnectionString" if by_key else None,
         password=settings.connection_string,

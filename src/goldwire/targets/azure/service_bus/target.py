@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from msgspec.structs import replace
+
 from goldwire.clock import Clock
 from goldwire.errors import ConfigError
+from goldwire.targets.azure.channel import service_bus_channel
 from goldwire.targets.azure.namespace import OF_THE_CONTENT, AzureSettings, client_options, sas_findings
 from goldwire.targets.azure.sender import AzureSender, Work
 from goldwire.targets.azure.service_bus.check import look_at
-from goldwire.targets.base import Finding, Item, Outcome, Rejected
+from goldwire.targets.azure.service_bus.subscribers import BusSubscribers, message_counts
+from goldwire.targets.base import Finding, Item, Outcome, Rejected, SubscriberLag
 from goldwire.targets.clients.backplane import Message, application_properties_of, too_large
 from goldwire.targets.clients.extras import require
 from goldwire.targets.registry import target_kind
-from goldwire.targets.settings import about
+from goldwire.targets.settings import about, no_subscribers
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch
@@ -68,6 +72,11 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
         | None
     ) = None
 
+    subscribers: Annotated[
+        BusSubscribers | None,
+        about("`goldwire subscribers` and the metrics show how many messages wait, and how many are dead letters there."),
+    ] = None
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.queue is None) == (self.topic is None):
@@ -79,7 +88,7 @@ class ServiceBusSettings(AzureSettings, frozen=True, kw_only=True):
         return self.queue or self.topic or ""
 
 
-@target_kind("service_bus", settings=ServiceBusSettings)
+@target_kind("service_bus", settings=ServiceBusSettings, channel=service_bus_channel)
 class ServiceBusTarget:
     """A message id that is the same on each repetition, so that duplicate detection removes it."""
 
@@ -88,6 +97,7 @@ class ServiceBusTarget:
     def __init__(self, name: str, settings: ServiceBusSettings, clock: Clock) -> None:
         self.name = name
         self.settings = settings
+        self._clock = clock
         self._entity = BusEntity(name, settings, clock)
 
     async def open(self) -> None:
@@ -110,6 +120,20 @@ class ServiceBusTarget:
     async def check(self) -> Sequence[Finding]:
         """Report sizes, sessions, duplicate detection and rights, as far as the credential lets us see."""
         return await self._entity.check()
+
+    async def subscribers(self) -> Sequence[SubscriberLag]:
+        """Ask how many messages the queue, or each subscription of the topic, holds, and how many dead letters."""
+        asked = self.settings.subscribers
+        if asked is None:
+            raise no_subscribers(self.name)
+        settings = self.settings
+        if asked.connection_string is not None:
+            settings = replace(settings, connection_string=asked.connection_string, sas_token=None)
+        entity = BusEntity(self.name, settings, self._clock)
+        try:
+            return await entity.counts()
+        finally:
+            await entity.close()
 
 
 class BusEntity(AzureSender):
@@ -188,6 +212,14 @@ class BusEntity(AzureSender):
             *await look_at(self.new_client, self._new_administration(), self._bus),
             *sas_findings(self.settings),
         ]
+
+    async def counts(self) -> list[SubscriberLag]:
+        """Return how many messages wait for subscribers; errors as of `message_counts`."""
+        what = f"target '{self.name}': {self._entity}: subscribers"
+        administration = self._new_administration()
+        if administration is None:
+            raise ConfigError(f"{what}: the management API takes neither a SAS token nor an emulator's connection string")
+        return await message_counts(what, administration, self._bus, self.settings.connect_timeout_seconds)
 
     def _open_sender(self) -> ServiceBusSender:
         assert self._sender is not None, "send before open"
