@@ -44,6 +44,9 @@ class Selection:
         if not found:
             found = self._of_lines(mutant["file"], _function_around(self._root / mutant["file"], lines))
         room = mutant["room"].replace("goldwire_consumer", "consumer").split("/")[-1]
+        if not found and not in_function(self._root / mutant["file"], mutant["first_line"]):
+            # Nothing that is measured names it: what stands outside functions is run by whatever imports it.
+            found = {test for test in self.seconds if f"/{room}/" in test}
         order = sorted(
             (test for test in found if test in self.seconds),
             key=lambda test: (f"/{room}/" not in test, self.seconds[test], test),

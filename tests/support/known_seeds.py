@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from goldwire_lab.planted import CAUGHT
@@ -41,7 +41,7 @@ def catching_seed(said: str) -> int | None:
 
 def renewed(name: str, known: int) -> int | None:
     """The known seed if it still catches the bug; else the first from there on that does, or else the first of all; or None."""
-    for start, seeds in ((known, SEARCHED), (0, known)):
+    for start, seeds in ((known, 1), (0, known), (known + 1, SEARCHED)):
         seed = catching_seed(plant(name, start, seeds)) if seeds else None
         if seed is not None:
             return seed
@@ -49,16 +49,22 @@ def renewed(name: str, known: int) -> int | None:
 
 
 def main() -> int:
-    """Write the file anew; exit with 1 where a bug is caught by no seed."""
+    """Write the file anew, after each bug; exit with 1 where a bug is caught by no seed."""
     known = known_seeds()
+    kept = {name: seed for name, seed in known.items() if name in CAUGHT}
+    lost = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = dict(zip(CAUGHT, pool.map(lambda name: renewed(name, known.get(name, 0)), CAUGHT), strict=True))
-    kept = {name: seed for name, seed in found.items() if seed is not None}
-    FILE.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    changed = [name for name, seed in kept.items() if seed != known.get(name)]
-    sys.stdout.write(f"{len(changed)} of {len(CAUGHT)} changed{': ' if changed else ''}{', '.join(changed)}\n")
-    lost = sorted(found.keys() - kept.keys())
-    sys.stdout.writelines(f"{name}: no seed catches it\n" for name in lost)
+        runs = {pool.submit(renewed, name, known.get(name, 0)): name for name in CAUGHT}
+        for run in as_completed(runs):
+            name, seed = runs[run], run.result()
+            if seed is None:
+                lost.append(name)
+                sys.stdout.write(f"{name}: no seed catches it\n")
+            elif seed != known.get(name):
+                kept[name] = seed
+                sys.stdout.write(f"{name}: seed {seed}\n")
+                FILE.write_text(json.dumps(dict(sorted(kept.items())), indent=2) + "\n", encoding="utf-8")
+            sys.stdout.flush()
     return 1 if lost else 0
 
 

@@ -40,6 +40,7 @@ def test_poison_is_set_aside_and_everything_else_is_applied(mirror: Any) -> None
     mislabelled = Message(body=events[0][1].body, headers={"subject": "Customer.EntityDeleted"})
     bad = [Message(body=b"{", headers={"messageId": "x"}), altered, mislabelled]
     results = mirror.consumer.process([good[0], bad[0], *good[1:5], bad[1], bad[2], *good[5:]])
+    assert [one.message for one in results if one.outcome is DEAD] == bad
     assert [one.letter.kind for one in results if one.outcome is DEAD] == ["unreadable", "altered", "mislabelled"]
     assert mirror.table == {f"e{number}": {"city": "Bonn"} for number in range(5)}
     assert mirror.query("SELECT kind, entity_id, version FROM goldwire_dead_letter ORDER BY kind") == [

@@ -36,6 +36,25 @@ def test_the_state_is_canonical_json_whatever_the_names(new_hub: Any) -> None:
     assert head.state == rfc8785.dumps(json.loads(head.state))
 
 
+def test_each_attribute_was_last_seen_when_its_own_fact_was_observed(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern"), hub.fact("crm", "1", 1, name="Ada"), hub.fact("crm", "1", 2, email="a@x"))
+    attributes = hub.state(hub.entity_of("crm", "1"))["attributes"]
+    seen = {name: attribute["lastSeen"] for name, attribute in attributes.items()}
+    assert seen == {name: f"2026-11-23T10:0{minute}:00.000000Z" for minute, name in enumerate(("city", "name", "email"))}
+
+
+def test_what_is_later_than_now_is_not_taken_fact_or_decision(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern"))
+    entries = [
+        hub.fact("crm", "1", 10, city="Basel"), hub.fact("crm", "1", 11, city="Zug"),
+        hub.decision("withdraw", 10, record=ExternalId("crm", "1")), hub.decision("approve", 11, record=ExternalId("crm", "1")),
+    ]  # fmt: skip
+    result = hub.mastering.apply(entries, hub.workspace, "test", latest="2026-11-23T10:10:00.000000Z")
+    assert [(row.field, "future" in row.reason) for row in result.rejected] == [("observedAt", True), ("decidedAt", True)]
+    assert hub.values("crm", "1")["city"] == "Basel"
+    assert hub.state(hub.entity_of("crm", "1"))["approval"] == "withdrawn"
+
+
 @pytest.mark.parametrize(("city", "name"), [(0.5, 1.0), (1.0, 0.5)])
 def test_a_golden_record_is_as_sure_as_the_least_sure_of_its_attributes(hub: Any, city: float, name: float) -> None:
     hub.apply(hub.fact("crm", "1", 0, city="Bern", confidence=city), hub.fact("crm", "1", 1, name="Ada", confidence=name))

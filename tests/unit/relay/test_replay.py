@@ -265,6 +265,18 @@ def test_after_a_rewind_only_the_newest_event_is_repeated_and_counted_so(world):
     assert world.replayed().tally.newest_only == 1
 
 
+def test_after_a_rewind_the_newest_event_is_repeated_also_where_it_is_a_delta(world):
+    world.contract(ContractSpec(golden=False, payload="delta"))
+    grown(world, entities=("a",))
+    world.store.rewind("t", 2)
+    world.run()
+    world.replay()
+    world.run()
+    plain, again = first_and_repeats(world)
+    assert again == plain[-1:]
+    assert world.target.bodies[-1]["payload"] == "delta"
+
+
 def test_what_no_hash_confirms_is_not_sent(world):
     grown(world, entities=("a", "b"))
     store = world.store._database
