@@ -53,14 +53,13 @@ class Departures:
         self._terms: dict[int, Terms] = {}
         self._sent: dict[bytes, Sent] = {}
         """By hash: an event names the one before it by that."""
-        self._foreign: set[bytes] = set()
-        """Hashes of what left before the store lost it."""
+        self._lost = False
 
     def store_lost(self) -> None:
         """The store is an older one now: versions and revisions are made again, with other content."""
         self._rows.clear()
         self._terms.clear()
-        self._foreign |= self._sent.keys()
+        self._lost = True
         self._sent.clear()
 
     def leaving(self, items: Iterable[Item], store: Store) -> None:
@@ -111,7 +110,8 @@ class Departures:
         # What may have been sent under a revision is sealed by it again, and never by one from before it held.
         oldest = max((one.revision for one in revisions if one.effective_after < row.seq), default=1)
         last = None if event.previous_hash is None else self._sent.get(event.previous_hash)
-        is_foreign = last is None and event.previous_hash in self._foreign
+        # It left before the store lost it; or never, because the target was found to hold something newer from before.
+        is_foreign = last is None and event.previous_hash is not None and self._lost
         for revision in revisions:
             if revision.revision not in self._terms:
                 self._terms[revision.revision] = Terms.of(revision)

@@ -54,6 +54,8 @@ class Ran(Protocol):
     modes: dict[str, Mode | None]
     """The mode of each target; None: it changed."""
     starts: dict[str, Start]
+    discarded: set[tuple[str, int]]
+    """Of each target the positions that a person discarded, and perhaps redrove when something newer had gone."""
 
     loop: VirtualLoop
     replaying: Replaying
@@ -204,7 +206,7 @@ def _check_each_version(
         return
     witness = scenario.witnesses[name]
     for row in store.read(start, store.position(), 1_000_000):
-        if row.entity_id in excepted or not row.concerns(name):
+        if row.entity_id in excepted or (name, row.seq) in scenario.discarded or not row.concerns(name):
             continue
         sealing = [terms for _, terms in revisions.from_position(row.seq)]
         whole = all(terms.spec.payload == "full" and isinstance(shown_of(terms, row), Held) for terms in sealing)

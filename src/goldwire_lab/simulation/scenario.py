@@ -151,6 +151,7 @@ class Scenario:
         self.opened: list[SqliteStore] = []
         self.replaying = Replaying(self.random)
         self.resyncing = Resyncing(seed)
+        self.discarded: set[tuple[str, int]] = set()
         self.observers = {name: Quiet(name, Recorder()) for name in TARGETS}
 
     def _inner(self, name: str) -> Target:
@@ -345,6 +346,7 @@ class Scenario:
             if random.random() < 0.2:
                 store.redrive(target, [delivery.seq], self.clock.now())
             elif random.random() < 0.2 and not delivery.ambiguous and delivery.state == "dead":
+                self.discarded.add((target, delivery.seq))
                 store.discard(target, [delivery.seq], self.clock.now())
         if random.random() < 0.15:
             name = random.choice(TARGETS)

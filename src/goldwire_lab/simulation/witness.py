@@ -113,10 +113,10 @@ class Witness:
             if before != event.body:
                 self._report(f"{self._target}: version {event.version} of {event.entity_id} was resent with other bytes")
             return
-        self._seen[key] = event.body
         arrivals = self._first[event.entity_id]
         if self._lost and arrivals and event.version <= arrivals[-1].version and event.entity_id in self._ahead:
-            return  # the target refuses it, and answers what it holds
+            return  # the target refuses it, and answers what it holds; a later contract may make another event of it
+        self._seen[key] = event.body
         if arrivals and event.version <= arrivals[-1].version:
             self._report(
                 f"{self._target}: {event.entity_id} arrived in version {event.version} after version {arrivals[-1].version}"
