@@ -101,12 +101,47 @@ def test_a_chain_that_begins_again_is_found(chain: Chain) -> None:
     assert (4, "restarted") in kinds([*chain(3), other])
 
 
+def test_after_a_chain_that_begins_again_its_events_are_held_against_the_new_one(chain: Chain) -> None:
+    [one], others = chain(1), chain(3, value="Kiel")
+    assert kinds([one, *others]) == [(2, "restarted")]  # the second has the version of the first
+
+
+def test_the_findings_say_what_is_wrong_in_words(chain: Chain) -> None:
+    one, two, three, four = chain(4)
+    other = chain(1, value="Kiel")[0]
+
+    def said(*lines: bytes) -> list[str]:
+        return [finding.text for finding in verify(lines)[1]]
+
+    assert said(two) == ["it names a predecessor, and there is none: the beginning is missing"]
+    assert said(two, one)[1] == "it belongs before line 1, which names it as its predecessor"
+    lost = "its predecessor is not the event in line 1: at least one event between is missing or was altered"
+    assert said(one, four) == [lost]
+    assert said(one, three, other) == [lost, "version 3 came before it, in line 2"]
+    assert said(one, other) == ["it begins a new chain, though line 1 has an event before it"]
+    assert said(one.replace(b'"Ulm"', b'"Bonn"')) == ["its content does not have the hash that it states"]
+    assert said(b"{") == ["cannot be read as an event: no JSON in UTF-8"]
+
+
+def test_a_finding_names_its_entity_and_version(chain: Chain) -> None:
+    one, two = chain(2)
+    found = verify([two, one, one.replace(b'"Ulm"', b'"Bonn"'), b"{"])[1]
+    assert [(each.line, each.kind, each.entity_id, each.version) for each in found] == [
+        (1, "missing", "e1", 2),
+        (2, "reordered", "e1", 1),
+        (3, "altered", "e1", 1),
+        (4, "unreadable", None, None),
+    ]
+
+
 def test_a_version_that_does_not_rise_is_found(chain: Chain, make: Make) -> None:
     one, two = chain(2)
     held = Control("e1", 2, 2, "in", bytes.fromhex(json.loads(two)["hash"][7:]), None, None, 1, None, "", "delivered")
     again = seal(make(), log_row(golden_state({"city": "x"}), version=2, entity_id="e1"), held, None)
     assert isinstance(again, SealedEvent)
     assert kinds([one, two, again.body]) == [(3, "version")]
+    [finding] = verify([one, two, again.body])[1]
+    assert (finding.entity_id, finding.version, finding.text) == ("e1", 2, "its version does not rise above 2")
 
 
 @pytest.mark.parametrize(

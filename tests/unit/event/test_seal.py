@@ -11,8 +11,10 @@ import rfc8785
 from goldwire.changelog.rows import Control
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.spec import Truncate
+from goldwire.event.hash import read
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
+from goldwire.mastering.model import Attribute, EntityType, Model
 from support.states import control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
@@ -325,3 +327,11 @@ def test_what_was_settled_can_be_sealed_again_byte_for_byte(make: Make, payload:
 def test_a_ten_megabyte_value_is_sealed_like_any_other(make: Make) -> None:
     event = sent(seal(make(), log_row(golden_state({"city": "x" * 10_000_000})), None, None))
     assert len(event.body) > 10_000_000
+
+
+def test_attributes_stand_in_the_order_of_utf_16_as_canonical_json_wants_it(make: Make) -> None:
+    names = ("\N{GRINNING FACE}", "\N{HEBREW LETTER WIDE ALEF}", "a")  # by code points the first would be the last
+    model = Model({"Customer": EntityType({name: Attribute() for name in names})})
+    event = sent(seal(make(model=model, clearance=()), log_row(golden_state(dict.fromkeys(names, 1))), None, None))
+    assert list(values(event)) == ["a", names[0], names[1]]
+    assert read(event.body)[1]
