@@ -125,13 +125,30 @@ def test_the_findings_say_what_is_wrong_in_words(chain: Chain) -> None:
 
 def test_a_finding_names_its_entity_and_version(chain: Chain) -> None:
     one, two = chain(2)
-    found = verify([two, one, one.replace(b'"Ulm"', b'"Bonn"'), b"{"])[1]
+    other, later = chain(1, value="Kiel")[0], chain(1, value="Bern")[0].replace(b'"version":1', b'"version":9')
+    found = verify([two, one, one.replace(b'"Ulm"', b'"Bonn"'), b"{", other, later])[1]
     assert [(each.line, each.kind, each.entity_id, each.version) for each in found] == [
         (1, "missing", "e1", 2),
         (2, "reordered", "e1", 1),
         (3, "altered", "e1", 1),
         (4, "unreadable", None, None),
+        (5, "reordered", "e1", 1),
+        (6, "altered", "e1", 9),
+        (6, "restarted", "e1", 9),
     ]
+
+
+@pytest.mark.parametrize("word", ["top secret", "top\\nsecret", "it's"])
+def test_a_word_that_is_not_known_is_not_quoted(chain: Chain, word: str) -> None:
+    [one] = chain(1)
+    [finding] = verify([one.replace(b"EntityChanged", word.encode())])[1]
+    assert finding.text == "cannot be read as an event: no event: a word that is not known here - at `$.eventType`"
+
+
+def test_a_member_that_is_missing_is_named(chain: Chain) -> None:
+    [one] = chain(1)
+    [finding] = verify([one.replace(b'"version"', b'"edition"')])[1]
+    assert finding.text == "cannot be read as an event: no event: Object missing required field `version`"
 
 
 def test_a_version_that_does_not_rise_is_found(chain: Chain, make: Make) -> None:
@@ -176,8 +193,9 @@ def test_large_numbers_verify_as_the_doubles_they_are(chain: Chain, value: float
     assert kinds(chain(2, value=value)) == []
 
 
-def test_the_deepest_value_that_can_be_captured_verifies(make: Make) -> None:
-    value = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+@pytest.mark.parametrize("inside", [b"", b"1,-3,0,10000000000000000"])
+def test_the_deepest_value_that_can_be_captured_verifies(make: Make, inside: bytes) -> None:
+    value = b"[" * MAX_DEPTH + inside + b"]" * MAX_DEPTH
     state = golden_state({"city": "HERE"}).replace(b'"HERE"', value)
     event = seal(make(), log_row(state), None, None)
     assert isinstance(event, SealedEvent)
