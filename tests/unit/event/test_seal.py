@@ -324,6 +324,20 @@ def test_what_was_settled_can_be_sealed_again_byte_for_byte(make: Make, payload:
     assert seal_again(contract, tombstone, control_after(gone), None) == gone
 
 
+def test_what_was_settled_in_full_is_not_sealed_again_as_a_delta(make: Make) -> None:
+    base, new = golden_state(ANNA), golden_state({**ANNA, "city": "Bonn"})
+    contract, _, held = first(make, base, payload="delta")
+    row = log_row(new, version=2)
+    whole = sent(seal(contract, row, held, None))
+    assert seal_again(contract, row, control_after(whole), base) == whole
+
+
+def test_a_sealed_event_stays_as_it_is(make: Make) -> None:
+    _, event, _ = first(make, golden_state(ANNA))
+    with pytest.raises(AttributeError):
+        event.body = b""  # type: ignore[misc]
+
+
 def test_a_ten_megabyte_value_is_sealed_like_any_other(make: Make) -> None:
     event = sent(seal(make(), log_row(golden_state({"city": "x" * 10_000_000})), None, None))
     assert len(event.body) > 10_000_000
