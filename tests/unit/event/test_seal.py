@@ -9,8 +9,8 @@ import pytest
 import rfc8785
 
 from goldwire.changelog.rows import Control
-from goldwire.contract.compiled import CompiledContract
-from goldwire.contract.spec import Truncate
+from goldwire.contract.compiled import CompiledContract, compile_contract
+from goldwire.contract.spec import ContractSpec, Truncate
 from goldwire.event.hash import read
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
@@ -276,6 +276,46 @@ def test_an_edge_to_an_id_of_a_hidden_system_is_left_out_whatever_stands_beside_
     shown = [{"rel": "employs", "to": {"entityId": "e2"}}, {"rel": "owes", "to": {"externalId": {"id": "7", "system": "crm"}}}]
     event = seal(make(external_ids=("crm",)), log_row(golden_state({}, edges=[*shown, hidden])), None, None)
     assert body(event)["changes"]["edges"] == shown
+
+
+def test_a_deletion_shows_no_more_external_ids_than_a_change_even_of_a_type_that_is_selected_no_more(make: Make) -> None:
+    ids = [("crm", "1"), ("billing", "b1")]
+    state = golden_state(ANNA, external_ids=ids)
+    _, _, held = first(make, state)
+    shown = {"all": 2, "none": 0, ("crm",): 1}
+    for types in ("all", ("Product",)):
+        for external_ids, count in shown.items():
+            contract = make(types=types, external_ids=external_ids)
+            gone = log_row(golden_state({}, external_ids=ids), version=2, kind="deleted")
+            assert len(body(seal(contract, gone, held, None))["externalIds"]) == count
+            left = make(types=types, external_ids=external_ids, deselect=True, min_confidence=1.0)
+            assert len(body(seal(left, log_row(state, version=2), held, None))["externalIds"]) == count
+
+
+def test_a_selection_is_by_status_approval_and_confidence(make: Make) -> None:
+    def selected(state: bytes, **spec: Any) -> bool:
+        return isinstance(seal(make(**spec), log_row(state), None, None), SealedEvent)
+
+    provisional = golden_state(ANNA, status="provisional")
+    assert (selected(provisional), selected(provisional, golden=False)) == (False, True)
+    assert selected(golden_state(ANNA), golden=False)
+    for approval in ("approved", "pending", "withdrawn"):
+        state = golden_state(ANNA, approval=approval)  # type: ignore[arg-type]
+        assert selected(state) is (approval == "approved")
+        assert selected(state, approval="any")
+        assert selected(state, approval=("pending", "withdrawn")) is (approval != "approved")
+    assert selected(golden_state(ANNA, confidence=0.5), min_confidence=0.5)
+    assert not selected(golden_state(ANNA, confidence=0.5), min_confidence=0.51)
+
+
+def test_a_delta_of_an_older_revision_names_what_only_came_from_elsewhere_too() -> None:
+    spec, model = ContractSpec(payload="delta"), Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
+    base = golden_state({"city": "Ulm", "name": "Anna"})
+    new = golden_state({"city": "Ulm", "name": "Ada"}, provenance="erp")
+    for by_value, named in ((True, ["name"]), (False, ["city", "name"])):
+        contract = compile_contract("feed", spec, model, "crm", (), {}, 1, delta_by_value=by_value)
+        held = control_after(sent(seal(contract, log_row(base), None, None)))
+        assert list(values(seal(contract, log_row(new, version=2), held, base))) == named
 
 
 def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> None:
