@@ -124,6 +124,7 @@ def test_a_store_gets_anothers_content_and_its_own_is_kept(source: Path, tmp_pat
     overwrite_store(source, other, kept)
     assert (held(source), held(kept), held(other)) == (["z"], ["a", "b"], ["z"])
     assert mode(kept) == 0o600
+    assert not source.with_name("goldwire.db-journal").exists()  # it would hold what was there before
     with closing(sqlite3.connect(source)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
