@@ -148,7 +148,7 @@ def _broken(location: _Location, header: Header, chain: _Chain, *, from_the_star
         )
     if previous == chain.hash:
         return None
-    if chain.hash is not None and version < chain.version:
+    if version < chain.version:
         return ChainFinding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
     if previous is None:
         text = f"it begins a new chain, though {last} has an event before it"

@@ -114,6 +114,20 @@ def test_what_does_not_exist_or_contradicts_itself_is_named(spec: dict[str, Any]
         assert part in text
 
 
+def test_a_tag_that_stands_twice_is_named_once() -> None:
+    twice = ("pii", "bank", "pii")
+    model = Model(
+        {"Customer": EntityType({"name": Attribute(tags=twice)}, relations={"owes": Relation(tags=twice)})}, MODEL.tags
+    )
+    text = refusal(model=model, clearance=())
+    assert [
+        text.count(f"{what} has tag '{tag}'")
+        for what in ("'name' of Customer", "'owes' of Customer")
+        for tag in ("pii", "bank")
+    ] == [1] * 4
+    assert [one.tags for one in load(model=model).shapes["Customer"].visible] == [("bank", "pii")]
+
+
 def test_a_tag_that_is_not_declared_is_named() -> None:
     model = Model({"Customer": EntityType({"name": Attribute(tags=("pi",))})}, MODEL.tags)
     assert "did you mean 'pii'?" in refusal(model=model)

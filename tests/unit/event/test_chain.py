@@ -145,6 +145,23 @@ def test_a_word_that_is_not_known_is_not_quoted(chain: Chain, word: str) -> None
     assert finding.text == "cannot be read as an event: no event: a word that is not known here - at `$.eventType`"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"version":1', b'"version":0'),
+        (b'"version":1', b'"version":1.5'),
+        (b'","payload"', b'\\n","payload"'),  # a hash with a line's end behind it
+        (b'"hash":"sha256:', b'"hash":"sha256:0'),
+        (b'"previousHash":null', b'"previousHash":"sha256:0"'),
+        (b"cluedin-1.0", b"cluedin-2.0"),
+    ],
+)
+def test_a_header_that_is_not_as_the_wire_says_is_unreadable(chain: Chain, before: bytes, after: bytes) -> None:
+    [one] = chain(1)
+    assert before in one
+    assert kinds([one.replace(before, after)]) == [(1, "unreadable")]
+
+
 def test_a_member_that_is_missing_is_named(chain: Chain) -> None:
     [one] = chain(1)
     [finding] = verify([one.replace(b'"version"', b'"edition"')])[1]

@@ -188,6 +188,6 @@ def test_edges_lead_to_an_entity_or_to_an_external_id_and_a_delta_may_remove_the
         {"rel": "owes", "to": entity, "more": 1},
         "owes",
     ):
-        assert not fits(one), one  # type: ignore[arg-type]
+        assert not fits(one), one
     [full] = event_schema(make(types=("Customer",), kinds=("EntityChanged",)))["oneOf"]
     assert "op" not in full["properties"]["changes"]["properties"]["edges"]["items"]["properties"]

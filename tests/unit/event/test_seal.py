@@ -300,7 +300,7 @@ def test_a_selection_is_by_status_approval_and_confidence(make: Make) -> None:
     assert (selected(provisional), selected(provisional, golden=False)) == (False, True)
     assert selected(golden_state(ANNA), golden=False)
     for approval in ("approved", "pending", "withdrawn"):
-        state = golden_state(ANNA, approval=approval)  # type: ignore[arg-type]
+        state = golden_state(ANNA, approval=approval)
         assert selected(state) is (approval == "approved")
         assert selected(state, approval="any")
         assert selected(state, approval=("pending", "withdrawn")) is (approval != "approved")
@@ -370,6 +370,33 @@ def test_what_was_settled_in_full_is_not_sealed_again_as_a_delta(make: Make) -> 
     row = log_row(new, version=2)
     whole = sent(seal(contract, row, held, None))
     assert seal_again(contract, row, control_after(whole), base) == whole
+
+
+def test_what_left_the_selection_unsaid_is_deleted_once_deletions_are_sent_for_that(make: Make) -> None:
+    _, _, held = first(make, golden_state(ANNA))
+    row = log_row(golden_state(ANNA, status="provisional"), version=2)
+    assert seal(make(), row, held, None) == "out"
+    out = held._replace(presence="out")
+    assert seal(make(), row, out, None) == "out"
+    assert body(seal(make(deselect=True), row, out, None))["reason"] == "deselected"
+    assert seal(make(deselect=True), row, held._replace(presence="gone"), None) == "gone"
+    assert seal(make(deselect=True), row, None, None) == "gone"
+
+
+def test_a_record_that_lives_again_is_news_once_more_for_who_takes_deletions_alone(make: Make) -> None:
+    contract = make(kinds=("EntityDeleted",))
+    row = log_row(golden_state(ANNA))
+    gone = control_after(sent(seal(contract, log_row(golden_state(ANNA), kind="deleted"), None, None)))
+    assert seal(contract, row, None, None) == "gone"
+    assert seal(contract, row, gone, None) == "out"
+    assert seal(contract, row, gone._replace(presence="in"), None) == "in"
+
+
+def test_only_a_merge_names_what_a_record_was_merged_into(make: Make) -> None:
+    _, _, held = first(make, golden_state(ANNA))
+    for kind in ("merged", "erased", "deleted"):
+        row = log_row(golden_state({}), version=2, kind=kind, merged_into="e2")
+        assert body(seal(make(), row, held, None)).get("mergedInto") == ("e2" if kind == "merged" else None)
 
 
 def test_a_sealed_event_stays_as_it_is(make: Make) -> None:
