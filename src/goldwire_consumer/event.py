@@ -34,7 +34,7 @@ _LONG_INTEGER = re.compile(rb"[:,\[-]\d{16,}[,\]}]")
 _BEYOND_FFFF = re.compile(rb"[\xf0-\xf4]")
 """In UTF-8; members with such characters are sorted otherwise, as UTF-16."""
 
-_QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
+_QUOTED = re.compile(r"""Invalid enum value ('.*'|".*")""", re.DOTALL)
 
 
 class _Content(Struct, frozen=True, rename="camel", kw_only=True, gc=False):

@@ -222,7 +222,7 @@ _CONTRACT_AND_EVENT: dict[str, tuple[str, str, str]] = {
     "retention-of-the-longest": ("goldwire.contract.shape", "min(limits) if limits", "max(limits) if limits"),
     "delta-keeps-silent-about-removed-attributes": (
         "goldwire.contract.shape",
-        "setattr(attributes, field, masked(old, _nothing))",
+        "setattr(attributes, field, _emptied(old))",
         "pass",
     ),
     "chain-names-the-event-before-the-last": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 FORMS = sorted(file for file in (ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml") if file.name != "config.yml")
 PROJECTS = [ROOT / "pyproject.toml", *sorted((ROOT / "src").glob("*/pyproject.toml"))]
+EXPORTING = sorted(path for path in (ROOT / "src").rglob("*.py") if "\n__all__ = [" in path.read_text(encoding="utf-8"))
 MAKE_TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 
 
@@ -160,3 +162,11 @@ def test_no_page_says_to_install_by_a_name_that_is_not_published() -> None:
     ]
     by_name = re.compile(r"pip install [\"']?goldwire[\w-]*(?:\[[\w,]+\])?(?! @ )[\"'`\s]")
     assert {short(page): found for page in pages if (found := by_name.findall(page.read_text(encoding="utf-8")))} == {}
+
+
+@pytest.mark.parametrize("path", EXPORTING, ids=short)
+def test_every_name_that_a_module_exports_can_be_imported(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+    module = import_module(name)
+    assert module.__all__
+    assert [each for each in module.__all__ if not hasattr(module, each)] == []

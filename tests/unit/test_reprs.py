@@ -81,7 +81,7 @@ def test_its_repr_shows_no_value(cls: type[Any]) -> None:
 def test_the_generated_class_of_a_contract_shows_no_value_either() -> None:
     cls, fields = attribute_class(["name"])
     instance = cls(**{fields["name"]: msgspec.Raw(MARKER.encode())})
-    assert MARKER not in repr(instance) + rich.pretty.pretty_repr(instance)
+    assert repr(instance) == rich.pretty.pretty_repr(instance) == "Attributes()"
 
 
 def test_a_repr_names_what_it_may() -> None:

@@ -191,7 +191,7 @@ def _shape(
         if spec.edges == "none" or (spec.edges != "all" and relation_name not in spec.edges):
             continue
         faults.extend(guard.relation_faults(type_name, relation_name, relation.tags))
-        relations.append(VisibleRelation(relation_name, tuple(sorted(set(relation.tags)))))
+        relations.append(VisibleRelation(relation_name, relation.tags))
     looked_at = sorted(where.attributes.intersection(entity_type.attributes)) if where is not None else ()
     retention = {tag: declared.retention_days for tag, declared in model.tags.items()}
     return Shape(type_name, visible, relations, _systems(spec), looked_at, retention), masks

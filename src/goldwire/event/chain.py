@@ -148,7 +148,7 @@ def _broken(location: _Location, header: Header, chain: _Chain, *, from_the_star
         )
     if previous == chain.hash:
         return None
-    if chain.hash is not None and version < chain.version:
+    if version < chain.version:
         return ChainFinding(line, "reordered", entity, version, f"version {chain.version} came before it, in {last}")
     if previous is None:
         text = f"it begins a new chain, though {last} has an event before it"
@@ -158,13 +158,10 @@ def _broken(location: _Location, header: Header, chain: _Chain, *, from_the_star
     if chain.hash is None and not from_the_start:
         return None
     chain.awaited[previous] = location
-    before = "the first event" if chain.hash is None else f"the event in {last}"
-    return ChainFinding(
-        line, "missing", entity, version,
-        f"its predecessor is not {before}: at least one event between is missing or was altered"
-        if chain.hash is not None
-        else "it names a predecessor, and there is none: the beginning is missing",
-    )  # fmt: skip
+    text = f"its predecessor is not the event in {last}: at least one event between is missing or was altered"
+    if chain.hash is None:
+        text = "it names a predecessor, and there is none: the beginning is missing"
+    return ChainFinding(line, "missing", entity, version, text)
 
 
 def verify(lines: Iterable[bytes], *, from_the_start: bool = True) -> tuple[Verified, list[ChainFinding]]:

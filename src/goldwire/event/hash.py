@@ -13,18 +13,14 @@ from typing import Any
 import msgspec
 import orjson
 
-from goldwire.canonical import MAX_INTEGER, NotPlainError, canonical
+from goldwire.canonical import NotPlainError, canonical
 from goldwire.event.envelope import Header, read_header
-
-_EXACT_DIGITS = 18
-"""An integer of fewer digits is read as an integer."""
-
 
 _ABOVE = -8
 """Where to begin to count depth: a value as deep as may be captured stands a few levels down in its event."""
 
 
-_QUOTED = re.compile(r"Invalid enum value '.*'", re.DOTALL)
+_QUOTED = re.compile(r"""Invalid enum value ('.*'|".*")""", re.DOTALL)
 
 
 class UnreadableError(ValueError):
@@ -65,18 +61,13 @@ def _parse(text: bytes) -> tuple[dict[str, Any], bytes]:
     try:
         return event, canonical(event, depth=_ABOVE)
     except NotPlainError:
-        event = json.loads(text, parse_int=_number)
+        event = json.loads(text, parse_int=float)
         return event, canonical(event, depth=_ABOVE)
 
 
 def _without_values(text: str) -> str:
     """Return what a decoder says, without the word that it quotes from the line."""
     return _QUOTED.sub("a word that is not known here", text)
-
-
-def _number(digits: str) -> float:
-    value = int(digits) if len(digits) < _EXACT_DIGITS else float(digits)
-    return value if abs(value) <= MAX_INTEGER else float(digits)
 
 
 def _refuse_twice(text: bytes) -> None:

@@ -75,7 +75,6 @@ def seal_again(contract: CompiledContract, row: LogRow, settled: Control, base_s
         before = settled._replace(
             version=settled.base_version or settled.version,
             hash=settled.previous_hash,
-            previous_hash=None,
             presence="in",
         )
     return seal(contract, row, before, base_state if settled.base_version is not None else None)

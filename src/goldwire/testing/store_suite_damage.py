@@ -253,6 +253,9 @@ class DamageSuite(StoreSetting):
                 workspace.commit_changes([change(name, 1) for name in "abc"])
                 workspace.save_records([StoredRecord(ExternalId("crm", name), "Customer", name, b"{}") for name in "abc"])
             assert store.records_without_checksum() == 0
+            with store.ingest(NOON) as workspace:
+                workspace.save_records([StoredRecord(ExternalId("crm", "a"), "Person", "b", b"[]")])  # another one of another
+            assert store.records_without_checksum() == 0
         self.tamper(path, "UPDATE record SET checksum = NULL WHERE id <> 'b'")
         with closing(self.make_store(path)) as store:
             assert (store.records_without_checksum(), list(store.damages())) == (2, [])

@@ -147,6 +147,11 @@ class LaneSuite(StoreSetting):
         assert store.discard("t", [2, 4, 5], LATER) == 0
         assert store.lanes("t", ["a", "b"]) == before
 
+    def test_a_letter_that_is_named_often_is_dealt_with_once(self, store: Store) -> None:
+        _dead_lane(store)
+        assert store.redrive("t", [1] * 1_200, LATER) == 1
+        assert lane_states(store, "a") == {1: "retrying", 2: "pending", 3: "pending"}
+
     def test_what_is_redriven_behind_another_dead_one_stays_behind_it(self, store: Store) -> None:
         _six(store)
         settle(store, 0, b"OOO", opened=[opened(1, "a", "dead"), opened(2, "a", "dead"), opened(3, "a", "parked")])

@@ -69,6 +69,15 @@ class ResyncSuite(StoreSetting):
             store.add_resync(_resync("r1"), NOON)
         assert len(store.resyncs()) == 1
 
+    def test_a_resync_that_comes_with_a_revision_is_of_that_revision(self, store: Store) -> None:
+        _three(store)
+        store.apply_revision("t", b"first", NOON)
+        store.add_resync(_resync("old"), NOON)
+        assert store.apply_revision("t", b"second", NOON + 3, _resync("new", revision=7)).revision == 2
+        assert [(one.id, one.revision, one.state) for one in store.resyncs()] == [("old", 2, "superseded"), ("new", 2, "open")]
+        store.apply_revision("t", b"second", NOON + 4, _resync("none"))  # no new revision, and nothing to send again
+        assert len(store.resyncs()) == 2
+
     def test_what_has_ended_appends_nothing(self, store: Store) -> None:
         epoch = _three(store)
         store.add_resync(_resync(), NOON)

@@ -104,6 +104,8 @@ class SettleSuite(StoreSetting):
         epoch = acquired(store, bound=2)
         store.declare("t", epoch, 1, "every")
         assert store.cursors()[0].bound == 2
+        store.declare("t", epoch, 1, "every", reach=2)  # inside the window, though beyond what is asked for now
+        assert (store.cursors()[0].bound, store.cursors()[0].reach) == (2, 2)
 
     def test_nothing_is_settled_beyond_what_was_declared(self, store: Store) -> None:
         _three(store)

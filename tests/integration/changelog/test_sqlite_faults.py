@@ -8,21 +8,29 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from goldwire.changelog.consents import Consent
 from goldwire.changelog.migrations import NEWEST
+from goldwire.changelog.replays import Replay, Selection
+from goldwire.changelog.resyncs import Resync
 from goldwire.changelog.rows import Settlement
 from goldwire.changelog.sqlite import connection
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.changelog.sqlite.upgrade import upgrade
+from goldwire.clock import timestamp
 from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
-from goldwire.testing.store_setting import NOON, acquired, balanced, change, commit, control
+from goldwire.testing.store_setting import NOON, Crash, acquired, balanced, change, commit, control, settle
 
 PARTS = {"file", "log", "heads", "control", "records", "delivered", "numbers", "replays", "ledger"}
+REPLAY = Replay("r1", "t", Selection(after=0, upto=1), "ann", timestamp(NOON), "lost its disk")
+RESYNC = Resync("s1", "t", "all", 1, "ann", timestamp(NOON))
 
 
 @pytest.fixture
@@ -106,6 +114,81 @@ def test_a_locked_store_says_what_to_do_and_can_be_read_meanwhile(path: Path) ->
             assert other.read(0, 9, 9) == []
         commit(other, ("b", 1))
         assert store.position() == 2
+
+
+@pytest.fixture
+def locked(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another process's connection, which has a new file for itself."""
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE any (one)")
+        other.execute("BEGIN EXCLUSIVE")
+        yield other
+
+
+def test_a_new_file_that_another_process_has_for_itself_is_waited_for(path: Path, locked: sqlite3.Connection) -> None:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as mine:
+        release = threading.Timer(0.1, locked.rollback)
+        release.start()
+        connection.enter_wal(mine, str(path), 60.0)
+        assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        release.join()
+
+
+def test_a_new_file_that_stays_locked_is_given_up(path: Path, locked: sqlite3.Connection) -> None:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as mine:
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            connection.enter_wal(mine, str(path), 0.05)
+        locked.rollback()
+        assert mine.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+WRITES: dict[str, Callable[[SqliteStore], object]] = {
+    "declare": lambda store: store.declare("t", 1, 1, "every"),
+    "release": lambda store: store.release("t", 1),
+    "note-unopened": lambda store: store.note_unopened("t", 1, "refused", NOON),
+    "note-loss": lambda store: store.note_loss("t", 1, "its disk", NOON),
+    "stop": lambda store: store.stop("t", "enough"),
+    "rewind": lambda store: store.rewind("t", 0),
+    "acquire": lambda store: store.acquire("u", "now"),
+    "redrive": lambda store: store.redrive("t", [1], NOON),
+    "discard": lambda store: store.discard("t", [1], NOON),
+    "settle": lambda store: settle(store, 0, b"F"),
+    "ingest": lambda store: commit(store, ("a", 2)),
+    "add_replay": lambda store: store.add_replay(REPLAY),
+    "save_replay": lambda store: store.save_replay(REPLAY, 1),
+    "cancel_replay": lambda store: store.cancel_replay("r1", NOON),
+    "add_resync": lambda store: store.add_resync(RESYNC, NOON),
+    "resend": lambda store: store.resend(RESYNC, (), 1, NOON),
+    "cancel_resync": lambda store: store.cancel_resync("s1", NOON),
+    "keep_consent": lambda store: store.keep_consent("t", Consent(1, "ann", timestamp(NOON))),
+    "apply_revision": lambda store: store.apply_revision("t", b"{}", NOON),
+    "keep_settings": lambda store: store.keep_settings("t", b"{}", NOON),
+    "reserve_placement": lambda store: store.reserve_placement("t", b"{}", NOON),
+    "keep_mastering_rules": lambda store: store.keep_mastering_rules(b"{}", NOON),
+    "keep_configuration": lambda store: store.keep_configuration(b"{}", NOON),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_each_write_has_steps_of_its_own_name_and_a_crash_at_the_first_of_them_undoes_it(path: Path, name: str) -> None:
+    reached: list[str] = []
+
+    def crash(step: str) -> None:
+        reached.append(step)
+        if len(reached) == 1:
+            raise Crash(step)
+
+    with closing(SqliteStore(path, durable=False)) as store:
+        commit(store, ("a", 1))
+        acquired(store)
+    with closing(SqliteStore(path, durable=False, checkpoint=crash)) as store:
+        before = list(store._database.connection.iterdump())
+        with pytest.raises(Crash):
+            WRITES[name](store)
+        assert list(store._database.connection.iterdump()) == before
+        WRITES[name](store)
+    assert {step.partition(":")[0] for step in reached} == {name}
+    assert reached[-2:] == [f"{name}:before-commit", f"{name}:after-commit"]
 
 
 def test_a_file_that_is_no_database_is_named(path: Path) -> None:

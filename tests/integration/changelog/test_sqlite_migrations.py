@@ -149,6 +149,7 @@ def test_an_older_store_is_refused_with_the_command_that_mends_it(path: Path, ra
         SqliteStore(path)
     assert raw.execute("SELECT version_num FROM alembic_version") == [("0003",)]
     upgrade(path)
+    assert not path.with_name("goldwire.db-journal").exists()  # it would hold pages of the store, unmasked
     SqliteStore(path).close()
 
 

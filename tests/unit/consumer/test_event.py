@@ -45,6 +45,14 @@ def test_any_value_verifies_in_any_spacing_and_order(value: Any) -> None:
     assert one.changes.attributes["city"].value == value
 
 
+@pytest.mark.parametrize("word", ["secret", "sec\\nret", "it's secret"])
+def test_a_word_that_is_not_known_is_not_quoted(word: str) -> None:
+    body = sealed("e1", 1, {"city": "Ulm"}).body.replace(b"EntityChanged", word.encode())
+    with pytest.raises(UnreadableError, match="a word that is not known here") as refused:
+        parse(body)
+    assert "ret" not in str(refused.value)
+
+
 @given(index=st.integers(0, 10_000), bit=st.integers(0, 6))
 def test_no_altered_event_is_taken_unless_goldwire_takes_it_too(index: int, bit: int) -> None:
     body = bytearray(sealed("e1", 3, {"city": "Ulm", "credit": 10.5}, previous_hash=b"p" * 32).body)

@@ -41,9 +41,10 @@ def test_a_classified_attribute_without_clearance_does_not_load_and_the_error_na
 
 def test_every_fault_is_named_at_once() -> None:
     text = refusal(clearance=())
-    assert text.count("attribute 'iban'") == 2
+    assert text.startswith("contract 'feed' does not load:\n- attribute 'name' of Customer has tag 'pii', for which target")
+    assert text.count("attribute 'iban' of Customer") == 2
     assert "attribute 'name'" in text
-    assert "relation 'owes'" in text
+    assert "relation 'owes' of Customer" in text
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,20 @@ def test_what_does_not_exist_or_contradicts_itself_is_named(spec: dict[str, Any]
     text = refusal(**spec)
     for part in parts:
         assert part in text
+
+
+def test_a_tag_that_stands_twice_is_named_once() -> None:
+    twice = ("pii", "bank", "pii")
+    model = Model(
+        {"Customer": EntityType({"name": Attribute(tags=twice)}, relations={"owes": Relation(tags=twice)})}, MODEL.tags
+    )
+    text = refusal(model=model, clearance=())
+    assert [
+        text.count(f"{what} has tag '{tag}'")
+        for what in ("'name' of Customer", "'owes' of Customer")
+        for tag in ("pii", "bank")
+    ] == [1] * 4
+    assert [one.tags for one in load(model=model).shapes["Customer"].visible] == [("bank", "pii")]
 
 
 def test_a_tag_that_is_not_declared_is_named() -> None:

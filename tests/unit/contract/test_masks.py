@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 
 import pytest
 from hypothesis import assume, given
@@ -76,13 +77,22 @@ def test_partial_never_shows_more_than_the_first_letter_of_a_mailbox(value: str)
         ("partial", "a***@acme.com", "***"),
         ("partial", "call @ secret street 5 now", "c***w"),
         ("partial", "+49 171 1234567", "+***7"),
+        ("partial", "ab@acme.com", "a***@acme.com"),
         ("partial", "Anna", "A***"),
+        ("partial", "Johanna", "J***"),
+        ("partial", "Johannes", "J***s"),
+        ("partial", "", "***"),
         ("partial", "Bob", "***"),
         ("partial", 12345, "***"),
         ("partial", ["a", "b"], "***"),
         (Truncate(2), "89073", "89"),
         (Truncate(2), 89073, "89"),
+        (Truncate(2), -89073, "-8"),
+        (Truncate(9), 890733, "890"),
         (Truncate(2), 7, ""),
+        (Truncate(9), None, None),
+        (Truncate(9), "abcd", "ab"),
+        ("partial", None, None),
         (Truncate(9), True, ""),
         (Truncate(9), ["a long text"], ""),
         (Truncate(9), {"k": "a long text"}, ""),
@@ -115,6 +125,15 @@ def test_a_token_gives_its_value_back_to_whoever_has_the_key(value: object) -> N
     assert detokenise(token, "email", KEYS) == canonical(value)
 
 
+@pytest.mark.parametrize("length", range(6))
+def test_a_token_is_one_word_whatever_the_length_of_the_value(length: int) -> None:
+    assert re.fullmatch(r"tok_[A-Za-z0-9_-]+", str(shown("tokenise", "x" * length)))
+
+
+def test_the_token_of_a_value_is_the_same_in_every_version() -> None:
+    assert shown("tokenise", "Anna") == "tok_Sau7AngMzWSeBuzZeE-mxSQlPz8_9A"
+
+
 @pytest.mark.parametrize("token", ["", "tok_", "tok_AAAA", "nothing", "tok_%%%", "tok_é", "tok_" + "A" * 60])
 def test_what_is_no_token_is_refused(token: str) -> None:
     with pytest.raises(InputError, match="email"):
@@ -140,6 +159,8 @@ def test_a_short_key_is_refused_without_being_shown(mask: str) -> None:
     with pytest.raises(ContractError, match="has 5 bytes") as refused:
         build_mask(mask, "email", {mask: b"k3y!!"})  # type: ignore[arg-type]
     assert "k3y!!" not in str(refused.value)
+    with pytest.raises(ContractError, match=f"`keys.{mask}` has 31 bytes; give it at least 32"):
+        build_mask(mask, "email", {mask: b"k" * 31})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mask", ["hash", "tokenise"])

@@ -101,12 +101,81 @@ def test_a_chain_that_begins_again_is_found(chain: Chain) -> None:
     assert (4, "restarted") in kinds([*chain(3), other])
 
 
+def test_after_a_chain_that_begins_again_its_events_are_held_against_the_new_one(chain: Chain) -> None:
+    [one], others = chain(1), chain(3, value="Kiel")
+    assert kinds([one, *others]) == [(2, "restarted")]  # the second has the version of the first
+
+
+def test_the_findings_say_what_is_wrong_in_words(chain: Chain) -> None:
+    one, two, three, four = chain(4)
+    other = chain(1, value="Kiel")[0]
+
+    def said(*lines: bytes) -> list[str]:
+        return [finding.text for finding in verify(lines)[1]]
+
+    assert said(two) == ["it names a predecessor, and there is none: the beginning is missing"]
+    assert said(two, one)[1] == "it belongs before line 1, which names it as its predecessor"
+    lost = "its predecessor is not the event in line 1: at least one event between is missing or was altered"
+    assert said(one, four) == [lost]
+    assert said(one, three, other) == [lost, "version 3 came before it, in line 2"]
+    assert said(one, other) == ["it begins a new chain, though line 1 has an event before it"]
+    assert said(one.replace(b'"Ulm"', b'"Bonn"')) == ["its content does not have the hash that it states"]
+    assert said(b"{") == ["cannot be read as an event: no JSON in UTF-8"]
+
+
+def test_a_finding_names_its_entity_and_version(chain: Chain) -> None:
+    one, two = chain(2)
+    other, later = chain(1, value="Kiel")[0], chain(1, value="Bern")[0].replace(b'"version":1', b'"version":9')
+    found = verify([two, one, one.replace(b'"Ulm"', b'"Bonn"'), b"{", other, later])[1]
+    assert [(each.line, each.kind, each.entity_id, each.version) for each in found] == [
+        (1, "missing", "e1", 2),
+        (2, "reordered", "e1", 1),
+        (3, "altered", "e1", 1),
+        (4, "unreadable", None, None),
+        (5, "reordered", "e1", 1),
+        (6, "altered", "e1", 9),
+        (6, "restarted", "e1", 9),
+    ]
+
+
+@pytest.mark.parametrize("word", ["top secret", "top\\nsecret", "it's"])
+def test_a_word_that_is_not_known_is_not_quoted(chain: Chain, word: str) -> None:
+    [one] = chain(1)
+    [finding] = verify([one.replace(b"EntityChanged", word.encode())])[1]
+    assert finding.text == "cannot be read as an event: no event: a word that is not known here - at `$.eventType`"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b'"version":1', b'"version":0'),
+        (b'"version":1', b'"version":1.5'),
+        (b'","payload"', b'\\n","payload"'),  # a hash with a line's end behind it
+        (b'"hash":"sha256:', b'"hash":"sha256:0'),
+        (b'"previousHash":null', b'"previousHash":"sha256:0"'),
+        (b"cluedin-1.0", b"cluedin-2.0"),
+    ],
+)
+def test_a_header_that_is_not_as_the_wire_says_is_unreadable(chain: Chain, before: bytes, after: bytes) -> None:
+    [one] = chain(1)
+    assert before in one
+    assert kinds([one.replace(before, after)]) == [(1, "unreadable")]
+
+
+def test_a_member_that_is_missing_is_named(chain: Chain) -> None:
+    [one] = chain(1)
+    [finding] = verify([one.replace(b'"version"', b'"edition"')])[1]
+    assert finding.text == "cannot be read as an event: no event: Object missing required field `version`"
+
+
 def test_a_version_that_does_not_rise_is_found(chain: Chain, make: Make) -> None:
     one, two = chain(2)
     held = Control("e1", 2, 2, "in", bytes.fromhex(json.loads(two)["hash"][7:]), None, None, 1, None, "", "delivered")
     again = seal(make(), log_row(golden_state({"city": "x"}), version=2, entity_id="e1"), held, None)
     assert isinstance(again, SealedEvent)
     assert kinds([one, two, again.body]) == [(3, "version")]
+    [finding] = verify([one, two, again.body])[1]
+    assert (finding.entity_id, finding.version, finding.text) == ("e1", 2, "its version does not rise above 2")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +210,9 @@ def test_large_numbers_verify_as_the_doubles_they_are(chain: Chain, value: float
     assert kinds(chain(2, value=value)) == []
 
 
-def test_the_deepest_value_that_can_be_captured_verifies(make: Make) -> None:
-    value = b"[" * MAX_DEPTH + b"]" * MAX_DEPTH
+@pytest.mark.parametrize("inside", [b"", b"1,-3,0,10000000000000000"])
+def test_the_deepest_value_that_can_be_captured_verifies(make: Make, inside: bytes) -> None:
+    value = b"[" * MAX_DEPTH + inside + b"]" * MAX_DEPTH
     state = golden_state({"city": "HERE"}).replace(b'"HERE"', value)
     event = seal(make(), log_row(state), None, None)
     assert isinstance(event, SealedEvent)

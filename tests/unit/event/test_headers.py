@@ -67,6 +67,18 @@ def test_a_replay_has_an_id_of_its_own_which_also_fits(event: SealedEvent) -> No
     assert message_id(long, "r7") != message_id(changed(long, version=4), "r7")
 
 
+def test_a_target_that_shares_its_destination_has_ids_of_its_own(event: SealedEvent) -> None:
+    assert message_id(event, suffix="crm") == "Customer:e1:3~t-crm"
+    assert message_id(event, "r7", suffix="crm") == "Customer:e1:3~t-crm~r7"
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", message_id(event, suffix="x" * 128))
+
+
+def test_the_headers_are_those_of_the_replay_and_of_the_key_that_is_wanted(event: SealedEvent) -> None:
+    found = headers(event, replay_id="r7", key_parts=("entityType", "entityId"))
+    assert (found["messageId"], found["partitionKey"]) == ("Customer:e1:3~r7", "Customer:e1")
+    assert found["traceparent"] == traceparent(event) == traceparent(event, "Customer:e1:3")
+
+
 def test_the_partition_key_is_the_entity_unless_a_composite_is_wanted(event: SealedEvent) -> None:
     assert partition_key(event) == "e1"
     assert partition_key(event, ("entityType", "entityId")) == "Customer:e1"

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from goldwire.contract.compiled import CompiledContract
 from goldwire.contract.spec import Truncate
-from goldwire.event.message_schemas import as_draft_07, event_messages
+from goldwire.event.message_schemas import (
+    EventMessage,
+    as_draft_07,
+    attribute_schemas,
+    event_messages,
+    header_schemas,
+    structured_schema,
+)
 from goldwire.event.schema import event_schema
 from goldwire.event.seal import seal
 from goldwire.event.sealed import SealedEvent
@@ -109,3 +116,91 @@ def test_no_keyword_is_left_that_draft_07_does_not_know(make: Make) -> None:
         assert "dependentSchemas" in keywords(schema["oneOf"]) or not make(**spec).deleted_sent
         found = [message.schema for message in event_messages(schema, "#/x/")]
         assert keywords([*found, *as_draft_07(list(schema["$defs"].values()), "#/x/")]) <= known
+
+
+def described(description: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "description": description, **more}
+
+
+ID = described("Unique for each event of the target, and the same on a resend.")
+CORRELATION = described("Of the ingest that committed the change.")
+KEY = described("Keeps the events of one entity in order.", maxLength=128)
+TRACE = described("W3C trace context.", pattern="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")
+CLASSIFICATION = described("The tags of what the event really carries, sorted, joined by commas.")
+RETENTION = described("The shortest retention among those tags, in days.", pattern="^[0-9]+$")
+ATTRIBUTES: dict[str, Any] = {
+    "specversion": {"const": "1.0"},
+    "id": ID,
+    "source": {"const": "//mdm"},
+    "type": {"const": "goldwire.EntityChanged"},
+    "subject": {"const": "Customer.EntityChanged"},
+    "time": described("When that version was committed.", format="date-time"),
+    "partitionkey": KEY,
+    "correlationid": CORRELATION,
+    "traceparent": TRACE,
+    "classification": CLASSIFICATION,
+    "retentiondays": RETENTION,
+    "version": described("The event's `version`.", pattern="^[1-9][0-9]*$"),
+    "hash": described("The event's `hash`.", pattern="^sha256:[0-9a-f]{64}$"),
+}
+ALWAYS = ["hash", "id", "partitionkey", "source", "specversion", "subject", "time", "traceparent", "type", "version"]
+
+
+@pytest.fixture
+def messages(make: Make) -> tuple[EventMessage, EventMessage]:
+    changed, deleted = event_messages(event_schema(make(types=("Customer",))), "#/x/")
+    return changed, deleted
+
+
+def test_a_message_is_named_after_its_type_and_kind(messages: tuple[EventMessage, EventMessage]) -> None:
+    changed, deleted = messages
+    assert (changed.name, changed.entity_type, changed.event_type) == ("Customer.EntityChanged", "Customer", "EntityChanged")
+    assert (deleted.name, deleted.entity_type, deleted.event_type) == ("EntityDeleted", None, "EntityDeleted")
+    assert changed.subject == {"const": "Customer.EntityChanged"}
+    assert deleted.subject == {"type": "string", "pattern": "^.+\\.EntityDeleted$"}
+
+
+def test_the_schema_of_headers_has_those_that_there_are_under_their_names(
+    messages: tuple[EventMessage, EventMessage],
+) -> None:
+    names = {
+        "messageId": "message-id", "correlationId": "correlation-id", "contentType": "content-type", "subject": "subject",
+        "partitionKey": "key", "traceparent": "traceparent", "classification": "classification", "retention-days": "days",
+    }  # fmt: skip
+    assert header_schemas(messages[0], names, "application/json") == {
+        "type": "object",
+        "properties": {
+            "message-id": ID,
+            "correlation-id": CORRELATION,
+            "content-type": {"const": "application/json"},
+            "subject": {"const": "Customer.EntityChanged"},
+            "key": KEY,
+            "traceparent": TRACE,
+            "classification": CLASSIFICATION,
+            "days": RETENTION,
+        },
+        "required": ["content-type", "correlation-id", "key", "message-id", "subject", "traceparent"],
+    }
+    assert header_schemas(None, {"subject": "label"}, "text/plain") == {
+        "type": "object",
+        "properties": {"label": {"type": "string"}},
+        "required": ["label"],
+    }
+
+
+def test_the_schema_of_the_attributes_of_cloud_events_is_whole(messages: tuple[EventMessage, EventMessage]) -> None:
+    whole = {"type": "object", "properties": ATTRIBUTES, "required": ALWAYS}
+    assert attribute_schemas(messages[0], "//mdm", None) == whole
+    named = attribute_schemas(messages[0], "//mdm", "https://mdm/schema", "ce_")
+    ours = {**ATTRIBUTES, "dataschema": {"const": "https://mdm/schema"}}
+    assert named["properties"] == {f"ce_{name}": schema for name, schema in ours.items()}
+    assert named["required"] == sorted(f"ce_{name}" for name in (*ALWAYS, "dataschema"))
+
+
+def test_the_schema_of_a_structured_cloud_event_is_closed(messages: tuple[EventMessage, EventMessage]) -> None:
+    assert structured_schema(messages[0], "//mdm", None, {"$ref": "#/x"}) == {
+        "type": "object",
+        "properties": {**ATTRIBUTES, "datacontenttype": {"const": "application/json"}, "data": {"$ref": "#/x"}},
+        "required": sorted([*ALWAYS, "data", "datacontenttype"]),
+        "additionalProperties": False,
+    }

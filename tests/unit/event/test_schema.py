@@ -94,3 +94,100 @@ def test_the_schema_describes_what_is_classified(make: Make) -> None:
     attributes = customer["properties"]["changes"]["properties"]["attributes"]["properties"]
     assert attributes["email"]["description"] == "Classified: contact, pii."
     assert "description" not in attributes["city"]
+
+
+def test_the_whole_schema_of_a_small_contract_reads_as_it_should(make: Make) -> None:
+    contract = make(types=("Product",), payload="delta", deselect=True, masks={"city": Truncate(2)}, external_ids=("crm",))
+    reference = {name: {"$ref": f"#/$defs/{name}"} for name in ("externalIds", "hash", "timestamp")}
+    envelope = {
+        "entityId": {"type": "string", "description": "Stable identity of the golden record; opaque."},
+        "externalIds": reference["externalIds"],
+        "hash": reference["hash"],
+        "previousHash": {"anyOf": [reference["hash"], {"type": "null"}]},
+        "specVersion": {"const": "cluedin-1.0"},
+        "timestamp": reference["timestamp"],
+        "version": {"type": "integer", "minimum": 1},
+    }
+
+    def closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
+        required = sorted(properties)
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **more}
+
+    def attribute(value: Any) -> dict[str, Any]:
+        described = {"type": "string", "description": "The system it won from."}
+        confidence = {"type": "number", "minimum": 0, "maximum": 1}
+        return closed({"confidence": confidence, "lastSeen": reference["timestamp"], "provenance": described, "value": value})
+
+    anything = True
+    shown = {
+        "city": attribute({"anyOf": [{"type": "string", "maxLength": 2}, {"type": "null"}]}),
+        "price": attribute(anything),
+    }
+    attributes = {"type": "object", "properties": shown, "additionalProperties": False}
+    changed = closed(
+        envelope
+        | {
+            "entityType": {"const": "Product"},
+            "eventType": {"const": "EntityChanged"},
+            "payload": {"enum": ["delta", "full"]},
+            "changes": closed({"attributes": attributes, "edges": {"type": "array", "maxItems": 0}}),
+        },
+        title="Product changed",
+    )
+    deleted = closed(
+        envelope
+        | {
+            "entityType": {"type": "string"},
+            "eventType": {"const": "EntityDeleted"},
+            "payload": {"const": "full"},
+            "reason": {"enum": ["deleted", "merged", "erased", "deselected"]},
+        },
+        title="Entity deleted",
+        dependentSchemas={"mergedInto": {"properties": {"reason": {"const": "merged"}}}},
+    )
+    deleted["properties"]["mergedInto"] = {"type": "string", "description": "The surviving entityId."}
+    external_id = closed({"id": {"type": "string"}, "system": {"enum": ["crm"]}})
+    assert event_schema(contract) == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Events under contract feed, revision 1",
+        "type": "object",
+        "oneOf": [changed, deleted],
+        "$defs": {
+            "externalIds": {"type": "array", "items": external_id},
+            "hash": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+            "timestamp": {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"},
+        },
+    }
+
+
+def test_edges_lead_to_an_entity_or_to_an_external_id_and_a_delta_may_remove_them(make: Make) -> None:
+    [customer] = event_schema(make(types=("Customer",), kinds=("EntityChanged",), payload="delta"))["oneOf"]
+    edges = customer["properties"]["changes"]["properties"]["edges"]
+
+    def fits(edge: dict[str, Any]) -> bool:
+        return jsonschema.Draft202012Validator(edges).is_valid([edge])
+
+    entity, external = {"entityId": "e2"}, {"externalId": {"system": "erp", "id": "7"}}
+    for one in (
+        {"rel": "owes", "to": entity},
+        {"rel": "employs", "to": external},
+        {"rel": "owes", "to": entity, "op": "removed"},
+    ):
+        assert fits(one), one
+    for one in (
+        {"rel": "knows", "to": entity},
+        {"rel": "owes"},
+        {"to": entity},
+        {"rel": "owes", "to": {}},
+        {"rel": "owes", "to": {**entity, **external}},
+        {"rel": "owes", "to": {"entityId": 7}},
+        {"rel": "owes", "to": {"externalId": {"system": "erp"}}},
+        {"rel": "owes", "to": {**entity, "more": 1}},
+        {"rel": "owes", "to": {**external, "more": 1}},
+        {"rel": "owes", "to": entity, "op": "added"},
+        {"rel": "owes", "to": entity, "more": 1},
+        "owes",
+    ):
+        assert not fits(one), one
+    [full] = event_schema(make(types=("Customer",), kinds=("EntityChanged",)))["oneOf"]
+    assert "op" not in full["properties"]["changes"]["properties"]["edges"]["items"]["properties"]

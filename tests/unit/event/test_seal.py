@@ -9,10 +9,12 @@ import pytest
 import rfc8785
 
 from goldwire.changelog.rows import Control
-from goldwire.contract.compiled import CompiledContract
-from goldwire.contract.spec import Truncate
+from goldwire.contract.compiled import CompiledContract, compile_contract
+from goldwire.contract.spec import ContractSpec, Truncate
+from goldwire.event.hash import read
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
+from goldwire.mastering.model import Attribute, EntityType, Model
 from support.states import control_after, golden_state, log_row
 
 Make = Callable[..., CompiledContract]
@@ -276,6 +278,46 @@ def test_an_edge_to_an_id_of_a_hidden_system_is_left_out_whatever_stands_beside_
     assert body(event)["changes"]["edges"] == shown
 
 
+def test_a_deletion_shows_no_more_external_ids_than_a_change_even_of_a_type_that_is_selected_no_more(make: Make) -> None:
+    ids = [("crm", "1"), ("billing", "b1")]
+    state = golden_state(ANNA, external_ids=ids)
+    _, _, held = first(make, state)
+    shown = {"all": 2, "none": 0, ("crm",): 1}
+    for types in ("all", ("Product",)):
+        for external_ids, count in shown.items():
+            contract = make(types=types, external_ids=external_ids)
+            gone = log_row(golden_state({}, external_ids=ids), version=2, kind="deleted")
+            assert len(body(seal(contract, gone, held, None))["externalIds"]) == count
+            left = make(types=types, external_ids=external_ids, deselect=True, min_confidence=1.0)
+            assert len(body(seal(left, log_row(state, version=2), held, None))["externalIds"]) == count
+
+
+def test_a_selection_is_by_status_approval_and_confidence(make: Make) -> None:
+    def selected(state: bytes, **spec: Any) -> bool:
+        return isinstance(seal(make(**spec), log_row(state), None, None), SealedEvent)
+
+    provisional = golden_state(ANNA, status="provisional")
+    assert (selected(provisional), selected(provisional, golden=False)) == (False, True)
+    assert selected(golden_state(ANNA), golden=False)
+    for approval in ("approved", "pending", "withdrawn"):
+        state = golden_state(ANNA, approval=approval)
+        assert selected(state) is (approval == "approved")
+        assert selected(state, approval="any")
+        assert selected(state, approval=("pending", "withdrawn")) is (approval != "approved")
+    assert selected(golden_state(ANNA, confidence=0.5), min_confidence=0.5)
+    assert not selected(golden_state(ANNA, confidence=0.5), min_confidence=0.51)
+
+
+def test_a_delta_of_an_older_revision_names_what_only_came_from_elsewhere_too() -> None:
+    spec, model = ContractSpec(payload="delta"), Model({"Customer": EntityType({"city": Attribute(), "name": Attribute()})})
+    base = golden_state({"city": "Ulm", "name": "Anna"})
+    new = golden_state({"city": "Ulm", "name": "Ada"}, provenance="erp")
+    for by_value, named in ((True, ["name"]), (False, ["city", "name"])):
+        contract = compile_contract("feed", spec, model, "crm", (), {}, 1, delta_by_value=by_value)
+        held = control_after(sent(seal(contract, log_row(base), None, None)))
+        assert list(values(seal(contract, log_row(new, version=2), held, base))) == named
+
+
 def test_the_classification_is_that_of_what_the_event_carries(make: Make) -> None:
     def carried(contract: CompiledContract, **state: Any) -> tuple[str, int | None]:
         event = sent(seal(contract, log_row(golden_state(**state)), None, None))
@@ -322,6 +364,55 @@ def test_what_was_settled_can_be_sealed_again_byte_for_byte(make: Make, payload:
     assert seal_again(contract, tombstone, control_after(gone), None) == gone
 
 
+def test_what_was_settled_in_full_is_not_sealed_again_as_a_delta(make: Make) -> None:
+    base, new = golden_state(ANNA), golden_state({**ANNA, "city": "Bonn"})
+    contract, _, held = first(make, base, payload="delta")
+    row = log_row(new, version=2)
+    whole = sent(seal(contract, row, held, None))
+    assert seal_again(contract, row, control_after(whole), base) == whole
+
+
+def test_what_left_the_selection_unsaid_is_deleted_once_deletions_are_sent_for_that(make: Make) -> None:
+    _, _, held = first(make, golden_state(ANNA))
+    row = log_row(golden_state(ANNA, status="provisional"), version=2)
+    assert seal(make(), row, held, None) == "out"
+    out = held._replace(presence="out")
+    assert seal(make(), row, out, None) == "out"
+    assert body(seal(make(deselect=True), row, out, None))["reason"] == "deselected"
+    assert seal(make(deselect=True), row, held._replace(presence="gone"), None) == "gone"
+    assert seal(make(deselect=True), row, None, None) == "gone"
+
+
+def test_a_record_that_lives_again_is_news_once_more_for_who_takes_deletions_alone(make: Make) -> None:
+    contract = make(kinds=("EntityDeleted",))
+    row = log_row(golden_state(ANNA))
+    gone = control_after(sent(seal(contract, log_row(golden_state(ANNA), kind="deleted"), None, None)))
+    assert seal(contract, row, None, None) == "gone"
+    assert seal(contract, row, gone, None) == "out"
+    assert seal(contract, row, gone._replace(presence="in"), None) == "in"
+
+
+def test_only_a_merge_names_what_a_record_was_merged_into(make: Make) -> None:
+    _, _, held = first(make, golden_state(ANNA))
+    for kind in ("merged", "erased", "deleted"):
+        row = log_row(golden_state({}), version=2, kind=kind, merged_into="e2")
+        assert body(seal(make(), row, held, None)).get("mergedInto") == ("e2" if kind == "merged" else None)
+
+
+def test_a_sealed_event_stays_as_it_is(make: Make) -> None:
+    _, event, _ = first(make, golden_state(ANNA))
+    with pytest.raises(AttributeError):
+        event.body = b""  # type: ignore[misc]
+
+
 def test_a_ten_megabyte_value_is_sealed_like_any_other(make: Make) -> None:
     event = sent(seal(make(), log_row(golden_state({"city": "x" * 10_000_000})), None, None))
     assert len(event.body) > 10_000_000
+
+
+def test_attributes_stand_in_the_order_of_utf_16_as_canonical_json_wants_it(make: Make) -> None:
+    names = ("\N{GRINNING FACE}", "\N{HEBREW LETTER WIDE ALEF}", "a")  # by code points the first would be the last
+    model = Model({"Customer": EntityType({name: Attribute() for name in names})})
+    event = sent(seal(make(model=model, clearance=()), log_row(golden_state(dict.fromkeys(names, 1))), None, None))
+    assert list(values(event)) == ["a", names[0], names[1]]
+    assert read(event.body)[1]

@@ -3,9 +3,7 @@
 Each file in `versions/` declares as its `effect` whether code of the schema before may still use the store (docs/adr/0043).
 """
 
-from typing import Final, Literal
-
-Effect = Literal["expands", "breaks"]
+from typing import Final
 
 EXPANDS: Final = "expands"
 """Code of the schema before reads and writes the store rightly: a default or a trigger writes what it does not write."""

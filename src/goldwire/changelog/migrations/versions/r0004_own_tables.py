@@ -37,7 +37,7 @@ def upgrade() -> None:
 def _columns() -> list[sa.Column[object]]:
     big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     return [
-        sa.Column("number", big, primary_key=True, autoincrement=False),
+        sa.Column("number", big, primary_key=True),
         sa.Column("kept_at", sa.Text, nullable=False),
         sa.Column("document", sa.LargeBinary, nullable=False),
     ]

@@ -22,10 +22,10 @@ def upgrade() -> None:
     big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
     op.add_column("log", sa.Column("addressed_to", sa.Text))
     addressed = sa.text("addressed_to IS NOT NULL")
-    op.create_index("log_addressed", "log", ["seq", "addressed_to"], sqlite_where=addressed, postgresql_where=addressed)
+    op.create_index("log_addressed", "log", ["seq", "addressed_to"], sqlite_where=addressed)
     op.create_table(
         "resync",
-        sa.Column("no", big, primary_key=True, autoincrement=False),
+        sa.Column("no", big, primary_key=True),
         sa.Column("id", sa.Text, nullable=False, unique=True),
         sa.Column("target", sa.Text, nullable=False),
         sa.Column("state", sa.Text, nullable=False),
