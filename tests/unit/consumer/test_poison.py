@@ -72,6 +72,17 @@ def test_what_the_handler_rejects_is_set_aside_at_once_and_its_entity_waits(mirr
     assert mirror.guard("e1")[3] == 0
 
 
+def test_a_dead_letter_that_is_redriven_in_vain_stays_as_it_is_and_is_told_to_nobody_again(mirror: Any) -> None:
+    mirror.fail_at(2, RejectedError("no such branch"))
+    mirror.receive(chain("Ulm", "Bonn"))
+    before = mirror.query("SELECT * FROM goldwire_dead_letter")
+    mirror.fail_at(2, RejectedError("still no such branch"))
+    assert mirror.consumer.redrive() == {DEAD: 1}
+    told: list[DeadLetter] = []
+    assert mirror.subscribe(Settings(dead_letters=told.append)).redrive() == {DEAD: 1}
+    assert (mirror.query("SELECT * FROM goldwire_dead_letter"), told) == (before, [])
+
+
 def test_a_redrive_holds_a_few_dead_letters_in_memory_however_many_there_are(open_mirror: OpenMirror) -> None:
     size, count = 100_000, 220
     mirror = open_mirror(Settings(dead_letters_in_a_row_max=None))
