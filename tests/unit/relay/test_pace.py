@@ -66,10 +66,57 @@ def test_failures_that_were_in_flight_when_the_rest_began_do_not_lengthen_it():
     assert it.rest_seconds(0.0) == rest
 
 
-def test_a_target_that_asks_for_a_time_gets_it():
+@pytest.mark.parametrize(("now", "wait"), [(10.0, 42.0), (0.0, 0.25)])
+def test_a_target_that_asks_for_a_time_gets_it(now, wait):
     it = breaker(5)
-    it.asked_to_wait(10.0, 42.0)
-    assert it.rest_seconds(10.0) == pytest.approx(42.0)
+    it.asked_to_wait(now, wait)
+    assert it.rest_seconds(now) == pytest.approx(wait)
+
+
+def test_of_two_times_that_a_target_asks_for_the_later_one_counts():
+    for waits in ((42.0, 5.0), (5.0, 42.0)):
+        it = breaker(5)
+        for wait in waits:
+            it.asked_to_wait(10.0, wait)
+        assert it.rest_seconds(10.0) == pytest.approx(42.0)
+
+
+def test_a_target_that_asks_to_wait_and_says_no_time_is_left_to_rest_at_once():
+    it = breaker(5)
+    it.asked_to_wait(10.0, None)
+    assert not it.closed
+    assert 0.5 <= it.rest_seconds(10.0) <= 1.0
+
+
+def test_waits_asked_for_while_it_rests_do_not_make_the_next_rest_longer():
+    it = breaker(1)
+    for _ in range(8):
+        it.asked_to_wait(0.0, 1.0)
+    assert it.enter(1.0)
+    it.failed(1.0)
+    assert it.rest_seconds(1.0) <= 2.0
+
+
+def test_after_a_success_the_rests_begin_short_again():
+    it = breaker(1)
+    now = 0.0
+    for _ in range(8):
+        it.failed(now)
+        now += it.rest_seconds(now)
+        assert it.enter(now)
+    it.succeeded()
+    it.failed(now)
+    assert it.rest_seconds(now) <= 1.0
+
+
+def test_the_time_without_success_is_counted_from_the_first_failure():
+    it = breaker(5)
+    assert it.failing_seconds(7.0) == 0.0
+    it.failed(10.0)
+    it.asked_to_wait(20.0, 1.0)
+    assert it.failing_seconds(30.0) == 20.0
+    it.succeeded()
+    assert it.failing_seconds(40.0) == 0.0
 
 
 def test_the_cap_admits_a_few_dead_letters_and_then_no_more():

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
+from goldwire.observability.metrics import LATENCY
 from goldwire.relay.connection import StoreCall
 from goldwire.targets.base import DELIVERED, Delivered, Rejected, Throttled, Unavailable, Unknown
 
@@ -388,3 +389,45 @@ def test_a_mode_changed_after_a_crash_takes_effect_above_the_window(world, befor
             assert body["previousHash"] == hashes[-1]
             hashes.append(body["hash"])
             versions.append(body["version"])
+
+
+# --- what is counted
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_cap_on_dead_letters_is_a_share_of_what_the_target_took_at_once_or_late(world, late):
+    def answer(item):
+        if item.event.entity_id.startswith("bad"):
+            return Rejected("no")
+        return Unavailable("closed") if late and item.attempt == 1 else DELIVERED
+
+    world.target.answer = answer
+    world.commit(*[(f"good{number}", {"city": "x"}) for number in range(100)])
+    task = world.loop.create_task(world.running(until_caught_up=False, dead_letter_minimum=5))
+    world.loop.run_until_complete(asyncio.sleep(60.0))
+    world.commit(*[(f"bad{number}", {"city": "x"}) for number in range(15)])
+    world.loop.run_until_complete(asyncio.sleep(60.0))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    counts = world.store.counts("t")
+    assert (counts.delivered, counts.dead) == (100, 15)
+
+
+def test_the_latency_of_each_commit_counts_also_where_one_entity_needs_several_sends(world):
+    for city in ("1", "2", "3"):
+        world.commit(("a", {"city": city}))
+        world.loop.run_until_complete(asyncio.sleep(1.0))
+    world.run()
+    assert world.target.batches == [1, 1, 1]
+    assert world.recorder.registry.get_sample_value(f"{LATENCY.name}_count", {"target": "t"}) == 3
+
+
+def test_what_waits_behind_a_retry_is_pending_and_not_parked(world):
+    world.target.answer = lambda _: Unavailable("closed")
+    world.commit(("a", {"city": "1"}), ("a", {"city": "2"}))
+    task = world.loop.create_task(world.running(until_caught_up=False))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    counts = world.store.counts("t")
+    assert (counts.pending, counts.parked, counts.dead) == (2, 0, 0)
