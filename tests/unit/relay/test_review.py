@@ -9,7 +9,7 @@ from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
 from goldwire.observability.metrics import LATENCY
 from goldwire.relay.connection import StoreCall
-from goldwire.targets.base import DELIVERED, Delivered, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 
 def answering(world, *answers):
@@ -431,3 +431,74 @@ def test_what_waits_behind_a_retry_is_pending_and_not_parked(world):
     world.loop.run_until_complete(task)
     counts = world.store.counts("t")
     assert (counts.pending, counts.parked, counts.dead) == (2, 0, 0)
+
+
+# --- what the target answers
+
+
+@pytest.mark.parametrize("answer", [Rejected("no"), Duplicate(), Unavailable("a rule of the table", counted=True)])
+def test_an_answer_about_one_event_is_no_reason_to_give_the_target_a_rest(world, answer):
+    moments = []
+
+    def answered(item):
+        moments.append(world.clock.monotonic())
+        return answer if item.event.entity_id == "a" and item.attempt == 1 else DELIVERED
+
+    world.target.answer = answered
+    world.commit(("a", {"city": "x"}), ("b", {"city": "x"}))
+    world.run(batch_size=1, breaker_failures=1)
+    assert world.target.sent[:2] == [("a", 1), ("b", 1)]
+    assert moments[1] - moments[0] < 0.1
+
+
+def test_the_longest_of_the_waits_that_are_asked_for_counts_and_none_is_too_long_that_may_be(world):
+    waits = {"a": 5.0, "b": 600.0}
+    world.target.answer = lambda item: Throttled(waits[item.event.entity_id]) if item.attempt == 1 else DELIVERED
+    world.commit(("a", {"city": "x"}), ("b", {"city": "x"}))
+    with capture_logs() as lines:
+        world.run(wait_limit_seconds=600.0)
+    assert world.loop.time() >= 600.0
+    assert world.target.batches[0] == 2
+    assert [line for line in lines if "asked_seconds" in line] == []
+
+
+class Asked:
+    """How often a target was asked what it holds, and what it says."""
+
+    def __init__(self, world, says):
+        self.count = 0
+
+        class Asking(type(world.target)):
+            async def held_versions(_, items):
+                self.count += len(items)
+                return [says(item) for item in items]
+
+        world.target.__class__ = Asking
+
+
+def test_a_target_that_holds_a_newer_version_has_received_the_older_one(world):
+    asked = Asked(world, lambda item: item.event.version + 1)
+    failures = iter([Unknown("timeout")])
+    world.target.answer = lambda _: next(failures, DELIVERED)
+    world.commit(("a", {"city": "1"}))
+    world.run()
+    assert (world.target.sent, asked.count) == ([("a", 1)], 1)
+    assert world.store.counts("t").delivered == 1
+
+
+def test_a_target_that_rests_is_probed_by_a_send_and_not_by_a_look_up(world):
+    asked = Asked(world, lambda item: item.event.version)
+    failures = iter([Unknown("timeout")])
+    world.target.answer = lambda _: next(failures, DELIVERED)
+    world.commit(("a", {"city": "1"}))
+    world.run(breaker_failures=1)
+    assert (world.target.sent, asked.count) == ([("a", 1)] * 2, 0)
+
+
+def test_a_deletion_that_a_look_up_finds_has_removed_the_record_with_its_id(world):
+    Asked(world, lambda item: item.event.version)
+    world.target.answer = lambda item: Unknown("timeout") if item.event.deleted else Delivered("own")
+    for attributes in ({"city": "1"}, None, {"city": "2"}):
+        world.commit(("a", attributes))
+        world.run()
+    assert [(item.event.version, item.remote_id) for item in world.target.items] == [(1, None), (2, "own"), (3, None)]
