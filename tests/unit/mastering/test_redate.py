@@ -125,3 +125,10 @@ def test_an_approval_of_a_true_time_stays_where_another_decision_is_dated_back()
     decided = Decided({"city": ("2030", True, b'"Bern"')}, ("2026", "approved"), "2025")
     decided.redate({"2030": "2026.1"})
     assert decided == Decided({"city": ("2026.1", True, b'"Bern"')}, ("2026", "approved"), "2025")
+
+
+def test_all_that_was_dated_back_is_counted(hub: Any) -> None:
+    for system in ("crm", "erp"):
+        hub.apply(frozen(system, "1", LATER, name="a"))
+        hub.apply(decision_from("withdraw", record=(system, "1"), decided_at=FUTURE))
+    assert redate(hub) == Redated(records=2, decided=2, versions=0)

@@ -1,8 +1,9 @@
+from math import inf
 from random import Random
 
 import pytest
 
-from goldwire.relay.pace import Breaker, DeadLetterCap, backoff_seconds
+from goldwire.relay.pace import Breaker, DeadLetterCap, Throttle, backoff_seconds
 from goldwire.relay.settings import DeliverySettings
 
 
@@ -130,3 +131,32 @@ def test_the_cap_is_a_share_of_the_last_thousand():
     assert [cap.admits_dead() for _ in range(11)].count(True) == 10
     cap.delivered(1_000)
     assert cap.admits_dead()
+
+
+def test_as_many_may_be_dead_as_the_share_says():
+    cap = DeadLetterCap(DeliverySettings(dead_letter_ratio=0.5, dead_letter_minimum=1))
+    cap.delivered(2)
+    assert [cap.admits_dead() for _ in range(3)] == [True, True, False]
+
+
+def test_a_throttle_lets_one_go_at_once_and_keeps_what_is_not_used_for_a_second():
+    it = Throttle(4.0)
+    assert it.allowance(0.0) == 1.0
+    it.spend(1)
+    assert (it.wait_seconds(0.0), it.wait_seconds(0.125), it.wait_seconds(0.25)) == (0.25, 0.125, 0.0)
+    assert it.allowance(100.0) == 4.0
+    it.spend(6)
+    assert it.wait_seconds(100.0) == 0.75
+
+
+def test_less_than_one_a_second_is_a_rate_too():
+    it = Throttle(0.5)
+    assert it.allowance(0.0) == 1.0
+    it.spend(1)
+    assert (it.wait_seconds(0.0), it.wait_seconds(1.0), it.allowance(2.0)) == (2.0, 1.0, 1.0)
+
+
+def test_without_a_rate_all_may_go():
+    it = Throttle(None)
+    it.spend(1_000)
+    assert (it.allowance(0.0), it.wait_seconds(0.0)) == (inf, 0.0)
