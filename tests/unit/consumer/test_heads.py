@@ -56,7 +56,9 @@ def test_every_entity_is_compared_and_counted_also_where_there_are_many(store: A
 def test_what_is_older_than_the_list_says_is_behind_and_what_is_newer_is_no_difference(store: Any) -> None:
     old, new = chain("Ulm", "Bonn"), chain("Ulm", "Bonn", entity_id="e2")
     Consumer(store, lambda *_: None).process([Message(body=one.body) for one in (old[0], *new)])
-    assert compare(signed([head(old[1]), head(new[0])]), store, KEY).differences == [Difference("e1", "behind", 2, 1)]
+    lines = signed([head(old[1]), head(new[0])])
+    for given in (lines, [line.rstrip() + b"\r\n" for line in lines]):
+        assert compare(given, store, KEY).differences == [Difference("e1", "behind", 2, 1)]
 
 
 def test_a_list_that_names_another_number_of_entities_counts_for_nothing(store: Any) -> None:

@@ -18,6 +18,7 @@ class Client:
     def __init__(self) -> None:
         self.limits: list[float] = []
         self.sought: list[tuple[str, int, int]] = []
+        self.moments: set[int] = set()
 
     def list_topics(self, topic: str, timeout: float = -1) -> Any:
         self.limits.append(timeout)
@@ -29,6 +30,7 @@ class Client:
 
     def offsets_for_times(self, asked: list[TopicPartition], timeout: float = -1) -> list[TopicPartition]:
         self.limits.append(timeout)
+        self.moments.update(one.offset for one in asked)
         return [TopicPartition(one.topic, one.partition, -1 if one.partition else 0) for one in asked]
 
     def seek(self, position: TopicPartition) -> None:
@@ -43,6 +45,7 @@ def test_no_request_waits_for_ever_for_a_broker_that_is_away(moment: datetime | 
     positions = _partitions(client, "customers")
     assert [(one.topic, one.partition) for one in positions] == [("customers", 0), ("customers", 1)]
     assert [_offset(client, one, moment) for one in positions] == offsets
+    assert client.moments == (set() if moment is None else {int(moment.timestamp() * 1_000)}), "in milliseconds"
     assert all(0 < seconds < 120 for seconds in client.limits)
 
 

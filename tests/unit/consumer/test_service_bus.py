@@ -27,6 +27,7 @@ class Bus:
         self.asked: list[tuple[tuple[str, ...], dict[str, Any]]] = []
         self.completed: list[Any] = []
         self.abandoned: list[Any] = []
+        self.waits: list[float] = []
 
     def get_queue_receiver(self, *names: str, **settings: Any) -> Bus:
         self.asked.append((names, settings))
@@ -40,7 +41,8 @@ class Bus:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def receive_messages(self, _count: int, **_: Any) -> list[Any]:
+    def receive_messages(self, _count: int, *, max_wait_time: float) -> list[Any]:
+        self.waits.append(max_wait_time)
         if not self._messages:
             self._at_end()
         found, self._messages = self._messages, []
@@ -83,6 +85,7 @@ def test_the_locks_of_a_queue_and_of_a_subscription_are_renewed(store: Any, wher
     assert isinstance(settings.pop("auto_lock_renewer"), AutoLockRenewer)
     assert settings == {"max_wait_time": 0.25} | ({"session_id": NEXT_AVAILABLE_SESSION} if sessions else {})
     assert (bus.completed, bus.abandoned) == (messages, [])
+    assert bus.waits == [0.25, 0.1 if sessions else 0.25], "others wait for a session that is open"
 
 
 @pytest.mark.parametrize("sessions", [True, False])

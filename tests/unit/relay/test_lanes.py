@@ -125,6 +125,17 @@ def test_what_newer_versions_supersede_ends_in_one_round_for_all_entities(world)
     assert (ended(world, "superseded"), ended(world, "delivered")) == (3, 3)
 
 
+def test_what_waits_behind_a_retry_is_pending_and_not_parked(world):
+    world.target.answer = lambda _: Unavailable("closed")
+    world.commit(("a", {"city": "1"}), ("a", {"city": "2"}))
+    task = world.loop.create_task(world.running(until_caught_up=False))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    counts = world.store.counts("t")
+    assert (counts.pending, counts.parked, counts.dead) == (2, 0, 0)
+
+
 # --- one round by itself
 
 
@@ -142,6 +153,12 @@ def test_an_older_version_ends_before_a_newer_one_is_sent_and_not_after():
     assert [(one.version, one.revision, one.ambiguous) for one in chosen] == [(2, 2, False)]
     assert [(one.version, one.state, one.ambiguous) for one in marked.updated] == [(2, "retrying", True)]
     assert [(one.seq, one.code) for one in marked.closed] == [(1, SUPERSEDED)]
+
+
+def test_what_is_superseded_ends_in_every_lane_of_a_round():
+    lanes = {name: [delivery(seq), delivery(seq + 1)] for name, seq in (("a", 1), ("b", 3))}
+    _, marked = LaneWork("t", 1, 9, lanes, latest=True).choose(1)
+    assert [one.seq for one in marked.closed] == [1, 3]
 
 
 def test_what_may_have_arrived_goes_first_under_its_own_revision():

@@ -422,17 +422,6 @@ def test_the_latency_of_each_commit_counts_also_where_one_entity_needs_several_s
     assert world.recorder.registry.get_sample_value(f"{LATENCY.name}_count", {"target": "t"}) == 3
 
 
-def test_what_waits_behind_a_retry_is_pending_and_not_parked(world):
-    world.target.answer = lambda _: Unavailable("closed")
-    world.commit(("a", {"city": "1"}), ("a", {"city": "2"}))
-    task = world.loop.create_task(world.running(until_caught_up=False))
-    world.loop.run_until_complete(asyncio.sleep(0.5))
-    world.relay.stop()
-    world.loop.run_until_complete(task)
-    counts = world.store.counts("t")
-    assert (counts.pending, counts.parked, counts.dead) == (2, 0, 0)
-
-
 # --- what the target answers
 
 
