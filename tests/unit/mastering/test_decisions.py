@@ -373,3 +373,28 @@ def test_an_unmerge_and_the_merge_again_in_one_batch_commit_no_second_tombstone(
     two.apply(two.fact("web", "5", 8, name="Zoe"))
     two.apply(two.decision("unmerge", 9, record=CRM), two.decision("merge", 10, record=CRM, into_record=WEB))
     assert (two.kinds()[loser], two.workspace.heads[loser].merged_into) == (("merged", 3), two.entity_of(*WEB))
+
+
+@pytest.mark.parametrize("kinds", [("approve", "withdraw"), ("withdraw", "approve")])
+def test_of_two_approvals_of_one_time_the_withdrawal_holds(hub: Any, kinds: tuple[str, str]) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    hub.apply(*[hub.decision(kind, 5, record=CRM) for kind in kinds])
+    assert hub.state(hub.entity_of(*CRM))["approval"] == "withdrawn"
+
+
+def test_what_begins_as_pending_is_approved_by_an_approval_and_by_no_other_decision(new_hub: Any) -> None:
+    hub = new_hub(Model({"Customer": EntityType({"name": Attribute()}, approval="pending")}))
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    approvals = []
+    for kind, given in (("override", {"attribute": "name", "value": "Zoe"}), ("approve", {})):
+        hub.apply(hub.decision(kind, 5, record=CRM, **given))
+        approvals.append(hub.state(hub.entity_of(*CRM))["approval"])
+    assert approvals == ["pending", "approved"]
+
+
+@pytest.mark.parametrize(("loser", "survivor"), [(CRM, ERP), (ERP, CRM)])
+def test_of_two_overrides_that_a_merge_brings_together_the_later_one_holds(two: Any, loser: Any, survivor: Any) -> None:
+    for record, minute, value in ((CRM, 5, "Rome"), (ERP, 3, "Oslo")):
+        two.apply(two.decision("override", minute, record=record, attribute="city", value=value))
+    two.apply(two.decision("merge", 6, record=loser, into_record=survivor))
+    assert two.values(*CRM)["city"] == "Rome"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import rfc8785
+from msgspec.structs import replace
 
 from goldwire.capture.fact import Edge, ExternalId
 from goldwire.mastering.golden import decode_attribute, decode_state
@@ -333,3 +334,64 @@ def test_what_a_batch_founds_and_merges_at_once_is_no_merge(hub: Any) -> None:
     )
     assert hub.entity_of("crm", "1") == hub.entity_of("erp", "9")
     assert (result.merges, result.versions) == (0, 1)
+
+
+def test_the_first_by_name_of_what_is_not_known_is_named_and_every_confidence_from_0_to_1_is_taken(hub: Any) -> None:
+    result = hub.apply(
+        hub.fact("crm", "1", 0, zip="1", nickname="A"),
+        *[hub.fact("erp", str(number), 0, name="a", confidence=number / 2) for number in range(3)],
+    )
+    assert ([each.field for each in result.rejected], result.facts) == (["nickname"], 3)
+
+
+def test_the_keys_of_a_record_are_those_of_what_it_says_in_the_end(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "1", 1, email="b@x"), hub.fact("crm", "1", 2, deleted=True), hub.fact("crm", "1", 3, email="b@x"))
+    hub.apply(hub.fact("erp", "9", 4, email="b@x"), hub.fact("web", "5", 4, email="a@x"))
+    assert hub.entity_of("erp", "9") == hub.entity_of("crm", "1") != hub.entity_of("web", "5")
+
+
+def test_a_key_that_comes_back_within_a_batch_was_not_gained(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    assert hub.apply(hub.fact("crm", "1", 1, email="b@x"), hub.fact("crm", "1", 2, email="a@x")).shared == []
+    assert hub.apply(hub.fact("crm", "1", 3, deleted=True), hub.fact("crm", "1", 4, email="a@x")).shared == []
+
+
+def test_what_a_deleted_record_said_is_no_evidence(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "1", 1, deleted=True))
+    hub.apply(hub.fact("erp", "9", 2, email="a@x"))
+    assert hub.entity_of("erp", "9") != hub.entity_of("crm", "1")
+
+
+def test_each_attribute_has_the_confidence_of_its_own_fact_also_where_two_are_of_one_moment(hub: Any) -> None:
+    sure = hub.fact("crm", "1", 0, name="Ada")
+    hub.apply(sure, replace(sure, attributes={"city": b'"Bern"'}, confidence=0.5))
+    state = hub.state(hub.entity_of("crm", "1"))
+    assert [state["attributes"][name]["confidence"] for name in ("city", "name")] == [0.5, 1]
+    assert state["confidence"] == 0.5
+
+
+def test_each_attribute_names_the_system_that_said_it_also_where_two_said_something_at_one_moment(hub: Any) -> None:
+    one = hub.fact("crm", "1", 0, email="a@x", city="Bern")
+    hub.apply(one, replace(one, system="erp", external_id="9", attributes={"email": b'"a@x"', "name": b'"Ada"'}))
+    attributes = hub.state(hub.entity_of("crm", "1"))["attributes"]
+    assert {name: attribute["provenance"] for name, attribute in attributes.items()} == {
+        "city": "crm", "email": "crm", "name": "erp",
+    }  # fmt: skip
+
+
+def test_an_attribute_may_be_chosen_otherwise_than_the_others_of_its_type(new_hub: Any) -> None:
+    attributes = {
+        "name": Attribute(),
+        "city": Attribute(survivorship=("longest",)),
+        "phone": Attribute(systems=("erp", "crm")),
+        "email": Attribute(),
+    }
+    entity_type = EntityType(
+        attributes, match=(MatchRule("email", ("email",)),), survivorship=("source_priority",), systems=("crm", "erp")
+    )
+    hub = new_hub(Model({"Customer": entity_type}))
+    said = {"crm": {"name": "A", "city": "Bern", "phone": "1"}, "erp": {"name": "B", "city": "Basel", "phone": "2"}}
+    hub.apply(*[hub.fact(system, "1", 0, email="a@x", **values) for system, values in said.items()])
+    assert hub.values("crm", "1") == {"name": "A", "city": "Basel", "phone": "2", "email": "a@x"}

@@ -26,6 +26,7 @@ NAME = {"name": Attribute()}
         (EntityType({"name": Attribute(survivorship=("source_priority",))}), "types.T.attributes.name"),
         (EntityType({"name": Attribute(systems=("a", "a"))}), "types.T.attributes.name.systems"),
         (EntityType(attributes={"a\nb": Attribute()}), "types.T.attributes.a"),
+        (EntityType(attributes=NAME, relations={"a,b": Relation()}), "types.T.relations.a,b"),
         (EntityType(attributes=NAME, systems=("a", "a")), "types.T.systems"),
         (EntityType(attributes=NAME, golden=Golden(required=("nme",))), "types.T.golden.required"),
         (EntityType(attributes=NAME, match=(MatchRule("r", ("nme",)),)), "types.T.match[0].equal"),

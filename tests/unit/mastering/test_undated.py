@@ -141,3 +141,11 @@ def test_an_undated_deletion_counts_after_a_deletion_that_a_clock_ahead_saw(new_
     hub.apply(decision_from("delete", record=("crm", "1"), now=seconds("2026-11-23T10:05:00Z")))
     hub.apply(hub.fact("erp", "9", 10, name="b", entity_id="hub:1"))
     assert hub.golden() == set(), "who joins brings nothing from before it"
+
+
+def test_of_two_undated_rows_the_later_arrival_wins_though_the_clock_stood_still_or_went_back(new_hub: Any) -> None:
+    for clock in (5, 0):
+        hub = new_hub(MODEL)
+        for at, name in ((5, "first"), (clock, "then")):
+            hub.apply(fact(at, {"name": name}, 1.0, stated=False))
+        assert hub.values("crm", "1") == {"name": "then"}
