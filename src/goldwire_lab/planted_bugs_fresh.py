@@ -335,8 +335,8 @@ _RELAY: dict[str, tuple[str, str, str]] = {
     ),
     "begun-but-not-written-down": (
         "goldwire.relay.replay",
-        "return self._replay != before and await self._save()",
-        "return self._replay != before",
+        "elif self._replay != before:\n            await self._save()",
+        "elif self._replay != before:\n            pass",
     ),
     "replay-renewed-skips-one": (
         "goldwire.relay.replay",

@@ -99,7 +99,7 @@ class Decisions:
                 "attribute", f"{entity.entity_type} has no attribute `{name}`; check the name, or add it to the model"
             )
         holds = decision.kind == "override"
-        value = decision.value if holds and decision.value is not None else NULL
+        value = decision.value if decision.value is not None else NULL
         at = _moment(decision, entity)
         for decided in entity.decided():
             decided.override(name, (at, holds, value))
@@ -123,9 +123,8 @@ class Decisions:
                 "intoEntityId", f"a {loser.entity_type} cannot be merged into a {survivor.entity_type}; name another one"
             )
         workspace = self._unit.workspace
-        between = pair(survivor.entity_id, loser.entity_id)
-        workspace.drop_apart([between])
-        self._unit.merge(survivor, loser, workspace.apart([loser.entity_id]) - {between})
+        workspace.drop_apart([pair(survivor.entity_id, loser.entity_id)])
+        self._unit.merge(survivor, loser, workspace.apart([loser.entity_id]))
 
     def _unmerge(self, decision: Decision, entity: Entity) -> None:
         members = entity.records()

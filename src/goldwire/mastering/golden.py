@@ -172,8 +172,6 @@ def _attribute_changes(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> li
 
 def _same_but_seen(before: bytes, after: bytes) -> bool:
     """Return whether two attributes differ in nothing but `lastSeen`, which stands at a fixed index after `confidence`."""
-    if len(before) != len(after):
-        return False  # all times are of one length
     begin = before.index(_LAST_SEEN) + len(_LAST_SEEN)
     end = begin + _MOMENT_BYTES
     return before[:begin] == after[:begin] and before[end:] == after[end:]

@@ -84,7 +84,6 @@ class _Groups:
         if here and there and self._held_apart(here, there):
             return
         self._parent[other] = one
-        self._parent.setdefault(one, one)
         self._entities[one] = here + there
 
     def _held_apart(self, here: Sequence[str], there: Sequence[str]) -> bool:

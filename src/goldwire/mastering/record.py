@@ -273,7 +273,8 @@ class Record:
         # Beside what was said without replacing others: that holds where another whole row of the same time wins.
         key = (_SOLE if edge.sole else "") + edge_text(rel, edge.to_external, edge.to_entity)
         claim = (stamp if edge.sole else at, edge.removed, rel)
-        if claim > self.edges.get(key, ("", False, "")):
+        held = self.edges.get(key)
+        if held is None or claim > held:
             self.edges[key] = claim
             self.changed = True
 

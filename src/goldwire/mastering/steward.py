@@ -45,7 +45,8 @@ class Decided(Struct):
 
     def override(self, attribute: str, claim: Override) -> None:
         """Keep the later of two decisions about an attribute."""
-        if claim > self.overrides.get(attribute, ("", False, b"")):
+        held = self.overrides.get(attribute)
+        if held is None or claim > held:
             self.overrides[attribute] = claim
 
     def decide_approval(self, decided_at: str, approval: Literal["approved", "withdrawn"]) -> None:

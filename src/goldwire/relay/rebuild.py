@@ -14,7 +14,6 @@ from goldwire.errors import ConfigError
 from goldwire.event.seal import seal, seal_again
 from goldwire.event.sealed import SealedEvent
 from goldwire.expression.runtime import EvaluationError
-from goldwire.relay.chunk import wants_base
 from goldwire.relay.contract_revisions import ContractRevisions
 from goldwire.relay.retry_policy import settled
 from goldwire.targets.base import DELIVERED as TAKEN
@@ -46,7 +45,7 @@ def rebuild(past: Past, contracts: ContractRevisions, after: int) -> list[Sent] 
     try:
         for row, code, revision in past.fates:
             contract = contracts.at(row.seq) if revision is None else contracts.revision(revision)
-            sealed = seal(contract, row, held, base_state if wants_base(contract, held) else None)
+            sealed = seal(contract, row, held, base_state)
             if isinstance(sealed, SealedEvent) != (code == DELIVERED):
                 return None
             if isinstance(sealed, SealedEvent):

@@ -180,19 +180,17 @@ class ReplayWork:
             if not left:
                 self._end(old)
 
-    async def _save(self, state: ReplayState = "open", reason: str = "") -> bool:
-        """Save the record; return False when a person cancelled the replay meanwhile, and it must send nothing more."""
+    async def _save(self, state: ReplayState = "open", reason: str = "") -> None:
+        """Save the record; a replay that a person cancelled meanwhile is dropped, and sends nothing more."""
         assert self._replay is not None, "there is a replay"
         ended_at = None if state == "open" else timestamp(self._clock.now())
         replay = replace(self._replay, state=state, reason=reason, begun=tuple(self._going), ended_at=ended_at)
-        if not await self._call(self._store.save_replay, replay, self._epoch):
-            self._drop()
-            return False
-        self._replay = replay
-        if state != "open":
+        if await self._call(self._store.save_replay, replay, self._epoch):
+            self._replay = replay
+            if state == "open":
+                return
             self._observer.event("replay ended", replay=replay.id, state=state)
-            self._drop()
-        return True
+        self._drop()
 
     def _drop(self) -> None:
         """Drop the replay: its entities' live deliveries go on at once."""
@@ -245,8 +243,12 @@ class ReplayWork:
                 break  # a long stretch without any; live traffic comes first
         ended = not (self._going or self._replay.waiting) and self._replay.position >= selection.upto
         if ended:
-            return await self._save("done")
-        return self._replay != before and await self._save()
+            await self._save("done")
+        elif self._replay != before:
+            await self._save()
+        else:
+            return False
+        return True
 
     def _take(self, gathered: Gathered) -> None:
         assert self._replay is not None, "there is a replay"

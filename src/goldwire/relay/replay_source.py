@@ -31,9 +31,9 @@ class Repeat(Struct, gc=False):
     entity_id: str
     sent: list[Sent]
     remote_id: str | None
-    withheld: int = 0
+    withheld: int
     """How many older ones may not leave any more."""
-    newest_only: bool = False
+    newest_only: bool
     """Of all that was sent only the newest could be proven."""
     index: int = 0
     """How many are done."""

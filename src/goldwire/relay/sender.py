@@ -170,7 +170,7 @@ class Sender:
             return {}
         versions = await self._connection.held_versions(list(unclear.values()))
         return {
-            index: Duplicate(item.remote_id)
+            index: Duplicate()
             for (index, item), version in zip(unclear.items(), versions, strict=True)
             if version is not None and version >= item.event.version
         }

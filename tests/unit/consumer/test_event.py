@@ -246,3 +246,15 @@ def test_headers_are_known_by_whatever_name_a_broker_gives_them() -> None:
 def test_errors_are_sorted_by_what_happens_next() -> None:
     assert all(issubclass(one, PoisonError) for one in (UnreadableError, AlteredError, MislabelledError))
     assert not issubclass(TryAgainError, PoisonError)
+
+
+def test_nothing_of_an_event_that_was_read_can_be_changed() -> None:
+    event = parse(
+        sealed("e1", 1, {"city": "Ulm"}, external_ids=[("crm", "1")], edges=[{"rel": "knows", "to": {"entityId": "e2"}}]).body
+    )
+    assert event.changes is not None
+    parts = (event, event.changes, event.changes.attributes["city"], event.changes.edges[0], event.external_ids[0])
+    for part in parts:
+        for name in part.__struct_fields__:
+            with pytest.raises(AttributeError, match="immutable"):
+                setattr(part, name, None)

@@ -53,6 +53,7 @@ def test_a_partition_that_holds_what_must_come_is_named(
         partitions.look("0", look)
     partitions.complain(30)
     assert ("partitions 0 hold events" in caplog.text) is complains
+    assert [record.name for record in caplog.records] == ["goldwire_consumer"] * complains
 
 
 def test_nothing_is_said_once_an_event_came_or_the_partition_is_another_subscribers(caplog: pytest.LogCaptureFixture) -> None:

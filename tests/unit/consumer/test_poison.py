@@ -72,6 +72,17 @@ def test_what_the_handler_rejects_is_set_aside_at_once_and_its_entity_waits(mirr
     assert mirror.guard("e1")[3] == 0
 
 
+def test_a_dead_letter_that_is_redriven_in_vain_stays_as_it_is_and_is_handed_to_nobody_again(mirror: Any) -> None:
+    mirror.fail_at(2, RejectedError("no such branch"))
+    mirror.receive(chain("Ulm", "Bonn"))
+    before = mirror.query("SELECT * FROM goldwire_dead_letter")
+    mirror.fail_at(2, RejectedError("still no such branch"))
+    assert mirror.consumer.redrive() == {DEAD: 1}
+    handed: list[DeadLetter] = []
+    assert mirror.subscribe(Settings(dead_letters=handed.append)).redrive() == {DEAD: 1}
+    assert (mirror.query("SELECT * FROM goldwire_dead_letter"), handed) == (before, [])
+
+
 def test_a_redrive_holds_a_few_dead_letters_in_memory_however_many_there_are(open_mirror: OpenMirror) -> None:
     size, count = 100_000, 220
     mirror = open_mirror(Settings(dead_letters_in_a_row_max=None))
@@ -82,6 +93,13 @@ def test_a_redrive_holds_a_few_dead_letters_in_memory_however_many_there_are(ope
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < size * count / 2
+
+
+def test_a_redrive_of_more_poison_than_may_come_in_a_row_is_no_reason_to_stop(open_mirror: OpenMirror) -> None:
+    mirror = open_mirror(Settings(dead_letters_in_a_row_max=3))
+    for number, event in enumerate(chain(*"abcdef")):
+        mirror.consumer.process([Message(body=b"%d" % number), mirror.message(event)])
+    assert mirror.consumer.redrive() == {DEAD: 6}
 
 
 def test_a_redrive_of_many_takes_each_entity_in_order_once(open_mirror: OpenMirror) -> None:

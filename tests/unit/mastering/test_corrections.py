@@ -152,6 +152,15 @@ def test_what_a_steward_split_off_holds_against_the_hub(new_hub: Any) -> None:
     assert hub.entity_of(*ERP) == apart != "hub:1"
 
 
+def test_so_does_what_was_split_off_to_another_customer_of_the_hub(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, city="Bern", entity_id="hub:1"), hub.fact(*ERP, 0, city="Zug", entity_id="hub:2"))
+    hub.apply(hub.decision("merge", 1, record=ERP, into_record=CRM))
+    hub.apply(hub.decision("unmerge", 2, entity_id="hub:2"))
+    assert hub.apply(hub.fact(*ERP, 3, city="Rom", entity_id="hub:1")).moves == 0
+    assert hub.entity_of(*ERP) == "hub:2"
+
+
 def test_a_moved_record_is_at_home_where_the_hub_has_it(new_hub: Any) -> None:
     hub = new_hub(MODEL)
     hub.apply(hub.fact(*CRM, 0, entity_id="hub:1"), hub.fact(*ERP, 0, entity_id="hub:1"), hub.fact(*WEB, 0, entity_id="hub:2"))
@@ -189,6 +198,14 @@ def test_a_key_that_too_many_share_makes_no_follower(new_hub: Any) -> None:
     assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:1")
 
 
+def test_a_key_that_just_as_many_share_as_may_makes_a_follower(new_hub: Any) -> None:
+    rule = MatchRule("one", ("one",), block_limit=2)
+    hub = new_hub(Model(types={"Customer": EntityType(attributes={"one": Attribute()}, match=(rule,))}))
+    hub.apply(hub.fact(*CRM, 0, one="a", entity_id="hub:1"), hub.fact(*ERP, 0, one="a"))
+    hub.apply(hub.fact(*CRM, 1, entity_id="hub:2"))
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:2")
+
+
 def test_an_entity_that_no_fact_of_the_batch_names_is_found_in_the_store(new_hub: Any) -> None:
     """The hub's newest word about a record may be of an older batch, so its entity is looked for in any case."""
     hub = new_hub(MODEL)
@@ -210,3 +227,18 @@ def test_an_old_word_of_the_hub_that_comes_late_opens_the_entity_that_the_newest
     assert hub.kinds()["hub:2"] == ("merged", 2)
     assert hub.entity_of("crm", "1") == "hub:1"
     assert "hub:3" not in hub.kinds()
+
+
+def test_every_record_that_the_hub_moves_is_counted(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(*[hub.fact(*ref, 0, city="Bern", entity_id="hub:1") for ref in (CRM, ERP, WEB)])
+    assert hub.apply(*[hub.fact(*ref, 1, entity_id="hub:2") for ref in (CRM, ERP)]).moves == 2
+
+
+def test_an_older_word_of_the_hub_about_a_record_that_a_key_brought_there_is_kept(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact(*CRM, 0, one="a", entity_id="hub:1"), hub.fact(*ERP, 0, one="a"), hub.fact(*ERP, 5, city="Zug"))
+    assert hub.entity_of(*ERP) == "hub:1"
+    hub.apply(hub.fact(*ERP, 3, entity_id="hub:1"))
+    hub.apply(hub.fact(*CRM, 6, entity_id="hub:2"))
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == ("hub:2", "hub:1"), "the hub has it there, so it does not follow"

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from goldwire.capture import decision_from
 from goldwire.capture.fact import ExternalId
+from goldwire.mastering.engine import Mastering
 from goldwire.mastering.model import Attribute, EntityType, Model
 
 CRM, ERP, WEB = ExternalId("crm", "1"), ExternalId("erp", "9"), ExternalId("web", "5")
@@ -223,3 +225,176 @@ def test_what_was_merged_into_an_entity_that_never_lived_still_leads_somewhere(h
     assert hub.kinds() == {loser: ("merged", 2), survivor: ("deleted", 1)}
     hub.apply(hub.fact("erp", "9", 5, email="a@x"))
     assert hub.kinds()[survivor] == ("live", 2)
+
+
+def test_nothing_can_be_decided_about_what_was_erased(two: Any) -> None:
+    entity_id = two.entity_of(*CRM)
+    two.apply(two.decision("delete", 4, record=CRM))
+    two.workspace.heads[entity_id] = two.workspace.heads[entity_id]._replace(kind="erased")
+    result = two.apply(two.decision("approve", 5, record=CRM), two.decision("merge", 6, record=ERP, into_record=CRM))
+    assert [(each.field, entity_id in each.reason) for each in result.rejected] == [("record", True), ("intoRecord", True)]
+    assert (result.decisions, result.versions) == (0, 0)
+
+
+def test_a_decision_that_comes_from_another_file_is_the_same_decision(two: Any) -> None:
+    given = {"kind": "merge", "record": CRM, "into_record": ERP, "decided_at": "2026-11-23T11:00:00Z"}
+    assert two.apply(decision_from(**given, origin="one.csv:1")).decisions == 1
+    result = two.apply(decision_from(**given, origin="two.csv:7"), decision_from(**given, origin="two.csv:8"))
+    assert (result.decisions, result.repeated) == (0, 2)
+
+
+def test_an_earlier_delete_that_comes_later_takes_nothing_back(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada", entity_id="hub:1"))
+    for minute in (10, 5):
+        hub.apply(hub.decision("delete", minute, record=CRM))
+    hub.apply(hub.fact("erp", "9", 7, city="Bern", entity_id="hub:1"))
+    assert hub.golden() == set(), "who joins brings nothing from before the later one"
+
+
+def test_a_record_that_got_an_entity_of_its_own_is_split_off_to_it_again(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"), hub.fact("erp", "9", 1, email="a@x"))
+    both = hub.entity_of(*CRM)
+    hub.apply(hub.decision("unmerge", 2, record=CRM))
+    own = hub.entity_of(*CRM)
+    hub.apply(hub.decision("merge", 3, record=CRM, into_record=ERP))
+    assert hub.entity_of(*CRM) == both
+    assert hub.apply(hub.decision("unmerge", 4, entity_id=own)).rejected == []
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == (own, both)
+
+
+def test_a_survivor_is_not_split_off_itself(two: Any) -> None:
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    result = two.apply(two.decision("unmerge", 6, entity_id=two.entity_of(*ERP)))
+    assert [each.field for each in result.rejected] == ["entityId"]
+    assert two.entity_of(*CRM) == two.entity_of(*ERP)
+
+
+@pytest.fixture
+def three(hub: Any) -> Any:
+    """Two records of one entity, which was merged into a third's; one of them was split off since."""
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"), hub.fact("erp", "9", 1, email="a@x"), hub.fact("web", "5", 2, name="Zoe"))
+    hub.first = hub.entity_of(*CRM)
+    hub.apply(hub.decision("merge", 3, record=CRM, into_record=WEB))
+    hub.apply(hub.decision("unmerge", 4, record=CRM))
+    assert (hub.entity_of(*CRM), hub.entity_of(*ERP)) == (hub.first, hub.entity_of(*WEB))
+    return hub
+
+
+def test_who_is_split_off_returns_to_a_home_where_others_live_again(three: Any) -> None:
+    three.apply(three.decision("unmerge", 5, record=ERP))
+    assert three.entity_of(*ERP) == three.first
+
+
+def test_who_is_split_off_does_not_return_to_a_home_that_was_merged_elsewhere(three: Any) -> None:
+    three.apply(three.fact("app", "3", 5, name="Max"))
+    three.apply(three.decision("merge", 6, record=CRM, into_record=ExternalId("app", "3")))
+    three.apply(three.decision("unmerge", 7, record=ERP))
+    assert three.entity_of(*ERP) not in {three.first, three.entity_of(*CRM), three.entity_of(*WEB)}
+
+
+def test_nor_to_a_home_that_was_erased(two: Any) -> None:
+    home = two.entity_of(*CRM)
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    two.workspace.heads[home] = two.workspace.heads[home]._replace(kind="erased", merged_into=None)
+    two.apply(two.decision("unmerge", 6, record=CRM))
+    assert two.entity_of(*CRM) not in {home, two.entity_of(*ERP)}
+    assert two.kinds()[home][0] == "erased"
+
+
+def test_an_id_that_came_and_went_within_a_batch_is_nothing_to_decide_about(hub: Any) -> None:
+    result = hub.apply(
+        hub.fact("crm", "1", 0, name="Ada", entity_id="hub:1"),
+        hub.decision("approve", 1, entity_id="hub:1"),
+        hub.fact("crm", "1", 2, name="Ada", entity_id="hub:2"),
+        hub.decision("withdraw", 3, entity_id="hub:1"),
+    )
+    assert (result.decisions, [each.field for each in result.rejected]) == (1, ["entityId"])
+    assert hub.entity_of(*CRM) == "hub:2"
+
+
+def test_what_the_hub_moved_away_since_cannot_be_split_off(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern", entity_id="hub:1"), hub.fact("erp", "9", 0, city="Zug", entity_id="hub:2"))
+    hub.apply(hub.decision("merge", 1, record=ERP, into_record=CRM))
+    hub.apply(hub.fact("erp", "9", 2, entity_id="hub:3"))
+    assert hub.entity_of(*ERP) == "hub:3"
+    result = hub.apply(hub.decision("unmerge", 3, entity_id="hub:2"))
+    assert [each.field for each in result.rejected] == ["entityId"]
+
+
+def test_an_override_of_a_type_that_left_the_model_is_refused(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    hub.mastering = Mastering(Model({"Company": EntityType({"name": Attribute()})}))
+    result = hub.apply(hub.decision("override", 1, record=CRM, attribute="name", value="Zoe"))
+    assert [each.field for each in result.rejected] == ["attribute"]
+
+
+def test_an_override_stays_with_the_entity_that_it_was_made_about_however_often_that_was_merged(hub: Any) -> None:
+    hub.apply(*[hub.fact(*ref, 0, name=ref.system) for ref in (CRM, ERP, WEB)])
+    first = hub.entity_of(*CRM)
+    hub.apply(hub.decision("override", 1, record=WEB, attribute="city", value="Rome"))
+    hub.apply(hub.decision("merge", 2, record=WEB, into_record=CRM))
+    hub.apply(hub.decision("merge", 3, record=CRM, into_record=ERP))
+    hub.apply(hub.decision("unmerge", 4, entity_id=first))
+    assert hub.values(*CRM) == {"name": "crm"}
+    assert hub.values(*ERP)["city"] == "Rome"
+    assert hub.entity_of(*WEB) == hub.entity_of(*ERP)
+
+
+def test_an_entity_that_the_hub_emptied_can_be_merged_and_leads_somewhere(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, city="Bern", entity_id="hub:1"))
+    hub.apply(hub.fact("crm", "1", 1, city="Bern", entity_id="hub:2"))
+    result = hub.apply(hub.decision("merge", 2, entity_id="hub:1", into_entity_id="hub:2"))
+    assert (result.merges, hub.kinds()["hub:1"], hub.workspace.heads["hub:1"].merged_into) == (1, ("merged", 3), "hub:2")
+
+
+def test_what_comes_late_about_an_erased_entity_makes_no_new_version(two: Any) -> None:
+    entity_id = two.entity_of(*CRM)
+    two.apply(two.decision("delete", 4, record=CRM))
+    two.workspace.heads[entity_id] = two.workspace.heads[entity_id]._replace(kind="erased")
+    assert two.apply(two.fact("crm", "1", 5, deleted=True)).versions == 0
+    assert two.kinds()[entity_id] == ("erased", 2)
+
+
+def test_an_id_of_the_hub_that_is_merged_in_its_first_batch_leads_somewhere_and_counts_as_no_merge(hub: Any) -> None:
+    result = hub.apply(
+        hub.fact("crm", "1", 0, city="Bern", entity_id="hub:1"), hub.fact("erp", "9", 0, city="Zug", entity_id="hub:2"),
+        hub.fact("web", "5", 0, name="Zoe"),
+        hub.decision("merge", 1, record=ERP, into_record=CRM), hub.decision("merge", 2, record=WEB, into_record=CRM),
+    )  # fmt: skip
+    assert hub.kinds() == {"hub:1": ("live", 1), "hub:2": ("merged", 1)}
+    assert (result.merges, result.versions) == (0, 2)
+
+
+def test_an_unmerge_and_the_merge_again_in_one_batch_commit_no_second_tombstone(two: Any) -> None:
+    loser = two.entity_of(*CRM)
+    two.apply(two.decision("merge", 5, record=CRM, into_record=ERP))
+    result = two.apply(two.decision("unmerge", 6, record=CRM), two.decision("merge", 7, record=CRM, into_record=ERP))
+    assert (result.versions, two.kinds()[loser]) == (0, ("merged", 2))
+    two.apply(two.fact("web", "5", 8, name="Zoe"))
+    two.apply(two.decision("unmerge", 9, record=CRM), two.decision("merge", 10, record=CRM, into_record=WEB))
+    assert (two.kinds()[loser], two.workspace.heads[loser].merged_into) == (("merged", 3), two.entity_of(*WEB))
+
+
+@pytest.mark.parametrize("kinds", [("approve", "withdraw"), ("withdraw", "approve")])
+def test_of_two_approvals_of_one_time_the_withdrawal_holds(hub: Any, kinds: tuple[str, str]) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    hub.apply(*[hub.decision(kind, 5, record=CRM) for kind in kinds])
+    assert hub.state(hub.entity_of(*CRM))["approval"] == "withdrawn"
+
+
+def test_what_begins_as_pending_is_approved_by_an_approval_and_by_no_other_decision(new_hub: Any) -> None:
+    hub = new_hub(Model({"Customer": EntityType({"name": Attribute()}, approval="pending")}))
+    hub.apply(hub.fact("crm", "1", 0, name="Ada"))
+    approvals = []
+    for kind, given in (("override", {"attribute": "name", "value": "Zoe"}), ("approve", {})):
+        hub.apply(hub.decision(kind, 5, record=CRM, **given))
+        approvals.append(hub.state(hub.entity_of(*CRM))["approval"])
+    assert approvals == ["pending", "approved"]
+
+
+@pytest.mark.parametrize(("loser", "survivor"), [(CRM, ERP), (ERP, CRM)])
+def test_of_two_overrides_that_a_merge_brings_together_the_later_one_holds(two: Any, loser: Any, survivor: Any) -> None:
+    for record, minute, value in ((CRM, 5, "Rome"), (ERP, 3, "Oslo")):
+        two.apply(two.decision("override", minute, record=record, attribute="city", value=value))
+    two.apply(two.decision("merge", 6, record=loser, into_record=survivor))
+    assert two.values(*CRM)["city"] == "Rome"

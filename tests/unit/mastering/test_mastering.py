@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import rfc8785
+from msgspec.structs import replace
 
 from goldwire.capture.fact import Edge, ExternalId
 from goldwire.mastering.golden import decode_attribute, decode_state
+from goldwire.mastering.identity import founding_id
 from goldwire.mastering.model import Attribute, EntityType, Golden, MatchRule, Model
 
 
@@ -244,3 +246,152 @@ def test_what_was_observed_at_the_very_time_of_a_deletion_goes_with_it_in_either
             hub.apply(entry)
         hub.apply(hub.fact("crm", "1", 6, city="Bern"))
         assert hub.values("crm", "1") == {"city": "Bern"}
+
+
+def test_a_batch_with_a_decision_in_it_counts_what_comes_before_and_after(hub: Any) -> None:
+    result = hub.apply(
+        *[hub.fact("crm", str(number), 0, email="a@x") for number in range(2)],
+        hub.decision("approve", 1, record=("crm", "0")),
+        *[hub.fact("erp", str(number), 2, email=email) for number, email in enumerate(("b@x", "b@x", "a@x"))],
+    )
+    assert (result.facts, result.decisions, result.versions, result.unchanged, result.joined) == (5, 1, 2, 0, 3)
+    assert [(each.records, each.entity_id) for each in result.shared] == [
+        (3, hub.entity_of("crm", "0")), (2, hub.entity_of("erp", "0")),
+    ]  # fmt: skip
+    again = hub.apply(hub.fact("crm", "0", 0, email="a@x"), hub.fact("web", "1", 0, email="c@x"))
+    assert (again.facts, again.versions, again.unchanged, again.joined, again.shared) == (2, 1, 1, 0, [])
+
+
+def test_few_of_the_keys_that_are_shared_are_named_however_many_there_are(hub: Any) -> None:
+    def pairs(system: str, letters: str) -> Any:
+        return [hub.fact(system, f"{letter}{number}", 0, email=f"{letter}@x") for letter in letters for number in "12"]
+
+    result = hub.apply(*pairs("crm", "abcd"), hub.decision("approve", 1, record=("crm", "a1")), *pairs("erp", "efgh"))
+    assert [each.records for each in result.shared] == [2] * 5
+
+
+def test_a_key_that_a_record_keeps_is_not_counted_again(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", name="Ada"), hub.fact("erp", "9", 0, email="a@x"))
+    assert hub.apply(hub.fact("crm", "1", 1, email="a@x", phone="1")).shared == []
+    result = hub.apply(
+        hub.fact("web", "5", 1, email="z@x"),
+        hub.decision("approve", 1, record=("web", "5")),
+        hub.fact("web", "5", 2, email="z@x", city="Bern"),
+    )
+    assert result.shared == [], "it shares its key with nobody"
+
+
+def test_a_key_that_just_as_many_share_as_may_is_evidence(new_hub: Any) -> None:
+    match = (MatchRule("email", ("email",), block_limit=3),)
+    hub = new_hub(Model({"Customer": EntityType({"email": Attribute()}, match=match)}))
+    [shared] = hub.apply(*[hub.fact("crm", str(number), 0, email="a@x") for number in range(3)]).shared
+    assert (shared.records, shared.is_evidence, len(hub.golden())) == (3, True, 1)
+    [shared] = hub.apply(hub.fact("crm", "3", 0, email="a@x")).shared
+    assert (shared.records, shared.is_evidence, len(hub.golden())) == (4, False, 2)
+
+
+def test_the_record_that_was_seen_first_founds_the_entity(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 5, email="a@x"), hub.fact("erp", "9", 2, email="a@x"))
+    assert hub.entity_of("crm", "1") == founding_id(hub.workspace.entity_key(), ExternalId("erp", "9"))
+
+
+def test_of_two_rules_that_name_two_entities_which_stay_apart_the_first_one_counts(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x", entity_id="hub:1"))
+    hub.apply(hub.fact("crm", "2", 0, name="Ada", phone="1", entity_id="hub:2"))
+    hub.apply(hub.fact("app", "0", 1, name="Zoe", phone="9"), hub.fact("erp", "9", 1, email="a@x", name="Ada", phone="1"))
+    assert hub.entity_of("erp", "9") == "hub:1"
+
+
+def test_the_hubs_word_counts_also_where_a_later_fact_of_the_batch_has_none(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada", entity_id="hub:1"), hub.fact("crm", "1", 1, city="Bern"))
+    assert hub.entity_of("crm", "1") == "hub:1"
+    assert hub.values("crm", "1") == {"name": "Ada", "city": "Bern"}
+
+
+def test_entities_that_a_batch_merges_stand_in_the_log_by_who_was_founded_first(hub: Any) -> None:
+    numbers = (3, 1, 4, 0, 5, 2)
+    hub.apply(*[hub.fact(system, str(number), number, name=f"{number}") for number in numbers for system in ("crm", "erp")])
+    survivors = [hub.entity_of("crm", str(number)) for number in sorted(numbers)]
+    before = len(hub.workspace.log)
+    hub.apply(*[hub.fact(system, str(number), 9, email=f"{number}@x") for number in numbers for system in ("crm", "erp")])
+    merged = [change.merged_into for change in hub.workspace.log[before:] if change.kind == "merged"]
+    assert merged == survivors
+
+
+def test_another_confidence_alone_is_a_visible_change_and_the_first_version_names_all_it_has(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, name="Ada", confidence=0.5))
+    assert hub.workspace.log[-1].changed == "@approval,@ids,@status,name"
+    assert hub.apply(hub.fact("crm", "1", 1, name="Ada", confidence=0.9)).versions == 1
+    assert hub.workspace.log[-1].changed == "name"
+
+
+def test_what_a_batch_founds_and_merges_at_once_is_no_merge(hub: Any) -> None:
+    hub.apply(hub.fact("erp", "9", 0, email="a@x"))
+    result = hub.apply(
+        hub.fact("crm", "1", 5, name="Ada"),
+        hub.decision("approve", 6, record=("crm", "1")),
+        hub.fact("crm", "1", 7, email="a@x"),
+    )
+    assert hub.entity_of("crm", "1") == hub.entity_of("erp", "9")
+    assert (result.merges, result.versions) == (0, 1)
+
+
+def test_the_first_by_name_of_what_is_not_known_is_named_and_every_confidence_from_0_to_1_is_taken(hub: Any) -> None:
+    result = hub.apply(
+        hub.fact("crm", "1", 0, zip="1", nickname="A"),
+        *[hub.fact("erp", str(number), 0, name="a", confidence=number / 2) for number in range(3)],
+    )
+    assert ([each.field for each in result.rejected], result.facts) == (["nickname"], 3)
+
+
+def test_the_keys_of_a_record_are_those_of_what_it_says_in_the_end(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "1", 1, email="b@x"), hub.fact("crm", "1", 2, deleted=True), hub.fact("crm", "1", 3, email="b@x"))
+    hub.apply(hub.fact("erp", "9", 4, email="b@x"), hub.fact("web", "5", 4, email="a@x"))
+    assert hub.entity_of("erp", "9") == hub.entity_of("crm", "1") != hub.entity_of("web", "5")
+
+
+def test_a_key_that_comes_back_within_a_batch_was_not_gained(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    assert hub.apply(hub.fact("crm", "1", 1, email="b@x"), hub.fact("crm", "1", 2, email="a@x")).shared == []
+    assert hub.apply(hub.fact("crm", "1", 3, deleted=True), hub.fact("crm", "1", 4, email="a@x")).shared == []
+
+
+def test_what_a_deleted_record_said_is_no_evidence(hub: Any) -> None:
+    hub.apply(hub.fact("crm", "1", 0, email="a@x"))
+    hub.apply(hub.fact("crm", "1", 1, deleted=True))
+    hub.apply(hub.fact("erp", "9", 2, email="a@x"))
+    assert hub.entity_of("erp", "9") != hub.entity_of("crm", "1")
+
+
+def test_each_attribute_has_the_confidence_of_its_own_fact_also_where_two_are_of_one_moment(hub: Any) -> None:
+    sure = hub.fact("crm", "1", 0, name="Ada")
+    hub.apply(sure, replace(sure, attributes={"city": b'"Bern"'}, confidence=0.5))
+    state = hub.state(hub.entity_of("crm", "1"))
+    assert [state["attributes"][name]["confidence"] for name in ("city", "name")] == [0.5, 1]
+    assert state["confidence"] == 0.5
+
+
+def test_each_attribute_names_the_system_that_said_it_also_where_two_said_something_at_one_moment(hub: Any) -> None:
+    one = hub.fact("crm", "1", 0, email="a@x", city="Bern")
+    hub.apply(one, replace(one, system="erp", external_id="9", attributes={"email": b'"a@x"', "name": b'"Ada"'}))
+    attributes = hub.state(hub.entity_of("crm", "1"))["attributes"]
+    assert {name: attribute["provenance"] for name, attribute in attributes.items()} == {
+        "city": "crm", "email": "crm", "name": "erp",
+    }  # fmt: skip
+
+
+def test_an_attribute_may_be_chosen_otherwise_than_the_others_of_its_type(new_hub: Any) -> None:
+    attributes = {
+        "name": Attribute(),
+        "city": Attribute(survivorship=("longest",)),
+        "phone": Attribute(systems=("erp", "crm")),
+        "email": Attribute(),
+    }
+    entity_type = EntityType(
+        attributes, match=(MatchRule("email", ("email",)),), survivorship=("source_priority",), systems=("crm", "erp")
+    )
+    hub = new_hub(Model({"Customer": entity_type}))
+    said = {"crm": {"name": "A", "city": "Bern", "phone": "1"}, "erp": {"name": "B", "city": "Basel", "phone": "2"}}
+    hub.apply(*[hub.fact(system, "1", 0, email="a@x", **values) for system, values in said.items()])
+    assert hub.values("crm", "1") == {"name": "A", "city": "Basel", "phone": "2", "email": "a@x"}

@@ -85,3 +85,36 @@ def test_parts_do_not_flow_into_one_another_nor_rules_nor_types() -> None:
 def test_renaming_a_rule_or_listing_its_attributes_otherwise_keeps_its_keys() -> None:
     said = claims(a="x", b="y")
     assert maker(MatchRule("old", ("a", "b"))).keys(said, "crm") == maker(MatchRule("new", ("b", "a"))).keys(said, "crm")
+
+
+def test_an_attribute_that_is_named_twice_counts_once_and_two_types_share_no_key() -> None:
+    twice, once = maker(MatchRule("one", ("a", "a"))), maker(MatchRule("one", ("a",)))
+    said = claims(a="x")
+    assert twice.keys(said, "crm") == once.keys(said, "crm")
+    rule = (MatchRule("one", ("a",)),)
+    keys = [KeyMaker(name, EntityType({"a": Attribute()}, match=rule)).keys(said, "crm") for name in ("Customer", "Company")]
+    assert keys[0] != keys[1]
+
+
+def test_each_rule_has_its_own_placeholders_also_where_two_compare_the_same() -> None:
+    made = maker(
+        MatchRule("usual", ("a",)), MatchRule("none", ("a",), default_placeholders=False),
+        MatchRule("more", ("a",), placeholders=("nobody",)),
+    )  # fmt: skip
+    assert [key is not None for key in made.keys(claims(a="N/A"), "crm")] == [False, True, False]
+    assert [key is not None for key in made.keys(claims(a="Nobody"), "crm")] == [True, True, False]
+    assert [key is not None for key in made.keys(claims(a=None), "crm")] == [False] * 3
+
+
+@pytest.mark.parametrize(("one", "other"), [("\u03d2", "\u03c5"), ("\u1e96", "H\u0331"), ("\ufb01", "FI")])
+def test_letters_that_only_several_steps_bring_into_one_form_are_equal(one: str, other: str) -> None:
+    assert normalised(canonical(one), ("casefold",)) == normalised(canonical(other), ("casefold",))
+
+
+def test_words_are_sorted_and_stay_words() -> None:
+    assert normalised(b'"  b  a c "', ("sorted_words",)) == "a b c"
+    assert normalised(b"null", ("exact",)) == ""
+
+
+def test_soundex_takes_compatible_letters_as_what_they_stand_for() -> None:
+    assert soundex("\uff32\uff4f\uff42\uff45\uff52\uff54") == "R163"  # fullwidth

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from goldwire.capture import decision_from, fact_from
 from goldwire.capture.fact import Edge, ExternalId
 from goldwire.clock import redated, timestamp
+from goldwire.mastering.record import open_record
 from goldwire.mastering.redate import Redate, Redated
 from goldwire.mastering.steward import Decided
 from goldwire.mastering.workspace import StoredEntity
@@ -47,6 +48,7 @@ def test_a_true_value_counts_again_and_until_then_all_stays(hub: Any) -> None:
 def test_a_record_that_only_the_future_speaks_of_is_dated_to_the_epoch(hub: Any) -> None:
     hub.apply(frozen(*CRM, FUTURE, name="wrong", city="Bern"), frozen(*CRM, LATER, name="wronger"))
     assert redate(hub).records == 1
+    assert open_record(hub.workspace.stored_records[ExternalId(*CRM)]).founded == timestamp(1e-6)
     hub.apply(hub.fact("erp", "1", 0, email="a@x"), hub.decision("override", 1, record=CRM, attribute="phone", value="1"))
     state = hub.state(hub.entity_of(*CRM))["attributes"]
     assert (state["city"]["lastSeen"], state["name"]["lastSeen"]) == (timestamp(1e-6), timestamp(2e-6))
@@ -125,3 +127,39 @@ def test_an_approval_of_a_true_time_stays_where_another_decision_is_dated_back()
     decided = Decided({"city": ("2030", True, b'"Bern"')}, ("2026", "approved"), "2025")
     decided.redate({"2030": "2026.1"})
     assert decided == Decided({"city": ("2026.1", True, b'"Bern"')}, ("2026", "approved"), "2025")
+
+
+def test_all_that_was_dated_back_is_counted(hub: Any) -> None:
+    for system in ("crm", "erp"):
+        hub.apply(frozen(system, "1", LATER, name="a"))
+        hub.apply(decision_from("withdraw", record=(system, "1"), decided_at=FUTURE))
+    assert redate(hub) == Redated(records=2, decided=2, versions=0)
+
+
+def test_who_joins_after_a_deletion_from_the_future_was_dated_back_is_taken(hub: Any) -> None:
+    hub.apply(hub.fact(*CRM, 1, name="a", entity_id="hub:1"))
+    hub.apply(decision_from("delete", record=CRM, decided_at=LATER))
+    redate(hub)
+    hub.apply(hub.fact("erp", "9", 5, city="Bern", entity_id="hub:1"))
+    assert hub.values("erp", "9") == {"city": "Bern"}
+
+
+BOSS = ExternalId("crm", "9")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "edges", "entity_id"),
+    [
+        ({"edges": [Edge("worksFor", BOSS)]}, {"edges": [Edge("worksFor", BOSS, removed=True)]}, 0, "hub:1"),
+        ({"edges": [Edge("worksFor", removed=True, sole=True)]}, {"edges": [Edge("worksFor", BOSS)]}, 1, "hub:1"),
+        ({"entity_id": "hub:1"}, {"entity_id": "hub:2"}, 0, "hub:2"),
+    ],
+)
+def test_all_that_a_record_holds_is_dated_back_also_where_its_newest_fact_is_another(
+    hub: Any, wrong: Any, right: Any, edges: int, entity_id: str
+) -> None:
+    hub.apply(hub.fact(*CRM, 0, entity_id="hub:1"), frozen(*CRM, FUTURE, **wrong), frozen(*CRM, LATER, city="b"))
+    redate(hub)
+    hub.apply(hub.fact(*CRM, 1, **right))
+    assert hub.entity_of(*CRM) == entity_id
+    assert len(hub.state(entity_id)["edges"]) == edges

@@ -79,3 +79,35 @@ def test_the_winner_is_a_candidate_that_the_first_rule_ranks_highest(said: Any, 
         assert winner[0][1] == max(each[0][1] for each in candidates)
     if rules[:1] in ([], ["most_recent"]):
         assert winner[0][0] == max(each[0][0] for each in candidates)
+
+
+def test_the_most_confident_of_the_most_recent_wins_wherever_it_stands() -> None:
+    tied = [candidate(system, "2026", confidence, system) for system, confidence in (("a", 0.5), ("b", 0.9), ("c", 0.7))]
+    assert choice(("most_recent",), ())(tied)[1] == "b"
+    assert choice(("longest",), ())(tied)[1] == "b"
+
+
+def test_another_rule_after_the_most_recent_decides_between_those_of_one_time() -> None:
+    tied = [candidate("a", "2026", 0.9, "x"), candidate("b", "2026", 0.5, "xxx")]
+    assert choice(("most_recent", "longest"), ())(tied)[1] == "b"
+    assert choice(("most_recent", "highest_confidence"), ())(tied)[1] == "a"
+
+
+def test_between_two_records_of_the_system_that_is_trusted_most_the_next_rule_decides() -> None:
+    listed = [
+        candidate("crm", "2025", 1.0, "old"),
+        candidate("crm", "2026", 1.0, "new"),
+        candidate("erp", "2027", 1.0, "newest"),
+    ]
+    assert choice(("source_priority",), ("crm",))(listed)[0][2] == b'"new"'
+
+
+def test_how_often_a_value_is_said_counts_what_all_say_and_not_only_those_that_are_left() -> None:
+    listed = [candidate("crm", "2027", 1.0, "a"), candidate("crm", "2026", 1.0, "b"), candidate("erp", "2025", 1.0, "b")]
+    assert choice(("source_priority", "most_frequent"), ("crm",))(listed)[0][2] == b'"b"'
+
+
+def test_the_length_of_what_is_no_text_is_that_of_its_json() -> None:
+    pair = [candidate("a", "2026", 1.0, 12345), candidate("b", "2026", 1.0, "sixsix")]
+    assert choice(("longest",), ())(pair)[1] == "b"
+    assert choice(("longest",), ())([candidate("a", "2026", 1.0, 1234567), pair[1]])[1] == "a"

@@ -154,3 +154,38 @@ def test_what_is_said_beside_a_row_of_the_same_time_stays_in_either_order() -> N
     earlier = replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8")),))
     for rows in permutations([row("a", "7", second=1), earlier]):
         assert folded(rows, stored=True).live_edges() == [edge_text("boss", ExternalId("crm", "7"), None)]
+
+
+def test_of_two_whole_rows_of_one_time_the_more_confident_has_its_edges_though_it_says_less() -> None:
+    rows = [
+        replace(fact(0, 0.5, {"name": "a", "city": "b"}), edges=(Edge("boss", ExternalId("crm", "7"), sole=True),)),
+        replace(fact(0, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "8"), sole=True),)),
+    ]
+    for turned in permutations(rows):
+        assert folded(turned, stored=True).live_edges() == [edge_text("boss", ExternalId("crm", "8"), None)]
+
+
+def test_a_record_comes_back_from_the_store_as_it_was() -> None:
+    said = [fact(1, 1.0, {"name": "a"}), fact(1, 0.5, {"city": "b"}), fact(0, 1.0, {"phone": "1"})]
+    record = folded(said, stored=False)
+    record.home = record.entity_id = "hub:1"
+    again = open_record(record.stored())
+    for name in ("claims", "seen_at", "deleted_at", "founded", "home", "entity_id", "edges", "floors", "hub"):
+        assert getattr(again, name) == getattr(record, name)
+    assert {name: claim[:2] for name, claim in again.claims.items()} == {
+        name: (f"2026-11-23T10:00:0{second}.000000Z", confidence)
+        for name, second, confidence in (("name", 1, 1.0), ("city", 1, 0.5), ("phone", 0, 1.0))
+    }
+
+
+def test_a_row_with_edges_that_comes_again_changes_nothing() -> None:
+    record = folded([row("a", "7"), row("b", "8")], stored=True)
+    for again in (row("a", "7"), row("b", "8")):
+        record.fold(again, frozenset())
+    assert not record.changed
+
+
+def test_the_newest_word_about_an_edge_holds_whichever_way_it_was_said() -> None:
+    gone = replace(fact(1, 1.0, {"name": "a"}), edges=(Edge("boss", ExternalId("crm", "7"), removed=True),))
+    for rows in permutations([row("a", "7"), gone]):
+        assert folded(rows, stored=True).live_edges() == []

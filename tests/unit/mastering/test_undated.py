@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goldwire.capture import decision_from, fact_from
+from goldwire.clock import seconds
 from goldwire.mastering.model import Attribute, EntityType, Model
 
 MODEL = Model(types={"Customer": EntityType(attributes={name: Attribute() for name in ("name", "city")})})
@@ -122,3 +123,29 @@ def test_an_undated_deletion_deletes_what_a_clock_that_was_ahead_saw(new_hub: An
     assert hub.golden() == set()
     hub.apply(fact(1, {"name": "b"}, 1.0, stated=False))
     assert hub.values("crm", "1") == {"name": "b"}, "what its system says later counts again"
+
+
+def test_of_two_undated_decisions_the_later_arrival_holds_though_the_clock_stood_still_or_went_back(new_hub: Any) -> None:
+    for clocks in ((0, 0), (5, 0)):
+        hub = new_hub(MODEL)
+        hub.apply(fact(0, {"name": "a"}, 1.0, stated=True))
+        for number, (clock, kind) in enumerate(zip(clocks, ("withdraw", "approve"), strict=True)):
+            hub.apply(decision(clock, kind, stated=clock == 5, number=number))
+        assert hub.state(hub.entity_of("crm", "1"))["approval"] == "approved"
+
+
+def test_an_undated_deletion_counts_after_a_deletion_that_a_clock_ahead_saw(new_hub: Any) -> None:
+    hub = new_hub(MODEL)
+    hub.apply(hub.fact("crm", "1", 1, name="a", entity_id="hub:1"))
+    hub.apply(hub.fact("crm", "1", 20, deleted=True))
+    hub.apply(decision_from("delete", record=("crm", "1"), now=seconds("2026-11-23T10:05:00Z")))
+    hub.apply(hub.fact("erp", "9", 10, name="b", entity_id="hub:1"))
+    assert hub.golden() == set(), "who joins brings nothing from before it"
+
+
+def test_of_two_undated_rows_the_later_arrival_wins_though_the_clock_stood_still_or_went_back(new_hub: Any) -> None:
+    for clock in (5, 0):
+        hub = new_hub(MODEL)
+        for at, name in ((5, "first"), (clock, "then")):
+            hub.apply(fact(at, {"name": name}, 1.0, stated=False))
+        assert hub.values("crm", "1") == {"name": "then"}

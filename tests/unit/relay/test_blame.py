@@ -96,6 +96,15 @@ def test_a_loss_is_kept_although_the_next_attempt_succeeds(world: Any) -> None:
     assert world.store.counts("t").delivered == 1
 
 
+def test_a_loss_is_kept_although_others_are_taken_right_after_it(world: Any) -> None:
+    world.target.answer = lambda item: (
+        Unknown("the broker has lost something", lost=True) if (item.event.entity_id, item.attempt) == ("a", 1) else DELIVERED
+    )
+    world.commit(*[(name, {"city": "x"}) for name in "abc"])
+    world.run(batch_size=1, backoff_seconds=5.0)
+    assert world.store.cursor("t").loss == "the broker has lost something"
+
+
 def test_an_outage_ends_with_a_stop_at_its_limit_and_kills_nothing(world: Any) -> None:
     world.target.answer = lambda _: Unavailable("the connection was refused")
     world.commit(*[(f"e{number}", {"city": "x"}) for number in range(30)])

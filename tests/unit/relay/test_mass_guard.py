@@ -7,11 +7,14 @@ from random import Random
 import pytest
 
 from goldwire.changelog.consents import Consent
-from goldwire.clock import timestamp
+from goldwire.changelog.resyncs import Resync
+from goldwire.clock import SystemClock, seconds, timestamp
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
 from goldwire.observability.reports import RecordingObserver
+from goldwire.relay.connection import StoreCall
 from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.mass_guard import MassGuard
 from goldwire.relay.relay import Relay
 from goldwire.relay.settings import DeliverySettings, GuardSettings
 from goldwire.targets.base import DELIVERED, Unavailable
@@ -19,6 +22,16 @@ from goldwire.targets.base import DELIVERED, Unavailable
 NAMES = [f"e{number:02}" for number in range(40)]
 GUARDS = GuardSettings(removal_ratio=0.1, removal_minimum=5, change_ratio=0.25, change_minimum=8)
 ROME = "a.city == 'Rome'"
+
+
+class StoppedClock(SystemClock):
+    """Shows one moment, whatever time it is."""
+
+    def __init__(self, now):
+        self._now = now
+
+    def now(self):
+        return self._now
 
 
 @pytest.fixture
@@ -159,6 +172,72 @@ def test_one_running_relay_lets_so_many_go_in_each_span(guarded):
     assert sorted(deleted(guarded)) == NAMES[:10]
 
 
+def while_it_runs(world, *steps):
+    """Let one relay run, with a step every 100 seconds."""
+
+    async def act():
+        for step in steps:
+            step()
+            await asyncio.sleep(100)
+        world.relay.stop()
+
+    acting = world.loop.create_task(act())
+    world.guarded(until_caught_up=False)
+    world.loop.run_until_complete(acting)
+
+
+def test_a_yes_that_comes_while_the_relay_runs_counts(guarded):
+    load(guarded)
+
+    def remove_with_a_yes():
+        guarded.commit(*[(name, None) for name in NAMES[1:13]])
+        say_yes(guarded)
+
+    while_it_runs(guarded, lambda: guarded.commit((NAMES[0], None)), remove_with_a_yes)
+    assert sorted(deleted(guarded)) == NAMES[:13]
+
+
+def test_what_a_yes_let_go_does_not_count_for_what_comes_later(guarded):
+    load(guarded)
+
+    def remove_with_a_yes():
+        guarded.commit(*[(name, None) for name in NAMES[:5]])
+        say_yes(guarded)
+
+    while_it_runs(guarded, remove_with_a_yes, lambda: guarded.commit(*[(name, None) for name in NAMES[5:10]]))
+    assert sorted(deleted(guarded)) == NAMES[:10]
+
+
+def test_a_removal_counts_once_in_a_relay_that_goes_on(guarded):
+    load(guarded)
+    while_it_runs(
+        guarded,
+        lambda: guarded.commit(*[(name, None) for name in NAMES[:3]]),
+        lambda: guarded.commit(*[(name, None) for name in NAMES[3:5]]),
+    )
+    assert sorted(deleted(guarded)) == NAMES[:5]
+
+
+def test_where_removals_and_changes_wait_the_reason_names_the_removals(guarded):
+    load(guarded)
+    guarded.loop.run_until_complete(asyncio.sleep(3_601))
+    guarded.commit(*[(name, None if number < 12 else {"city": "Oslo"}) for number, name in enumerate(NAMES)])
+    stops(guarded, "removals beyond 5 wait for a yes")
+    assert (len(deleted(guarded)), len(guarded.target.sent)) == (5, 15)
+
+
+def test_more_may_leave_once_the_target_holds_more(guarded):
+    load(guarded)
+    more = [f"m{number:03}" for number in range(160)]
+    while_it_runs(
+        guarded,
+        lambda: guarded.commit((NAMES[0], None)),
+        lambda: guarded.commit(*[(name, {"city": "Rome", "name": name}) for name in more]),
+        lambda: guarded.commit(*[(name, None) for name in NAMES[1:19]]),
+    )
+    assert sorted(deleted(guarded)) == NAMES[:19]
+
+
 def test_what_comes_after_a_yes_is_counted_anew(guarded):
     load(guarded)
     guarded.commit(*[(name, None) for name in NAMES[:12]])
@@ -182,10 +261,40 @@ def test_a_removal_that_is_tried_again_counts_once(guarded):
     assert guarded.store.cursor("t").stopped is None
 
 
+def test_a_change_that_is_tried_again_counts_once(guarded):
+    load(guarded)
+    guarded.loop.run_until_complete(asyncio.sleep(3_601))
+    refusals = iter([True] * 30)
+    guarded.target.answer = lambda _: Unavailable("closed") if next(refusals, False) else DELIVERED
+    guarded.commit(*[(name, {"city": "Oslo", "name": name}) for name in NAMES[:10]])
+    guarded.guarded()
+    assert {name for name, _ in guarded.target.sent} == set(NAMES[:10])
+    assert guarded.store.cursor("t").stopped is None
+
+
 def test_what_is_new_at_the_target_is_never_held_back(guarded):
     guarded.commit(*[(name, {"city": "Rome", "name": name}) for name in NAMES])
     guarded.guarded()
     assert len(guarded.target.sent) == 40
+
+
+def test_nor_is_what_comes_back_after_it_was_gone(guarded):
+    load(guarded)
+    guarded.commit(*[(name, None) for name in NAMES])
+    guarded.guarded(GuardSettings(removal_ratio=0))
+    guarded.loop.run_until_complete(asyncio.sleep(3_601))
+    guarded.commit(*[(name, {"city": "Rome", "name": name}) for name in NAMES])
+    guarded.guarded()
+    assert len(guarded.target.sent) == 80
+
+
+def test_nor_is_what_a_resync_sends_which_was_held_against_the_guards_before(guarded):
+    load(guarded)
+    guarded.loop.run_until_complete(asyncio.sleep(3_601))
+    now = guarded.clock.now()
+    guarded.store.add_resync(Resync("r1", "t", "all", guarded.store.newest_revision("t"), "ann", timestamp(now)), now)
+    guarded.guarded()
+    assert sorted(guarded.target.sent) == [(name, 2) for name in NAMES]
 
 
 def test_changes_beyond_the_cap_wait_for_a_yes(guarded):
@@ -207,6 +316,20 @@ def test_records_that_arrived_within_the_span_may_all_change(guarded):
     assert len(guarded.target.sent) == 40
 
 
+def test_so_may_those_that_arrived_just_a_span_ago_and_not_those_a_moment_older(guarded):
+    load(guarded)
+    rows, items = guarded.store.heads_of(NAMES), guarded.target.items
+    controls = guarded.store.controls("t", NAMES)
+    [arrived] = {control.settled_at for control in controls.values()}
+    for later_seconds, kept in ((3_600, 0), (3_600.000_002, 30)):
+        clock = StoppedClock(seconds(arrived) + later_seconds)
+        guard = MassGuard(
+            "t", guarded.store, StoreCall(), GUARDS, clock=clock, observer=RecordingObserver("t", guarded.recorder)
+        )
+        found, _ = guarded.loop.run_until_complete(guard.beyond(rows, items, controls))
+        assert len(found) == kept
+
+
 def test_guards_can_be_switched_off(guarded):
     load(guarded)
     guarded.loop.run_until_complete(asyncio.sleep(3_601))
@@ -220,6 +343,9 @@ def test_no_removal_at_all_can_be_let_go(guarded):
     guarded.commit((NAMES[0], None))
     stops(guarded, "removals beyond 0 wait", guards=GuardSettings(removal_ratio=0.0001, removal_minimum=0))
     assert deleted(guarded) == []
+    say_yes(guarded)
+    guarded.guarded(guards=GuardSettings(removal_ratio=0.0001, removal_minimum=0))
+    assert deleted(guarded) == [NAMES[0]]
 
 
 def test_what_follows_a_removal_that_waits_waits_behind_it_where_every_version_is_sent(guarded):

@@ -458,6 +458,22 @@ def test_contracts_and_cursors_of_others_are_not_read_again_with_every_chunk(wor
     assert not [text for text in asked if "FROM target_cursor" in text], "only its own cursor, by name"
 
 
+def test_one_declaration_lets_a_whole_window_of_chunks_be_sent(world):
+    class Counted(StoreCall):
+        def __init__(self):
+            super().__init__()
+            self.names = []
+
+        async def __call__(self, function, *args):
+            self.names.append(function.__name__)
+            return await super().__call__(function, *args)
+
+    world.call = Counted()
+    world.commit(*[(f"e{n}", {"city": "x"}) for n in range(8)])
+    world.run(chunk_size=2)
+    assert (world.call.names.count("declare"), world.call.names.count("settle")) == (1, 4)
+
+
 def test_a_contract_applied_while_a_run_goes_on_is_read(world):
     applied = []
 

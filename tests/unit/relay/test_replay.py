@@ -1,13 +1,21 @@
 """A replay repeats what was sent: the same bytes, in order, and nothing that today's contract or an erasure keeps back."""
 
 import asyncio
+import logging
+
+from structlog.testing import capture_logs
 
 from goldwire.changelog.checksums import control_checksum
+from goldwire.changelog.replays import Selection
 from goldwire.changelog.sqlite.queries import CONTROL_COLUMNS
 from goldwire.contract.spec import ContractSpec
 from goldwire.event.headers import message_id
 from goldwire.observability.metrics import REPLAYED
-from goldwire.targets.base import DELIVERED, Rejected, Unavailable
+from goldwire.relay.connection import StoreCall
+from goldwire.relay.contract_revisions import ContractRevisions
+from goldwire.relay.replay_plan import plan_replay
+from goldwire.relay.replay_source import ReplaySource
+from goldwire.targets.base import DELIVERED, Rejected, Unavailable, Unknown
 from support.replay_record import first_and_repeats, grown, repeated
 
 
@@ -83,6 +91,74 @@ def test_an_expression_chooses_whole_entities(world):
     world.replay(where='a.city == "Rome"', where_attributes=("city",))
     world.run()
     assert repeated(world) == [("a", 1), ("a", 2)]
+
+
+def test_a_version_for_which_the_expression_has_no_result_counts_once_however_many_entities_there_are(world):
+    grown(world, rounds=1, entities=[f"e{number:02}" for number in range(45)])
+    world.replay(where="a.city > 5.0", where_attributes=("city",))
+    world.run()
+    record = world.replayed()
+    assert (record.state, record.tally.events, record.tally.undecided) == ("done", 0, 45)
+
+
+def test_the_end_of_a_replay_is_logged_with_its_name(world, caplog):
+    caplog.set_level(logging.INFO)
+    grown(world, rounds=1)
+    world.replay()
+    with capture_logs() as lines:
+        world.run()
+    [line] = [line for line in lines if line["event"] == "replay ended"]
+    assert (line["replay"], line["state"], line["target"]) == ("r1", "done", "t")
+
+
+# --- what a replay would come to
+
+
+def planned(world, compile_revision, rate=None, **selection):
+    """The plan of a replay, and the positions that it said to have reached."""
+    source = ReplaySource("t", world.store, StoreCall(), ContractRevisions("t", compile_revision))
+    chosen = Selection(**{"after": 0, "upto": world.store.cursor("t").position, **selection})
+    reached = []
+    return world.loop.run_until_complete(plan_replay(source, chosen, rate, reached.append)), reached
+
+
+def test_a_plan_counts_what_the_replay_then_sends(world, compile_revision):
+    grown(world, rounds=2, entities=[f"e{number:02}" for number in range(60)])
+    plan, reached = planned(world, compile_revision, rate=4.0)
+    world.replay()
+    world.run()
+    tally = world.replayed().tally
+    assert (plan.entities, plan.events, plan.bytes) == (tally.entities, tally.events, tally.bytes) == (60, 120, tally.bytes)
+    assert plan.bytes == sum(len(item.event.body) for item in world.target.items if item.replay_id)
+    assert plan.seconds == 30.0
+    assert reached == sorted(set(reached))
+    assert reached[-1] == 120
+
+
+def test_a_plan_without_a_rate_says_no_duration_and_counts_what_has_no_result(world, compile_revision):
+    grown(world, rounds=1)
+    plan, _ = planned(world, compile_revision, where="a.city > 5.0", where_attributes=("city",))
+    assert (plan.entities, plan.undecided, plan.seconds) == (0, 3, None)
+
+
+def test_a_plan_names_what_has_to_end_first_and_counts_what_may_not_leave(world, compile_revision):
+    grown(world, rounds=1, entities=("a", "dead", "erased"))
+    world.target.answer = lambda item: Unknown("lost", counted=True) if item.event.entity_id == "dead" else DELIVERED
+    world.commit(("dead", {"city": "2"}))
+    world.erase("erased")
+    world.run(max_attempts=1)
+    world.target.answer = lambda _: Unknown("lost")
+    world.commit(("waiting", {"city": "1"}))
+    task = world.loop.create_task(world.running(until_caught_up=False))
+    world.loop.run_until_complete(asyncio.sleep(0.5))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    plan, _ = planned(world, compile_revision)
+    assert (plan.entities, plan.events, plan.withheld, plan.waiting, plan.blocked) == (2, 2, 1, 1, 1)
+    assert [failure.entity_id for failure in plan.blocked_entities] == ["dead"]
+
+
+# --- what is repeated
 
 
 def test_what_latest_never_sent_is_not_repeated(world):

@@ -6,7 +6,7 @@ from goldwire.changelog.resyncs import Resync
 from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
 from goldwire.relay.contract_revisions import ContractRevisions
-from goldwire.relay.resync import RevisionEffects
+from goldwire.relay.resync import LOOK_SECONDS, RevisionEffects
 from goldwire.targets.base import DELIVERED, Rejected, Unknown
 
 ROME = "a.city == 'Rome'"
@@ -66,6 +66,16 @@ def test_what_is_sent_again_is_a_new_version_that_follows_in_the_chain(world):
     world.commit(("a", {"city": "Ulm", "name": "Ann"}))
     world.run()
     assert world.target.bodies[-1]["version"] == 3
+
+
+def test_the_pages_of_a_resync_follow_one_another_without_a_pause(world):
+    begin(world)
+    world.contract(ContractSpec(golden=False, masks={"name": "redact"}))
+    ask(world)
+    begun = world.clock.monotonic()
+    world.run()
+    assert record(world).state == "done"
+    assert world.clock.monotonic() - begun < LOOK_SECONDS
 
 
 def test_without_a_resync_nothing_is_sent_again(world):

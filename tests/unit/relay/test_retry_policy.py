@@ -104,3 +104,40 @@ def test_past_the_cap_deliveries_stay_retrying_and_the_target_is_to_stop():
     assert states == ["dead", "dead", "retrying", "retrying"]
     assert it.stop is not None
     assert "wrong table" in it.stop
+
+
+def test_the_waits_grow_also_in_an_outage_and_the_first_attempt_is_remembered():
+    clock = StoppedClock()
+    it = policy(clock)
+    delivery = first_attempt(ROW)
+    waits = []
+    for _ in range(5):
+        delivery = it.decide(delivery, Unavailable("connection refused"), LONG_AGO)
+        waits.append(delivery.due_at - clock.time)
+        clock.time += 60
+    assert all(full / 2 <= wait <= full for wait, full in zip(waits, (1, 2, 4, 8, 16), strict=True))
+    assert (delivery.first_attempt_at, delivery.last_attempt_at) == (timestamp(1_000.0), timestamp(1_240.0))
+
+
+def test_what_the_cap_keeps_from_dying_is_due_at_once():
+    it = policy(StoppedClock(), dead_letter_minimum=1, dead_letter_ratio=0.5)
+    judged = [it.decide(first_attempt(ROW), Rejected("wrong table"), LONG_AGO) for _ in range(2)]
+    assert [(one.state, one.due_at) for one in judged] == [("dead", 0.0), ("retrying", 1_000.0)]
+
+
+def test_what_is_kept_back_stops_the_target_for_the_first_reason_or_is_looked_at_again_later():
+    it = policy(StoppedClock(), backoff_seconds=7.0)
+    assert it.keep_back(first_attempt(ROW), "later", stop=False).due_at == 1_007.0
+    assert it.stop is None
+    for reason in ("too many removals", "too many changes"):
+        kept = it.keep_back(first_attempt(ROW)._replace(state="pending"), reason)
+        assert (kept.state, kept.due_at, kept.attempts) == ("retrying", 1_000.0, 0)
+    assert it.stop == "too many removals"
+
+
+def test_nothing_dies_once_the_target_has_to_stop():
+    it = policy(StoppedClock(), dead_letter_minimum=5)
+    it.keep_back(first_attempt(ROW), "too many removals")
+    assert it.decide(first_attempt(ROW), Rejected("no"), LONG_AGO).state == "retrying"
+    assert it.hold_back(first_attempt(ROW), "no result").state == "retrying"
+    assert it.stop == "too many removals"

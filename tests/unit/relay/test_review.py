@@ -7,8 +7,9 @@ from structlog.testing import capture_logs
 
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import ConfigError, InputError, TargetStoppedError
+from goldwire.observability.metrics import LATENCY
 from goldwire.relay.connection import StoreCall
-from goldwire.targets.base import DELIVERED, Delivered, Rejected, Throttled, Unavailable, Unknown
+from goldwire.targets.base import DELIVERED, Delivered, Duplicate, Rejected, Throttled, Unavailable, Unknown
 
 
 def answering(world, *answers):
@@ -388,3 +389,110 @@ def test_a_mode_changed_after_a_crash_takes_effect_above_the_window(world, befor
             assert body["previousHash"] == hashes[-1]
             hashes.append(body["hash"])
             versions.append(body["version"])
+
+
+# --- what is counted
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_the_cap_on_dead_letters_is_a_share_of_what_the_target_took_at_once_or_late(world, late):
+    def answer(item):
+        if item.event.entity_id.startswith("bad"):
+            return Rejected("no")
+        return Unavailable("closed") if late and item.attempt == 1 else DELIVERED
+
+    world.target.answer = answer
+    world.commit(*[(f"good{number}", {"city": "x"}) for number in range(100)])
+    task = world.loop.create_task(world.running(until_caught_up=False, dead_letter_minimum=5))
+    world.loop.run_until_complete(asyncio.sleep(60.0))
+    world.commit(*[(f"bad{number}", {"city": "x"}) for number in range(15)])
+    world.loop.run_until_complete(asyncio.sleep(60.0))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    counts = world.store.counts("t")
+    assert (counts.delivered, counts.dead) == (100, 15)
+
+
+def test_the_latency_of_each_commit_counts_also_where_one_entity_needs_several_sends(world):
+    for city in ("1", "2", "3"):
+        world.commit(("a", {"city": city}))
+        world.loop.run_until_complete(asyncio.sleep(1.0))
+    world.run()
+    assert world.target.batches == [1, 1, 1]
+    assert world.recorder.registry.get_sample_value(f"{LATENCY.name}_count", {"target": "t"}) == 3
+
+
+# --- what the target answers
+
+
+@pytest.mark.parametrize("answer", [Rejected("no"), Duplicate(), Unavailable("a rule of the table", counted=True)])
+def test_an_answer_about_one_event_is_no_reason_to_give_the_target_a_rest(world, answer):
+    moments = []
+
+    def answered(item):
+        moments.append(world.clock.monotonic())
+        return answer if item.event.entity_id == "a" and item.attempt == 1 else DELIVERED
+
+    world.target.answer = answered
+    world.commit(("a", {"city": "x"}), ("b", {"city": "x"}))
+    world.run(batch_size=1, breaker_failures=1)
+    assert world.target.sent[:2] == [("a", 1), ("b", 1)]
+    assert moments[1] - moments[0] < 0.1
+
+
+def test_the_longest_of_the_waits_that_are_asked_for_counts_and_none_is_too_long_that_may_be(world):
+    waits, moments = {"a": 5.0, "b": 600.0}, []
+
+    def answer(item):
+        moments.append(world.clock.monotonic())
+        return Throttled(waits[item.event.entity_id]) if item.attempt == 1 else DELIVERED
+
+    world.target.answer = answer
+    world.commit(("a", {"city": "x"}), ("b", {"city": "x"}))
+    with capture_logs() as lines:
+        world.run(wait_limit_seconds=600.0)
+    assert moments[1] < 1.0
+    assert moments[2] >= 600.0, "nothing is sent before"
+    assert [line for line in lines if "asked_seconds" in line] == []
+
+
+class Asked:
+    """How often a target was asked what it holds, and what it says."""
+
+    def __init__(self, world, says):
+        self.count = 0
+
+        class Asking(type(world.target)):
+            async def held_versions(_, items):
+                self.count += len(items)
+                return [says(item) for item in items]
+
+        world.target.__class__ = Asking
+
+
+def test_a_target_that_holds_a_newer_version_has_received_the_older_one(world):
+    asked = Asked(world, lambda item: item.event.version + 1)
+    failures = iter([Unknown("timeout")])
+    world.target.answer = lambda _: next(failures, DELIVERED)
+    world.commit(("a", {"city": "1"}))
+    world.run()
+    assert (world.target.sent, asked.count) == ([("a", 1)], 1)
+    assert world.store.counts("t").delivered == 1
+
+
+def test_a_target_that_rests_is_probed_by_a_send_and_not_by_a_look_up(world):
+    asked = Asked(world, lambda item: item.event.version)
+    failures = iter([Unknown("timeout")])
+    world.target.answer = lambda _: next(failures, DELIVERED)
+    world.commit(("a", {"city": "1"}))
+    world.run(breaker_failures=1)
+    assert (world.target.sent, asked.count) == ([("a", 1)] * 2, 0)
+
+
+def test_a_deletion_that_a_look_up_finds_has_removed_the_record_with_its_id(world):
+    Asked(world, lambda item: item.event.version)
+    world.target.answer = lambda item: Unknown("timeout") if item.event.deleted else Delivered("own")
+    for attributes in ({"city": "1"}, None, {"city": "2"}):
+        world.commit(("a", attributes))
+        world.run()
+    assert [(item.event.version, item.remote_id) for item in world.target.items] == [(1, None), (2, "own"), (3, None)]
