@@ -16,7 +16,7 @@ from pathlib import Path
 from goldwire_lab.planted import CAUGHT
 
 FILE = Path(__file__).parents[1] / "simulation" / "known_seeds.json"
-SEARCHED = 1_500
+SEARCHED = 400
 """How many seeds a search takes before it gives up."""
 
 
@@ -40,9 +40,9 @@ def catching_seed(said: str) -> int | None:
 
 
 def renewed(name: str, known: int) -> int | None:
-    """The known seed if it still catches the bug; else the first from there on that does, or else the first of all; or None."""
-    for start, seeds in ((known, 1), (0, known), (known + 1, SEARCHED)):
-        seed = catching_seed(plant(name, start, seeds)) if seeds else None
+    """The known seed if it still catches the bug; else the first that does; or None."""
+    for start, seeds in ((known, 1), (0, SEARCHED)):
+        seed = catching_seed(plant(name, start, seeds))
         if seed is not None:
             return seed
     return None
