@@ -19,15 +19,15 @@ from msgspec import Struct
 
 from goldwire_lab.planted_bugs import PLANTED_BUGS
 from goldwire_lab.planted_bugs_fresh import FRESH_BUGS, KIT_BUGS
-from goldwire_lab.uncaught_bugs import NOT_CAUGHT, UNSETTLED
+from goldwire_lab.uncaught_bugs import NOT_CAUGHT
 
 ALL_BUGS = {**PLANTED_BUGS, **FRESH_BUGS}
 """Every bug that is planted in what the simulation runs, by name."""
 
-CAUGHT = sorted({*ALL_BUGS} - {*NOT_CAUGHT} - {*UNSETTLED})
+CAUGHT = sorted({*ALL_BUGS} - {*NOT_CAUGHT})
 """The names of those that it must catch."""
 
-CAUGHT_WITH_BROKER = sorted({*KIT_BUGS} - {*NOT_CAUGHT} - {*UNSETTLED})
+CAUGHT_WITH_BROKER = sorted({*KIT_BUGS} - {*NOT_CAUGHT})
 """The names of those in the kit that the simulation with a broker must catch."""
 
 
@@ -87,13 +87,13 @@ def score() -> str:
     for name, (module, _, _) in {**ALL_BUGS, **KIT_BUGS}.items():
         distribution, room, *_ = module.split(".")
         by = "broker" if name in KIT_BUGS else "simulation"
-        by = "unit" if name in NOT_CAUGHT else "unsettled" if name in UNSETTLED else by
+        by = "unit" if name in NOT_CAUGHT else by
         counts.setdefault(room if distribution == "goldwire" else distribution, Counter()).update((by, "planted"))
         counts[room if distribution == "goldwire" else distribution]["fresh"] += name not in PLANTED_BUGS
-    columns = ("planted", "fresh", "simulation", "broker", "unit", "unsettled")
+    columns = ("planted", "fresh", "simulation", "broker", "unit")
     lines = [
-        "| room | planted | by fresh eyes | caught by the simulation | by that with a broker | by a unit test | unsettled |",
-        "|---|---|---|---|---|---|---|",
+        "| room | planted | by fresh eyes | caught by the simulation | by that with a broker | by a unit test |",
+        "|---|---|---|---|---|---|",
     ]
     for room, found in [*sorted(counts.items()), ("all", sum(counts.values(), Counter()))]:
         lines.append(f"| {room} | " + " | ".join(str(found[column]) for column in columns) + " |")

@@ -77,6 +77,13 @@ def test_rows_of_one_time_end_as_one_of_them(rows: Any) -> None:
     assert sum(each == b"null" for each in ended.values()) == min(list(row.values()).count(None) for row in rows)
 
 
+def test_the_store_keeps_what_a_row_of_the_same_time_still_has_to_be_compared_with() -> None:
+    rows = [{"name": "a", "city": "a"}, {"name": "b", "phone": "a"}, {"city": "b", "phone": "b"}]
+    for order in permutations(rows):
+        same_time = [fact(0, 1.0, said) for said in order]
+        assert folded(same_time, stored=True).claims == folded(same_time, stored=False).claims
+
+
 def test_a_row_that_says_less_does_not_beat_one_that_says_more() -> None:
     rows = [
         fact(0, 1.0, each)

@@ -92,7 +92,7 @@ def test_behind_a_dead_letter_the_position_to_redrive_is_the_dead_letters(world)
     crash_in_send(world, lambda item: item.event.entity_id == "b")
     world.target.answer = lambda _: DELIVERED
     world.replay()
-    world.run()
+    world.loop.run_until_complete(asyncio.wait_for(world.running(), 1_000.0))  # it must not wait for what is dead
     [failure] = world.replayed().failures
     assert (failure.version, f"position {letter.seq}," in failure.reason) == (3, True)
 
