@@ -456,7 +456,14 @@ class Relay:
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
-        if self._breaker.failing_seconds(now) > self._settings.outage_limit_seconds:
+        await self._refuse_endless_outage(now, counts.pending)
+
+    async def _refuse_endless_outage(self, now: float, pending: int) -> None:
+        """Stop a target that has taken nothing for too long of what waits for it."""
+        failing_seconds = self._breaker.failing_seconds(now)
+        if failing_seconds and not pending and not await self._replays.any_open():
+            self._breaker.nothing_waits()
+        elif failing_seconds > self._settings.outage_limit_seconds:
             limit = f"`delivery: {{outage_limit_seconds: {self._settings.outage_limit_seconds:g}}}`"
             raise TargetRefusedError(
                 f"it has taken nothing for longer than {limit} allows; `goldwire status` shows the last answer"
