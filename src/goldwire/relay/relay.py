@@ -11,7 +11,6 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.ports.store import RelayStore
-from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError, stopped_text
@@ -452,7 +451,7 @@ class Relay:
             self._sender.loss = None
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        stale = owed(await self._call(self._store.resyncs, self._name)).entities
+        stale = (await self._call(self._store.owed, self._name)).entities
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
