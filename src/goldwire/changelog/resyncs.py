@@ -5,7 +5,8 @@ A resync appends rows to the log that are addressed to one target (docs/adr/0044
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import reduce
 from typing import Literal, NamedTuple
 
 from msgspec import Struct
@@ -87,26 +88,39 @@ class Owed(NamedTuple):
     """Settings write another thing of each event now, so contracts alone do not tell which entities these are."""
 
 
-def owed(records: Sequence[Resync]) -> Owed:
+class OwedHistory(NamedTuple):
+    """What the resyncs up to one of them leave owed, whichever come after it: so one that has ended is looked at once."""
+
+    plain: Owed = Owed()
+    """Where no later one has mended what the contract changed."""
+    contract_holds: Owed = Owed()
+    """Where a later one has."""
+
+    def then(self, record: Resync) -> OwedHistory:
+        """Return what is left owed with one more resync, which was asked for after these."""
+        if record.entities:
+            return self  # it cannot mend all
+        of_contract = record.scope == "stale"
+        left = None if record.planned is None else max(record.planned.stale - record.resent, 0)
+        found = []
+        for holds, before in ((False, self.plain), (True, self.contract_holds)):
+            counts = record.settings > 0 or (of_contract and not holds)
+            if record.state == "done" or (counts and left == 0):
+                found.append(self.contract_holds if of_contract else Owed())
+            elif counts and left is not None:
+                found.append(Owed(left, record.settings > 0))
+            else:
+                found.append(before)
+        return OwedHistory(*found)
+
+
+def owed(records: Iterable[Resync]) -> Owed:
     """Return what no resync has mended yet.
 
     Args:
         records: all resyncs of the target, in the order in which they were asked for.
     """
-    contract_holds = False
-    for record in reversed(records):
-        if record.entities:
-            continue  # it cannot mend all
-        of_contract = record.scope == "stale"
-        left = None if record.planned is None else max(record.planned.stale - record.resent, 0)
-        counts = record.settings > 0 or (of_contract and not contract_holds)
-        if record.state == "done" or (counts and left == 0):
-            if not of_contract:
-                return Owed()
-            contract_holds = True
-        elif counts and left is not None:
-            return Owed(left, record.settings > 0)
-    return Owed()
+    return reduce(OwedHistory.then, records, OwedHistory()).plain
 
 
 class Resend(NamedTuple):

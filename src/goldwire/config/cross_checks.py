@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,6 +29,7 @@ class CrossCheck:
         locations: where each value stands.
         problems: where what is wrong is noted.
         settings_types: target kinds with the structs of their settings.
+        folder: where relative paths start.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class CrossCheck:
         locations: Mapping[SettingPath, Location],
         problems: Problems,
         settings_types: Mapping[str, type[msgspec.Struct]],
+        folder: Path,
     ) -> None:
         self._config = config
         self._locations = locations
         self._problems = problems
         self._settings_types = settings_types
+        self._folder = folder
 
     def run(self) -> None:
         """Note everything that refers to nothing."""
@@ -53,6 +57,20 @@ class CrossCheck:
             if target.heads is not None and self._config.keys.heads is None:
                 self._note(("targets", name, "heads"), "`keys.heads` is missing, which signs the list")
             self._left_out(name, target)
+        self._shared_lists()
+
+    def _shared_lists(self) -> None:
+        """Note the lists of heads that go where another target's goes already."""
+        first: dict[Path, str] = {}
+        for name, target in self._config.targets.items():
+            if target.heads is None:
+                continue
+            other = first.setdefault((self._folder / Path(target.heads.path).expanduser()).resolve(), name)
+            if other != name:
+                text = (
+                    f"target {other} has its list of heads in that file, and each would replace the other's; name another file"
+                )
+                self._note(("targets", name, "heads", "path"), text)
 
     def _names(self) -> Iterator[NameUse]:
         """Yield every name that one section uses and another has to declare."""

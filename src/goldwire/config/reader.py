@@ -92,7 +92,7 @@ def _read(text: str, file: Path, environment: Mapping[str, str] | None) -> Loade
     problems.raise_if_any()
     config = msgspec.convert(plain, Config)
     settings_types = {name: registry.settings_type(name) for name in {target.kind for target in config.targets.values()}}
-    CrossCheck(config, reader.locations, problems, settings_types).run()
+    CrossCheck(config, reader.locations, problems, settings_types, file.absolute().parent).run()
     problems.raise_if_any()
     references = References(os.environ if environment is None else environment, file.absolute().parent)
     return Loaded(file, config, reader.locations, references)

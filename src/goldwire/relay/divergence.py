@@ -73,7 +73,8 @@ class Divergence:
         controls = await self._call(self._store.controls, self._target, ids)
         seqs = await self._seqs(newest)
         foreign = [one for one in newest if _is_foreign(one, heads, controls.get(one.entity_id), seqs, unclear_upto)]
-        return self._found(foreign[0], heads.get(foreign[0].entity_id, 0), len(foreign)) if foreign else None
+        foreign = [one for one in foreign if not await self._was_resent_above(one, heads, seqs)]
+        return self._found(foreign[0], heads.get(foreign[0].entity_id, 0), len(foreign), seqs) if foreign else None
 
     async def checked(self, items: Sequence[Item], outcomes: Sequence[Outcome | None]) -> list[Outcome | None]:
         """Return the outcomes, without those that say "already there" of what this store never made.
@@ -105,7 +106,7 @@ class Divergence:
             elif await self._is_mended([event.entity_id]):
                 await self._send_above(held, row)
             else:
-                self.stop = self.stop or self._found(held, head, 1)
+                self.stop = self.stop or self._found(held, head, 1, seqs)
                 found[index] = None
         return found
 
@@ -135,13 +136,30 @@ class Divergence:
             return False
         return not resync.entities or (bool(entity_ids) and set(entity_ids) <= set(resync.entities))
 
-    def _found(self, held: TakenEvent, head: int, count: int) -> str:
+    async def _was_resent_above(self, held: TakenEvent, heads: Mapping[str, int], seqs: Mapping[tuple[str, int], int]) -> bool:
+        """Say whether a resync has mended a version that the log lacks and has gone past, as far as it can be mended.
+
+        What it sends above may still wait, also once the resync has ended, or be a dead letter that a person discards.
+        """
+        if held.version > heads.get(held.entity_id, 0) or (held.entity_id, held.version) in seqs:
+            return False
+        above = [row for row in await self._call(self._store.history, held.entity_id) if row.version > held.version]
+        if any(row.addressed_to == self._target for row in above):
+            return True
+        # It appends nothing of what is selected no more where the contract sends no deletion for that.
+        return any(
+            one.scope == "all" and one.state == "done" and one.requested_at >= above[0].committed_at
+            and (not one.entities or held.entity_id in one.entities)
+            for one in await self._call(self._store.resyncs, self._target)
+        )  # fmt: skip
+
+    def _found(self, held: TakenEvent, head: int, count: int, seqs: Mapping[tuple[str, int], int]) -> str:
         self._observer.diverged(count)
-        what = (
-            f"version {held.version}, where the log has {head or 'none'}"
-            if held.version > head
-            else f"version {held.version} with another content than the log"
-        )
+        what = f"version {held.version} with another content than the log"
+        if held.version > head:
+            what = f"version {held.version}, where the log has {head or 'none'}"
+        elif (held.entity_id, held.version) not in seqs:
+            what = f"version {held.version}, which the log does not have"
         return (
             f"{FOREIGN} of entity {held.entity_id} it holds {what}. The store is older than what was delivered (a copy was "
             f"restored, or its last writes were lost), or another store delivers there. `goldwire resync {self._target}` lets "
@@ -181,4 +199,4 @@ def _is_foreign(
     if control.version > held.version:
         return False  # what it was sent later is not there any more: nothing foreign
     seq = seqs.get((held.entity_id, held.version))
-    return seq is not None and seq > unclear_upto
+    return seq is None or seq > unclear_upto

@@ -73,6 +73,10 @@ class Breaker:
         """How long the target has taken nothing of what was sent, at this monotonic time."""
         return 0.0 if self._failing_since is None else now - self._failing_since
 
+    def nothing_waits(self) -> None:
+        """Note that what failed is tried no more and nothing else is left: a later failure is the beginning of another time."""
+        self._failing_since = None
+
     def failed(self, now: float) -> None:
         """Note a send of which the target took nothing."""
         self._note_failure(now)

@@ -11,7 +11,6 @@ from math import inf
 from random import Random
 
 from goldwire.changelog.ports.store import RelayStore
-from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Control, Cursor, LogRow, OpenDelivery, Settlement, Start
 from goldwire.clock import Clock, seconds, timestamp
 from goldwire.errors import ConfigError, FencedError, TargetRefusedError, TargetStoppedError, stopped_text
@@ -452,11 +451,18 @@ class Relay:
             self._sender.loss = None
         stopped = (await self._stored_cursor()).stopped
         counts = await self._call(self._store.counts, self._name)
-        stale = owed(await self._call(self._store.resyncs, self._name)).entities
+        stale = (await self._call(self._store.owed, self._name)).entities
         self._observer.status(counts, balanced=balances(counts), stopped=stopped is not None, stale=stale)
         self._cursor = self._cursor._replace(stopped=stopped)
         self._refuse_if_stopped()
-        if self._breaker.failing_seconds(now) > self._settings.outage_limit_seconds:
+        await self._refuse_endless_outage(now, counts.pending)
+
+    async def _refuse_endless_outage(self, now: float, pending: int) -> None:
+        """Stop a target that has taken nothing for too long of what waits for it."""
+        failing_seconds = self._breaker.failing_seconds(now)
+        if failing_seconds and not pending and not await self._replays.any_open():
+            self._breaker.nothing_waits()
+        elif failing_seconds > self._settings.outage_limit_seconds:
             limit = f"`delivery: {{outage_limit_seconds: {self._settings.outage_limit_seconds:g}}}`"
             raise TargetRefusedError(
                 f"it has taken nothing for longer than {limit} allows; `goldwire status` shows the last answer"

@@ -15,7 +15,7 @@ from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState, owed
+from goldwire.changelog.resyncs import EffectCounts, Resync, ResyncScope, ResyncState
 from goldwire.changelog.rows import Cursor, Revision
 from goldwire.clock import Clock
 from goldwire.config.reader import Loaded
@@ -181,7 +181,7 @@ class ApplyService:
         """Return for which settings everything has to be sent again; 0 where none is owed."""
         if is_reshaped:
             return kept + 1
-        return kept if owed(self._store.resyncs(name)).is_everything else 0
+        return kept if self._store.owed(name).is_everything else 0
 
     def _warnings(self, placements: Placements, name: str) -> tuple[str, ...]:
         shared = shared_destinations(placements, self._targets.names, name)

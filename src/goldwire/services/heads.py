@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def write_heads(store: Deliveries, target: str, file: Path, signing_key: bytes) 
     """
     position = cursor_of(store, target).position
     signing, entities = hmac.new(signing_key, digestmod=hashlib.sha256), 0
-    part = file.with_name(f".{file.name}.part")
+    # A name of its own: the schedule of a running process may write the list at the same time as a person.
+    part = file.with_name(f".{file.name}.{secrets.token_hex(8)}.part")
     try:
-        with part.open("wb") as lines:
+        with part.open("xb") as lines:
             for control in store.all_controls(target):
                 line = canonical(
                     {
@@ -68,7 +70,8 @@ def write_heads(store: Deliveries, target: str, file: Path, signing_key: bytes) 
             os.fsync(lines.fileno())
         part.replace(file)
     except OSError as error:
+        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
+    finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise InputError(f"{file}: cannot be written: {error.strerror}") from error
     return HeadsWritten(target, str(file), position, entities, signature)

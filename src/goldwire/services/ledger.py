@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Counts
 from goldwire.relay.ledger import ledger
 from goldwire.services.guards import held_resync
@@ -87,6 +86,6 @@ def ledger_reports(store: LedgerStore, targets: Sequence[str] = (), *, recount: 
         name = cursor.target
         one = ledger(store, name, recount=recount)
         recounted = LedgerTerms.of(one.recounted) if one.recounted is not None else None
-        held, stale = held_resync(store, name), owed(store.resyncs(name)).entities
+        held, stale = held_resync(store, name), store.owed(name).entities
         found.append(LedgerReport(name, *one.counts, recounted, cursor.stopped, held, stale, one.balanced))
     return found

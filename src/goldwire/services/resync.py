@@ -8,7 +8,7 @@ from typing import Protocol
 
 from goldwire.changelog.ports.consents import Consents
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import FOREIGN, Resync, ResyncScope, ResyncState, owed
+from goldwire.changelog.resyncs import FOREIGN, Resync, ResyncScope, ResyncState
 from goldwire.changelog.rows import Revision
 from goldwire.clock import Clock, timestamp
 from goldwire.errors import InputError, TargetStoppedError
@@ -134,7 +134,7 @@ class ResyncService:
                 f"target {self._target} is stopped: {stopped}. Mend the cause, then `goldwire resume {self._target}`; no "
                 "resync was kept"
             )
-        is_everything = owed(self._store.resyncs(self._target)).is_everything
+        is_everything = self._store.owed(self._target).is_everything
         if is_everything and not entities:
             scope = "all"
         self._refuse_to_drop(scope, entities)

@@ -115,6 +115,8 @@ class Supervisor:
         self._steady = asyncio.Event()
         """Clear while `reload` ends relays and begins others."""
         self._steady.set()
+        self._changing = asyncio.Lock()
+        """Held by what begins or ends relays and awaits in between, so that the relays are meanwhile what it took them for."""
         self._stopped: dict[str, str] = {}
         # One thread, because the store is used from one thread at a time; the loop stays free to send meanwhile.
         self._executor = ThreadPoolExecutor(1, "goldwire-store")
@@ -164,9 +166,10 @@ class Supervisor:
             NotFoundError: the store has never seen the target.
         """
         await self.call(cursor_of, self._relays.store, name)
-        await self._end([name])
-        await self.call(self._relays.store.stop, name, reason)
-        self._stopped[name] = reason
+        async with self._changing:
+            await self._end([name])
+            await self.call(self._relays.store.stop, name, reason)
+            self._stopped[name] = reason
 
     async def resume(self, name: str) -> None:
         """Let a stopped target run again, and begin to deliver to it.
@@ -176,10 +179,11 @@ class Supervisor:
             ConfigError: it must not be delivered to as it is configured.
         """
         await self.call(cursor_of, self._relays.store, name)
-        await self.call(self._relays.check, [name])
-        await self.call(self._relays.store.stop, name, None)
-        self._stopped.pop(name, None)
-        self.start(name)
+        async with self._changing:
+            await self.call(self._relays.check, [name])
+            await self.call(self._relays.store.stop, name, None)
+            self._stopped.pop(name, None)
+            self.start(name)
 
     def ours(self) -> tuple[TargetMaker, frozenset[str]]:
         """Return the targets as they are configured now, and which of them this process delivers to."""
@@ -203,7 +207,10 @@ class Supervisor:
                 run.halted = stopped[name]
                 run.relay.stop()
             elif name in stopped and stopped[name] is None and self._status(name).state == "stopped":
-                await self._begin_again(name)
+                if self._changing.locked():
+                    return  # a reload may take long, and the next look finds what it has made of the target
+                async with self._changing:
+                    await self._begin_again(name)
 
     async def _begin_again(self, name: str) -> None:
         """Begin with a target that was resumed; what keeps it from that is its end."""
@@ -236,6 +243,10 @@ class Supervisor:
         Raises:
             ConfigError: it names another store, or a target must not be delivered to; everything goes on as before.
         """
+        async with self._changing:
+            return await self._reload(loaded, start_new=start_new)
+
+    async def _reload(self, loaded: Loaded, *, start_new: bool) -> Reloaded:
         before, fresh = set(self._relays.names), self._relays.with_configuration(loaded)
         gone = sorted(name for name in self._runs if name not in fresh.names)
         new = [name for name in fresh.names if name not in before and start_new]

@@ -11,7 +11,6 @@ from goldwire.changelog.ports.log import Log
 from goldwire.changelog.ports.replays import Replays
 from goldwire.changelog.ports.resyncs import Resyncs
 from goldwire.changelog.ports.revisions import Revisions
-from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Counts, Cursor
 from goldwire.config.reader import Loaded
 from goldwire.errors import ConfigError
@@ -86,7 +85,7 @@ def status(loaded: Loaded, store: StatusStore) -> Status:
 
 def _target(loaded: Loaded, store: StatusStore, name: str, cursor: Cursor | None) -> TargetStatus:
     counts = store.counts(name) if cursor else None
-    stale = owed(store.resyncs(name)).entities
+    stale = store.owed(name).entities
     revisions = store.revisions(name)
     configured = name in loaded.config.targets
     waits = behind(store, name) if cursor and configured else None

@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple, Protocol
 from goldwire.changelog.ports.deliveries import Deliveries
 from goldwire.changelog.ports.ingest import Intakes
 from goldwire.changelog.ports.resyncs import Resyncs
-from goldwire.changelog.resyncs import owed
 from goldwire.changelog.rows import Counts, Cursor, IntakeTotals
 from goldwire.clock import Clock, seconds
 from goldwire.errors import GoldwireError
@@ -113,7 +112,7 @@ class Watch:
         for name in names:
             cursor = self._store.cursor(name)
             if cursor is not None:
-                found[name] = Standing(cursor, self._store.counts(name), owed(self._store.resyncs(name)).entities)
+                found[name] = Standing(cursor, self._store.counts(name), self._store.owed(name).entities)
         return found
 
     def _report_intake(self, found: Sequence[IntakeTotals]) -> None:

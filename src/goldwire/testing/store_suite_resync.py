@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from goldwire.changelog.ports.store import Store
-from goldwire.changelog.resyncs import EffectCounts, Resend, Resync
+from goldwire.changelog.resyncs import EffectCounts, Resend, Resync, owed
 from goldwire.clock import timestamp
 from goldwire.errors import FencedError, InputError, StoreCorruptError
 from goldwire.testing.store_setting import NOON, Crash, StoreSetting, acquired, balanced, commit, crash_at, settle
@@ -50,6 +50,30 @@ class ResyncSuite(StoreSetting):
         assert store.resend(done, (), epoch, NOON) == done
         assert store.open_resync("t") is None
         assert store.newest_resync("t") == done
+
+    def test_what_is_owed_is_what_all_resyncs_of_the_target_leave(self, store: Store) -> None:
+        epoch = _three(store)
+        acquired(store, "u")
+        drawn = random.Random(11)
+        answers = set()
+        for number in range(300):
+            planned = drawn.choice((None, EffectCounts(changes=drawn.randrange(4))))
+            entities = drawn.choice(((), (), (), ("a",)))
+            given = {"settings": drawn.choice((0, 0, 0, 2)), "state": drawn.choice(("open", "open", "held", "declined"))}
+            scope, target = drawn.choice(("stale", "stale", "stale", "all")), drawn.choice(("t", "t", "u"))
+            store.add_resync(_resync(f"r{number}", target, scope=scope, planned=planned, entities=entities, **given), NOON)
+            for _ in range(drawn.randrange(3)):
+                going = store.open_resync("t")
+                if going is not None:
+                    more = {"resent": going.resent + 1} if drawn.random() < 0.5 else {"state": "done"}
+                    store.resend(replace(going, **more), (), epoch, NOON)
+                answers.add(store.owed("t"))
+                assert store.owed("t") == owed(store.resyncs("t"))
+            if drawn.random() < 0.3:
+                store.cancel_resync(f"r{number}", NOON)
+            assert store.owed("t") == owed(store.resyncs("t"))
+            assert store.owed("u") == owed(store.resyncs("u"))
+        assert len(answers) > 4
 
     def test_a_target_has_one_open_resync(self, store: Store) -> None:
         _three(store)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -22,7 +24,7 @@ from goldwire.changelog.sqlite.copies import (
     structure_faults,
 )
 from goldwire.changelog.sqlite.store import SqliteStore
-from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
+from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 from goldwire.testing.store_setting import NOON, change, commit
 
 
@@ -127,6 +129,71 @@ def test_a_store_gets_anothers_content_and_its_own_is_kept(source: Path, tmp_pat
     assert not source.with_name("goldwire.db-journal").exists()  # it would hold what was there before
     with closing(sqlite3.connect(source)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_is_kept_is_its_owners_alone_from_the_first_byte_on(source: Path, tmp_path: Path) -> None:
+    other, kept, modes = filled(tmp_path / "other.db", "z"), tmp_path / "kept.db", set()
+    source.chmod(0o644)
+
+    def look(_frame: FrameType, what: str, _called: object) -> None:
+        if what == "c_call" and kept.exists():
+            modes.add(mode(kept))
+
+    sys.setprofile(look)
+    try:
+        overwrite_store(source, other, kept)
+    finally:
+        sys.setprofile(None)
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "text"),
+    [
+        (errno.ENOSPC, StoreFullError, r"kept\.db: cannot be written .*free room on its disk"),
+        (errno.EACCES, InputError, r"kept\.db: cannot be opened .*mend its path or permissions"),
+    ],
+)
+def test_what_cannot_be_kept_leaves_no_part_and_the_store_as_it_was(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, error: type[GoldwireError], text: str
+) -> None:
+    other, kept = filled(tmp_path / "other.db", "z"), tmp_path / "kept.db"
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(error, match=text):
+            overwrite_store(source, other, kept)
+    assert not kept.exists()
+    assert held(source) == ["a", "b"]
+
+
+def test_what_is_kept_takes_no_other_files_place(source: Path, tmp_path: Path) -> None:
+    other, kept = filled(tmp_path / "other.db", "z"), filled(tmp_path / "kept.db", "k")
+    with pytest.raises(InputError, match=r"kept\.db: is there already"):
+        overwrite_store(source, other, kept)
+    assert (held(source), held(kept)) == (["a", "b"], ["k"])
+
+
+def test_no_other_process_gets_at_the_store_once_its_content_is_kept(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing a file gives up every lock that its process has on it, also one that another descriptor took."""
+    other, answers = filled(tmp_path / "other.db", "z"), []
+    question = f"import sqlite3; sqlite3.connect({str(source)!r}, timeout=0).execute('SELECT count(*) FROM log').fetchone()"
+    flush = os.fsync
+
+    def ask(descriptor: int) -> None:
+        flush(descriptor)
+        answers.append(subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False).stderr)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", ask)
+        overwrite_store(source, other, tmp_path / "kept.db")
+    assert answers
+    assert all("database is locked" in answer for answer in answers)
 
 
 def test_a_store_that_is_in_use_is_not_overwritten(source: Path, tmp_path: Path) -> None:

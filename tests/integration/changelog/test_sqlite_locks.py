@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from goldwire.changelog.sqlite.lock import TargetLocks
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.errors import InputError, StoreBusyError
 
@@ -96,3 +99,49 @@ def test_a_lock_is_given_back_however_its_work_ends(folder: Path, *, in_memory: 
             with pytest.raises(ValueError, match="work"):
                 fail_under_a_lock(store)
             assert store.target_note("crm") is None
+
+
+def test_who_only_asks_keeps_no_relay_from_a_target(folder: Path) -> None:
+    mine = TargetLocks(str(folder / "goldwire.db"))
+    mine.file("crm").write_bytes(b"a process that died")
+    asking = mine.file("crm").open("rb")
+    fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            asking.close()
+
+    with TargetLocks(str(folder / "goldwire.db"), sleep).hold("crm", b"8"):
+        assert mine.note("crm") == b"8"
+    assert len(waited) == 3
+
+
+def test_a_lock_that_is_held_is_not_waited_for_and_one_that_is_shared_for_ever_is_given_up(folder: Path) -> None:
+    waited: list[float] = []
+    mine = TargetLocks(str(folder / "goldwire.db"), waited.append)
+    with mine.hold("crm"):
+        with pytest.raises(StoreBusyError), mine.hold("crm"):
+            pass
+        assert waited == []
+    with mine.file("crm").open("rb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with pytest.raises(StoreBusyError), mine.hold("crm"):
+            pass
+    assert sum(waited) == pytest.approx(0.1)
+
+
+def test_the_note_is_that_of_the_one_who_holds_the_lock_now(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = TargetLocks(str(folder / "goldwire.db"))
+    mine.file("crm").write_bytes(b"a process that died")
+    lock, held = fcntl.flock, ExitStack()
+
+    def begin_first(descriptor: Any, how: int) -> None:
+        patched.undo()
+        held.enter_context(mine.hold("crm", b"8"))
+        lock(descriptor, how)
+
+    with held, monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", begin_first)
+        assert mine.note("crm") == b"8"

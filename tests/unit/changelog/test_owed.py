@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis.strategies import builds, integers, lists, none, sampled_from
 
 from goldwire.changelog.resyncs import EffectCounts, Owed, Resync, owed
 
@@ -38,3 +40,39 @@ def resync(scope: Any = "stale", state: Any = "open", stale: int | None = 5, **m
 )
 def test_what_no_resync_has_mended_is_owed(records: list[Resync], wanted: Owed) -> None:
     assert owed(records) == wanted
+
+
+def backwards(records: list[Resync]) -> Owed:
+    """The same, from the newest record on."""
+    contract_holds = False
+    for record in reversed(records):
+        if record.entities:
+            continue
+        of_contract = record.scope == "stale"
+        left = None if record.planned is None else max(record.planned.stale - record.resent, 0)
+        counts = record.settings > 0 or (of_contract and not contract_holds)
+        if record.state == "done" or (counts and left == 0):
+            if not of_contract:
+                return Owed()
+            contract_holds = True
+        elif counts and left is not None:
+            return Owed(left, record.settings > 0)
+    return Owed()
+
+
+@given(
+    lists(
+        builds(
+            resync,
+            sampled_from(("stale", "all")),
+            sampled_from(("open", "held", "done", "cancelled", "superseded", "declined")),
+            none() | integers(0, 3),
+            resent=integers(0, 3),
+            settings=integers(0, 1),
+            entities=sampled_from(((), (), ("a",))),
+        ),
+        max_size=8,
+    )
+)
+def test_each_resync_is_looked_at_once_and_the_answer_is_that_of_looking_back(records: list[Resync]) -> None:
+    assert owed(records) == backwards(records)

@@ -121,3 +121,18 @@ def test_a_contract_masks_only_what_its_own_types_have() -> None:
     both = Model({**MODEL.types, "Product": EntityType({"price": Attribute()})}, MODEL.tags)
     with pytest.raises(ContractError, match="`masks` names 'price', which is no known attribute or tag"):
         compile_contract("some", ContractSpec(types=("Customer",), masks={"price": "redact"}), both, "out", ("pii",), {}, 1)
+
+
+@pytest.mark.parametrize("path", ["heads/crm.jsonl", "./heads/x/../crm.jsonl", "{folder}/heads/crm.jsonl"])
+def test_two_targets_do_not_list_their_heads_in_one_file(tmp_path: Path, path: str) -> None:
+    listed = SOUND.replace("out.jsonl}}", "out.jsonl}, heads: {path: heads/crm.jsonl}}")
+    listed += "keys: {heads: '${env:HEADS_KEY}'}\n"
+    second = "  two: {kind: file, contract: some, clearance: [pii], settings: {path: two.jsonl}, heads: {path: PATH}}\nkeys:"
+    [line] = refused(tmp_path, listed.replace("keys:", second.replace("PATH", path.format(folder=tmp_path))))
+    assert line == (
+        "targets.two.heads.path: target out has its list of heads in that file, and each would replace the other's; "
+        "name another file"
+    )
+    file = tmp_path / "goldwire.yaml"
+    file.write_text(listed.replace("keys:", second.replace("PATH", "heads/two.jsonl")), encoding="utf-8")
+    load(file, {})

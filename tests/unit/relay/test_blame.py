@@ -119,6 +119,42 @@ def test_an_outage_ends_with_a_stop_at_its_limit_and_kills_nothing(world: Any) -
     assert world.balanced()
 
 
+def test_a_quiet_time_after_a_dead_letter_is_no_outage_and_does_not_count_against_the_next_event(world: Any) -> None:
+    world.target.answer = lambda item: Unknown("HTTP 500") if item.event.entity_id == "poison" else DELIVERED
+    world.commit(("poison", {"city": "x"}))
+    task = world.loop.create_task(world.running(until_caught_up=False, max_attempts=3, outage_limit_seconds=100_000.0))
+    for number in range(20):  # others come now and then, and pass
+        world.commit((f"e{number}", {"city": "x"}))
+        world.loop.run_until_complete(asyncio.sleep(60))
+        if world.store.counts("t").dead:
+            break
+    assert world.store.counts("t").pending == 0
+    assert world.store.counts("t").dead == 1
+    before = world.store.counts("t").delivered
+    world.loop.run_until_complete(asyncio.sleep(200_000))
+    assert not task.done()
+    world.target.answer = lambda _: Unavailable("the connection was refused")
+    world.commit(("next", {"city": "x"}))
+    world.loop.run_until_complete(asyncio.sleep(50_000))
+    assert not task.done()
+    world.target.answer = lambda _: DELIVERED
+    world.loop.run_until_complete(asyncio.sleep(3_600))
+    world.relay.stop()
+    world.loop.run_until_complete(task)
+    counts = world.store.counts("t")
+    assert (counts.delivered, counts.dead, counts.pending) == (before + 1, 1, 0)
+
+
+def test_an_outage_in_which_only_a_replay_waits_ends_at_its_limit_too(world: Any) -> None:
+    world.commit(("a", {"city": "x"}))
+    world.run()
+    world.replay()
+    world.target.answer = lambda _: Unavailable("the connection was refused")
+    with pytest.raises(TargetStoppedError, match="it has taken nothing for longer than"):
+        world.run(outage_limit_seconds=100_000.0)
+    assert world.store.counts("t").pending == 0
+
+
 def test_a_target_that_never_opens_is_stopped_at_the_limit_with_the_reason(world: Any) -> None:
     class Away(type(world.target)):  # type: ignore[misc]  # the class of the fixture
         async def open(self) -> None:

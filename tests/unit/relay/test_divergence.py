@@ -4,14 +4,14 @@ import shutil
 
 import pytest
 
-from goldwire.changelog.resyncs import Resync
+from goldwire.changelog.resyncs import Resend, Resync
 from goldwire.changelog.sqlite.store import SqliteStore
 from goldwire.clock import timestamp
 from goldwire.contract.spec import ContractSpec
 from goldwire.errors import TargetStoppedError
 from goldwire.event.chain import verify
 from goldwire.relay.connection import StoreCall
-from goldwire.targets.base import DELIVERED, Duplicate, TakenEvent
+from goldwire.targets.base import DELIVERED, Duplicate, Rejected, TakenEvent
 from goldwire.testing.store_setting import Crash
 
 
@@ -291,5 +291,54 @@ def test_a_target_that_lost_what_it_was_sent_is_not_called_ahead(showing):
     city(showing, "a", "Rome")
     showing.run()
     showing.target.events["a"] = older
+    showing.run()
+    assert showing.store.cursor("t").stopped is None
+
+
+def passed_over(showing):
+    """Restore an older store in which the resync of another target then takes the entity past the version that is held."""
+    older_store(showing, lost=("Rome", "Bonn"))
+    other = showing.store.acquire("u", "beginning")
+    record = Resync("ru", "u", "all", 0, "ann", timestamp(showing.clock.now()))
+    showing.store.add_resync(record, showing.clock.now())
+    assert showing.store.resend(record, [Resend("a", 1, 4)], other.epoch, showing.clock.now()).resent == 1
+    showing.versions["a"] = 5
+
+
+def test_a_version_that_the_log_lacks_is_noticed_also_where_another_targets_resync_went_past_it(showing):
+    passed_over(showing)
+    sent = len(showing.target.sent)
+    stops(showing, "version 3, which the log does not have")
+    assert len(showing.target.sent) == sent
+    resync(showing)
+    showing.run()
+    assert cities(showing) == {"a": "Oslo", "b": "Oslo"}
+    assert showing.target.events["a"].version == 6
+    showing.run()
+    assert showing.store.cursor("t").stopped is None
+
+
+def test_what_a_resync_has_yet_to_send_above_it_stops_the_target_no_more_once_the_resync_has_ended(showing):
+    """The answers are lost, or the event is refused: the resync is done, and the target holds the old version still."""
+    passed_over(showing)
+    stops(showing, "did not send")
+    resync(showing)
+    showing.target._take, taking = lambda _: Rejected("too large"), showing.target._take
+    showing.run()
+    assert [one.state for one in showing.store.resyncs("t")] == ["done"]
+    assert showing.target.events["a"].version == 3
+    showing.target._take = taking
+    showing.run()
+    assert showing.store.cursor("t").stopped is None
+
+
+def test_what_no_resync_can_send_above_it_stops_the_target_no_more_once_one_has_judged_it(showing):
+    """The entity is selected no more, and nothing is sent for that."""
+    passed_over(showing)
+    stops(showing, "did not send")
+    showing.contract(ContractSpec(golden=False, where="attributes.city.value == 'Kyiv'"))
+    resync(showing)
+    showing.run()
+    assert showing.target.events["a"].version == 3
     showing.run()
     assert showing.store.cursor("t").stopped is None

@@ -120,6 +120,17 @@ def test_the_time_without_success_is_counted_from_the_first_failure():
     assert it.failing_seconds(40.0) == 0.0
 
 
+def test_the_time_without_success_is_forgotten_when_nothing_waits_and_the_rest_goes_on():
+    it = breaker(1)
+    it.failed(10.0)
+    rest = it.rest_seconds(10.0)
+    it.nothing_waits()
+    assert it.failing_seconds(30.0) == 0.0
+    assert it.rest_seconds(10.0) == rest > 0.0
+    it.failed(40.0)
+    assert it.failing_seconds(45.0) == 5.0
+
+
 def test_the_cap_admits_a_few_dead_letters_and_then_no_more():
     cap = DeadLetterCap(DeliverySettings(dead_letter_ratio=0.1, dead_letter_minimum=3))
     assert [cap.admits_dead() for _ in range(5)] == [True, True, True, False, False]

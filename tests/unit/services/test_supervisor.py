@@ -12,6 +12,7 @@ import pytest
 from goldwire.changelog.replays import Replay
 from goldwire.config.reader import Loaded, load_document
 from goldwire.errors import ConfigError, NotFoundError, StoreBusyError
+from goldwire.relay.connection import StoreCall
 from goldwire.services.application import Application
 from goldwire.services.delivery import carry_out
 from goldwire.services.replay import ReplayRequest
@@ -193,6 +194,74 @@ def test_a_reload_does_not_start_what_was_stopped_nor_what_was_never_started(
         await stage.supervisor.resume("one")
         await stage.change("Grace")
         await stage.until("elsewhere.jsonl", "Grace")
+
+    play(application, tmp_path, story)
+
+
+class Between(StoreCall):
+    """Lets something happen as soon as targets were first checked."""
+
+    def __init__(self, call: StoreCall, meanwhile: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(call._executor)
+        self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
+
+    async def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
+        found = await super().__call__(function, *args)
+        if getattr(function, "__name__", "") == "check" and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            await meanwhile()
+        return found
+
+
+@pytest.mark.parametrize("names", [("one", "two"), ("two",)])
+def test_what_is_resumed_during_a_reload_begins_only_after_it_and_as_it_is_configured_then(
+    application: Application, tmp_path: Path, applied: Reload, names: tuple[str, ...]
+) -> None:
+    async def story(stage: Stage) -> None:
+        supervisor = stage.supervisor
+        supervisor.start("one", "two")
+        await stage.change("Ada")
+        await stage.until("one.jsonl", "Ada")
+        await supervisor.stop("one")
+        application.store.stop("one", None)
+        loaded = applied(**{name: f"new-{name}.jsonl" for name in names})
+        supervisor.call = Between(supervisor.call, lambda: supervisor.follow({"one": None}))
+        assert (await supervisor.reload(loaded)).restarted == ["two"]
+        if "one" not in names:
+            assert stage.states() == {"two": "running"}
+            with application.store.lock_target("one"):
+                return  # no relay holds it any more
+        assert stage.states() == {"one": "stopped", "two": "running"}
+        await supervisor.follow({"one": None})
+        await stage.change("Grace")
+        await stage.until("new-one.jsonl", "Grace")
+        assert not stage.has("one.jsonl", "Grace")
+
+    play(application, tmp_path, story)
+
+
+def test_a_reload_waits_for_the_target_that_is_just_resumed(application: Application, tmp_path: Path, applied: Reload) -> None:
+    reloads: list[asyncio.Task[Reloaded]] = []
+
+    async def story(stage: Stage) -> None:
+        supervisor = stage.supervisor
+        supervisor.start("one", "two")
+        await stage.change("Ada")
+        await stage.until("one.jsonl", "Ada")
+        await supervisor.stop("one")
+        application.store.stop("one", None)
+        loaded = applied(two="two.jsonl")
+
+        async def reload() -> None:
+            reloads.append(asyncio.create_task(supervisor.reload(loaded)))
+            await asyncio.wait(reloads, timeout=0.2)
+
+        supervisor.call = Between(supervisor.call, reload)
+        await supervisor.follow({"one": None})
+        assert await reloads[0] == Reloaded([], ["one"], [])
+        assert stage.states() == {"two": "running"}
+        with application.store.lock_target("one"):
+            """No relay holds it any more."""
 
     play(application, tmp_path, story)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from goldwire.changelog.resyncs import Resend, Resync
+from goldwire.changelog.resyncs import Owed, Resend, Resync
 
 
 class Resyncs(Protocol):
@@ -22,6 +22,10 @@ class Resyncs(Protocol):
 
     def resyncs(self, target: str | None = None) -> list[Resync]:
         """All resyncs in the order in which they were asked for."""
+        ...
+
+    def owed(self, target: str) -> Owed:
+        """What no resync of a target has mended yet, as `owed` finds it in all of them; it is asked for each second."""
         ...
 
     def open_resync(self, target: str) -> Resync | None:

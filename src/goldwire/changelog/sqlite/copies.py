@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 from goldwire.changelog.sqlite.connection import check_version, schema_state
 from goldwire.changelog.sqlite.transaction import translated
 from goldwire.changelog.sqlite.upgrade import alone
-from goldwire.errors import InputError, StoreBusyError, StoreCorruptError
+from goldwire.errors import GoldwireError, InputError, StoreBusyError, StoreCorruptError, StoreFullError
 
 PAGES = 1_024
 """How many pages are copied between two reports."""
+
+COPIED_BYTES = 1 << 20
+"""How much of a file is copied at a time."""
 
 PRIVATE_MODE = 0o600
 """A copy holds every value unmasked."""
@@ -88,16 +93,20 @@ def overwrite_store(path: Path, copy: Path, kept: Path, *, busy_timeout_seconds:
         busy_timeout_seconds: how long to wait for another process.
 
     Raises:
+        InputError: a file may not be read or made, or there is one where the present content is to stay; nothing was changed.
         StoreBusyError: a process uses the store; nothing was changed.
         StoreCorruptError: the store that is there cannot be read; nothing was changed.
+        StoreFullError: no room; nothing was changed.
     """
     try:
-        with closing(sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)) as connection:
+        # The content is closed last: closing any descriptor of the file would release the locks that this process has on it.
+        with (
+            path.open("rb") as content,
+            closing(sqlite3.connect(path, timeout=busy_timeout_seconds, isolation_level=None)) as connection,
+        ):
             connection.execute("PRAGMA synchronous = FULL")
             with alone(connection, str(path), busy_timeout_seconds):
-                shutil.copyfile(path, kept)  # alone, it is whole: the write-ahead log is written back
-                kept.chmod(PRIVATE_MODE)
-                sync(kept)
+                _keep(content, kept)  # alone, it is whole: the write-ahead log is written back
                 with closing(sqlite3.connect(copy, isolation_level=None)) as opened:
                     opened.backup(connection)
     except StoreBusyError:
@@ -109,6 +118,30 @@ def overwrite_store(path: Path, copy: Path, kept: Path, *, busy_timeout_seconds:
                 f"{path}: the store that is there cannot be read: move it and its `-wal` away, then repeat the command"
             ) from error
         raise found from error
+    except OSError as error:
+        raise _unwritable(kept, error) from error
+
+
+def _keep(content: BinaryIO, kept: Path) -> None:
+    """Copy what a file holds into a new one that only its owner may read from the first byte on; whole, or not at all."""
+    descriptor = os.open(kept, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_MODE)
+    try:
+        with open(descriptor, "wb") as copy:  # noqa: PTH123 - a path has no descriptor's `open`
+            shutil.copyfileobj(content, copy, COPIED_BYTES)
+        sync(kept)
+    except BaseException:
+        kept.unlink(missing_ok=True)
+        raise
+
+
+def _unwritable(file: Path, error: OSError) -> GoldwireError:
+    if isinstance(error, FileExistsError):
+        return InputError(f"{file}: is there already, and nothing is overwritten unseen: move it away, then repeat the command")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return StoreFullError(
+            f"{file}: cannot be written ({error.strerror}): free room on its disk, then repeat the command; nothing is lost"
+        )
+    return InputError(f"{error.filename or file}: cannot be opened ({error.strerror}): mend its path or permissions")
 
 
 def put_store(path: Path, copy: Path) -> None:

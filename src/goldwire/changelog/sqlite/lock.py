@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,11 +16,17 @@ from goldwire.errors import InputError, StoreBusyError
 _PLAIN_NAME = re.compile(r"[a-z0-9_-]{1,64}")
 
 
+TRIES = 100
+TRY_SECONDS = 0.001
+"""How often, and after how long each time, a lock is tried that others only share."""
+
+
 class TargetLocks:
     """The lock files of one store; for a store in memory, which no other process sees, a set."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sleep: Callable[[float], None] = time.sleep) -> None:
         self._path = path
+        self._sleep = sleep
         self._held: dict[str, bytes] = {}
 
     def file(self, target: str) -> Path:
@@ -48,10 +55,7 @@ class TargetLocks:
         except OSError as error:
             raise InputError(f"{file}: the lock file cannot be opened ({error.strerror}): mend its permissions") from error
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise _busy(target) from error
+            self._lock(descriptor, target)
             os.ftruncate(descriptor, 0)
             with suppress(OSError):  # a full disk takes no note; the relay meets that soon, and says it better
                 os.pwrite(descriptor, note, 0)
@@ -63,23 +67,44 @@ class TargetLocks:
         finally:
             os.close(descriptor)
 
+    def _lock(self, descriptor: int, target: str) -> None:
+        """Take the lock; who only asks whether it is held, as `note` does, has it shared for a moment and is waited for.
+
+        Raises:
+            StoreBusyError: it is held.
+        """
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not _shares(descriptor):
+                    break
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # or two that wait would keep each other out
+                self._sleep(TRY_SECONDS)
+            else:
+                return
+        raise _busy(target)
+
     def note(self, target: str) -> bytes | None:
         """See `Store.target_note`."""
         if self._path == ":memory:":
             return self._held.get(target)
-        file = self.file(target)
         try:
-            note = file.read_bytes()
+            with self.file(target).open("rb") as opened:
+                if not os.fstat(opened.fileno()).st_size or _shares(opened.fileno()):
+                    return None  # it was released, or a process that died has left its note, and no lock
+                return opened.read() or None  # only now: another one may have taken the lock since, and left its own
         except OSError:
             return None
-        if not note:  # what holds it leaves no note, or it was released
-            return None
-        try:
-            with file.open("rb") as opened:  # a process that died leaves its note, and no lock
-                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return note
-        return None
+
+
+def _shares(descriptor: int) -> bool:
+    """Share the lock, which goes on until the descriptor is closed or asks for more; False where another one holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _busy(target: str) -> StoreBusyError:

@@ -7,14 +7,14 @@ from collections.abc import Collection
 
 import msgspec
 
-from goldwire.changelog.resyncs import Resend, Resync
+from goldwire.changelog.resyncs import Owed, OwedHistory, Resend, Resync
 from goldwire.changelog.rules import fence
-from goldwire.changelog.sqlite.entities import Part
+from goldwire.changelog.sqlite.entities import EntityNumbers, Part
 from goldwire.changelog.sqlite.heads import Heads
 from goldwire.changelog.sqlite.queries import NEWEST_POSITION
 from goldwire.changelog.sqlite.targets import known_target
 from goldwire.changelog.sqlite.transaction import Database
-from goldwire.changelog.sqlite.work_queries import RESYNCS
+from goldwire.changelog.sqlite.work_queries import RESYNCS, UNENDED
 from goldwire.changelog.sqlite.work_records import RESYNC_RECORDS, encode_record
 from goldwire.clock import timestamp
 from goldwire.errors import StoreCorruptError
@@ -45,6 +45,11 @@ def release_held(database: Database, target: str) -> None:
 class SqliteResyncs(Part):
     """The part of the store that knows what is sent again."""
 
+    def __init__(self, database: Database, numbers: EntityNumbers) -> None:
+        super().__init__(database, numbers)
+        self._ended: dict[str, tuple[int, OwedHistory]] = {}
+        """By target, up to which of its resyncs all have ended, and what they leave owed: a resync that has ended stays."""
+
     def add_resync(self, resync: Resync, now: float) -> None:
         """See `Resyncs.add_resync`."""
         with self._database.writing("add_resync"):
@@ -56,6 +61,20 @@ class SqliteResyncs(Part):
         with database.reading():
             found = database.execute(*((RESYNCS.all,) if target is None else (RESYNCS.of_target, (target,))))
             return [RESYNC_RECORDS.read(database.path, *row) for row in found]
+
+    def owed(self, target: str) -> Owed:
+        """See `Resyncs.owed`."""
+        database = self._database
+        upto, found = self._ended.get(target, (0, OwedHistory()))
+        with database.reading():
+            rows = database.execute(RESYNCS.of_target_after, (target, upto)).fetchall()
+        ended = True
+        for number, state, record_id, raw in rows:
+            found = found.then(RESYNC_RECORDS.read(database.path, record_id, raw))
+            ended = ended and state not in UNENDED
+            if ended:
+                self._ended[target] = number, found
+        return found.plain
 
     def open_resync(self, target: str) -> Resync | None:
         """See `Resyncs.open_resync`."""

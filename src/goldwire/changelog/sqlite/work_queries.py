@@ -16,6 +16,8 @@ class WorkStatements(NamedTuple):
     """Replace the record of one that has not ended, given state, record and id; the row count shows whether it was one."""
     all: str
     of_target: str
+    of_target_after: str
+    """Those of a target after a number; each with its number and state before the rest."""
     newest: str
     """The one of a target that was asked for last."""
     open: str
@@ -30,13 +32,18 @@ class WorkStatements(NamedTuple):
     """One that is open or held."""
 
 
+UNENDED = ("open", "held")
+"""The states of what has not ended; the record of what has is replaced no more."""
+
+
 def _statements(table: str) -> WorkStatements:
-    select, unended = f"SELECT id, record FROM {table}", "state IN ('open', 'held')"
+    select, unended = f"SELECT id, record FROM {table}", f"state IN {UNENDED}"
     return WorkStatements(
         f"INSERT INTO {table} (no, id, target, state, record) SELECT coalesce(max(no), 0) + 1, ?, ?, ?, ? FROM {table}",
         f"UPDATE {table} SET state = ?, record = ? WHERE id = ? AND {unended}",
         f"{select} ORDER BY no",
         f"{select} WHERE target = ? ORDER BY no",
+        f"SELECT no, state, id, record FROM {table} WHERE target = ? AND no > ? ORDER BY no",
         f"{select} WHERE target = ? ORDER BY no DESC LIMIT 1",
         f"{select} WHERE target = ? AND state = 'open' ORDER BY no LIMIT 1",
         f"{select} WHERE id = ? AND state = 'open'",
