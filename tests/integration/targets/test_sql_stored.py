@@ -302,3 +302,30 @@ def test_the_key_may_be_a_number(database: Any) -> None:
     assert table.send(crm("a", 1, "18446744073709551615")) == [Delivered("18446744073709551615")]
     assert table.send(crm("a", 2, "18446744073709551615", name="new")) == [Delivered("18446744073709551615")]
     assert [(str(row[0]), row[3]) for row in table.live()] == [("18446744073709551615", "new")]
+
+
+@pytest.mark.parametrize("type_", ["TIMESTAMP", "TIMESTAMP WITH TIME ZONE"])
+@pytest.mark.parametrize("sent", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_time_that_no_year_of_utc_has_is_a_dead_letter_and_takes_no_neighbour_along(
+    database: Any, type_: str, sent: str
+) -> None:
+    table = made(database, f"v {'DATETIME(6)' if is_mariadb(database) else type_}; name VARCHAR(20)")
+    bad, good = send(table, {"v": sent, "name": "bad"}, {"v": "9999-12-31T23:59:59Z", "name": "good"})
+    assert column_of(bad) == "v"
+    assert good == Delivered("k1")
+    assert [row[3] for row in table.live()] == ["good"]
+
+
+def test_a_time_beyond_pythons_that_a_rule_of_the_table_makes_takes_no_neighbour_along(postgresql: Any) -> None:
+    table = made(postgresql, "v TIMESTAMP WITH TIME ZONE; name VARCHAR(20)")
+    postgresql.query(
+        f"CREATE FUNCTION {table.name}_far() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.name = 'bad' THEN NEW.v := '10000-01-01 00:00:00+00'; END IF; RETURN NEW; END $$"
+    )
+    postgresql.query(
+        f"CREATE TRIGGER far BEFORE INSERT OR UPDATE ON {table.full} FOR EACH ROW EXECUTE FUNCTION {table.name}_far()"
+    )
+    bad, good = send(table, {"v": "9999-12-31T23:59:59Z", "name": "bad"}, {"v": "9999-12-31T23:59:59Z", "name": "good"})
+    assert isinstance(bad, Rejected)
+    assert good == Delivered("k1")
+    assert [row[3] for row in table.live()] == ["good"]

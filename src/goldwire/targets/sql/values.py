@@ -184,9 +184,13 @@ def _timestamp(column: Column, value: Any) -> Any:
         return value
     if _BEYOND_MICROSECONDS.search(value):
         raise UnfitValueError(f"column {column.name} takes a time to the microsecond, the value is finer")
-    if parsed.tzinfo is not None and column.naive_time:
-        return parsed.astimezone(UTC).replace(tzinfo=None)
-    return parsed
+    if parsed.tzinfo is None:
+        return parsed
+    try:
+        in_utc = parsed.astimezone(UTC)
+    except OverflowError:
+        raise UnfitValueError(f"column {column.name} takes times of the years 1 to 9999 in UTC, the value is beyond") from None
+    return in_utc.replace(tzinfo=None) if column.naive_time else parsed
 
 
 def _json(column: Column, value: Any) -> str:
