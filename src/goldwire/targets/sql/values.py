@@ -254,10 +254,10 @@ def holds(column: Column, sent: Any, held: Any) -> bool:
         sent: as `convert` returned it.
         held: as the driver reads it.
     """
-    if sent is None or held is None:
-        return sent is held
     if column.may_differ:
         return True
+    if sent is None or held is None:
+        return sent is held
     return _COMPARISONS[column.type](column, sent, held)
 
 
