@@ -235,6 +235,31 @@ def test_a_row_that_somebody_else_locks_is_unavailable_after_the_time_given(data
     holder.close()
 
 
+def test_a_look_up_waits_for_nobody_who_has_locked_a_row(database: Any) -> None:
+    table = Table(database, lock_timeout_seconds=1.0, answer_timeout_seconds=5.0)
+    table.send(crm("a", 1, "K1"))
+
+    async def look_up() -> list[int | None]:
+        target = SqlTarget("warehouse", table.settings, SystemClock())
+        await target.open()
+        try:
+            return list(await target.held_versions([Item(crm("a", 2, "K1"))]))
+        finally:
+            await target.close()
+
+    holder = database._connect()
+    with holder.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table.full} FOR UPDATE")
+        # It would wait for this row no longer than until it is free again.
+        free = threading.Timer(10.0, holder.rollback)
+        free.start()
+        assert asyncio.run(look_up()) == [1]
+        assert free.is_alive(), "it waited for the row"
+        free.cancel()
+    holder.rollback()
+    holder.close()
+
+
 def test_two_relays_at_once_never_let_a_stale_event_win(database: Any) -> None:
     table = Table(database)
     table.send(crm("a", 1, "K1"))

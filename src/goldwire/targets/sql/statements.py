@@ -54,11 +54,8 @@ class Statements:
         moment = rows.c[s.timestamp_column]
         held = sa.select(self._key, self._entity, self._version, moment, rows.c[s.deleted_column], rows.c[s.hash_column])
         self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
-        held = held.with_for_update() if dialect.locks_rows else held
-        self._held_by_key, self._held_by_entity = (
-            KeyLookup(held, self._key, as_array=tables.key_as_array),
-            KeyLookup(held, self._entity, as_array=dialect.takes_arrays),
-        )
+        self._seen = self._lookups(dialect, held)
+        self._held = self._lookups(dialect, held.with_for_update()) if dialect.locks_rows else self._seen
         query = sa.select(tombs.c.entity_id, tombs.c.version).where(tombs.c.target_table == self._name)
         self._tombstones_held = KeyLookup(query, tombs.c.entity_id, as_array=dialect.takes_arrays)
         fence = (
@@ -82,19 +79,30 @@ class Statements:
         )
         """Reads every row of a record that is not deleted."""
 
-    def find(self, connection: Connection, changes: Iterable[RowChange]) -> Found:
-        """Read what is held of the changes' keys and entities, and keep it from changing."""
+    def _lookups(self, dialect: Dialect, query: sa.Select[Any]) -> tuple[KeyLookup, KeyLookup]:
+        """Return a query by key, and by entity."""
+        return (
+            KeyLookup(query, self._key, as_array=self._tables.key_as_array),
+            KeyLookup(query, self._entity, as_array=dialect.takes_arrays),
+        )
+
+    def find(self, connection: Connection, changes: Iterable[RowChange], *, to_write: bool) -> Found:
+        """Read what is held of the changes' keys and entities, and keep it from changing where it is to be written.
+
+        Where it is not, a row that another program has locked is no reason to wait.
+        """
+        by_key, by_entity = self._held if to_write else self._seen
         changes = list(changes)
         keys = {key: None for change in changes for key in change.candidates}
         entities = [change.entity_id for change in changes]
         rows: dict[str, HeldRow] = {}
-        self._take(self._held_by_key.rows(connection, list(keys)), rows)
+        self._take(by_key.rows(connection, list(keys)), rows)
         if self._tables.finds_by_entity:
             others = entities
             if self._settings.key == "entity_id":
                 # Its own row is the only one, unless it was keyed otherwise before: then the key alone found nothing.
                 others = [one for one in entities if (own := rows.get(one)) is None or own.entity_id != one]
-            self._take(self._held_by_entity.rows(connection, others), rows)
+            self._take(by_entity.rows(connection, others), rows)
         return Found(rows, self._tombstones(connection, entities))
 
     def _tombstones(self, connection: Connection, entities: Sequence[str]) -> dict[str, int]:

@@ -59,8 +59,8 @@ class TableWriter:
         self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, self.tables.tombstones)
 
     def find(self, connection: Connection, changes: Iterable[RowChange]) -> Found:
-        """Read what is held of the changes' keys and entities."""
-        return self.statements.find(connection, changes)
+        """Look up what is held of the changes' keys and entities."""
+        return self.statements.find(connection, changes, to_write=False)
 
     def newest(self, connection: Connection, limit: int) -> list[tuple[str, TakenEvent]]:
         """Return the events that were written last with their times, as far as the table tells their hash."""
@@ -84,7 +84,7 @@ class TableWriter:
         return outcomes
 
     def _wave(self, connection: Connection, wave: dict[int, RowChange], *, alone: bool) -> dict[int, Outcome]:
-        found = self.statements.find(connection, wave.values())
+        found = self.statements.find(connection, wave.values(), to_write=True)
         outcomes: dict[int, Outcome] = {}
         steps: dict[int, Steps] = {}
         for index, change in wave.items():
