@@ -146,7 +146,8 @@ class Writer:
         if keys is None:
             return rows
         # The column may take another row's key for the same.
-        return [row for row in rows if str(plain_key(column, row[column.name])) in set(keys)]
+        asked = set(keys)
+        return [row for row in rows if str(plain_key(column, row[column.name])) in asked]
 
     def edges(self, relation: str) -> list[dict[str, Any]]:
         """Return the rows of the table of a relation's edges, ordered by entity, relation and id."""
