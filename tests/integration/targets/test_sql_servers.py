@@ -5,6 +5,8 @@ import threading
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
@@ -303,6 +305,34 @@ def test_keys_that_differ_by_case_alone_are_told_apart_or_refused(database: Any)
     table = Table(database)
     assert table.send(crm("a", 1, "k1"), crm("b", 1, "K1")) == [Delivered("k1"), Delivered("K1")]
     assert len(table.live()) == 2
+
+
+def test_the_rows_of_a_send_are_one_statement(database: Any) -> None:
+    table = Table(database)
+    table.send(crm("first", 1, "K"))
+    inserts: list[bool] = []
+
+    def look(_connection: Any, _cursor: Any, statement: str, _values: Any, _context: Any, many: bool) -> None:
+        if statement.startswith("INSERT") and table.name in statement.partition("(")[0]:
+            inserts.append(many)
+
+    sa.event.listen(Engine, "before_cursor_execute", look)
+    try:
+        outcomes = table.send(*(crm(f"e{n}", 1, f"K{n:04}") for n in range(99)))
+    finally:
+        sa.event.remove(Engine, "before_cursor_execute", look)
+    assert outcomes == [Delivered(f"K{n:04}") for n in range(99)]
+    # The driver of MariaDB makes one statement of many rows, that of PostgreSQL one for each.
+    assert inserts == [database.url.startswith("mariadb")]
+
+
+def test_a_table_of_many_columns_takes_no_more_parameters_than_a_statement_may_have(postgresql: Any) -> None:
+    columns = {f"c{n}": f"c{n}" for n in range(700)}
+    table = Table(postgresql, columns=columns)
+    events = [sealed(f"e{n}", 1, {"c0": "x", "c699": str(n)}, external_ids=[("crm", f"K{n:02}")]) for n in range(99)]
+    assert table.send(*events) == [Delivered(f"K{n:02}") for n in range(99)]
+    rows = postgresql.query(f"SELECT c699 FROM {table.full} ORDER BY id")
+    assert rows == [(str(n),) for n in range(99)]
 
 
 def test_a_thousand_rows_go_in_one_send(database: Any) -> None:

@@ -13,6 +13,7 @@ from goldwire.targets.sql.bulk_load import LEAST_ROWS, BulkLoad
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.key_lookup import KeyLookup
+from goldwire.targets.sql.many_rows import ManyRows
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
 from goldwire.targets.sql.table import Tables
 from goldwire.targets.sql.table_settings import RowTable
@@ -47,7 +48,7 @@ class Statements:
         self._names = [column.name for column in rows.columns]
         self._upsert = dialect.upsert(rows, [s.key_column], [*s.columns, *s.fence_columns], self._gives_way)
         self._bulk_load = BulkLoad(rows, self._upsert) if tables.loads_in_bulk else None
-        self._upsert_text = "" if dialect.joins_rows else None
+        self._many_rows = ManyRows(self._upsert, self._names, dialect.most_parameters)
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
@@ -136,18 +137,8 @@ class Statements:
         self._update_partly(connection, steps.updates)
         if upserts and self._bulk_load is not None and len(upserts) >= LEAST_ROWS:
             self._bulk_load.load(connection, upserts)
-        elif upserts and self._upsert_text is not None:
-            self._upsert_text = self._upsert_text or self._positional_upsert(connection)
-            connection.exec_driver_sql(self._upsert_text, upserts)
         elif upserts:
-            connection.execute(self._upsert, [dict(zip(self._names, row, strict=True)) for row in upserts])
-
-    def _positional_upsert(self, connection: Connection) -> str:
-        """Return the upsert as text: the driver takes the rows as they are, and SQLAlchemy looks at none of them."""
-        compiled: Any = self._upsert.compile(dialect=connection.dialect, column_keys=self._names)
-        order = list(compiled.positiontup)
-        assert order == self._names, "in the order of the rows"
-        return str(compiled)
+            self._many_rows.run(connection, upserts)
 
     def prove(self, connection: Connection, steps: Steps) -> dict[str, Doubt]:
         """Read back in the same transaction what the steps wrote, and compare.
