@@ -4,6 +4,7 @@ import asyncio
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -305,6 +306,26 @@ def test_keys_that_differ_by_case_alone_are_told_apart_or_refused(database: Any)
     table = Table(database)
     assert table.send(crm("a", 1, "k1"), crm("b", 1, "K1")) == [Delivered("k1"), Delivered("K1")]
     assert len(table.live()) == 2
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_schema_written_out_keeps_what_was_deleted(database: Any, written_out: bool, older: bool) -> None:
+    own = "warehouse" if "mariadb" in database.url else "public"
+    tombstones = f"{own}.goldwire_tombstone"
+    first, second = (None, own) if written_out else (own, None)
+    table = Table(database, delete="physical", schema=first)
+    table.send(crm("a", 1, "K1"))
+    table.send(deleted("a", 3, external_ids=[("crm", "K1")]))
+    if older:  # it kept the fence by the spelling of its settings
+        name = f"{own}.{table.name}" if first else table.name
+        database.query(f"UPDATE {tombstones} SET target_table = '{name}' WHERE target_table = '{own}.{table.name}'")
+    table.settings = msgspec.structs.replace(table.settings, schema=second)
+    assert table.send(crm("a", 2, "K1")) == [Duplicate()]
+    assert table.live() == []
+    assert table.send(crm("a", 4, "K1")) == [Delivered("K1")]
+    assert table.send(deleted("a", 5, external_ids=[("crm", "K1")])) == [Delivered()]
+    assert table.send(crm("a", 4, "K1")) == [Duplicate()]
 
 
 def test_the_rows_of_a_send_are_one_statement(database: Any) -> None:

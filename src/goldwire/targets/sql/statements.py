@@ -35,7 +35,7 @@ class Statements:
     def __init__(self, dialect: Dialect, tables: Tables, settings: RowTable) -> None:
         self._settings = settings
         self._tables = tables
-        self._name = settings.qualified_table
+        self._name = tables.location
         rows, tombs, s = tables.rows, tables.tombstones, settings
         self._key, self._entity = rows.c[s.key_column], rows.c[s.entity_column]
         self._version = rows.c[s.version_column]
@@ -57,7 +57,8 @@ class Statements:
         self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
         self._seen = self._lookups(dialect, held)
         self._held = self._lookups(dialect, held.with_for_update()) if dialect.locks_rows else self._seen
-        query = sa.select(tombs.c.entity_id, tombs.c.version).where(tombs.c.target_table == self._name)
+        names = sa.or_(*(tombs.c.target_table == name for name in tables.spellings))
+        query = sa.select(tombs.c.entity_id, tombs.c.version).where(names)
         self._tombstones_held = KeyLookup(query, tombs.c.entity_id, as_array=dialect.takes_arrays)
         fence = (
             self._key == sa.bindparam("gw_key"),
@@ -107,7 +108,10 @@ class Statements:
         return Found(rows, self._tombstones(connection, entities))
 
     def _tombstones(self, connection: Connection, entities: Sequence[str]) -> dict[str, int]:
-        return dict(self._tombstones_held.rows(connection, entities))
+        held: dict[str, int] = {}
+        for entity, version in self._tombstones_held.rows(connection, entities):
+            held[entity] = max(version, held.get(entity, 0))
+        return held
 
     def newest(self, connection: Connection, limit: int) -> list[HeldRow]:
         """Read the rows that were written last, by the time of their events; it reads the whole table where no index helps."""

@@ -38,7 +38,9 @@ class Tables(Struct, frozen=True):
     key_as_array: bool
     """Keys may go as one parameter: the key's column is a plain text, and compared as one."""
     location: str
-    """The table with the schema in which it is, the same for every spelling of the settings."""
+    """The table with the schema in which it is, the same for every spelling of the settings; its lock and its fence have it."""
+    spellings: tuple[str, ...]
+    """The location, and the names under which older releases kept the fence."""
 
 
 def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: str) -> Tables:
@@ -72,6 +74,8 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
         if isinstance(entry["type"], postgresql.CITEXT):
             # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
             rows.c[settings.key_column].type = entry["type"]
+    location = location_of(connection, schema, settings.table)
+    older = (settings.qualified_table, settings.table, f"main.{settings.table}")
     return Tables(
         rows=rows,
         tombstones=clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
@@ -80,14 +84,17 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
         has_other_unique_index=len(unique) > 1,
         loads_in_bulk=dialect.loads_in_bulk(connection),
         key_as_array=key_as_array,
-        location=location_of(connection, schema, settings.table),
+        location=location,
+        spellings=tuple(dict.fromkeys((location, *(older if connection.dialect.name == "sqlite" else older[:2])))),
     )
 
 
 def location_of(connection: Connection, schema: str | None, table: str) -> str:
     """Return a table's name with its schema, the same for every spelling."""
-    location = f"{schema}.{table}" if schema else table
-    return location.casefold() if connection.dialect.name == "sqlite" else location
+    if connection.dialect.name != "sqlite":
+        return f"{schema}.{table}" if schema else table
+    main = schema is None or schema.casefold() == "main"
+    return (table if main else f"{schema}.{table}").casefold()
 
 
 def clause(table: str, schema: str | None, columns: list[str]) -> TableClause:

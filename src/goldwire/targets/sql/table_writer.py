@@ -55,8 +55,8 @@ class TableWriter:
         Raises:
             sqlalchemy.exc.DBAPIError: it took too long.
         """
-        settings = self.settings
-        self._dialect.lock(connection, settings.qualified_table, settings.lock_timeout_seconds, self.tables.tombstones)
+        tables = self.tables
+        self._dialect.lock(connection, tables.location, self.settings.lock_timeout_seconds, tables.tombstones)
 
     def find(self, connection: Connection, changes: Iterable[RowChange]) -> Found:
         """Look up what is held of the changes' keys and entities."""

@@ -189,9 +189,9 @@ class Writer:
         writers = _in_order(list(self._writers.values()))
         for writer in writers:
             writer.lock(connection)
-            claim(connection, writer.tables.tombstones, writer.tables.location, owner)
+            claim(connection, writer.tables.tombstones, writer.tables.spellings, owner)
         for table in sorted(self._edges, key=lambda one: one.location):
-            claim(connection, writers[0].tables.tombstones, table.location, owner)
+            claim(connection, writers[0].tables.tombstones, [table.location], owner)
 
     def _transact(self, changes: dict[int, _Due], *, alone: bool) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
