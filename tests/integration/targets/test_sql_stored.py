@@ -329,3 +329,46 @@ def test_a_time_beyond_pythons_that_a_rule_of_the_table_makes_takes_no_neighbour
     assert isinstance(bad, Rejected)
     assert good == Delivered("k1")
     assert [row[3] for row in table.live()] == ["good"]
+
+
+KEYS = ["PRIMARY KEY (id) DEFERRABLE", "UNIQUE (id) DEFERRABLE INITIALLY DEFERRED", "PRIMARY KEY (id), UNIQUE (id) DEFERRABLE"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_may_be_checked_late_is_refused_at_opening_with_the_statement_that_mends_it(
+    postgresql: Any, key: str
+) -> None:
+    table = Table(postgresql, columns={"v": "v"})
+    postgresql.query(
+        f"CREATE TABLE {table.full} (id TEXT, v TEXT, goldwire_entity_id TEXT, goldwire_version BIGINT, "
+        f"goldwire_timestamp TEXT, goldwire_deleted BOOLEAN, goldwire_hash TEXT, {key})"
+    )
+    with pytest.raises(ConfigError, match=r"is DEFERRABLE, .* run: ALTER TABLE public\.") as caught:
+        send(table, {"v": "x"})
+    postgresql.query(str(caught.value).partition("run: ")[2])
+    assert send(table, {"v": "x"}) == [Delivered("k0")]
+
+
+def test_a_table_of_tombstones_whose_key_may_be_checked_late_is_refused(postgresql: Any) -> None:
+    table = Table(postgresql, tombstone_table="late_tombstone")
+    postgresql.query(
+        "CREATE TABLE late_tombstone (target_table TEXT, entity_id TEXT, timestamp TEXT, version BIGINT, "
+        "PRIMARY KEY (target_table, entity_id) DEFERRABLE)"
+    )
+    with pytest.raises(ConfigError, match="of late_tombstone is DEFERRABLE") as caught:
+        table.send(crm("a", 1, "K1"))
+    postgresql.query(str(caught.value).partition("run: ")[2])
+    assert table.send(crm("a", 1, "K1")) == [Delivered("K1")]
+
+
+def test_a_state_of_an_object_that_refuses_one_row_is_no_outage(postgresql: Any) -> None:
+    table = made(postgresql, "name TEXT")
+    postgresql.query(
+        f"CREATE FUNCTION {table.name}_f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name = 'bad' THEN "
+        "RAISE EXCEPTION 'no' USING ERRCODE = '55000'; END IF; RETURN NEW; END $$"
+    )
+    postgresql.query(f"CREATE TRIGGER t BEFORE INSERT ON {table.full} FOR EACH ROW EXECUTE FUNCTION {table.name}_f()")
+    bad, good = send(table, {"name": "bad"}, {"name": "good"})
+    assert isinstance(bad, Unavailable)
+    assert bad.counted
+    assert good == Delivered("k1")

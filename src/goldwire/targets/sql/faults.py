@@ -23,7 +23,7 @@ _MARIADB_MOMENT = {
 _POSTGRES_CONFIG = ("28", "3D")
 _POSTGRES_ITEM = ("22", "23", "42804", "42846", "44")
 _POSTGRES_RULE = ("P0001",)
-_POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55", "57", "58", "72", "F0", "HV", "XX")
+_POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55006", "55P03", "57", "58", "72", "F0", "HV", "XX")
 _SQLITE_CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: ([\w. ,]{1,200}))?")
 
 _MARIADB_COLUMN = re.compile(

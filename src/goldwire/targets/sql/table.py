@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,17 @@ from goldwire.targets.sql.table_settings import ColumnType, RowTable
 from goldwire.targets.sql.values import Column
 
 _TABLE_IN_INDEX = 46
+
+_TOMBSTONE_KEY = ("target_table", "entity_id")
+
+_DEFERRABLE = """
+SELECT con.conname, con.contype FROM pg_constraint con
+JOIN pg_class t ON t.oid = con.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE n.nspname = :schema AND t.relname = :table AND con.contype IN ('p', 'u') AND con.condeferrable
+AND (SELECT array_agg(a.attname::text ORDER BY a.attname) FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attnum = ANY(con.conkey)) = CAST(:columns AS text[])
+"""
+"""Finds unique constraints of some columns that may be checked late."""
 
 _INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
 
@@ -65,6 +77,9 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
             f"target '{name}': column {settings.key_column} needs a unique index: "
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
+    if connection.dialect.name == "postgresql":
+        _refuse_deferrable(connection, schema, settings.table, [settings.key_column], name)
+        _refuse_deferrable(connection, tombstone_schema, settings.tombstone_table, _TOMBSTONE_KEY, name)
     rows = clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
     key_as_array = False
     for entry in inspector.get_columns(settings.table, schema=schema):
@@ -78,7 +93,7 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
     older = (settings.qualified_table, settings.table, f"main.{settings.table}")
     return Tables(
         rows=rows,
-        tombstones=clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
+        tombstones=clause(settings.tombstone_table, tombstone_schema, [*_TOMBSTONE_KEY, "timestamp", "version"]),
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
@@ -132,8 +147,7 @@ def _tombstone_table(dialect: Dialect, settings: RowTable, schema: str | None) -
     return sa.Table(
         settings.tombstone_table,
         sa.MetaData(),
-        sa.Column("target_table", dialect.key_type(), primary_key=True),
-        sa.Column("entity_id", dialect.key_type(), primary_key=True),
+        *(sa.Column(column, dialect.key_type(), primary_key=True) for column in _TOMBSTONE_KEY),
         sa.Column("timestamp", sa.String(27), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         schema=schema,
@@ -186,6 +200,17 @@ def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[
         if index["unique"]:
             unique.add(names)
     return unique, indexed
+
+
+def _refuse_deferrable(connection: Connection, schema: str | None, table: str, columns: Sequence[str], name: str) -> None:
+    values = {"schema": schema, "table": table, "columns": sorted(columns)}
+    for constraint, kind in connection.execute(sa.text(_DEFERRABLE), values):
+        quote = connection.dialect.identifier_preparer.quote
+        key = f"{'PRIMARY KEY' if kind in ('p', b'p') else 'UNIQUE'} ({', '.join(map(quote, columns))})"
+        raise ConfigError(
+            f"target '{name}': constraint {constraint} of {table} is DEFERRABLE, and PostgreSQL takes none such for an upsert; "
+            f"run: ALTER TABLE {schema}.{table} DROP CONSTRAINT {quote(constraint)}, ADD {key}"
+        )
 
 
 def _columns(
