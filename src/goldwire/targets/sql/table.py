@@ -71,7 +71,7 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
     )
     inspector.clear_cache()
     columns = _columns(connection, inspector, dialect, settings, name, schema)
-    unique, indexed = _indexes(inspector, settings.table, schema)
+    unique, indexed = indexes_of(inspector, settings.table, schema)
     if (settings.key_column,) not in unique:
         raise ConfigError(
             f"target '{name}': column {settings.key_column} needs a unique index: "
@@ -127,12 +127,13 @@ def _rows_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.
         sa.Column(settings.timestamp_column, sa.String(27)),
         sa.Column(settings.deleted_column, sa.Boolean()),
         sa.Column(settings.hash_column, sa.String(71)),
-        sa.Index(_index_name(settings.table), settings.entity_column),
+        sa.Index(index_name(settings.table), settings.entity_column),
     ]
     return sa.Table(settings.table, metadata, *columns, schema=schema)
 
 
-def _index_name(table: str) -> str:
+def index_name(table: str) -> str:
+    """Return the name of the index of a table's entity column."""
     # The name of an index must not be longer than that of a table.
     short = table if len(table.encode()) <= _TABLE_IN_INDEX else hashlib.sha256(table.encode()).hexdigest()[:16]
     return f"{short}_goldwire_entity"
@@ -181,7 +182,7 @@ def ensure(connection: Connection, inspector: Inspector, table: sa.Table, *, cre
         )
 
 
-def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
+def indexes_of(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
     """Return the column sets that are unique, and the columns with which an index begins."""
     primary = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
     unique = {tuple(primary)} if primary else set()
