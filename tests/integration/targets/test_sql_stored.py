@@ -11,8 +11,9 @@ import pytest
 
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Outcome, Rejected, Unavailable
+from goldwire.targets.sql.bulk_load import LEAST_ROWS
 from goldwire.testing.events import sealed
-from support.sql_table import Table, crm
+from support.sql_table import Table, crm, numbers
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -372,3 +373,28 @@ def test_a_state_of_an_object_that_refuses_one_row_is_no_outage(postgresql: Any)
     assert isinstance(bad, Unavailable)
     assert bad.counted
     assert good == Delivered("k1")
+
+
+@pytest.mark.parametrize("count", [1, 5, LEAST_ROWS])
+def test_a_value_of_a_type_of_the_owners_is_stored_the_same_however_many_rows_are_sent(postgresql: Any, count: int) -> None:
+    number = next(numbers)
+    postgresql.query(f"CREATE DOMAIN word_{number} AS text")
+    postgresql.query(f"CREATE DOMAIN flag_{number} AS boolean")
+    postgresql.query(f"CREATE DOMAIN amount_{number} AS numeric")
+    table = made(postgresql, f"v word_{number}; f flag_{number}; a amount_{number}; i interval; name text")
+    texts = [
+        (True, "true"),
+        (False, "false"),
+        (7, "7"),
+        (0.00001, "0.00001"),
+        (1e21, "1e+21"),
+        ([1, None], "[1,null]"),
+        ("x", "x"),
+    ]
+    for n, (word, text) in enumerate(texts):
+        is_flag = isinstance(word, bool)
+        given = {"v": word, "f": word if is_flag else None, "a": word if isinstance(word, float) else 7, "i": "1 day"}
+        records = [sealed(f"e{n}-{m}", 1, given, external_ids=[("crm", f"k{n}-{m}")]) for m in range(count)]
+        assert set(map(type, table.send(*records))) == {Delivered}
+        rows = postgresql.query(f"SELECT DISTINCT v::text, f::text FROM {table.full} WHERE id LIKE 'k{n}-%%'")
+        assert rows == [(text, text if is_flag else None)]

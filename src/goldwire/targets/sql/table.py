@@ -284,6 +284,7 @@ def read_column(entry: Any, connection: Connection, dialect: Dialect, given: Col
         refuses_nul=connection.dialect.name == "postgresql" and (kind != "json" or isinstance(type_, postgresql.JSONB)),
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
+        as_text=kind is None and connection.dialect.name == "postgresql",
     )
     any_text = kind == "text" and column.length is None and not column.refuses_nul
     return replace(column, takes_any_text=any_text)

@@ -62,6 +62,8 @@ class Column(Struct, frozen=True):
     """Takes no time zone: times are written in UTC."""
     time_as_text: bool = False
     """Dates and times are stored as text."""
+    as_text: bool = False
+    """Of a type that is not known: every value goes as its text, of which the server makes the same in any statement."""
     takes_any_text: bool = False
     """A text needs no conversion and no check."""
 
@@ -200,8 +202,9 @@ def _json(column: Column, value: Any) -> str:
     return text
 
 
-def _other(_column: Column, value: Any) -> Any:
-    return canonical(value).decode() if isinstance(value, list | dict) else value
+def _other(column: Column, value: Any) -> Any:
+    as_text = isinstance(value, list | dict) or (column.as_text and not isinstance(value, str))
+    return canonical(value).decode() if as_text else value
 
 
 _CONVERTERS: dict[ColumnType | None, Callable[[Column, Any], Any]] = {
