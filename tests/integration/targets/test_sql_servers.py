@@ -4,7 +4,10 @@ import asyncio
 import threading
 from typing import Any
 
+import msgspec
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
 from goldwire.clock import SystemClock
 from goldwire.errors import ConfigError
@@ -235,6 +238,31 @@ def test_a_row_that_somebody_else_locks_is_unavailable_after_the_time_given(data
     holder.close()
 
 
+def test_a_look_up_waits_for_nobody_who_has_locked_a_row(database: Any) -> None:
+    table = Table(database, lock_timeout_seconds=1.0, answer_timeout_seconds=5.0)
+    table.send(crm("a", 1, "K1"))
+
+    async def look_up() -> list[int | None]:
+        target = SqlTarget("warehouse", table.settings, SystemClock())
+        await target.open()
+        try:
+            return list(await target.held_versions([Item(crm("a", 2, "K1"))]))
+        finally:
+            await target.close()
+
+    holder = database._connect()
+    with holder.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {table.full} FOR UPDATE")
+        # It would wait for this row no longer than until it is free again.
+        free = threading.Timer(10.0, holder.rollback)
+        free.start()
+        assert asyncio.run(look_up()) == [1]
+        assert free.is_alive(), "it waited for the row"
+        free.cancel()
+    holder.rollback()
+    holder.close()
+
+
 def test_two_relays_at_once_never_let_a_stale_event_win(database: Any) -> None:
     table = Table(database)
     table.send(crm("a", 1, "K1"))
@@ -278,6 +306,54 @@ def test_keys_that_differ_by_case_alone_are_told_apart_or_refused(database: Any)
     table = Table(database)
     assert table.send(crm("a", 1, "k1"), crm("b", 1, "K1")) == [Delivered("k1"), Delivered("K1")]
     assert len(table.live()) == 2
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_schema_written_out_keeps_what_was_deleted(database: Any, written_out: bool, older: bool) -> None:
+    own = "warehouse" if "mariadb" in database.url else "public"
+    tombstones = f"{own}.goldwire_tombstone"
+    first, second = (None, own) if written_out else (own, None)
+    table = Table(database, delete="physical", schema=first)
+    table.send(crm("a", 1, "K1"))
+    table.send(deleted("a", 3, external_ids=[("crm", "K1")]))
+    if older:  # it kept the fence by the spelling of its settings
+        name = f"{own}.{table.name}" if first else table.name
+        database.query(f"UPDATE {tombstones} SET target_table = '{name}' WHERE target_table = '{own}.{table.name}'")
+    table.settings = msgspec.structs.replace(table.settings, schema=second)
+    assert table.send(crm("a", 2, "K1")) == [Duplicate()]
+    assert table.live() == []
+    assert table.send(crm("a", 4, "K1")) == [Delivered("K1")]
+    assert table.send(deleted("a", 5, external_ids=[("crm", "K1")])) == [Delivered()]
+    assert table.send(crm("a", 4, "K1")) == [Duplicate()]
+
+
+def test_the_rows_of_a_send_are_one_statement(database: Any) -> None:
+    table = Table(database)
+    table.send(crm("first", 1, "K"))
+    inserts: list[bool] = []
+
+    def look(_connection: Any, _cursor: Any, statement: str, _values: Any, _context: Any, many: bool) -> None:
+        if statement.startswith("INSERT") and table.name in statement.partition("(")[0]:
+            inserts.append(many)
+
+    sa.event.listen(Engine, "before_cursor_execute", look)
+    try:
+        outcomes = table.send(*(crm(f"e{n}", 1, f"K{n:04}") for n in range(99)))
+    finally:
+        sa.event.remove(Engine, "before_cursor_execute", look)
+    assert outcomes == [Delivered(f"K{n:04}") for n in range(99)]
+    # The driver of MariaDB makes one statement of many rows, that of PostgreSQL one for each.
+    assert inserts == [database.url.startswith("mariadb")]
+
+
+def test_a_table_of_many_columns_takes_no_more_parameters_than_a_statement_may_have(postgresql: Any) -> None:
+    columns = {f"c{n}": f"c{n}" for n in range(700)}
+    table = Table(postgresql, columns=columns)
+    events = [sealed(f"e{n}", 1, {"c0": "x", "c699": str(n)}, external_ids=[("crm", f"K{n:02}")]) for n in range(99)]
+    assert table.send(*events) == [Delivered(f"K{n:02}") for n in range(99)]
+    rows = postgresql.query(f"SELECT c699 FROM {table.full} ORDER BY id")
+    assert rows == [(str(n),) for n in range(99)]
 
 
 def test_a_thousand_rows_go_in_one_send(database: Any) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from goldwire.errors import ConfigError
 from goldwire.targets.base import Delivered, Outcome, Rejected, Unavailable
+from goldwire.targets.sql.bulk_load import LEAST_ROWS
 from goldwire.testing.events import sealed
-from support.sql_table import Table, crm
+from support.sql_table import Table, crm, numbers
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
@@ -302,3 +303,98 @@ def test_the_key_may_be_a_number(database: Any) -> None:
     assert table.send(crm("a", 1, "18446744073709551615")) == [Delivered("18446744073709551615")]
     assert table.send(crm("a", 2, "18446744073709551615", name="new")) == [Delivered("18446744073709551615")]
     assert [(str(row[0]), row[3]) for row in table.live()] == [("18446744073709551615", "new")]
+
+
+@pytest.mark.parametrize("type_", ["TIMESTAMP", "TIMESTAMP WITH TIME ZONE"])
+@pytest.mark.parametrize("sent", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00"])
+def test_a_time_that_no_year_of_utc_has_is_a_dead_letter_and_takes_no_neighbour_along(
+    database: Any, type_: str, sent: str
+) -> None:
+    table = made(database, f"v {'DATETIME(6)' if is_mariadb(database) else type_}; name VARCHAR(20)")
+    bad, good = send(table, {"v": sent, "name": "bad"}, {"v": "9999-12-31T23:59:59Z", "name": "good"})
+    assert column_of(bad) == "v"
+    assert good == Delivered("k1")
+    assert [row[3] for row in table.live()] == ["good"]
+
+
+def test_a_time_beyond_pythons_that_a_rule_of_the_table_makes_takes_no_neighbour_along(postgresql: Any) -> None:
+    table = made(postgresql, "v TIMESTAMP WITH TIME ZONE; name VARCHAR(20)")
+    postgresql.query(
+        f"CREATE FUNCTION {table.name}_far() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.name = 'bad' THEN NEW.v := '10000-01-01 00:00:00+00'; END IF; RETURN NEW; END $$"
+    )
+    postgresql.query(
+        f"CREATE TRIGGER far BEFORE INSERT OR UPDATE ON {table.full} FOR EACH ROW EXECUTE FUNCTION {table.name}_far()"
+    )
+    bad, good = send(table, {"v": "9999-12-31T23:59:59Z", "name": "bad"}, {"v": "9999-12-31T23:59:59Z", "name": "good"})
+    assert isinstance(bad, Rejected)
+    assert good == Delivered("k1")
+    assert [row[3] for row in table.live()] == ["good"]
+
+
+KEYS = ["PRIMARY KEY (id) DEFERRABLE", "UNIQUE (id) DEFERRABLE INITIALLY DEFERRED", "PRIMARY KEY (id), UNIQUE (id) DEFERRABLE"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_that_may_be_checked_late_is_refused_at_opening_with_the_statement_that_mends_it(
+    postgresql: Any, key: str
+) -> None:
+    table = Table(postgresql, columns={"v": "v"})
+    postgresql.query(
+        f"CREATE TABLE {table.full} (id TEXT, v TEXT, goldwire_entity_id TEXT, goldwire_version BIGINT, "
+        f"goldwire_timestamp TEXT, goldwire_deleted BOOLEAN, goldwire_hash TEXT, {key})"
+    )
+    with pytest.raises(ConfigError, match=r"is DEFERRABLE, .* run: ALTER TABLE public\.") as caught:
+        send(table, {"v": "x"})
+    postgresql.query(str(caught.value).partition("run: ")[2])
+    assert send(table, {"v": "x"}) == [Delivered("k0")]
+
+
+def test_a_table_of_tombstones_whose_key_may_be_checked_late_is_refused(postgresql: Any) -> None:
+    table = Table(postgresql, tombstone_table="late_tombstone")
+    postgresql.query(
+        "CREATE TABLE late_tombstone (target_table TEXT, entity_id TEXT, timestamp TEXT, version BIGINT, "
+        "PRIMARY KEY (target_table, entity_id) DEFERRABLE)"
+    )
+    with pytest.raises(ConfigError, match="of late_tombstone is DEFERRABLE") as caught:
+        table.send(crm("a", 1, "K1"))
+    postgresql.query(str(caught.value).partition("run: ")[2])
+    assert table.send(crm("a", 1, "K1")) == [Delivered("K1")]
+
+
+def test_a_state_of_an_object_that_refuses_one_row_is_no_outage(postgresql: Any) -> None:
+    table = made(postgresql, "name TEXT")
+    postgresql.query(
+        f"CREATE FUNCTION {table.name}_f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name = 'bad' THEN "
+        "RAISE EXCEPTION 'no' USING ERRCODE = '55000'; END IF; RETURN NEW; END $$"
+    )
+    postgresql.query(f"CREATE TRIGGER t BEFORE INSERT ON {table.full} FOR EACH ROW EXECUTE FUNCTION {table.name}_f()")
+    bad, good = send(table, {"name": "bad"}, {"name": "good"})
+    assert isinstance(bad, Unavailable)
+    assert bad.counted
+    assert good == Delivered("k1")
+
+
+@pytest.mark.parametrize("count", [1, 5, LEAST_ROWS])
+def test_a_value_of_a_type_of_the_owners_is_stored_the_same_however_many_rows_are_sent(postgresql: Any, count: int) -> None:
+    number = next(numbers)
+    postgresql.query(f"CREATE DOMAIN word_{number} AS text")
+    postgresql.query(f"CREATE DOMAIN flag_{number} AS boolean")
+    postgresql.query(f"CREATE DOMAIN amount_{number} AS numeric")
+    table = made(postgresql, f"v word_{number}; f flag_{number}; a amount_{number}; i interval; name text")
+    texts = [
+        (True, "true"),
+        (False, "false"),
+        (7, "7"),
+        (0.00001, "0.00001"),
+        (1e21, "1e+21"),
+        ([1, None], "[1,null]"),
+        ("x", "x"),
+    ]
+    for n, (word, text) in enumerate(texts):
+        is_flag = isinstance(word, bool)
+        given = {"v": word, "f": word if is_flag else None, "a": word if isinstance(word, float) else 7, "i": "1 day"}
+        records = [sealed(f"e{n}-{m}", 1, given, external_ids=[("crm", f"k{n}-{m}")]) for m in range(count)]
+        assert set(map(type, table.send(*records))) == {Delivered}
+        rows = postgresql.query(f"SELECT DISTINCT v::text, f::text FROM {table.full} WHERE id LIKE 'k{n}-%%'")
+        assert rows == [(text, text if is_flag else None)]

@@ -156,6 +156,7 @@ def test_an_edge_that_does_not_fit_takes_its_record_along_and_no_other(server: S
         f"CREATE TABLE {table} (goldwire_entity_id VARCHAR(200), goldwire_version BIGINT, from_id VARCHAR(200), "
         "relation VARCHAR(50) CHECK (relation <> 'owns'), to_system VARCHAR(50), to_id BIGINT)"
     )
+    server.query(f"CREATE INDEX linked_{target.number}_entity ON {table} (goldwire_entity_id)")
     bad = [edge("knows", "erp/x"), edge("knows", "erp/007"), edge("owns", "erp/7")]
     records = [record(f"bad{n}", 1, f"B{n}", one) for n, one in enumerate(bad)]
     first, second, third, *good = target.send(*records, record("a", 1, "K1", edge("knows", "erp/7")))
@@ -362,3 +363,16 @@ class TestPostgresql(TablesSuite):
 class TestMariadb(TablesSuite):
     kind = "mariadb"
     delete = "physical"
+
+
+def test_a_table_of_edges_that_finds_no_entity_is_refused_with_the_statement_that_mends_it(server: Server) -> None:
+    target = Target(server)
+    name = f"{server.prefix}works_for_{target.number}"
+    key = "PRIMARY KEY (relation, to_system, to_id, goldwire_entity_id)"
+    ends = ", ".join(f"{column} VARCHAR(90) NOT NULL" for column in ("relation", "to_system", "to_id", "from_id"))
+    server.query(f"CREATE TABLE {name} (goldwire_entity_id VARCHAR(90), {ends}, goldwire_version BIGINT, {key})")
+    event = record("a", 1, "K1", edge("worksFor", "erp/1"))
+    with pytest.raises(ConfigError, match="has no index that begins with goldwire_entity_id") as caught:
+        target.send(event)
+    server.query(str(caught.value).partition("run: ")[2])
+    assert target.send(event) == [Delivered("K1")]

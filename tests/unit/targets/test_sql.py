@@ -441,3 +441,31 @@ def test_rows_can_be_read_back(tmp_path: Path) -> None:
 def test_settings_of_tables_that_contradict_themselves_are_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SqlSettings(url="sqlite:///x", **given)
+
+
+class CountedList(list[str]):
+    """Counts how often it is gone through."""
+
+    times = 0
+
+    def __iter__(self) -> Any:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_the_rows_of_many_keys_are_read_with_a_few_looks_at_the_keys(tmp_path: Path) -> None:
+    table = Table(tmp_path / "t.db")
+    keys = CountedList(f"K{n:02}" for n in range(50))
+    table.send(*(crm(f"e{n}", 1, key) for n, key in enumerate(keys)))
+    keys.times = 0
+
+    async def run() -> list[dict[str, Any]]:
+        target = SqlTarget("warehouse", table.settings, SystemClock())
+        await target.open()
+        try:
+            return await target.read(keys)
+        finally:
+            await target.close()
+
+    assert [row["id"] for row in asyncio.run(run())] == list(keys)
+    assert keys.times <= 3

@@ -149,3 +149,24 @@ def test_what_a_library_logs_reaches_no_handler_of_the_process(name: str, capfd:
         logging.getLogger().removeHandler(handler)
     assert caught == []
     assert "Secretname" not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(("first", "second"), [(None, "main"), ("main", None), ("main", "MAIN")])
+def test_the_database_file_is_one_location_by_any_name(tmp_path: Path, first: str | None, second: str | None) -> None:
+    path = tmp_path / "t.db"
+    open_once(path, "crm", STORE, schema=first)
+    with pytest.raises(ConfigError, match="is written by another store"):
+        open_once(path, "crm", OTHER_STORE, schema=second)
+    open_once(path, "crm", STORE, schema=second)
+
+
+def test_an_owner_that_an_older_release_kept_under_the_name_main_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    open_once(path, "crm", STORE)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE goldwire_tombstone SET target_table = 'main.customer'")
+    connection.close()
+    with pytest.raises(ConfigError, match="is written by another store") as caught:
+        open_once(path, "crm", OTHER_STORE)
+    assert "target_table = 'main.customer'" in str(caught.value)
+    open_once(path, "crm", STORE)

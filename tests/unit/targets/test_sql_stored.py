@@ -166,3 +166,20 @@ def test_a_generated_column_ends_at_opening(tmp_path: Path) -> None:
 def test_may_differ_names_a_column_that_is_written() -> None:
     with pytest.raises(ValueError, match="`may_differ` names column zip"):
         SqlSettings(url="sqlite:///x", table="t", columns={"city": "city"}, may_differ=("zip",))
+
+
+@pytest.mark.parametrize(("rule", "sent"), [("coalesce(NEW.v, 'unknown')", None), ("nullif(NEW.v, 'n/a')", "n/a")])
+def test_a_column_that_may_differ_may_be_filled_or_emptied_by_a_rule_of_the_table(
+    tmp_path: Path, rule: str, sent: str | None
+) -> None:
+    for may_differ in ((), ("v",)):
+        folder = tmp_path / f"f{len(may_differ)}"
+        folder.mkdir()
+        table = Table(folder, "v TEXT", may_differ=may_differ)
+        table.query(f"CREATE TRIGGER r AFTER INSERT ON t BEGIN UPDATE t SET v = {rule} WHERE id = NEW.id; END")
+        outcome = table.send_value(sent)
+        if may_differ:
+            assert outcome == Delivered("k")
+        else:
+            assert isinstance(outcome, Rejected)
+            assert "column v does not hold what was sent" in outcome.reason

@@ -72,8 +72,8 @@ class Dialect(Protocol):
     """An upsert meets rows by every unique index, not by the key alone."""
     takes_arrays: ClassVar[bool]
     """A parameter may be a list of texts."""
-    joins_rows: ClassVar[bool]
-    """The driver takes many rows with one statement and without names, and is quick with them."""
+    most_parameters: ClassVar[int | None]
+    """How many values one statement takes, where its rows have to be written into it; None: the driver joins rows by itself."""
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine; nothing is connected yet."""
@@ -181,7 +181,7 @@ class Sqlite(_OnConflict):
     locks_rows: ClassVar[bool] = False
     any_unique_index_conflicts: ClassVar[bool] = False
     takes_arrays: ClassVar[bool] = False
-    joins_rows: ClassVar[bool] = True
+    most_parameters: ClassVar[int | None] = None
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on a file."""
@@ -229,7 +229,7 @@ class PostgreSql(_OnConflict):
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = False
     takes_arrays: ClassVar[bool] = True
-    joins_rows: ClassVar[bool] = False
+    most_parameters: ClassVar[int | None] = 65_535
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on psycopg 3."""
@@ -249,8 +249,6 @@ class PostgreSql(_OnConflict):
                 "prepare_threshold": None,
             },
         )
-        # Without names each row of its own would be parsed anew; so the rows of a send are one statement.
-        engine.dialect.use_insertmanyvalues_wo_returning = True
         sa.event.listen(engine, "begin", _begin_postgresql)
         return engine
 
@@ -300,7 +298,7 @@ class MariaDb:
     locks_rows: ClassVar[bool] = True
     any_unique_index_conflicts: ClassVar[bool] = True
     takes_arrays: ClassVar[bool] = False
-    joins_rows: ClassVar[bool] = True
+    most_parameters: ClassVar[int | None] = None
 
     def engine(self, url: URL, settings: SqlSettings) -> Engine:
         """Return an engine on PyMySQL."""

@@ -7,12 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from msgspec import Struct
 from sqlalchemy.engine import Connection
+from sqlalchemy.schema import CreateIndex
 from sqlalchemy.sql.selectable import TableClause
 
 from goldwire.errors import ConfigError
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.settings import SqlSettings
-from goldwire.targets.sql.table import clause, ensure, location_of, read_column, refuse_generated
+from goldwire.targets.sql.table import clause, ensure, index_name, indexes_of, location_of, read_column, refuse_generated
 from goldwire.targets.sql.table_settings import EdgeTableSettings
 from goldwire.targets.sql.values import Column
 
@@ -49,8 +50,15 @@ def prepare_edges(connection: Connection, dialect: Dialect, settings: SqlSetting
 def _prepared(connection: Connection, dialect: Dialect, settings: SqlSettings, own: EdgeTableSettings, name: str) -> EdgeTable:
     inspector = sa.inspect(connection)
     schema = dialect.schema_of(connection, settings.schema, own.table)
-    ensure(connection, inspector, _table(dialect, settings, own, schema), create=settings.create_table, name=name)
+    table = _table(dialect, settings, own, schema)
+    ensure(connection, inspector, table, create=settings.create_table, name=name)
     inspector.clear_cache()
+    if settings.entity_column not in indexes_of(inspector, own.table, schema)[1]:
+        index = CreateIndex(sa.Index(index_name(own.table), table.c[settings.entity_column]))
+        raise ConfigError(
+            f"target '{name}': {own.table} has no index that begins with {settings.entity_column}, and each send would read "
+            f"all of it; run: {index.compile(dialect=connection.dialect)}"
+        )
     names = [*own.columns, settings.entity_column, settings.version_column]
     found: dict[str, Column] = {}
     for entry in inspector.get_columns(own.table, schema=schema):

@@ -11,6 +11,7 @@ import re
 from sqlalchemy.exc import DBAPIError
 
 _MARIADB_ITEM = {1048, 1062, 1138, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 3819, 4025, 4078}
+_MARIADB_FOREIGN_KEY = {1216, 1217, 1451, 1452}
 _MARIADB_CONFIG = {1044, 1045, 1049, 1698}
 _MARIADB_CLIENT_ERRORS = (2000, 2999)
 _MARIADB_RULE = {1644}
@@ -22,7 +23,7 @@ _MARIADB_MOMENT = {
 _POSTGRES_CONFIG = ("28", "3D")
 _POSTGRES_ITEM = ("22", "23", "42804", "42846", "44")
 _POSTGRES_RULE = ("P0001",)
-_POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55", "57", "58", "72", "F0", "HV", "XX")
+_POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55006", "55P03", "57", "58", "72", "F0", "HV", "XX")
 _SQLITE_CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: ([\w. ,]{1,200}))?")
 
 _MARIADB_COLUMN = re.compile(
@@ -63,6 +64,14 @@ def blame(error: DBAPIError) -> Blame:
     if _CONFIG_TEXT.search(text) is not None:
         return Blame.CONFIG
     return Blame.ITEM if type(error).__name__ in ("IntegrityError", "DataError", "InterfaceError") else Blame.MOMENT
+
+
+def misses_another(error: DBAPIError) -> bool:
+    """Return whether a foreign key refuses the row: what it refers to is not there, or what refers to it still is."""
+    state, code = _state(error), _code(error)
+    if state is None and code is None:
+        return "FOREIGN KEY constraint failed" in str(error.orig)
+    return state == "23503" or code in _MARIADB_FOREIGN_KEY
 
 
 def _by_class(state: str) -> Blame:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
 
 KEYS_AT_ONCE = 500
 _SIZES = (1, 10, 100, KEYS_AT_ONCE)
@@ -41,11 +42,7 @@ class KeyLookup:
             text, constants = self._text(connection, size)
             # The last key once more, until the size is reached, is no other question.
             filled = [*constants, *([list(some)] if self._as_array else [*some, *[some[-1]] * (size - len(some))])]
-            result = connection.exec_driver_sql(text, tuple(filled))
-            assert result.cursor is not None, "a query has rows"
-            found: list[tuple[Any, ...]] = list(result.cursor.fetchall())
-            result.close()
-            yield from found
+            yield from _fetched(connection, text, tuple(filled))
 
     def _text(self, connection: Connection, size: int) -> tuple[str, list[Any]]:
         known = self._compiled.get(size)
@@ -60,6 +57,19 @@ class KeyLookup:
             text = f"{before} = ANY({one}){rest}" if self._as_array else f"{before} IN ({', '.join([one] * size)}){rest}"
             known = self._compiled[size] = (text, [compiled.params[name] for name in order[:-1]])
         return known
+
+
+def _fetched(connection: Connection, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    result = connection.exec_driver_sql(text, values)
+    assert result.cursor is not None, "a query has rows"
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        return list(result.cursor.fetchall())
+    except driver.Error as error:
+        # SQLAlchemy does not see what goes past it, as a value that Python cannot hold; its errors are what the writer sorts.
+        raise DBAPIError.instance(text, None, error, driver.Error, hide_parameters=True) from None
+    finally:
+        result.close()
 
 
 def portions(keys: Sequence[Key]) -> Iterator[Sequence[Key]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 import sqlalchemy as sa
@@ -33,26 +34,28 @@ class Owner(Struct, frozen=True):
         return f"{_MARK}{self.store_id}:{name}"
 
 
-def claim(connection: Connection, tombs: TableClause, table: str, owner: Owner) -> None:
+def claim(connection: Connection, tombs: TableClause, spellings: Sequence[str], owner: Owner) -> None:
     """Keep who writes a table from now on, in a transaction that holds the lock of a table of this target.
 
     Args:
         connection: in that transaction.
         tombs: the table of tombstones.
-        table: with the schema in which it is.
+        spellings: the table with the schema in which it is, and what older releases may have called it.
         owner: who writes it.
 
     Raises:
         ConfigError: another target writes it, or another store does; the text holds the statement that gives it free.
     """
-    ours = (tombs.c.target_table == table) & tombs.c.entity_id.like(f"{_MARK}%")
-    held = sorted(connection.execute(sa.select(tombs.c.entity_id).where(ours)).scalars())
+    ours = tombs.c.target_table.in_(spellings) & tombs.c.entity_id.like(f"{_MARK}%")
+    held = sorted(map(tuple, connection.execute(sa.select(tombs.c.entity_id, tombs.c.target_table).where(ours))))
     if not held:
-        connection.execute(sa.insert(tombs), [{"target_table": table, "entity_id": owner.text, "timestamp": "", "version": 0}])
-    others = [text for text in held if text != owner.text]
+        row = {"target_table": spellings[0], "entity_id": owner.text, "timestamp": "", "version": 0}
+        connection.execute(sa.insert(tombs), [row])
+    others = [one for one in held if one[0] != owner.text]
     if not others:
         return
-    store_id, _, name = others[0].removeprefix(_MARK).partition(":")
+    text, table = others[0]
+    store_id, _, name = text.removeprefix(_MARK).partition(":")
     who = f"target '{name}' of this store" if store_id == owner.store_id else "another store"
     where = f"target_table = '{table}' AND entity_id LIKE '{_MARK}%'"
     mend = f"DELETE FROM {tombs.fullname} WHERE {where}"  # noqa: S608 - is shown to a person, with names of the configuration

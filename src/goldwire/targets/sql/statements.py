@@ -13,6 +13,7 @@ from goldwire.targets.sql.bulk_load import LEAST_ROWS, BulkLoad
 from goldwire.targets.sql.change import RowChange
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.key_lookup import KeyLookup
+from goldwire.targets.sql.many_rows import ManyRows
 from goldwire.targets.sql.plan import Found, HeldRow, Steps
 from goldwire.targets.sql.table import Tables
 from goldwire.targets.sql.table_settings import RowTable
@@ -34,7 +35,7 @@ class Statements:
     def __init__(self, dialect: Dialect, tables: Tables, settings: RowTable) -> None:
         self._settings = settings
         self._tables = tables
-        self._name = settings.qualified_table
+        self._name = tables.location
         rows, tombs, s = tables.rows, tables.tombstones, settings
         self._key, self._entity = rows.c[s.key_column], rows.c[s.entity_column]
         self._version = rows.c[s.version_column]
@@ -47,19 +48,17 @@ class Statements:
         self._names = [column.name for column in rows.columns]
         self._upsert = dialect.upsert(rows, [s.key_column], [*s.columns, *s.fence_columns], self._gives_way)
         self._bulk_load = BulkLoad(rows, self._upsert) if tables.loads_in_bulk else None
-        self._upsert_text = "" if dialect.joins_rows else None
+        self._many_rows = ManyRows(self._upsert, self._names, dialect.most_parameters)
         self._tombstone = dialect.upsert(
             tombs, ["target_table", "entity_id"], ["timestamp", "version"], lambda held, new: new.version > held.version
         )
         moment = rows.c[s.timestamp_column]
         held = sa.select(self._key, self._entity, self._version, moment, rows.c[s.deleted_column], rows.c[s.hash_column])
         self._newest = held.where(self._entity.is_not(None)).order_by(moment.desc())
-        held = held.with_for_update() if dialect.locks_rows else held
-        self._held_by_key, self._held_by_entity = (
-            KeyLookup(held, self._key, as_array=tables.key_as_array),
-            KeyLookup(held, self._entity, as_array=dialect.takes_arrays),
-        )
-        query = sa.select(tombs.c.entity_id, tombs.c.version).where(tombs.c.target_table == self._name)
+        self._seen = self._lookups(dialect, held)
+        self._held = self._lookups(dialect, held.with_for_update()) if dialect.locks_rows else self._seen
+        names = sa.or_(*(tombs.c.target_table == name for name in tables.spellings))
+        query = sa.select(tombs.c.entity_id, tombs.c.version).where(names)
         self._tombstones_held = KeyLookup(query, tombs.c.entity_id, as_array=dialect.takes_arrays)
         fence = (
             self._key == sa.bindparam("gw_key"),
@@ -82,23 +81,37 @@ class Statements:
         )
         """Reads every row of a record that is not deleted."""
 
-    def find(self, connection: Connection, changes: Iterable[RowChange]) -> Found:
-        """Read what is held of the changes' keys and entities, and keep it from changing."""
+    def _lookups(self, dialect: Dialect, query: sa.Select[Any]) -> tuple[KeyLookup, KeyLookup]:
+        """Return a query by key, and by entity."""
+        return (
+            KeyLookup(query, self._key, as_array=self._tables.key_as_array),
+            KeyLookup(query, self._entity, as_array=dialect.takes_arrays),
+        )
+
+    def find(self, connection: Connection, changes: Iterable[RowChange], *, to_write: bool) -> Found:
+        """Read what is held of the changes' keys and entities, and keep it from changing where it is to be written.
+
+        Where it is not, a row that another program has locked is no reason to wait.
+        """
+        by_key, by_entity = self._held if to_write else self._seen
         changes = list(changes)
         keys = {key: None for change in changes for key in change.candidates}
         entities = [change.entity_id for change in changes]
         rows: dict[str, HeldRow] = {}
-        self._take(self._held_by_key.rows(connection, list(keys)), rows)
+        self._take(by_key.rows(connection, list(keys)), rows)
         if self._tables.finds_by_entity:
             others = entities
             if self._settings.key == "entity_id":
                 # Its own row is the only one, unless it was keyed otherwise before: then the key alone found nothing.
                 others = [one for one in entities if (own := rows.get(one)) is None or own.entity_id != one]
-            self._take(self._held_by_entity.rows(connection, others), rows)
+            self._take(by_entity.rows(connection, others), rows)
         return Found(rows, self._tombstones(connection, entities))
 
     def _tombstones(self, connection: Connection, entities: Sequence[str]) -> dict[str, int]:
-        return dict(self._tombstones_held.rows(connection, entities))
+        held: dict[str, int] = {}
+        for entity, version in self._tombstones_held.rows(connection, entities):
+            held[entity] = max(version, held.get(entity, 0))
+        return held
 
     def newest(self, connection: Connection, limit: int) -> list[HeldRow]:
         """Read the rows that were written last, by the time of their events; it reads the whole table where no index helps."""
@@ -128,18 +141,8 @@ class Statements:
         self._update_partly(connection, steps.updates)
         if upserts and self._bulk_load is not None and len(upserts) >= LEAST_ROWS:
             self._bulk_load.load(connection, upserts)
-        elif upserts and self._upsert_text is not None:
-            self._upsert_text = self._upsert_text or self._positional_upsert(connection)
-            connection.exec_driver_sql(self._upsert_text, upserts)
         elif upserts:
-            connection.execute(self._upsert, [dict(zip(self._names, row, strict=True)) for row in upserts])
-
-    def _positional_upsert(self, connection: Connection) -> str:
-        """Return the upsert as text: the driver takes the rows as they are, and SQLAlchemy looks at none of them."""
-        compiled: Any = self._upsert.compile(dialect=connection.dialect, column_keys=self._names)
-        order = list(compiled.positiontup)
-        assert order == self._names, "in the order of the rows"
-        return str(compiled)
+            self._many_rows.run(connection, upserts)
 
     def prove(self, connection: Connection, steps: Steps) -> dict[str, Doubt]:
         """Read back in the same transaction what the steps wrote, and compare.

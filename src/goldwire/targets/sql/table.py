@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,17 @@ from goldwire.targets.sql.table_settings import ColumnType, RowTable
 from goldwire.targets.sql.values import Column
 
 _TABLE_IN_INDEX = 46
+
+_TOMBSTONE_KEY = ("target_table", "entity_id")
+
+_DEFERRABLE = """
+SELECT con.conname, con.contype FROM pg_constraint con
+JOIN pg_class t ON t.oid = con.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+WHERE n.nspname = :schema AND t.relname = :table AND con.contype IN ('p', 'u') AND con.condeferrable
+AND (SELECT array_agg(a.attname::text ORDER BY a.attname) FROM pg_attribute a
+     WHERE a.attrelid = t.oid AND a.attnum = ANY(con.conkey)) = CAST(:columns AS text[])
+"""
+"""Finds unique constraints of some columns that may be checked late."""
 
 _INTEGER_BITS = {"TINYINT": 8, "SMALLINT": 16, "MEDIUMINT": 24, "INTEGER": 32, "BIGINT": 64}
 
@@ -38,7 +50,9 @@ class Tables(Struct, frozen=True):
     key_as_array: bool
     """Keys may go as one parameter: the key's column is a plain text, and compared as one."""
     location: str
-    """The table with the schema in which it is, the same for every spelling of the settings."""
+    """The table with the schema in which it is, the same for every spelling of the settings; its lock and its fence have it."""
+    spellings: tuple[str, ...]
+    """The location, and the names under which older releases kept the fence."""
 
 
 def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: str) -> Tables:
@@ -57,12 +71,15 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
     )
     inspector.clear_cache()
     columns = _columns(connection, inspector, dialect, settings, name, schema)
-    unique, indexed = _indexes(inspector, settings.table, schema)
+    unique, indexed = indexes_of(inspector, settings.table, schema)
     if (settings.key_column,) not in unique:
         raise ConfigError(
             f"target '{name}': column {settings.key_column} needs a unique index: "
             f"CREATE UNIQUE INDEX {settings.table}_key ON {settings.qualified_table} ({settings.key_column})"
         )
+    if connection.dialect.name == "postgresql":
+        _refuse_deferrable(connection, schema, settings.table, [settings.key_column], name)
+        _refuse_deferrable(connection, tombstone_schema, settings.tombstone_table, _TOMBSTONE_KEY, name)
     rows = clause(settings.table, schema, [settings.key_column, *settings.columns, *settings.fence_columns])
     key_as_array = False
     for entry in inspector.get_columns(settings.table, schema=schema):
@@ -72,22 +89,27 @@ def prepare(connection: Connection, dialect: Dialect, settings: RowTable, name: 
         if isinstance(entry["type"], postgresql.CITEXT):
             # Compared as a plain text, as the driver sends it, the key would not find what its unique index finds.
             rows.c[settings.key_column].type = entry["type"]
+    location = location_of(connection, schema, settings.table)
+    older = (settings.qualified_table, settings.table, f"main.{settings.table}")
     return Tables(
         rows=rows,
-        tombstones=clause(settings.tombstone_table, tombstone_schema, ["target_table", "entity_id", "timestamp", "version"]),
+        tombstones=clause(settings.tombstone_table, tombstone_schema, [*_TOMBSTONE_KEY, "timestamp", "version"]),
         columns=columns,
         finds_by_entity=settings.entity_column in indexed,
         has_other_unique_index=len(unique) > 1,
         loads_in_bulk=dialect.loads_in_bulk(connection),
         key_as_array=key_as_array,
-        location=location_of(connection, schema, settings.table),
+        location=location,
+        spellings=tuple(dict.fromkeys((location, *(older if connection.dialect.name == "sqlite" else older[:2])))),
     )
 
 
 def location_of(connection: Connection, schema: str | None, table: str) -> str:
     """Return a table's name with its schema, the same for every spelling."""
-    location = f"{schema}.{table}" if schema else table
-    return location.casefold() if connection.dialect.name == "sqlite" else location
+    if connection.dialect.name != "sqlite":
+        return f"{schema}.{table}" if schema else table
+    main = schema is None or schema.casefold() == "main"
+    return (table if main else f"{schema}.{table}").casefold()
 
 
 def clause(table: str, schema: str | None, columns: list[str]) -> TableClause:
@@ -105,12 +127,13 @@ def _rows_table(dialect: Dialect, settings: RowTable, schema: str | None) -> sa.
         sa.Column(settings.timestamp_column, sa.String(27)),
         sa.Column(settings.deleted_column, sa.Boolean()),
         sa.Column(settings.hash_column, sa.String(71)),
-        sa.Index(_index_name(settings.table), settings.entity_column),
+        sa.Index(index_name(settings.table), settings.entity_column),
     ]
     return sa.Table(settings.table, metadata, *columns, schema=schema)
 
 
-def _index_name(table: str) -> str:
+def index_name(table: str) -> str:
+    """Return the name of the index of a table's entity column."""
     # The name of an index must not be longer than that of a table.
     short = table if len(table.encode()) <= _TABLE_IN_INDEX else hashlib.sha256(table.encode()).hexdigest()[:16]
     return f"{short}_goldwire_entity"
@@ -125,8 +148,7 @@ def _tombstone_table(dialect: Dialect, settings: RowTable, schema: str | None) -
     return sa.Table(
         settings.tombstone_table,
         sa.MetaData(),
-        sa.Column("target_table", dialect.key_type(), primary_key=True),
-        sa.Column("entity_id", dialect.key_type(), primary_key=True),
+        *(sa.Column(column, dialect.key_type(), primary_key=True) for column in _TOMBSTONE_KEY),
         sa.Column("timestamp", sa.String(27), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         schema=schema,
@@ -160,7 +182,7 @@ def ensure(connection: Connection, inspector: Inspector, table: sa.Table, *, cre
         )
 
 
-def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
+def indexes_of(inspector: Inspector, table: str, schema: str | None) -> tuple[set[tuple[str, ...]], set[str]]:
     """Return the column sets that are unique, and the columns with which an index begins."""
     primary = inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]
     unique = {tuple(primary)} if primary else set()
@@ -179,6 +201,17 @@ def _indexes(inspector: Inspector, table: str, schema: str | None) -> tuple[set[
         if index["unique"]:
             unique.add(names)
     return unique, indexed
+
+
+def _refuse_deferrable(connection: Connection, schema: str | None, table: str, columns: Sequence[str], name: str) -> None:
+    values = {"schema": schema, "table": table, "columns": sorted(columns)}
+    for constraint, kind in connection.execute(sa.text(_DEFERRABLE), values):
+        quote = connection.dialect.identifier_preparer.quote
+        key = f"{'PRIMARY KEY' if kind in ('p', b'p') else 'UNIQUE'} ({', '.join(map(quote, columns))})"
+        raise ConfigError(
+            f"target '{name}': constraint {constraint} of {table} is DEFERRABLE, and PostgreSQL takes none such for an upsert; "
+            f"run: ALTER TABLE {schema}.{table} DROP CONSTRAINT {quote(constraint)}, ADD {key}"
+        )
 
 
 def _columns(
@@ -251,6 +284,7 @@ def read_column(entry: Any, connection: Connection, dialect: Dialect, given: Col
         refuses_nul=connection.dialect.name == "postgresql" and (kind != "json" or isinstance(type_, postgresql.JSONB)),
         naive_time=dialect.naive_time or not getattr(type_, "timezone", True),
         time_as_text=dialect.time_as_text,
+        as_text=kind is None and connection.dialect.name == "postgresql",
     )
     any_text = kind == "text" and column.length is None and not column.refuses_nul
     return replace(column, takes_any_text=any_text)

@@ -62,6 +62,8 @@ class Column(Struct, frozen=True):
     """Takes no time zone: times are written in UTC."""
     time_as_text: bool = False
     """Dates and times are stored as text."""
+    as_text: bool = False
+    """Of a type that is not known: every value goes as its text, of which the server makes the same in any statement."""
     takes_any_text: bool = False
     """A text needs no conversion and no check."""
 
@@ -184,9 +186,13 @@ def _timestamp(column: Column, value: Any) -> Any:
         return value
     if _BEYOND_MICROSECONDS.search(value):
         raise UnfitValueError(f"column {column.name} takes a time to the microsecond, the value is finer")
-    if parsed.tzinfo is not None and column.naive_time:
-        return parsed.astimezone(UTC).replace(tzinfo=None)
-    return parsed
+    if parsed.tzinfo is None:
+        return parsed
+    try:
+        in_utc = parsed.astimezone(UTC)
+    except OverflowError:
+        raise UnfitValueError(f"column {column.name} takes times of the years 1 to 9999 in UTC, the value is beyond") from None
+    return in_utc.replace(tzinfo=None) if column.naive_time else parsed
 
 
 def _json(column: Column, value: Any) -> str:
@@ -196,8 +202,9 @@ def _json(column: Column, value: Any) -> str:
     return text
 
 
-def _other(_column: Column, value: Any) -> Any:
-    return canonical(value).decode() if isinstance(value, list | dict) else value
+def _other(column: Column, value: Any) -> Any:
+    as_text = isinstance(value, list | dict) or (column.as_text and not isinstance(value, str))
+    return canonical(value).decode() if as_text else value
 
 
 _CONVERTERS: dict[ColumnType | None, Callable[[Column, Any], Any]] = {
@@ -250,10 +257,10 @@ def holds(column: Column, sent: Any, held: Any) -> bool:
         sent: as `convert` returned it.
         held: as the driver reads it.
     """
-    if sent is None or held is None:
-        return sent is held
     if column.may_differ:
         return True
+    if sent is None or held is None:
+        return sent is held
     return _COMPARISONS[column.type](column, sent, held)
 
 

@@ -19,6 +19,7 @@ from goldwire.targets.sql.edge_schema import EdgeTable, prepare_edges
 from goldwire.targets.sql.edge_tables import EdgeTables
 from goldwire.targets.sql.faults import Blame, answered, blame, reason
 from goldwire.targets.sql.ownership import Owner, claim
+from goldwire.targets.sql.references import halves
 from goldwire.targets.sql.settings import SqlSettings
 from goldwire.targets.sql.table import Tables, prepare
 from goldwire.targets.sql.table_settings import RowTable
@@ -91,7 +92,7 @@ class Writer:
             except msgspec.DecodeError:
                 outcomes[index] = Rejected("the event's body is not of the wire's form")
         if changes:
-            outcomes.update(self._transact(changes))
+            outcomes.update(self._transact(changes, alone=len(items) == 1))
         return [outcomes[index] for index in range(len(items))]
 
     def held_versions(self, items: Sequence[Item]) -> list[int | None]:
@@ -145,7 +146,8 @@ class Writer:
         if keys is None:
             return rows
         # The column may take another row's key for the same.
-        return [row for row in rows if str(plain_key(column, row[column.name])) in set(keys)]
+        asked = set(keys)
+        return [row for row in rows if str(plain_key(column, row[column.name])) in asked]
 
     def edges(self, relation: str) -> list[dict[str, Any]]:
         """Return the rows of the table of a relation's edges, ordered by entity, relation and id."""
@@ -187,16 +189,16 @@ class Writer:
         writers = _in_order(list(self._writers.values()))
         for writer in writers:
             writer.lock(connection)
-            claim(connection, writer.tables.tombstones, writer.tables.location, owner)
+            claim(connection, writer.tables.tombstones, writer.tables.spellings, owner)
         for table in sorted(self._edges, key=lambda one: one.location):
-            claim(connection, writers[0].tables.tombstones, table.location, owner)
+            claim(connection, writers[0].tables.tombstones, [table.location], owner)
 
-    def _transact(self, changes: dict[int, _Due]) -> dict[int, Outcome]:
+    def _transact(self, changes: dict[int, _Due], *, alone: bool) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
         try:
             with self._engine.connect() as connection:
                 transaction = connection.begin()
-                outcomes = self._locked(connection, changes)
+                outcomes = self._locked(connection, changes, alone=alone)
                 try:
                     transaction.commit()
                 except DBAPIError as error:
@@ -208,33 +210,36 @@ class Writer:
                     raise self._config_error(error) from None
                 # Nothing was committed, whatever broke.
                 return dict.fromkeys(changes, Unavailable(f"the database did not take it: {reason(error)}"))
-        return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes)
+        return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes, alone=alone)
 
-    def _locked(self, connection: Connection, changes: dict[int, _Due]) -> dict[int, Outcome]:
+    def _locked(self, connection: Connection, changes: dict[int, _Due], *, alone: bool) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         by_table = _by_table(changes)
         for writer, _ in by_table:
             writer.lock(connection)
         for writer, some in by_table:
-            outcomes.update(writer.write(connection, some))
+            outcomes.update(writer.write(connection, some, alone=alone))
         if len(changes) == 1 or any(isinstance(outcome, Delivered) for outcome in outcomes.values()):
             # Where others pass, or the database has answered all but the write, it is the row that fails.
             outcomes = {index: _blamed(outcome) for index, outcome in outcomes.items()}
         return outcomes
 
     def _after_failed_commit(
-        self, error: DBAPIError, changes: dict[int, _Due], outcomes: dict[int, Outcome]
+        self, error: DBAPIError, changes: dict[int, _Due], outcomes: dict[int, Outcome], *, alone: bool
     ) -> dict[int, Outcome]:
         written = {index for index, outcome in outcomes.items() if isinstance(outcome, Delivered)}
         if not answered(error):
             failure: Outcome = Unknown("the connection broke during the commit")
-        elif (refused := refusal(error)) is None:
+        elif (refused := refusal(error, alone=alone)) is None:
             failure = Unavailable(f"the database did not commit: {reason(error)}")
         elif len(changes) == 1:
             failure = _blamed(refused)
         else:
-            # A constraint that is checked at the commit does not say which row it is: each gets a transaction of its own.
-            return {index: self._transact({index: change})[index] for index, change in changes.items()}
+            # A constraint that is checked at the commit does not say which row it is: halves, and halves of those.
+            found: dict[int, Outcome] = {}
+            for half in halves({index: due.change for index, due in changes.items()}):
+                found.update(self._transact({index: changes[index] for index in half}, alone=False))
+            return found
         return {index: failure if index in written else outcome for index, outcome in outcomes.items()}
 
     def _silent(self, error: DBAPIError) -> ConnectionError:
