@@ -29,8 +29,8 @@ _CHECKPOINTED_BYTES = 12_000_000
 class Progress(NamedTuple):
     """How far the source was, which sends again what its receiver does not have."""
 
-    committed: int
-    """How many batches were committed."""
+    committed: tuple[int, ...]
+    """Indexes of the batches that were committed."""
     ingested: int
     model: int
     """The rules of mastering then."""

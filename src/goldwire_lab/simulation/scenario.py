@@ -381,13 +381,13 @@ class Scenario:
                 self.findings.append(f"{name}: a contract was accepted that lets out what the target has no clearance for")
 
     def _progress(self) -> Progress:
-        return Progress(len(self.committed), self.ingested, self.course.model)
+        return Progress(tuple(self.committed), self.ingested, self.course.model)
 
     def _lose(self, progress: Progress | None) -> None:
         """Go on with an older store; the source sends again what that does not have."""
         if progress is None:
             return
-        del self.committed[progress.committed :]
+        self.committed[:] = progress.committed  # which may be more: a copy may be of later than what a power cut left
         self.ingested = progress.ingested
         self.course.restore(progress.model)
         self.compiled.clear()
