@@ -46,6 +46,7 @@ class Answers:
         """What a look-up found there, with the remote id that was known: a resync looks up as well, and settles nothing."""
         self._reasons: dict[Key, set[str]] = defaultdict(set)
         self._sends: dict[Key, int] = defaultdict(int)
+        self._lost = False
 
     def store_lost(self) -> None:
         """The store is an older one now."""
@@ -53,6 +54,7 @@ class Answers:
         self._found.clear()
         self._reasons.clear()
         self._sends.clear()
+        self._lost = True
 
     def leaving(self, items: Iterable[Item]) -> None:
         """Count sends."""
@@ -111,7 +113,8 @@ class Answers:
                 self._report(f"{name} says {given_up[1]} attempts, and is kept with {letter.attempts}")
         if re.fullmatch(UNDECIDED, reason):
             return
-        if letter.attempts > self._sends[key] > 0:
+        # An older store may keep attempts from before it lost something.
+        if letter.attempts > self._sends[key] > 0 and not self._lost:
             self._report(f"{name} was attempted {letter.attempts} times, and left {self._sends[key]} times")
         own = any(re.fullmatch(one, reason) for one in OWN_REASONS)
         if self._sends[key] and not own and reason not in self._reasons[key]:
