@@ -117,6 +117,9 @@ def test_a_target_that_is_ahead_of_the_log_holds_no_duplicate(kept):
     older_store(kept, lost=("Rome", "Bonn"))
     city(kept, "a", "Lima")
     stops(kept, "version 3, where the log has 2")
+    assert (cities(kept)["a"], kept.target.events["a"].version) == ("Bonn", 3)
+    assert kept.store.counts("t").pending == 1
+    assert kept.balanced()
 
 
 def test_a_version_that_the_log_has_reached_again_and_not_sent_yet_is_no_duplicate(kept):
@@ -216,6 +219,9 @@ def test_a_resync_of_another_entity_does_not_let_it_pass(kept):
     stops(kept, "another content")
     resync(kept, entities=("b",))
     stops(kept, "another content")
+    assert cities(kept)["a"] == "Rome"
+    assert kept.store.counts("t").pending >= 1
+    assert kept.balanced()
 
 
 def test_what_was_sent_and_not_settled_is_a_duplicate_whatever_came_after_it(kept, monkeypatch):

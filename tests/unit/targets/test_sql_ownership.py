@@ -38,9 +38,20 @@ def open_once(path: Path, name: str, store_id: str | None, **settings: Any) -> N
     asyncio.run(run())
 
 
+def query(path: Path, statement: str) -> list[Any]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
 def test_the_same_target_of_the_same_store_opens_again(tmp_path: Path) -> None:
     for _ in range(2):
         open_once(tmp_path / "t.db", "crm", STORE)
+    assert query(tmp_path / "t.db", "SELECT id, name FROM customer") == [("crm", "n")]
+    owner = f"goldwire:store:{STORE}:crm"
+    assert query(tmp_path / "t.db", "SELECT entity_id FROM goldwire_tombstone WHERE entity_id LIKE 'goldwire:%'") == [(owner,)]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +83,7 @@ def test_a_table_that_is_spelled_otherwise_is_named(tmp_path: Path) -> None:
 def test_another_table_beside_it_is_free(tmp_path: Path) -> None:
     open_once(tmp_path / "t.db", "crm", STORE)
     open_once(tmp_path / "t.db", "billing", STORE, table="bill")
+    assert query(tmp_path / "t.db", "SELECT id FROM customer UNION ALL SELECT id FROM bill") == [("crm",), ("billing",)]
 
 
 def test_a_long_name_is_kept_as_its_hash(tmp_path: Path) -> None:
@@ -133,6 +145,7 @@ def test_names_within_the_limit_are_taken(tmp_path: Path) -> None:
     SqlSettings(url="postgresql://a@h/d", table="a" * 63, columns={"ä" * 31: "name"})
     SqlSettings(url="mariadb://a@h/d", table="ä" * 64, columns={})
     open_once(tmp_path / "t.db", "crm", STORE, table="a" * 200)
+    assert query(tmp_path / "t.db", f"SELECT id FROM {'a' * 200}") == [("crm",)]
 
 
 @pytest.mark.parametrize("name", [*LIBRARIES, "sqlalchemy.pool.impl.QueuePool", "sqlalchemy.dialects.postgresql"])

@@ -125,7 +125,7 @@ class TableWriter:
             return {index: failure or self._doubted(next(iter(doubts.values())))}
         known = {indexes[entity]: self._doubted(doubt) for entity, doubt in doubts.items() if doubt.kind == "other value"}
         if known:
-            rest = {index: alone for index, alone in steps.items() if index not in known}
+            rest = {index: steps[index] for index in steps if index not in known}
             return {**known, **(self._carry_out(connection, rest, indexes, alone=alone) if rest else {})}
         # Halves, and halves of those, until the culprit is alone.
         order = list(steps)
