@@ -5,10 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 
-import pytest
 from sqlalchemy.exc import DBAPIError
 
-from goldwire.targets.base import Rejected, Unavailable
+from goldwire.targets.base import Unavailable
 from goldwire.targets.sql.change import EdgeEnd, RowChange
 from goldwire.targets.sql.references import halves
 from goldwire.targets.sql.table_writer import refusal
@@ -59,11 +58,8 @@ def test_versions_of_one_entity_are_parted_last_and_in_their_order() -> None:
     assert parts(change("a"), change("a", version=2), change("a", version=3)) == ([0], [1, 2])
 
 
-@pytest.mark.parametrize(("alone", "kind"), [(True, Rejected), (False, Unavailable)])
-def test_a_foreign_key_of_sqlite_is_tried_again_only_beside_others(alone: bool, kind: type) -> None:
+def test_what_a_foreign_key_of_sqlite_refuses_is_tried_again() -> None:
     cause = sqlite3.IntegrityError("FOREIGN KEY constraint failed")
     error = DBAPIError.instance("", None, cause, sqlite3.Error)
     assert isinstance(error, DBAPIError)
-    outcome = refusal(error, alone=alone)
-    assert isinstance(outcome, kind)
-    assert not isinstance(outcome, Unavailable) or outcome.counted
+    assert refusal(error) == Unavailable("the database refuses the row: FOREIGN KEY constraint", counted=True)

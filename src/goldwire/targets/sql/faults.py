@@ -10,11 +10,10 @@ import re
 
 from sqlalchemy.exc import DBAPIError
 
-_MARIADB_ITEM = {1048, 1062, 1138, 1216, 1217, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1451, 1452, 1557, 3819, 4025, 4078}
-_MARIADB_FOREIGN_KEY = {1216, 1217, 1451, 1452}
+_MARIADB_ITEM = {1048, 1062, 1138, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1557, 3819, 4025, 4078}
 _MARIADB_CONFIG = {1044, 1045, 1049, 1698}
 _MARIADB_CLIENT_ERRORS = (2000, 2999)
-_MARIADB_RULE = {1644}
+_MARIADB_RULE = {1216, 1217, 1451, 1452, 1644}
 _MARIADB_MOMENT = {
     1015, 1020, 1021, 1030, 1034, 1037, 1038, 1040, 1041, 1053, 1054, 1077, 1078, 1079, 1080, 1114, 1129, 1135, 1142,
     1143, 1146, 1152, 1158, 1159, 1160, 1161, 1180, 1184, 1203, 1205, 1206, 1213, 1223, 1226, 1290, 1317, 1412, 1637,
@@ -22,7 +21,7 @@ _MARIADB_MOMENT = {
 }  # fmt: skip
 _POSTGRES_CONFIG = ("28", "3D")
 _POSTGRES_ITEM = ("22", "23", "42804", "42846", "44")
-_POSTGRES_RULE = ("P0001",)
+_POSTGRES_RULE = ("P0001", "23503")
 _POSTGRES_MOMENT = ("08", "25", "26", "34", "40", "42P01", "42703", "53", "55006", "55P03", "57", "58", "72", "F0", "HV", "XX")
 _SQLITE_CONSTRAINT = re.compile(r"(UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed(?:: ([\w. ,]{1,200}))?")
 
@@ -42,7 +41,7 @@ class Blame(enum.Enum):
     ITEM = "item"
     """This row is refused, others may pass."""
     RULE = "rule"
-    """A trigger or a procedure of the table's owner refuses this row by itself, and may take it later."""
+    """A trigger, a procedure or a foreign key refuses this row by itself, and may take it later."""
     UNKNOWN = "unknown"
     """The code says neither that the row is at fault nor that the moment is: what fails alone is the row's fault."""
     MOMENT = "moment"
@@ -63,22 +62,17 @@ def blame(error: DBAPIError) -> Blame:
     # A failed login at PostgreSQL has no code, and SQLite has few.
     if _CONFIG_TEXT.search(text) is not None:
         return Blame.CONFIG
+    constraint = _SQLITE_CONSTRAINT.search(text)
+    if constraint is not None and constraint[1] == "FOREIGN KEY":
+        return Blame.RULE
     return Blame.ITEM if type(error).__name__ in ("IntegrityError", "DataError", "InterfaceError") else Blame.MOMENT
-
-
-def misses_another(error: DBAPIError) -> bool:
-    """Return whether a foreign key refuses the row: what it refers to is not there, or what refers to it still is."""
-    state, code = _state(error), _code(error)
-    if state is None and code is None:
-        return "FOREIGN KEY constraint failed" in str(error.orig)
-    return state == "23503" or code in _MARIADB_FOREIGN_KEY
 
 
 def _by_class(state: str) -> Blame:
     kinds = (
         (_POSTGRES_CONFIG, Blame.CONFIG),
-        (_POSTGRES_ITEM, Blame.ITEM),
         (_POSTGRES_RULE, Blame.RULE),
+        (_POSTGRES_ITEM, Blame.ITEM),
         (_POSTGRES_MOMENT, Blame.MOMENT),
     )
     return next((kind for states, kind in kinds if state.startswith(states)), Blame.UNKNOWN)

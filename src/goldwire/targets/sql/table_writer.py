@@ -12,7 +12,7 @@ from goldwire.targets.base import Item, Outcome, Rejected, TakenEvent, Unavailab
 from goldwire.targets.sql.change import EdgeColumns, RowChange, read_change
 from goldwire.targets.sql.dialects import Dialect
 from goldwire.targets.sql.edge_tables import EdgeTables
-from goldwire.targets.sql.faults import Blame, blame, misses_another, reason
+from goldwire.targets.sql.faults import Blame, blame, reason
 from goldwire.targets.sql.plan import Found, Steps, held_event, merged, plan, waves
 from goldwire.targets.sql.statements import Doubt, Statements
 from goldwire.targets.sql.table import Tables
@@ -67,41 +67,33 @@ class TableWriter:
         rows = self.statements.newest(connection, limit)
         return [(row.timestamp, event) for row in rows if (event := held_event(row))]
 
-    def write(self, connection: Connection, changes: Mapping[int, RowChange], *, alone: bool) -> dict[int, Outcome]:
+    def write(self, connection: Connection, changes: Mapping[int, RowChange]) -> dict[int, Outcome]:
         """Carry changes out, in a transaction that holds the lock, and answer for each.
-
-        Args:
-            connection: in that transaction.
-            changes: by their number in the send.
-            alone: nothing else is in the send.
 
         Raises:
             sqlalchemy.exc.DBAPIError: no change is at fault; nothing may be committed.
         """
         outcomes: dict[int, Outcome] = {}
         for wave in waves(changes):
-            outcomes.update(self._wave(connection, wave, alone=alone))
+            outcomes.update(self._wave(connection, wave))
         return outcomes
 
-    def _wave(self, connection: Connection, wave: dict[int, RowChange], *, alone: bool) -> dict[int, Outcome]:
+    def _wave(self, connection: Connection, wave: dict[int, RowChange]) -> dict[int, Outcome]:
         found = self.statements.find(connection, wave.values(), to_write=True)
         outcomes: dict[int, Outcome] = {}
         steps: dict[int, Steps] = {}
         for index, change in wave.items():
             steps[index], outcomes[index] = plan(change, found, self.settings)
         indexes = {change.entity_id: index for index, change in wave.items()}
-        return {**outcomes, **self._carry_out(connection, steps, indexes, alone=alone)}
+        return {**outcomes, **self._carry_out(connection, steps, indexes)}
 
-    def _carry_out(
-        self, connection: Connection, steps: dict[int, Steps], indexes: dict[str, int], *, alone: bool
-    ) -> dict[int, Outcome]:
+    def _carry_out(self, connection: Connection, steps: dict[int, Steps], indexes: dict[str, int]) -> dict[int, Outcome]:
         """Carry steps out and prove them behind a savepoint; return what becomes of those that fail.
 
         Args:
             connection: in a transaction.
             steps: those of each change of a wave.
             indexes: entity and change.
-            alone: nothing else is in the send.
 
         Raises:
             sqlalchemy.exc.DBAPIError: no change is at fault; some databases have rolled the transaction back by then.
@@ -112,7 +104,7 @@ class TableWriter:
         try:
             doubts = self._run(connection, merged(list(steps.values())))
         except DBAPIError as error:
-            if connection.invalidated or (failure := refusal(error, alone=alone)) is None:
+            if connection.invalidated or (failure := refusal(error)) is None:
                 raise
         except (OverflowError, ValueError) as error:
             failure = Rejected(f"the database's driver cannot pass a value of the row on ({type(error).__name__})")
@@ -126,13 +118,13 @@ class TableWriter:
         known = {indexes[entity]: self._doubted(doubt) for entity, doubt in doubts.items() if doubt.kind == "other value"}
         if known:
             rest = {index: steps[index] for index in steps if index not in known}
-            return {**known, **(self._carry_out(connection, rest, indexes, alone=alone) if rest else {})}
+            return {**known, **(self._carry_out(connection, rest, indexes) if rest else {})}
         # Halves, and halves of those, until the culprit is alone.
         order = list(steps)
         halves = order[: len(order) // 2], order[len(order) // 2 :]
         found: dict[int, Outcome] = {}
         for half in halves:
-            found.update(self._carry_out(connection, {index: steps[index] for index in half}, indexes, alone=alone))
+            found.update(self._carry_out(connection, {index: steps[index] for index in half}, indexes))
         return found
 
     def _run(self, connection: Connection, steps: Steps) -> dict[str, Doubt]:
@@ -166,16 +158,9 @@ class TableWriter:
         return Unavailable(f"after the write the table does not hold the row as it was sent ({doubt.kind})")
 
 
-def refusal(error: DBAPIError, *, alone: bool) -> Outcome | None:
-    """Return what becomes of a row of which this is the error; None where no row is at fault.
-
-    Args:
-        error: as the database says.
-        alone: nothing else was in the send: it cannot be that what the row refers to comes, or goes, just after it.
-    """
+def refusal(error: DBAPIError) -> Outcome | None:
+    """Return what becomes of a row of which this is the error; None where no row is at fault."""
     text = f"the database refuses the row: {reason(error)}"
-    if not alone and misses_another(error):
-        return Unavailable(text, counted=True)
     outcomes: dict[Blame, Any] = {
         Blame.ITEM: Rejected(text),
         Blame.RULE: Unavailable(text, counted=True),

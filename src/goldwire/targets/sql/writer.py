@@ -92,7 +92,7 @@ class Writer:
             except msgspec.DecodeError:
                 outcomes[index] = Rejected("the event's body is not of the wire's form")
         if changes:
-            outcomes.update(self._transact(changes, alone=len(items) == 1))
+            outcomes.update(self._transact(changes))
         return [outcomes[index] for index in range(len(items))]
 
     def held_versions(self, items: Sequence[Item]) -> list[int | None]:
@@ -193,12 +193,12 @@ class Writer:
         for table in sorted(self._edges, key=lambda one: one.location):
             claim(connection, writers[0].tables.tombstones, [table.location], owner)
 
-    def _transact(self, changes: dict[int, _Due], *, alone: bool) -> dict[int, Outcome]:
+    def _transact(self, changes: dict[int, _Due]) -> dict[int, Outcome]:
         failed: DBAPIError | None = None
         try:
             with self._engine.connect() as connection:
                 transaction = connection.begin()
-                outcomes = self._locked(connection, changes, alone=alone)
+                outcomes = self._locked(connection, changes)
                 try:
                     transaction.commit()
                 except DBAPIError as error:
@@ -210,27 +210,27 @@ class Writer:
                     raise self._config_error(error) from None
                 # Nothing was committed, whatever broke.
                 return dict.fromkeys(changes, Unavailable(f"the database did not take it: {reason(error)}"))
-        return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes, alone=alone)
+        return outcomes if failed is None else self._after_failed_commit(failed, changes, outcomes)
 
-    def _locked(self, connection: Connection, changes: dict[int, _Due], *, alone: bool) -> dict[int, Outcome]:
+    def _locked(self, connection: Connection, changes: dict[int, _Due]) -> dict[int, Outcome]:
         outcomes: dict[int, Outcome] = {}
         by_table = _by_table(changes)
         for writer, _ in by_table:
             writer.lock(connection)
         for writer, some in by_table:
-            outcomes.update(writer.write(connection, some, alone=alone))
+            outcomes.update(writer.write(connection, some))
         if len(changes) == 1 or any(isinstance(outcome, Delivered) for outcome in outcomes.values()):
             # Where others pass, or the database has answered all but the write, it is the row that fails.
             outcomes = {index: _blamed(outcome) for index, outcome in outcomes.items()}
         return outcomes
 
     def _after_failed_commit(
-        self, error: DBAPIError, changes: dict[int, _Due], outcomes: dict[int, Outcome], *, alone: bool
+        self, error: DBAPIError, changes: dict[int, _Due], outcomes: dict[int, Outcome]
     ) -> dict[int, Outcome]:
         written = {index for index, outcome in outcomes.items() if isinstance(outcome, Delivered)}
         if not answered(error):
             failure: Outcome = Unknown("the connection broke during the commit")
-        elif (refused := refusal(error, alone=alone)) is None:
+        elif (refused := refusal(error)) is None:
             failure = Unavailable(f"the database did not commit: {reason(error)}")
         elif len(changes) == 1:
             failure = _blamed(refused)
@@ -238,7 +238,7 @@ class Writer:
             # A constraint that is checked at the commit does not say which row it is: halves, and halves of those.
             found: dict[int, Outcome] = {}
             for half in halves({index: due.change for index, due in changes.items()}):
-                found.update(self._transact({index: changes[index] for index in half}, alone=False))
+                found.update(self._transact({index: changes[index] for index in half}))
             return found
         return {index: failure if index in written else outcome for index, outcome in outcomes.items()}
 
