@@ -7,8 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.selectable import TableClause
+
+from goldwire.targets.sql.faults import translated
 
 LEAST_ROWS = 100
 """Fewer are written as quickly by a statement with all of them."""
@@ -44,16 +45,10 @@ class BulkLoad:
         connection.execute(self._drop)
 
     def _copy(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        import psycopg  # noqa: PLC0415 - loads only where PostgreSQL is used
-
         quote = connection.dialect.identifier_preparer.quote
         statement = f"COPY pg_temp.{_NAME} ({', '.join(map(quote, self._names))}) FROM STDIN"
         driver = connection.connection.driver_connection
         assert driver is not None, "a connection in a transaction has one"
-        try:
-            with driver.cursor() as cursor, cursor.copy(statement) as copy:
-                for row in rows:
-                    copy.write_row(row)
-        except psycopg.Error as error:
-            # SQLAlchemy does not see what goes past it; its errors are what the writer sorts.
-            raise DBAPIError.instance(statement, None, error, psycopg.Error, hide_parameters=True) from None
+        with translated(connection, statement), driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)

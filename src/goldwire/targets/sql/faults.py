@@ -7,7 +7,11 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 _MARIADB_ITEM = {1048, 1062, 1138, 1264, 1265, 1292, 1364, 1366, 1406, 1411, 1557, 3819, 4025, 4078}
@@ -48,6 +52,16 @@ class Blame(enum.Enum):
     """Not now: a lock, a lost connection, a full disk, a table that is gone."""
     CONFIG = "config"
     """The credentials or the database's name are wrong."""
+
+
+@contextmanager
+def translated(connection: Connection, statement: str) -> Iterator[None]:
+    """Raise what the driver itself raises as SQLAlchemy would, which does not see what goes past it; that is what is sorted."""
+    driver: Any = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        raise DBAPIError.instance(statement, None, error, driver.Error, hide_parameters=True) from None
 
 
 def blame(error: DBAPIError) -> Blame:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+
+from goldwire.targets.sql.faults import translated
 
 KEYS_AT_ONCE = 500
 _SIZES = (1, 10, 100, KEYS_AT_ONCE)
@@ -62,12 +63,9 @@ class KeyLookup:
 def _fetched(connection: Connection, text: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     result = connection.exec_driver_sql(text, values)
     assert result.cursor is not None, "a query has rows"
-    driver: Any = connection.dialect.loaded_dbapi
     try:
-        return list(result.cursor.fetchall())
-    except driver.Error as error:
-        # SQLAlchemy does not see what goes past it, as a value that Python cannot hold; its errors are what the writer sorts.
-        raise DBAPIError.instance(text, None, error, driver.Error, hide_parameters=True) from None
+        with translated(connection, text):  # as of a value that Python cannot hold
+            return list(result.cursor.fetchall())
     finally:
         result.close()
 
