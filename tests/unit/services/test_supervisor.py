@@ -213,17 +213,22 @@ class Between(StoreCall):
         return found
 
 
+async def resumed_elsewhere(stage: Stage, application: Application) -> Supervisor:
+    """Let two targets run, and one of them be stopped here and resumed by another process, which nobody has noticed yet."""
+    stage.supervisor.start("one", "two")
+    await stage.change("Ada")
+    await stage.until("one.jsonl", "Ada")
+    await stage.supervisor.stop("one")
+    application.store.stop("one", None)
+    return stage.supervisor
+
+
 @pytest.mark.parametrize("names", [("one", "two"), ("two",)])
 def test_what_is_resumed_during_a_reload_begins_only_after_it_and_as_it_is_configured_then(
     application: Application, tmp_path: Path, applied: Reload, names: tuple[str, ...]
 ) -> None:
     async def story(stage: Stage) -> None:
-        supervisor = stage.supervisor
-        supervisor.start("one", "two")
-        await stage.change("Ada")
-        await stage.until("one.jsonl", "Ada")
-        await supervisor.stop("one")
-        application.store.stop("one", None)
+        supervisor = await resumed_elsewhere(stage, application)
         loaded = applied(**{name: f"new-{name}.jsonl" for name in names})
         supervisor.call = Between(supervisor.call, lambda: supervisor.follow({"one": None}))
         assert (await supervisor.reload(loaded)).restarted == ["two"]
@@ -244,12 +249,7 @@ def test_a_reload_waits_for_the_target_that_is_just_resumed(application: Applica
     reloads: list[asyncio.Task[Reloaded]] = []
 
     async def story(stage: Stage) -> None:
-        supervisor = stage.supervisor
-        supervisor.start("one", "two")
-        await stage.change("Ada")
-        await stage.until("one.jsonl", "Ada")
-        await supervisor.stop("one")
-        application.store.stop("one", None)
+        supervisor = await resumed_elsewhere(stage, application)
         loaded = applied(two="two.jsonl")
 
         async def reload() -> None:
