@@ -214,7 +214,7 @@ class Between(StoreCall):
 
 
 async def resumed_elsewhere(stage: Stage, application: Application) -> Supervisor:
-    """Let two targets run, and one of them be stopped here and resumed by another process, which nobody has noticed yet."""
+    """Let two targets run, and one of them be stopped here and resumed by another process, unnoticed so far."""
     stage.supervisor.start("one", "two")
     await stage.change("Ada")
     await stage.until("one.jsonl", "Ada")
